@@ -1,0 +1,55 @@
+# Two commands set everything up on a machine with Python and a C++ compiler:
+#   make demo    a portrait in, a picture out
+#   make test    the test suite
+# PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/* native/src/* native/patches/*)
+
+.PHONY: demo test test-reference lint format sdist wheel clean
+
+demo: $(VENV)/.installed
+	$(BIN)/pulid-sdcpp demo
+
+test: $(VENV)/.installed lint
+	PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest
+
+# The networks against the libraries they re-implement: 6 GB, with torchvision.
+test-reference: $(VENV)-reference/.installed
+	PULID_REQUIRE_REFERENCE=1 $(VENV)-reference/bin/python -m pytest tests/reference
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Carries the engine's source, so that installing from it needs no network for it.
+sdist: $(VENV)/.installed
+	$(BIN)/python native/prepare_source.py --download native/source
+	$(BIN)/python -m build --sdist
+
+wheel: $(VENV)/.installed
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist $(VENV) $(VENV)-reference
+
+# Editable: a change of Python code needs no new installation, one of native code does.
+$(VENV)/.installed: $(NATIVE) constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)-reference/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-reference
+	$(PIP:$(BIN)%=$(VENV)-reference/bin%) install --quiet --upgrade pip
+	$(PIP:$(BIN)%=$(VENV)-reference/bin%) install --quiet --editable '.[reference,test]'
+	touch $@

@@ -1,0 +1,82 @@
+"""Write docs/cli.md from the commands themselves; a test compares the two.
+
+python docs/generate_cli_reference.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pulid_sdcpp.cli import main
+
+__all__ = ["OUTPUT", "render"]
+
+OUTPUT = Path(__file__).with_name("cli.md")
+PROGRAM = "pulid-sdcpp"
+INTRODUCTION = """\
+# Commands
+
+Written by `docs/generate_cli_reference.py`; change the commands, not this page.
+
+Exit status: 0 when done; 1 for a file, a device, the disk or the engine; 2 for a mistake in the
+command; 130 after Ctrl-C. An error is one line on stderr.
+
+| environment variable | |
+| --- | --- |
+| `PULID_SDCPP_CACHE` | the folder for what can be made again, such as the demo's weights |
+| `PULID_SDCPP_LIBRARY` | another compiled engine to load |
+| `PULID_SDCPP_ENGINE_SDIST` | while installing: the engine's sdist, already downloaded |
+"""
+
+
+def render() -> str:
+    """The page, as Markdown."""
+    context = click.Context(main, info_name=PROGRAM, **main.context_settings)
+    parts = [INTRODUCTION, _section(main, context)]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        parts.append(_section(command, click.Context(command, info_name=name, parent=context)))
+    return "\n".join(parts)
+
+
+def _section(command: click.Command, context: click.Context) -> str:
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    lines = [f"## {context.command_path}", "", f"    {usage}", "", _prose(command.help or "")]
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None and isinstance(parameter, click.Option):
+            groups.setdefault(getattr(parameter, "heading", ""), []).append(record)
+    for heading, records in groups.items():
+        lines += ["", f"| {heading or 'option'} | |", "| --- | --- |"]
+        lines += [f"| `{_cell(flags)}` | {_cell(_spelled(text))} |" for flags, text in records]
+    return "\n".join(lines) + "\n"
+
+
+def _prose(text: str) -> str:
+    """Paragraphs of a docstring; one marked with \\b keeps its lines."""
+    paragraphs = []
+    for paragraph in text.strip().split("\n\n"):
+        if "\b" in paragraph:
+            kept = paragraph.replace("\b", "").strip().splitlines()
+            paragraphs.append("\n".join(f"    {line.strip()}" for line in kept))
+        else:
+            paragraphs.append(_spelled(" ".join(paragraph.split())))
+    return "\n\n".join(paragraphs)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _spelled(text: str) -> str:
+    """Angle brackets as they are meant, and not as HTML."""
+    return text.replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(render(), encoding="utf-8")
+    print(f"wrote {OUTPUT}")

@@ -1,0 +1,59 @@
+"""The PyTorch half of pulid-sdcpp: portraits to identities.
+
+    from pulid_extractor import IdentityExtractor
+
+    extractor = IdentityExtractor("models")
+    extractor.extract("alice.jpg").save("alice.pulidembd")
+
+Importing this package imports neither torch nor insightface; using it does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .extract import FoundFace, IdentityExtractor, extract_identity
+    from .faces import Face, FaceChoice
+    from .models_folder import PUBLISHED, ModelFiles, find_model_files
+    from .photo import Photo, PhotoSource, load_photo
+
+__all__ = [
+    "PUBLISHED",
+    "Face",
+    "FaceChoice",
+    "FoundFace",
+    "IdentityExtractor",
+    "ModelFiles",
+    "Photo",
+    "PhotoSource",
+    "extract_identity",
+    "find_model_files",
+    "load_photo",
+]
+
+_MODULES = {
+    "PUBLISHED": "models_folder",
+    "Face": "faces",
+    "FaceChoice": "faces",
+    "FoundFace": "extract",
+    "IdentityExtractor": "extract",
+    "ModelFiles": "models_folder",
+    "Photo": "photo",
+    "PhotoSource": "photo",
+    "extract_identity": "extract",
+    "find_model_files": "models_folder",
+    "load_photo": "photo",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _MODULES[name] == "extract":
+        from .dependencies import require_module
+
+        require_module("torch")
+        require_module("safetensors")
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

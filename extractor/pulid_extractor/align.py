@@ -1,0 +1,117 @@
+"""Aligned crops of a face from its five landmarks.
+
+Landmarks are (5, 2) x y in pixels: the eye at the left of the picture, the other eye, the tip of
+the nose, the corners of the mouth, left and right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulid_sdcpp.errors import FaceNotFoundError
+
+from .dependencies import load_cv2
+
+__all__ = ["ARCFACE_PX", "ARCFACE_TEMPLATE", "FFHQ_PX", "FFHQ_TEMPLATE", "arcface_crop",
+           "ffhq_crop"]  # fmt: skip
+
+FFHQ_PX = 512
+FFHQ_TEMPLATE = np.array(
+    [
+        [192.98138, 239.94708],
+        [318.90277, 240.1936],
+        [256.63416, 314.01935],
+        [201.26117, 371.41043],
+        [313.08905, 371.15118],
+    ]
+)
+"""Where the landmarks of an FFHQ face are at 512 x 512 (facexlib `FaceRestoreHelper`)."""
+FFHQ_BORDER_BGR = (135, 133, 132)
+"""What lies outside the photo (facexlib `align_warp_face`, given there for BGR)."""
+
+ARCFACE_PX = 112
+ARCFACE_TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+"""Where ArcFace expects the landmarks at 112 x 112 (insightface `face_align.arcface_dst`)."""
+
+
+def ffhq_crop(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The face as facexlib crops it, which is what PuLID was trained on.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        landmarks: (5, 2).
+
+    Returns:
+        (512, 512, 3) uint8 RGB.
+
+    Raises:
+        FaceNotFoundError: The landmarks lie on one point, so nothing can be fitted to them.
+
+    Source: facexlib `FaceRestoreHelper.align_warp_face`.
+    """
+    cv2 = load_cv2()
+    matrix = cv2.estimateAffinePartial2D(
+        np.asarray(landmarks, np.float32), FFHQ_TEMPLATE, method=cv2.LMEDS
+    )[0]
+    if matrix is None or not np.isfinite(matrix).all():
+        raise FaceNotFoundError("the face's landmarks cannot be aligned: they lie on one point")
+    return cv2.warpAffine(
+        pixels,
+        matrix,
+        (FFHQ_PX, FFHQ_PX),
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=FFHQ_BORDER_BGR[::-1],
+    )
+
+
+def arcface_crop(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The face as ArcFace takes it.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        landmarks: (5, 2).
+
+    Returns:
+        (112, 112, 3) uint8 RGB.
+
+    Source: insightface `face_align.norm_crop`.
+    """
+    matrix = similarity(np.asarray(landmarks, np.float64), ARCFACE_TEMPLATE)
+    size = (ARCFACE_PX, ARCFACE_PX)
+    return load_cv2().warpAffine(pixels, matrix, size, borderValue=0.0)
+
+
+def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift that bring points nearest to others.
+
+    Args:
+        source: (n, 2).
+        target: (n, 2).
+
+    Returns:
+        (2, 3): target ~ matrix[:, :2] @ source + matrix[:, 2], least squares.
+
+    Raises:
+        FaceNotFoundError: All source points are one.
+
+    Source: as complex numbers, the least-squares z of b = z a, with a and b centred, is
+    <a, b> / <a, a>; without mirroring it is the solution of Umeyama (1991).
+    """
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    a = (source - source_mean) @ (1, 1j)
+    b = (target - target_mean) @ (1, 1j)
+    spread = np.vdot(a, a).real
+    if not spread > 0:
+        raise FaceNotFoundError("the face's landmarks cannot be aligned: they lie on one point")
+    z = np.vdot(a, b) / spread
+    turn = np.array([[z.real, -z.imag], [z.imag, z.real]])
+    return np.column_stack([turn, target_mean - turn @ source_mean])

@@ -1,0 +1,243 @@
+"""PuLID's IDFormer: what ArcFace and CLIP say about a face to identity tokens.
+
+Learned queries and five tokens made from the ArcFace and CLIP embeddings attend, two layers for
+each of the five depths of the vision tower, to that depth's tokens and to those five. Every size
+is read from the weights.
+
+Source: ToTheBeginning/PuLID, pulid/encoders_transformer.py (class IDFormer).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pulid_sdcpp.errors import ModelFileError
+
+from .checkpoint import fill, place, read_checkpoint
+from .eva_vision import N_SCALES
+from .layers import LayerNorm, Linear, attention
+
+__all__ = ["IdFormer", "IdFormerShape", "load_idformer"]
+
+HEAD_DIM = 64
+"""Width of an attention head; heads = rows of `to_q` / 64 (16 in the published weights)."""
+PREFIX = "pulid_encoder."
+WHAT = "PuLID-Flux IDFormer"
+
+
+@dataclass(frozen=True)
+class IdFormerShape:
+    """Sizes of an IDFormer, the published ones in brackets.
+
+    Args:
+        dim: Width of a latent (1024).
+        inner: Width of queries, keys and values together (1024).
+        ff_dim: Inner width of the feed-forward layers (4096).
+        n_layers: Layers in all, a multiple of five (10).
+        n_queries: Identity tokens that come out (32).
+        id_dim: Width of an identity token (2048).
+        n_id_tokens: Tokens made from one photo's embeddings (5).
+        embedding_dim: ArcFace and CLIP embedding together (1280 = 512 + 768).
+        id_hidden: Width inside the mapping of the embeddings (1024).
+        vit_dim: Width of the vision tower's tokens (1024).
+        vit_hidden: Width inside their mappings (1024).
+    """
+
+    dim: int
+    inner: int
+    ff_dim: int
+    n_layers: int
+    n_queries: int
+    id_dim: int
+    n_id_tokens: int
+    embedding_dim: int
+    id_hidden: int
+    vit_dim: int
+    vit_hidden: int
+
+
+class _PerceiverAttention(nn.Module):
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        self.heads = inner // HEAD_DIM
+        self.norm1 = LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
+        self.to_q = Linear(dim, inner, bias=False)
+        self.to_kv = Linear(dim, 2 * inner, bias=False)
+        self.to_out = Linear(inner, dim, bias=False)
+
+    def forward(self, context: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """(n, s, dim) and (n, t, dim) -> (n, t, dim); the latents attend to themselves too."""
+        latents = self.norm2(latents)
+        seen = torch.cat([self.norm1(context), latents], dim=1)
+        key, value = self.to_kv(seen).chunk(2, dim=-1)
+        return self.to_out(attention(self.to_q(latents), key, value, self.heads))
+
+
+def _feed_forward(dim: int, inner: int) -> nn.Sequential:
+    return nn.Sequential(
+        LayerNorm(dim), Linear(dim, inner, bias=False), nn.GELU(), Linear(inner, dim, bias=False)
+    )
+
+
+def _mapping(dim_in: int, hidden: int, dim_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        Linear(dim_in, hidden),
+        LayerNorm(hidden),
+        nn.LeakyReLU(),
+        Linear(hidden, hidden),
+        LayerNorm(hidden),
+        nn.LeakyReLU(),
+        Linear(hidden, dim_out),
+    )
+
+
+class IdFormer(nn.Module):
+    """The IDFormer. Parameters are named as in the published file, without `pulid_encoder.`."""
+
+    def __init__(self, shape: IdFormerShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.latents = nn.Parameter(torch.empty(1, shape.n_queries, shape.dim))
+        self.proj_out = nn.Parameter(torch.empty(shape.dim, shape.id_dim))
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    _PerceiverAttention(shape.dim, shape.inner),
+                    _feed_forward(shape.dim, shape.ff_dim),
+                ]
+            )
+            for _ in range(shape.n_layers)
+        )
+        for scale in range(N_SCALES):
+            self.add_module(
+                f"mapping_{scale}", _mapping(shape.vit_dim, shape.vit_hidden, shape.dim)
+            )
+        self.id_embedding_mapping = _mapping(
+            shape.embedding_dim, shape.id_hidden, shape.dim * shape.n_id_tokens
+        )
+
+    @torch.inference_mode()
+    def forward(self, embeddings: torch.Tensor, hidden: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Identity tokens of one person.
+
+        Args:
+            embeddings: (1, photos, embedding_dim): for each photo the ArcFace embedding, then
+                the CLIP embedding. Its dtype is the dtype of the computation.
+            hidden: The vision tower's five hidden states, each (1, photos * tokens, vit_dim):
+                the photos' tokens one after the other.
+
+        Returns:
+            (1, n_queries, id_dim).
+
+        Raises:
+            ValueError: The number of hidden states is not five.
+        """
+        if len(hidden) != N_SCALES:
+            raise ValueError(f"{len(hidden)} hidden states: expected {N_SCALES}")
+        dtype = embeddings.dtype
+        identity = self.id_embedding_mapping(embeddings)
+        identity = identity.reshape(len(embeddings), -1, self.shape.dim)
+        latents = self.latents.to(dtype).expand(len(embeddings), -1, -1)
+        latents = torch.cat([latents, identity], dim=1)
+        per_scale = len(self.layers) // N_SCALES
+        for index, layer in enumerate(self.layers):
+            if index % per_scale == 0:
+                scale = index // per_scale
+                seen = self.get_submodule(f"mapping_{scale}")(hidden[scale])
+                context = torch.cat([identity, seen], dim=1)
+            attend, feed_forward = layer.children()
+            latents = latents + attend(context, latents)
+            latents = latents + feed_forward(latents)
+        return latents[:, : self.shape.n_queries] @ self.proj_out.to(dtype)
+
+    def unconditional(self, dtype: torch.dtype, n_vit_tokens: int) -> torch.Tensor:
+        """The identity of nobody: the same network on zeros, as for one photo.
+
+        Args:
+            dtype: What to compute in.
+            n_vit_tokens: Tokens of the vision tower, CLS included (577); the zeros count in
+                the softmax, so their number matters.
+
+        Returns:
+            (1, n_queries, id_dim).
+        """
+        device = self.latents.device
+        nothing = torch.zeros(1, 1, self.shape.embedding_dim, dtype=dtype, device=device)
+        blank = torch.zeros(1, n_vit_tokens, self.shape.vit_dim, dtype=dtype, device=device)
+        return self(nothing, [blank] * N_SCALES)
+
+
+def load_idformer(
+    path: str | os.PathLike[str], *, device: torch.device, dtype: torch.dtype
+) -> IdFormer:
+    """Load the IDFormer out of PuLID's Flux weights; the cross-attention stays unread.
+
+    Args:
+        path: `pulid_flux_v0.9.1.safetensors` (or v0.9.0).
+        device: Where to compute.
+        dtype: What to compute in.
+
+    Raises:
+        ModelFileError: Not such a file; PuLID's weights for SDXL are named as such.
+    """
+    file = Path(path)
+    tensors = read_checkpoint(file)
+    if any(name.startswith("id_adapter_attn_layers.") for name in tensors):
+        raise ModelFileError(
+            f"{file}: expected PuLID weights for Flux (pulid_flux_v0.9.1.safetensors), found "
+            "PuLID weights for SDXL (pulid_v1.1 is not a newer Flux version)"
+        )
+    tensors = {
+        name[len(PREFIX) :]: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)
+    }
+    shape = _shape_of(tensors, file)
+    with torch.device("meta"):
+        network = IdFormer(shape)
+    fill(network, tensors, file, WHAT)
+    place(network, device, dtype)
+    return network
+
+
+def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> IdFormerShape:
+    def dims(name: str, rank: int) -> torch.Size:
+        tensor = tensors.get(name)
+        if tensor is None or tensor.ndim != rank:
+            found = "is missing" if tensor is None else f"has shape {list(tensor.shape)}"
+            raise ModelFileError(f"{file}: expected the {WHAT}, its tensor {PREFIX}{name} {found}")
+        return tensor.shape
+
+    _, n_queries, dim = dims("latents", 3)
+    id_rows = dims("id_embedding_mapping.6.weight", 2)[0]
+    n_layers = 0
+    while f"layers.{n_layers}.0.to_q.weight" in tensors:
+        n_layers += 1
+    shape = IdFormerShape(
+        dim=dim,
+        inner=dims("layers.0.0.to_q.weight", 2)[0],
+        ff_dim=dims("layers.0.1.1.weight", 2)[0],
+        n_layers=n_layers,
+        n_queries=n_queries,
+        id_dim=dims("proj_out", 2)[1],
+        n_id_tokens=id_rows // dim,
+        embedding_dim=dims("id_embedding_mapping.0.weight", 2)[1],
+        id_hidden=dims("id_embedding_mapping.0.weight", 2)[0],
+        vit_dim=dims("mapping_0.0.weight", 2)[1],
+        vit_hidden=dims("mapping_0.0.weight", 2)[0],
+    )
+    if n_layers == 0 or n_layers % N_SCALES:
+        raise ModelFileError(
+            f"{file}: expected the {WHAT} with a multiple of {N_SCALES} layers, found {n_layers}"
+        )
+    if shape.inner % HEAD_DIM:
+        raise ModelFileError(
+            f"{file}: expected the {WHAT} with heads of {HEAD_DIM}, found queries of "
+            f"{shape.inner} in all"
+        )
+    return shape

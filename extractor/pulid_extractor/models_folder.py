@@ -1,0 +1,181 @@
+"""The weights that extraction needs, found in one folder under their published names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pulid_sdcpp.errors import ModelFileError
+
+__all__ = ["PUBLISHED", "ModelFiles", "PublishedFile", "find_model_files"]
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file that extraction needs.
+
+    Args:
+        what: What it is.
+        names: The names it is looked for under, the best first.
+        folders: Folders of the models folder it may lie in, the best first.
+        repository: Where it is published.
+    """
+
+    what: str
+    names: tuple[str, ...]
+    folders: tuple[str, ...]
+    repository: str
+
+
+# insightface's own zip of antelopev2 unpacks to a folder in a folder of the same name, and
+# insightface keeps its packs under models/.
+_ANTELOPE = ("antelopev2", "antelopev2/antelopev2", "models/antelopev2", "")
+
+PUBLISHED: dict[str, PublishedFile] = {
+    "detector": PublishedFile(
+        "SCRFD face detector",
+        ("scrfd_10g_bnkps.onnx",),
+        _ANTELOPE,
+        "DIAMONIK7777/antelopev2",
+    ),
+    "recogniser": PublishedFile(
+        "ArcFace recogniser",
+        ("glintr100.onnx",),
+        _ANTELOPE,
+        "DIAMONIK7777/antelopev2",
+    ),
+    "eva": PublishedFile(
+        "EVA02-CLIP vision tower",
+        ("EVA02_CLIP_L_336_psz14_s6B.safetensors", "EVA02_CLIP_L_336_psz14_s6B.pt"),
+        ("",),
+        "QuanSun/EVA-CLIP",
+    ),
+    "parsing": PublishedFile(
+        "BiSeNet face parser",
+        ("parsing_bisenet.safetensors", "parsing_bisenet.pth"),
+        ("", "facexlib", "weights"),
+        "the releases of xinntao/facexlib",
+    ),
+    "pulid": PublishedFile(
+        "PuLID weights for Flux",
+        ("pulid_flux_v0.9.1.safetensors", "pulid_flux_v0.9.0.safetensors"),
+        ("", "pulid"),
+        "guozinan/PuLID",
+    ),
+    "retinaface": PublishedFile(
+        "RetinaFace-R50 face detector",
+        ("detection_Resnet50_Final.pth",),
+        ("", "facexlib", "weights"),
+        "the releases of xinntao/facexlib",
+    ),
+}
+"""The published files by role; the roles are the fields of `ModelFiles`."""
+
+_OPTIONAL = ("retinaface",)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where each file of the extractor is."""
+
+    detector: Path
+    recogniser: Path
+    eva: Path
+    parsing: Path
+    pulid: Path
+    retinaface: Path | None = None
+    """Only when it was asked for."""
+
+
+def find_model_files(
+    models_dir: str | os.PathLike[str] | None = None,
+    *,
+    detector: str | os.PathLike[str] | None = None,
+    recogniser: str | os.PathLike[str] | None = None,
+    eva: str | os.PathLike[str] | None = None,
+    parsing: str | os.PathLike[str] | None = None,
+    pulid: str | os.PathLike[str] | None = None,
+    retinaface: str | os.PathLike[str] | None = None,
+    with_retinaface: bool = False,
+) -> ModelFiles:
+    """Find every file, in the folder or where it is said to be.
+
+    Args:
+        models_dir: The models folder; not needed when every file is given.
+        detector, recogniser, eva, parsing, pulid, retinaface: A file to take instead of looking
+            for it.
+        with_retinaface: Whether the file of that role is needed, too.
+
+    Raises:
+        ModelFileError: The folder or a given file does not exist, or files are missing: all of
+            them are named, with the repository each is published in.
+    """
+    given = {
+        "detector": detector,
+        "recogniser": recogniser,
+        "eva": eva,
+        "parsing": parsing,
+        "pulid": pulid,
+        "retinaface": retinaface,
+    }
+    folder = None if models_dir is None else Path(models_dir)
+    if folder is not None and not folder.is_dir():
+        raise ModelFileError(f"{folder}: expected the models folder, found {_found(folder)}")
+    files: dict[str, Path] = {}
+    missing: list[str] = []
+    for role in (item.name for item in fields(ModelFiles)):
+        explicit = given[role]
+        published = PUBLISHED[role]
+        if role in _OPTIONAL and explicit is None and not with_retinaface:
+            continue
+        if explicit is not None:
+            path = Path(explicit)
+            if not path.is_file():
+                raise ModelFileError(f"{path}: expected the {published.what}, found {_found(path)}")
+            files[role] = path
+            continue
+        candidate = None if folder is None else _look_for(folder, published)
+        if candidate is None:
+            missing.append(
+                f"{_published_path(published)} ({published.what}, from {published.repository})"
+            )
+        else:
+            files[role] = candidate
+    if missing:
+        where = "no models folder was given" if folder is None else str(folder)
+        raise ModelFileError(f"{where}: missing model files: {'; '.join(missing)}")
+    return ModelFiles(**files)
+
+
+def _look_for(folder: Path, published: PublishedFile) -> Path | None:
+    """The first file there is; where none is, whatever else bears the name."""
+    paths = [folder / sub / name for name in published.names for sub in published.folders]
+    for path in paths:
+        if path.is_file():
+            return path
+    for path in paths:
+        if path.exists() or path.is_symlink():
+            raise ModelFileError(f"{path}: expected the {published.what}, found {_found(path)}")
+    return None
+
+
+def _found(path: Path) -> str:
+    """What is there instead of a file."""
+    if path.is_dir():
+        return "a folder"
+    if path.is_symlink() and not path.exists():
+        return f"a link to {os.readlink(path)}, where nothing is"
+    if path.is_file():
+        return "a file"
+    return "a pipe or a device" if path.exists() else "nothing"
+
+
+def _published_path(published: PublishedFile) -> str:
+    """`antelopev2/glintr100.onnx`: the first folder with the name as published."""
+    name = published.names[0]
+    if name.endswith(".safetensors") and len(published.names) > 1:
+        # Our own safetensors copies are looked for first, but nobody publishes them.
+        originals = [other for other in published.names if not other.endswith(".safetensors")]
+        name = originals[0] if originals else name
+    return "/".join(part for part in (published.folders[0], name) if part)

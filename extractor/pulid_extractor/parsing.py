@@ -1,0 +1,273 @@
+"""BiSeNet face parsing: which pixels of an aligned face are the face, and what PuLID keeps.
+
+Source: BiSeNet (Yu et al. 2018) with a ResNet-18 context path and no spatial path, as in
+facexlib's `BiSeNet` (weights `parsing_bisenet.pth`, 19 classes of CelebAMask-HQ). Channel widths
+are read from the weights. The two auxiliary outputs, used in training only, are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pulid_sdcpp.errors import ModelFileError
+
+from .checkpoint import fill, read_checkpoint
+
+__all__ = ["BACKGROUND_LABELS", "N_LABELS", "BiSeNet", "ParsingShape", "face_only", "load_parsing"]
+
+N_LABELS = 19
+BACKGROUND_LABELS = (0, 7, 8, 9, 14, 15, 16, 18)
+"""Background, ears, earring, neck, necklace, cloth, hat: whitened. Skin, brows, eyes, glasses,
+nose, mouth, lips and hair are kept (PuLID pipeline_flux.py, `bg_label`)."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B (ITU-R BT.601)."""
+
+WHAT = "BiSeNet face parser"
+
+
+@dataclass(frozen=True)
+class ParsingShape:
+    """Channel widths, the published ones in brackets.
+
+    Args:
+        stem: First convolution (64).
+        stages: The four stages of the ResNet (64, 128, 256, 512).
+        context: Attention refinement and heads of the context path (128).
+        fusion: Feature fusion (256).
+        squeeze: Inside the attention of the fusion (64).
+        output: Last convolution but one (256).
+        labels: Classes (19).
+    """
+
+    stem: int
+    stages: tuple[int, int, int, int]
+    context: int
+    fusion: int
+    squeeze: int
+    output: int
+    labels: int
+
+
+def _conv(inside: int, outside: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, size, stride, padding=size // 2, bias=False)
+
+
+class _ConvNormRelu(nn.Module):
+    def __init__(self, inside: int, outside: int, size: int = 3) -> None:
+        super().__init__()
+        self.conv = _conv(inside, outside, size)
+        self.bn = nn.BatchNorm2d(outside)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.bn(self.conv(x)))
+
+
+class _Residual(nn.Module):
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(inside, outside, 3, stride)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = _conv(outside, outside, 3)
+        self.bn2 = nn.BatchNorm2d(outside)
+        self.downsample = (
+            nn.Sequential(_conv(inside, outside, 1, stride), nn.BatchNorm2d(outside))
+            if stride != 1 or inside != outside
+            else nn.Identity()
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.downsample(x) + self.bn2(self.conv2(inner)))
+
+
+class _ResNet18(nn.Module):
+    def __init__(self, stem: int, stages: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.conv1 = _conv(3, stem, 7, 2)
+        self.bn1 = nn.BatchNorm2d(stem)
+        before = stem
+        for number, (width, stride) in enumerate(zip(stages, (1, 2, 2, 2), strict=True), 1):
+            stage = nn.Sequential(_Residual(before, width, stride), _Residual(width, width, 1))
+            self.add_module(f"layer{number}", stage)
+            before = width
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Features at 1/8, 1/16 and 1/32."""
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        features = []
+        for number in range(1, 5):
+            x = self.get_submodule(f"layer{number}")(x)
+            features.append(x)
+        return features[1:]
+
+
+class _AttentionRefinement(nn.Module):
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.conv = _ConvNormRelu(inside, outside)
+        self.conv_atten = _conv(outside, outside, 1)
+        self.bn_atten = nn.BatchNorm2d(outside)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        gate = self.bn_atten(self.conv_atten(_pooled(x)))
+        return x * gate.sigmoid()
+
+
+class _ContextPath(nn.Module):
+    def __init__(self, shape: ParsingShape) -> None:
+        super().__init__()
+        self.resnet = _ResNet18(shape.stem, shape.stages)
+        self.arm16 = _AttentionRefinement(shape.stages[2], shape.context)
+        self.arm32 = _AttentionRefinement(shape.stages[3], shape.context)
+        self.conv_head32 = _ConvNormRelu(shape.context, shape.context)
+        self.conv_head16 = _ConvNormRelu(shape.context, shape.context)
+        self.conv_avg = _ConvNormRelu(shape.stages[3], shape.context, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The detail and the context features, both at 1/8."""
+        at8, at16, at32 = self.resnet(x)
+        coarse = self.arm32(at32) + self.conv_avg(_pooled(at32))
+        coarse = self.conv_head32(F.interpolate(coarse, at16.shape[2:], mode="nearest"))
+        middle = self.arm16(at16) + coarse
+        return at8, self.conv_head16(F.interpolate(middle, at8.shape[2:], mode="nearest"))
+
+
+class _Fusion(nn.Module):
+    def __init__(self, inside: int, shape: ParsingShape) -> None:
+        super().__init__()
+        self.convblk = _ConvNormRelu(inside, shape.fusion, 1)
+        self.conv1 = _conv(shape.fusion, shape.squeeze, 1)
+        self.conv2 = _conv(shape.squeeze, shape.fusion, 1)
+
+    def forward(self, detail: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        x = self.convblk(torch.cat([detail, context], dim=1))
+        gate = self.conv2(F.relu(self.conv1(_pooled(x))))
+        return x + x * gate.sigmoid()
+
+
+class _Output(nn.Module):
+    def __init__(self, inside: int, middle: int, labels: int) -> None:
+        super().__init__()
+        self.conv = _ConvNormRelu(inside, middle)
+        self.conv_out = _conv(middle, labels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv_out(self.conv(x))
+
+
+class BiSeNet(nn.Module):
+    """The parser. Parameters are named as in facexlib's weights."""
+
+    def __init__(self, shape: ParsingShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.cp = _ContextPath(shape)
+        self.ffm = _Fusion(shape.stages[1] + shape.context, shape)
+        self.conv_out = _Output(shape.fusion, shape.output, shape.labels)
+
+    @torch.inference_mode()
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Score every class at every pixel.
+
+        Args:
+            pictures: (n, 3, H, W) float32, normalised with IMAGENET_MEAN and IMAGENET_STD.
+
+        Returns:
+            (n, labels, H, W) float32.
+        """
+        scores = self.conv_out(self.ffm(*self.cp(pictures)))
+        return F.interpolate(scores, pictures.shape[2:], mode="bilinear", align_corners=True)
+
+
+def face_only(face: torch.Tensor, parser: BiSeNet) -> torch.Tensor:
+    """The face in grey on white, as PuLID's vision tower sees it.
+
+    Args:
+        face: (n, 3, H, W) float32 RGB in 0..1, aligned crops.
+        parser: The face parser.
+
+    Returns:
+        Like `face`: luma in all three channels where the class is kept, 1 elsewhere.
+
+    Source: PuLID pipeline_flux.py `get_id_embedding`, `to_gray`.
+    """
+    mean, std, luma = (
+        face.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD, LUMA)
+    )
+    labels = parser((face - mean) / std).argmax(dim=1, keepdim=True)
+    background = torch.isin(labels, torch.tensor(BACKGROUND_LABELS, device=labels.device))
+    grey = (face * luma).sum(dim=1, keepdim=True).expand_as(face)
+    return torch.where(background, torch.ones_like(face), grey)
+
+
+def load_parsing(path: str | os.PathLike[str], *, device: torch.device) -> BiSeNet:
+    """Load the parser; it always computes in float32, being small.
+
+    Args:
+        path: `parsing_bisenet.pth`, or a `.safetensors` of it.
+        device: Where to compute.
+
+    Raises:
+        ModelFileError: Not such a file.
+    """
+    file = Path(path)
+    tensors = read_checkpoint(file)
+    shape = _shape_of(tensors, file)
+    with torch.device("meta"):
+        network = BiSeNet(shape)
+    fill(network, tensors, file, WHAT)
+    # Unlike `place`: batch norm in mixed types is not worth its care for 53 MB.
+    network.to(device=device, dtype=torch.float32)
+    if not all(math.isfinite(tensor.sum()) for tensor in network.state_dict().values()):
+        # They would make every pixel class 0, which no later step could tell from a verdict.
+        raise ModelFileError(
+            f"{file}: the weights of the {WHAT} have numbers that are not finite; the file is "
+            "damaged: download it again"
+        )
+    return network
+
+
+def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> ParsingShape:
+    def rows(name: str) -> int:
+        tensor = tensors.get(f"{name}.weight")
+        if tensor is None or tensor.ndim != 4:
+            found = "is missing" if tensor is None else f"has shape {list(tensor.shape)}"
+            raise ModelFileError(f"{file}: expected the {WHAT}, its tensor {name}.weight {found}")
+        return tensor.shape[0]
+
+    resnet = "cp.resnet."
+    shape = ParsingShape(
+        stem=rows(f"{resnet}conv1"),
+        stages=(
+            rows(f"{resnet}layer1.0.conv1"),
+            rows(f"{resnet}layer2.0.conv1"),
+            rows(f"{resnet}layer3.0.conv1"),
+            rows(f"{resnet}layer4.0.conv1"),
+        ),
+        context=rows("cp.arm16.conv.conv"),
+        fusion=rows("ffm.convblk.conv"),
+        squeeze=rows("ffm.conv1"),
+        output=rows("conv_out.conv.conv"),
+        labels=rows("conv_out.conv_out"),
+    )
+    if shape.labels != N_LABELS:
+        raise ModelFileError(
+            f"{file}: expected the {WHAT} with {N_LABELS} classes, found {shape.labels}"
+        )
+    return shape
+
+
+def _pooled(x: torch.Tensor) -> torch.Tensor:
+    return x.mean(dim=(2, 3), keepdim=True)

@@ -1,0 +1,256 @@
+"""A photo, in whatever form it comes, as RGB pixels the right way up."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import re
+import stat
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pulid_sdcpp.errors import ImageFileError
+from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
+
+from .dependencies import load_cv2
+
+__all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo"]
+
+PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
+
+MAX_LONG_SIDE_PX = 1024
+"""Longer photos are reduced to this (PuLID app_flux.py, `resize_numpy_image_long`)."""
+MIN_SIDE_PX = 32
+"""No face in a smaller picture is worth recognising: ArcFace alone looks at 112 pixels."""
+MAX_FILE_BYTES = 1 << 30
+BAND_PX = 512
+"""Rows converted at a time: of a large photo only one copy is held besides the decoder's."""
+
+_FORMATS = (
+    "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+"""Picture formats only: Pillow would also run Ghostscript on an EPS."""
+
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+_logger = logging.getLogger("pulid_extractor")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo ready to look at.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB, long side at most 1024.
+        name: What to call it in messages: the file's path, or "the given picture".
+        sha256: SHA-256 of the file's bytes, or of the RGB pixels of a picture in memory.
+        scale: Pixels here per pixel of the photo as it was given, at most 1.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    name: str
+    sha256: str
+    scale: float
+
+
+def load_photo(source: PhotoSource) -> Photo:
+    """Read a photo.
+
+    EXIF orientation is applied, transparency laid on white, CMYK, palette, greyscale and
+    16-bit pictures brought to 8-bit RGB; of an animation the first frame is taken.
+
+    Args:
+        source: A file, a Pillow image, or an array: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W)
+            grey, uint8 or uint16.
+
+    Raises:
+        ImageFileError: The file is missing, not a picture, damaged, or too small or too big.
+        ValueError: An array of another shape or type, or too small.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        content = _read(name)
+        pixels = _decode(content, name)
+        digest = hashlib.sha256(content).hexdigest()
+    else:
+        name = "the given picture"
+        pixels = _given(source, name)
+        digest = hashlib.sha256(pixels.data).hexdigest()
+    reduced = _limit_long_side(pixels)
+    return Photo(reduced, name, digest, scale=max(reduced.shape[:2]) / max(pixels.shape[:2]))
+
+
+def _read(name: str) -> bytes:
+    """A file's bytes; never waits for a pipe, never reads a device that has no end."""
+    try:
+        found = os.stat(name)
+        if stat.S_ISDIR(found.st_mode):
+            raise ImageFileError(f"{name}: expected a photo, found a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise ImageFileError(f"{name}: expected a photo, found a pipe or a device")
+        if found.st_size > MAX_FILE_BYTES:
+            raise ImageFileError(f"{name}: expected a photo, found a file of {found.st_size} bytes")
+        content = Path(name).read_bytes()
+    except FileNotFoundError:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
+            raise ImageFileError(
+                f"{name}: expected a photo's file, found a web address; download the photo first"
+            ) from None
+        raise ImageFileError(f"{name}: no such file; expected a photo") from None
+    except OSError as error:
+        raise ImageFileError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise ImageFileError(f"{name}: expected a photo, found an empty file")
+    return content
+
+
+def _decode(content: bytes, name: str) -> NDArray[np.uint8]:
+    """The pixels of a picture file, upright, (H, W, 3) RGB."""
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]
+    try:
+        with warnings.catch_warnings():
+            # Big but possible photos only warn; the limit is Pillow's error at 179 megapixels.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=formats) as picture:
+                _check_size(picture, name, ImageFileError)
+                frames = getattr(picture, "n_frames", 1)
+                # An MPO is a JPEG with previews or a second view behind it, not an animation.
+                if frames > 1 and picture.format != "MPO":
+                    _logger.warning("%s: %d frames; only the first is used", name, frames)
+                picture.seek(0)
+                ImageOps.exif_transpose(picture, in_place=True)
+                return _pixels(picture, name)
+    except ImageFileError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageFileError(
+            f"{name}: expected a photo (JPEG, PNG, WebP, TIFF, ...), found {_what_is(content)}"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise ImageFileError(f"{name}: the picture is too big: {error}") from error
+    except MemoryError:
+        raise ImageFileError(f"{name}: the picture is too big for the free memory") from None
+    except Exception as error:
+        # Decoders raise whatever they like on damaged data: OSError, SyntaxError, struct.error.
+        raise ImageFileError(
+            f"{name}: expected a complete photo, found a damaged or truncated file "
+            f"({_one_line(error)})"
+        ) from error
+
+
+def _given(source: Image.Image | NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if isinstance(source, Image.Image):
+        _check_size(source, name, ValueError)
+        try:
+            return _pixels(ImageOps.exif_transpose(source), name)
+        except OSError as error:
+            raise ImageFileError(f"{name} cannot be decoded ({_one_line(error)})") from error
+    array = np.asarray(source)
+    if array.dtype == np.uint16:
+        array = _eight_bit(array)
+    if array.dtype != np.uint8 or not (
+        array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    ):
+        raise ValueError(
+            "expected a photo as (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8 or uint16; "
+            f"found {array.shape} {array.dtype}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"expected a photo, found an array of shape {array.shape}")
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    _check_size(picture, name, ValueError)
+    return _pixels(picture, name)
+
+
+def _pixels(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of a picture in any mode."""
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, BAND_PX):
+        bottom = min(top + BAND_PX, height)
+        try:
+            pixels[top:bottom] = np.asarray(_rgb(picture.crop((0, top, width, bottom))))
+        except _UnsupportedDepth as error:
+            raise ImageFileError(
+                f"{name}: expected 8 or 16 bits per channel, found {error}"
+            ) from None
+    return pixels
+
+
+class _UnsupportedDepth(Exception):
+    """A picture whose numbers have no fixed white."""
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """Any Pillow mode as 8-bit RGB."""
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # Pillow clips these to 255 where they should be scaled.
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise _UnsupportedDepth("a 32-bit integer picture")
+        picture = Image.fromarray(_eight_bit(values.astype(np.uint16)))
+    elif picture.mode == "F":
+        raise _UnsupportedDepth("floating point")
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bit(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """0..65535 to 0..255, rounded: 65535 = 255 * 257."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _check_size(picture: Image.Image, name: str, error: type[Exception]) -> None:
+    """Before anything is decoded, which for a big picture takes seconds."""
+    width, height = picture.size
+    # The short side counts after the reduction, too: a strip of 4000 x 40 is no photo.
+    reduced = min(height, width) * min(1.0, MAX_LONG_SIDE_PX / max(height, width, 1))
+    if reduced < MIN_SIDE_PX:
+        raise error(
+            f"{name}: expected a photo of at least {MIN_SIDE_PX} pixels on the short side (with "
+            f"the long side reduced to {MAX_LONG_SIDE_PX}), found {width} x {height}"
+        )
+
+
+def _limit_long_side(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Reduce to MAX_LONG_SIDE_PX with Lanczos, sizes rounded down: the reference's way."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= MAX_LONG_SIDE_PX:
+        return np.ascontiguousarray(pixels)
+    factor = MAX_LONG_SIDE_PX / max(height, width)
+    cv2 = load_cv2()
+    size = (int(width * factor), int(height * factor))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LANCZOS4)
+
+
+def _what_is(content: bytes) -> str:
+    """A few words on a file that is no picture we know."""
+    if content[4:8] == b"ftyp":
+        if content[8:12] in _HEIC_BRANDS:
+            return "a HEIC picture; convert it to JPEG or PNG"
+        if content[8:12] in (b"avif", b"avis"):
+            return "an AVIF picture that Pillow cannot read; convert it to JPEG or PNG"
+        return "a video or another ISO media file"
+    start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"<") and b"<svg" in start:
+        return "an SVG drawing; convert it to JPEG or PNG"
+    if start.startswith((b"<!do", b"<htm", b"<?xm")):
+        return "a web page or another XML file"
+    found = signature(content[:SIGNATURE_BYTES])
+    return found if found != signature(b"") else f"a file that starts with {content[:8]!r}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,83 @@
+// The functions this project adds to the engine's C interface. pulid_sdcpp/native_library.py
+// mirrors every declaration here. Functions that can fail return false or null, and
+// pulid_last_error() then says why, for the calling thread.
+#pragma once
+
+#include "stable-diffusion.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PULID_API_VERSION 1
+
+SD_API int32_t pulid_api_version(void);
+
+// Once per process, before anything else: failures and messages of ggml go where ours go.
+SD_API void pulid_init(void);
+
+// Never null; "" after success.
+SD_API const char* pulid_last_error(void);
+// Whether the last failure was a cancellation.
+SD_API bool pulid_was_cancelled(void);
+
+typedef struct {
+    const char* name;
+    const char* description;
+    int32_t type;  // enum ggml_backend_dev_type: 0 CPU, 1 GPU, 2 integrated GPU, 3 accelerator
+    uint64_t memory_free;
+    uint64_t memory_total;
+} pulid_device_t;
+
+SD_API int32_t pulid_device_count(void);
+SD_API bool pulid_get_device(int32_t index, pulid_device_t* device);
+// Where the modules of the next new_sd_ctx() on this thread go; null or "": the engine's choice.
+SD_API void pulid_set_placement(const char* diffusion, const char* clip, const char* vae);
+
+// From any thread: makes the running generate_image() return null within one model evaluation.
+SD_API void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled);
+
+typedef struct {
+    int64_t hidden;
+    int64_t heads;
+    int64_t tokens;
+    int32_t type;  // enum ggml_type of a and b: F32, F16 or Q8_0
+    int32_t n_layers;
+    const int32_t* is_single;  // per layer: after a single-stream block?
+    const int32_t* block;      // per layer: the block's index
+} pulid_layout_t;
+
+typedef struct {
+    int32_t slot;
+    float weight;
+    int32_t start_step;
+    int32_t end_step;
+    bool negative;
+} pulid_use_t;
+
+SD_API bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout);
+SD_API bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count);
+// a: rows of `hidden`, b: rows of heads * tokens, both of the layout's type, contiguous.
+SD_API bool pulid_write_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* a, const float* bias, const void* b);
+// cfg_start_step: the first step with a negative pass.
+SD_API bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step);
+
+// One evaluation of the diffusion model as a generation would do it. x and out: (channels, height,
+// width) of latents; context: (n_context, context_width); y: pooled vector; all float32.
+SD_API bool pulid_evaluate(sd_ctx_t* ctx,
+                           const float* x, int64_t width, int64_t height, int64_t channels,
+                           float timestep,
+                           const float* context, int64_t n_context, int64_t context_width,
+                           const float* y, int64_t y_width,
+                           float guidance, int32_t step, bool negative,
+                           float* out);
+
+// Bytes of parameters the diffusion model holds, identities included.
+SD_API uint64_t pulid_diffusion_params_bytes(const sd_ctx_t* ctx);
+
+// Frees what generate_image() returned; false: it did not return that pointer.
+SD_API bool pulid_free_images(sd_image_t* images);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,228 @@
+// Implements pulid_api.h, and the guarded forms of new_sd_ctx() and generate_image().
+// Included at the end of stable-diffusion.cpp, because the classes it needs are defined there.
+
+#include "pulid_api.h"
+
+#include <mutex>
+
+namespace pulid {
+
+static thread_local std::string last_error;
+static thread_local bool last_was_cancelled = false;
+
+// Runs `call`; an exception becomes `failed`, with last_error set.
+template <typename Result, typename Call>
+static Result guarded(Result failed, Call call) {
+    struct Scope {
+        Scope() { guard_depth++; }
+        ~Scope() { guard_depth--; }
+    } scope;
+    last_error.clear();
+    last_was_cancelled = false;
+    try {
+        return call();
+    } catch (const Cancelled& cancelled) {
+        last_was_cancelled = true;
+        last_error         = cancelled.what();
+    } catch (const std::bad_alloc&) {
+        last_error = "out of memory";
+    } catch (const std::exception& error) {
+        last_error = error.what();
+    } catch (...) {
+        last_error = "unknown failure in the engine";
+    }
+    return failed;
+}
+
+static IdentityRunner& identity_runner(const sd_ctx_t* ctx) {
+    auto model = ctx == nullptr ? nullptr : std::dynamic_pointer_cast<FluxModel>(ctx->sd->diffusion_model);
+    if (model == nullptr || model->flux.flux_params.is_chroma || !sd_version_is_flux(ctx->sd->version)) {
+        fail("PuLID needs a Flux.1 diffusion model");
+    }
+    return model->flux;
+}
+
+// What generate_image() returned and nobody freed yet: array -> number of images.
+static std::mutex images_mutex;
+static std::map<sd_image_t*, int> live_images;
+
+}  // namespace pulid
+
+int32_t pulid_api_version(void) {
+    return PULID_API_VERSION;
+}
+
+void pulid_init(void) {
+    ggml_log_set(pulid::forward_ggml_log, nullptr);
+    ggml_set_abort_callback(pulid::on_ggml_abort);
+}
+
+const char* pulid_last_error(void) {
+    return pulid::last_error.c_str();
+}
+
+bool pulid_was_cancelled(void) {
+    return pulid::last_was_cancelled;
+}
+
+int32_t pulid_device_count(void) {
+    return pulid::guarded<int32_t>(-1, [] {
+        ggml_backend_load_all_once();
+        return static_cast<int32_t>(ggml_backend_dev_count());
+    });
+}
+
+bool pulid_get_device(int32_t index, pulid_device_t* device) {
+    return pulid::guarded(false, [&] {
+        ggml_backend_dev_t found = ggml_backend_dev_get(index);
+        size_t free_bytes = 0, total_bytes = 0;
+        ggml_backend_dev_memory(found, &free_bytes, &total_bytes);
+        *device = {ggml_backend_dev_name(found), ggml_backend_dev_description(found),
+                   static_cast<int32_t>(ggml_backend_dev_type(found)), free_bytes, total_bytes};
+        return true;
+    });
+}
+
+void pulid_set_placement(const char* diffusion, const char* clip, const char* vae) {
+    pulid::placement = {SAFE_STR(diffusion), SAFE_STR(clip), SAFE_STR(vae)};
+}
+
+void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled) {
+    pulid::guarded(false, [&] { return ctx->sd->cancelled = cancelled; });
+}
+
+bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout) {
+    return pulid::guarded(false, [&] {
+        pulid::IdentityLayout result;
+        result.hidden = layout->hidden;
+        result.heads  = layout->heads;
+        result.tokens = layout->tokens;
+        result.type   = static_cast<ggml_type>(layout->type);
+        for (int i = 0; i < layout->n_layers; i++) {
+            result.layer_after_block[{layout->is_single[i] != 0, layout->block[i]}] = i;
+        }
+        pulid::identity_runner(ctx).set_identity_layout(std::move(result));
+        return true;
+    });
+}
+
+bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count) {
+    return pulid::guarded(false, [&] {
+        pulid::identity_runner(ctx).reserve_identity_slots(count);
+        return true;
+    });
+}
+
+bool pulid_write_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* a, const float* bias, const void* b) {
+    return pulid::guarded(false, [&] {
+        pulid::identity_runner(ctx).write_identity_layer(slot, layer, a, bias, b);
+        return true;
+    });
+}
+
+bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step) {
+    return pulid::guarded(false, [&] {
+        std::vector<pulid::IdentityUse> result;
+        for (int i = 0; i < count; i++) {
+            result.push_back({uses[i].slot, uses[i].weight, uses[i].start_step, uses[i].end_step, uses[i].negative});
+        }
+        if (!result.empty()) {
+            pulid::identity_runner(ctx).set_identity_uses(std::move(result));
+        } else if (auto model = std::dynamic_pointer_cast<FluxModel>(ctx->sd->diffusion_model)) {
+            model->flux.set_identity_uses({});
+        }
+        ctx->sd->cfg_start_step = cfg_start_step;
+        return true;
+    });
+}
+
+bool pulid_evaluate(sd_ctx_t* ctx,
+                    const float* x, int64_t width, int64_t height, int64_t channels,
+                    float timestep,
+                    const float* context, int64_t n_context, int64_t context_width,
+                    const float* y, int64_t y_width,
+                    float guidance, int32_t step, bool negative,
+                    float* out) {
+    return pulid::guarded(false, [&] {
+        auto tensor = [](const float* data, std::vector<int64_t> shape) {
+            int64_t size = 1;
+            for (int64_t n : shape) {
+                size *= n;
+            }
+            return sd::Tensor<float>(std::move(shape), std::vector<float>(data, data + size));
+        };
+        sd::Tensor<float> latent        = tensor(x, {width, height, channels, 1});
+        sd::Tensor<float> timesteps     = tensor(&timestep, {1});
+        sd::Tensor<float> text          = tensor(context, {context_width, n_context, 1});
+        sd::Tensor<float> pooled        = tensor(y, {y_width});
+        sd::Tensor<float> guidance_text = tensor(&guidance, {1});
+
+        DiffusionParams params;
+        params.x         = &latent;
+        params.timesteps = &timesteps;
+        params.context   = &text;
+        params.y         = &pooled;
+        params.guidance  = &guidance_text;
+        params.step      = step;
+        params.negative  = negative;
+
+        auto result = ctx->sd->diffusion_model->compute(ctx->sd->n_threads, params);
+        ctx->sd->diffusion_model->free_compute_buffer();
+        if (result.empty()) {
+            pulid::fail("the diffusion model could not be evaluated");
+        }
+        std::copy(result.values().begin(), result.values().end(), out);
+        return true;
+    });
+}
+
+uint64_t pulid_diffusion_params_bytes(const sd_ctx_t* ctx) {
+    return ctx->sd->diffusion_model->get_params_buffer_size();
+}
+
+bool pulid_free_images(sd_image_t* images) {
+    std::lock_guard<std::mutex> lock(pulid::images_mutex);
+    auto found = pulid::live_images.find(images);
+    if (found == pulid::live_images.end()) {
+        return false;
+    }
+    for (int i = 0; i < found->second; i++) {
+        free(images[i].data);
+    }
+    free(images);
+    pulid::live_images.erase(found);
+    return true;
+}
+
+sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* params) {
+    return pulid::guarded<sd_ctx_t*>(nullptr, [&]() -> sd_ctx_t* {
+        auto engine = std::make_unique<StableDiffusionGGML>();
+        if (!engine->init(params)) {
+            pulid::fail("the model could not be loaded");
+        }
+        auto ctx = static_cast<sd_ctx_t*>(malloc(sizeof(sd_ctx_t)));
+        if (ctx == nullptr) {
+            throw std::bad_alloc();
+        }
+        ctx->sd = engine.release();
+        return ctx;
+    });
+}
+
+sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* params) {
+    if (ctx == nullptr || params == nullptr) {
+        return nullptr;
+    }
+    pulid::cancel_flag = &ctx->sd->cancelled;
+    sd_image_t* images = pulid::guarded<sd_image_t*>(nullptr, [&] { return generate_image_unguarded(ctx, params); });
+    pulid::cancel_flag = nullptr;
+    if (images == nullptr) {
+        // Brings home what an interrupted evaluation left on the device.
+        ctx->sd->diffusion_model->free_compute_buffer();
+        ctx->sd->first_stage_model->free_compute_buffer();
+        return nullptr;
+    }
+    std::lock_guard<std::mutex> lock(pulid::images_mutex);
+    pulid::live_images[images] = params->batch_count;
+    return images;
+}

@@ -1,0 +1,190 @@
+// Identity attention, folded: what PuLID adds to the image tokens of Flux.
+//
+// The identity does not change while a picture is made, so Python computes everything on its
+// side of the cross-attention once (pulid_sdcpp/folding.py) and the engine keeps, per layer,
+//   a (hidden, rows), bias (rows), b (rows, hidden)         rows = heads * identity tokens
+// and adds   weight * b . softmax_per_head(a . LayerNorm0(x) + bias)   to the image tokens x.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pulid_memory.hpp"
+
+namespace pulid {
+
+struct IdentityLayout {
+    int64_t hidden = 0;
+    int64_t heads  = 0;
+    int64_t tokens = 0;
+    ggml_type type = GGML_TYPE_F16;
+    // (is it a single-stream block, its index) -> layer
+    std::map<std::pair<bool, int>, int> layer_after_block;
+
+    int64_t rows() const { return heads * tokens; }
+    int layers() const { return static_cast<int>(layer_after_block.size()); }
+};
+
+struct IdentityLayer {
+    ggml_tensor* a    = nullptr;
+    ggml_tensor* bias = nullptr;
+    ggml_tensor* b    = nullptr;
+};
+
+// One identity's part in a generation. `negative`: it belongs to the negative pass of true CFG.
+struct IdentityUse {
+    int slot       = 0;
+    float weight   = 1.f;
+    int start_step = 0;
+    int end_step   = INT32_MAX;
+    bool negative  = false;
+};
+
+// A model runner with slots for identities. Their tensors are parameters of the runner (members
+// of its params_ctx), so that offloading, graph-cut streaming and memory accounting cover them;
+// a slot is allocated when it is first needed, and kept.
+struct IdentityRunner : public GGMLRunner {
+    using GGMLRunner::GGMLRunner;
+
+    ~IdentityRunner() override {
+        free_compute_buffer();
+        for (ggml_backend_buffer_t buffer : identity_buffers) {
+            ggml_backend_buffer_free(buffer);
+        }
+    }
+
+    const IdentityLayout& identity_layout() const { return layout; }
+
+    void set_identity_layout(IdentityLayout new_layout) {
+        if (!slots.empty()) {
+            fail("the identity layout is set once, before the first identity");
+        }
+        layout = std::move(new_layout);
+    }
+
+    void reserve_identity_slots(size_t count) {
+        if (count <= slots.size()) {
+            return;
+        }
+        // Asked first: tensors that could not be allocated would stay in params_ctx.
+        const size_t layer_bytes    = 2 * ggml_row_size(layout.type, layout.hidden * layout.rows()) + 4 * layout.rows() + 1024;
+        const size_t bytes          = (count - slots.size()) * layout.layers() * layer_bytes;
+        ggml_backend_buffer_t probe = ggml_backend_alloc_buffer(params_backend, bytes);
+        const bool has_room         = probe != nullptr && fits_in_memory(params_backend, bytes, "another identity");
+        ggml_backend_buffer_free(probe);
+        if (!has_room) {
+            fail("out of memory: no room for another identity beside the model");
+        }
+        free_compute_buffer();  // brings offloaded parameters home before their set changes
+        while (slots.size() < count) {
+            std::vector<IdentityLayer> slot(layout.layers());
+            for (int i = 0; i < layout.layers(); i++) {
+                std::string name = "pulid." + std::to_string(slots.size()) + "." + std::to_string(i);
+                slot[i].a        = ggml_new_tensor_2d(params_ctx, layout.type, layout.hidden, layout.rows());
+                slot[i].bias     = ggml_new_tensor_1d(params_ctx, GGML_TYPE_F32, layout.rows());
+                slot[i].b        = ggml_new_tensor_2d(params_ctx, layout.type, layout.rows(), layout.hidden);
+                ggml_set_name(slot[i].a, (name + ".a").c_str());
+                ggml_set_name(slot[i].bias, (name + ".bias").c_str());
+                ggml_set_name(slot[i].b, (name + ".b").c_str());
+            }
+            slots.push_back(std::move(slot));
+        }
+        // Only the new tensors have no memory yet.
+        ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors(params_ctx, params_backend);
+        GGML_ASSERT(buffer != nullptr);
+        ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+        identity_buffers.push_back(buffer);
+        rebuild_params_tensor_set();
+        if (offload_ctx != nullptr) {  // mirrors params_ctx; refilled at the next offload
+            ggml_free(offload_ctx);
+            offload_ctx = ggml_init({static_cast<size_t>(MAX_PARAMS_TENSOR_NUM * ggml_tensor_overhead()), nullptr, true});
+        }
+    }
+
+    void write_identity_layer(int slot, int layer, const void* a, const float* bias, const void* b) {
+        const IdentityLayer& target = slots.at(slot).at(layer);
+        ggml_backend_tensor_set(target.a, a, 0, ggml_nbytes(target.a));
+        ggml_backend_tensor_set(target.bias, bias, 0, ggml_nbytes(target.bias));
+        ggml_backend_tensor_set(target.b, b, 0, ggml_nbytes(target.b));
+    }
+
+    // Which identities take part in the generations that follow; none: as if there were no PuLID.
+    void set_identity_uses(std::vector<IdentityUse> new_uses) {
+        for (const IdentityUse& use : new_uses) {
+            slots.at(use.slot);
+        }
+        uses = std::move(new_uses);
+        active_uses.clear();
+    }
+
+    // Before each model evaluation: its step (from 0) and whether it is the negative pass.
+    void select_identities(int step, bool negative) {
+        active_uses.clear();
+        for (const IdentityUse& use : uses) {
+            if (use.weight != 0.f && use.negative == negative && step >= use.start_step && step < use.end_step) {
+                active_uses.push_back(use);
+            }
+        }
+    }
+
+    // Kontext references follow the generated tokens; the identity belongs on the latter only.
+    void set_image_tokens(int64_t count) { image_tokens = count; }
+
+    // x: (hidden, n_tokens, 1), the output of a block; its image tokens begin at `first_token`.
+    ggml_tensor* add_identity(ggml_context* ctx, ggml_tensor* x, bool single, int block, int64_t first_token) {
+        auto found = layout.layer_after_block.find({single, block});
+        if (active_uses.empty() || found == layout.layer_after_block.end()) {
+            return x;
+        }
+        ggml_tensor* image  = ggml_view_2d(ctx, x, x->ne[0], image_tokens, x->nb[1], first_token * x->nb[1]);
+        ggml_tensor* normed = ggml_norm(ctx, image, 1e-5f);
+        for (const IdentityUse& use : active_uses) {
+            const IdentityLayer& layer = slots[use.slot][found->second];
+            ggml_tensor* scores        = ggml_mul_mat(ctx, layer.a, normed);  // (rows, image_tokens)
+            ggml_mul_mat_set_prec(scores, GGML_PREC_F32);
+            scores             = ggml_add(ctx, scores, layer.bias);
+            scores             = ggml_reshape_3d(ctx, scores, layout.tokens, layout.heads, image_tokens);
+            scores             = ggml_soft_max(ctx, scores);
+            scores             = ggml_reshape_2d(ctx, scores, layout.rows(), image_tokens);
+            ggml_tensor* delta = ggml_mul_mat(ctx, layer.b, scores);  // (hidden, image_tokens)
+            image              = ggml_add(ctx, image, ggml_scale(ctx, delta, use.weight));
+        }
+        return with_tokens_replaced(ctx, x, image, first_token);
+    }
+
+    size_t get_params_buffer_size() {
+        size_t total = GGMLRunner::get_params_buffer_size();
+        for (ggml_backend_buffer_t buffer : identity_buffers) {
+            total += ggml_backend_buffer_get_size(buffer);
+        }
+        return total;
+    }
+
+private:
+    IdentityLayout layout;
+    std::vector<std::vector<IdentityLayer>> slots;
+    std::vector<ggml_backend_buffer_t> identity_buffers;
+    std::vector<IdentityUse> uses;
+    std::vector<IdentityUse> active_uses;
+    int64_t image_tokens = 0;
+
+    static ggml_tensor* with_tokens_replaced(ggml_context* ctx, ggml_tensor* x, ggml_tensor* middle, int64_t first) {
+        const int64_t after = first + middle->ne[1];
+        auto tokens         = [&](int64_t from, int64_t to) {
+            return ggml_view_2d(ctx, x, x->ne[0], to - from, x->nb[1], from * x->nb[1]);
+        };
+        ggml_tensor* out = middle;
+        if (first > 0) {
+            out = ggml_concat(ctx, tokens(0, first), out, 1);
+        }
+        if (after < x->ne[1]) {
+            out = ggml_concat(ctx, out, tokens(after, x->ne[1]), 1);
+        }
+        return ggml_reshape_3d(ctx, out, x->ne[0], x->ne[1], x->ne[2]);
+    }
+};
+
+}  // namespace pulid

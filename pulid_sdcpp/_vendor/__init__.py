@@ -1,0 +1,1 @@
+"""What the build installs here: the engine and its binding, private to this package."""

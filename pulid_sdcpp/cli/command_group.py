@@ -1,0 +1,122 @@
+"""A click group that imports its commands when needed and turns errors into exit statuses.
+
+    0    done
+    1    a PulidError: a file, a device, the disk, the engine; or a defect of ours
+    2    a mistake in how the command was called
+    130  interrupted
+
+An error is one line on stderr, "error: what; what to do"; the traceback needs --debug.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ..errors import GenerationCancelled, PulidError
+
+__all__ = ["CommandGroup", "Settings"]
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+
+
+@dataclass
+class Settings:
+    """What the options before the command say; `context.obj` of every command."""
+
+    debug: bool = False
+
+
+class CommandGroup(click.Group):
+    """See the module.
+
+    Args:
+        commands_at: "module:attribute" of each command, by name, in the order of the help.
+    """
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._commands_at:
+            return None
+        module, _, attribute = self._commands_at[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        settings = extra.setdefault("obj", Settings())
+        try:
+            status = super().main(args, prog_name, complete_var, False, **extra)
+        except BaseException as error:
+            if isinstance(error, SystemExit):
+                raise
+            if settings.debug:
+                traceback.print_exc()
+                _say("\n".join(getattr(error, "log_lines", ())))
+            status = _report(error)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _report(error: BaseException) -> int:
+    """Say in one line what went wrong; returns the exit status."""
+    if isinstance(error, click.Abort | KeyboardInterrupt | GenerationCancelled):
+        _say("interrupted; nothing was left half-written")
+        return EXIT_INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return EXIT_USAGE
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx is not None else "pulid-sdcpp"
+        _say(f"error: {_one_line(error.format_message()).rstrip('.')}; see '{path} --help'")
+        return EXIT_USAGE
+    if isinstance(error, click.ClickException):
+        _say(f"error: {_one_line(error.format_message())}")
+        return error.exit_code
+    if isinstance(error, PulidError):
+        _say(f"error: {_one_line(str(error))}")
+        return EXIT_ERROR
+    if isinstance(error, ValueError):
+        _say(f"error: {_one_line(str(error))}")
+        return EXIT_USAGE
+    if isinstance(error, MemoryError):
+        _say("error: out of memory; make a smaller picture, or use smaller weights")
+        return EXIT_ERROR
+    if isinstance(error, OSError):
+        _say(f"error: {_one_line(str(error))}")
+        return EXIT_ERROR
+    kind = type(error).__name__
+    _say(
+        f"error: {kind}: {_one_line(str(error))}; this is a defect of pulid-sdcpp: please report "
+        f"it with what 'pulid-sdcpp --debug ...' shows"
+    )
+    return EXIT_ERROR
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

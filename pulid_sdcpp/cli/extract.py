@@ -1,0 +1,178 @@
+"""`pulid-sdcpp extract`: a photo in, a person's identity file out."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ..atomic_file import check_writable
+from ..errors import FaceNotFoundError, ImageFileError
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from pulid_extractor import FaceChoice, FoundFace, IdentityExtractor
+
+__all__ = ["extract", "identity_jobs"]
+
+_PATH = click.Path(path_type=Path)
+_FACES = ("largest", "left", "right", "center")
+DEFAULT_SUFFIX = ".pulidembd"
+
+
+def create_extractor(**options: Any) -> IdentityExtractor:
+    """Import the PyTorch half and load its networks; tests put another extractor here.
+
+    Raises:
+        MissingDependencyError: The extra [extract] is not installed.
+    """
+    from pulid_extractor import IdentityExtractor
+
+    return IdentityExtractor(**options)
+
+
+def identity_jobs(
+    photos: Sequence[Path], output: Path | None, *, each: bool
+) -> list[tuple[tuple[Path, ...], Path]]:
+    """Which photos go into which identity file.
+
+    Args:
+        photos: At least one.
+        output: A file, or a folder that exists; not given: the folder of the (first) photo.
+        each: One file per photo, not one of all.
+
+    Raises:
+        click.UsageError: Two photos would go into one file, or a photo would be overwritten.
+    """
+    groups = [(photo,) for photo in photos] if each else [tuple(photos)]
+    if each and len(photos) > 1 and output is not None and not output.is_dir():
+        raise click.UsageError(f"with --each, the output is a folder that exists; {output} is none")
+    jobs: dict[Path, tuple[Path, ...]] = {}
+    for group in groups:
+        if output is None:
+            path = group[0].with_suffix(DEFAULT_SUFFIX)
+        elif output.is_dir():
+            path = output / group[0].with_suffix(DEFAULT_SUFFIX).name
+        else:
+            path = output
+        if path in jobs:
+            raise click.UsageError(
+                f"{jobs[path][0]} and {group[0]} would both be written to {path}; rename one"
+            )
+        if any(path.exists() and path.samefile(photo) for photo in photos):
+            raise click.UsageError(f"the output {path} is one of the photos; name another file")
+        jobs[path] = group
+    return [(group, path) for path, group in jobs.items()]
+
+
+class _Photo(click.Path):
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
+            self.fail(f"{value!r} is a web address; download the photo first", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Face(click.ParamType):
+    name = "WHICH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str | int:
+        if value in _FACES:
+            return str(value)
+        if str(value).isdecimal():
+            return int(value)
+        self.fail(f"{value!r} is none of {', '.join(_FACES)} and no number", param, ctx)
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...",
+                type=_Photo(exists=True, dir_okay=False, path_type=Path))  # fmt: skip
+@click.option("-o", "--output", type=_PATH, help="Identity file to write, or a folder that exists; "
+              "not given: the first photo's name with .pulidembd.")  # fmt: skip
+@click.option("--each", is_flag=True, help="Every photo is another person: one identity file per "
+              "photo, named after it.")  # fmt: skip
+@click.option("--models-dir", type=_PATH, default=Path("models"), show_default=True,
+              help="Folder with antelopev2/, EVA02_CLIP_L_336_psz14_s6B.pt, parsing_bisenet.pth "
+              "and the PuLID weights.")  # fmt: skip
+@click.option("--pulid-weights", type=_PATH, help="PuLID-Flux weights; not given: in --models-dir.")
+@click.option("--face", type=_Face(), default="largest", show_default=True,
+              help="Which face, where there are several: largest, left, right, center, or a number "
+              "counting from 0 at the left. The same for every photo.")  # fmt: skip
+@click.option("--aligner", type=click.Choice(["insightface", "retinaface"]), default="insightface",
+              show_default=True, help="Whose landmarks the face is cropped by; retinaface is "
+              "slower, PuLID's own choice, and needs the extra [reference] and "
+              "detection_Resnet50_Final.pth.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto",
+              show_default=True, help="To compute in; auto is bf16 on CUDA, else fp32. fp16 is not "
+              "offered on a CPU, where it is slow.")  # fmt: skip
+@click.option("--save-dtype", type=click.Choice(["f16", "f32", "bf16"]), default="f16",
+              show_default=True, help="To store in.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def extract(
+    photos: tuple[Path, ...],
+    output: Path | None,
+    each: bool,
+    models_dir: Path,
+    pulid_weights: Path | None,
+    face: FaceChoice,
+    aligner: str,
+    device: str,
+    dtype: str,
+    save_dtype: Literal["f16", "f32", "bf16"],
+    quiet: bool,
+) -> None:
+    """Make an identity file of the person on PHOTO; several photos of one person are fused.
+
+    Once per person; needs the extra [extract]. The file holds no picture.
+    """
+    jobs = identity_jobs(photos, output, each=each)
+    for _, path in jobs:
+        check_writable(path)
+    progress = Progress(quiet)
+
+    progress.stage("loading the extractor")
+    extractor = create_extractor(
+        models_dir=models_dir,
+        pulid_weights=pulid_weights,
+        aligner=aligner,
+        device=device,
+        dtype=dtype,
+    )
+    n_failed = 0
+    for group, path in jobs:
+        started_s = time.monotonic()
+        progress.stage(f"extracting from {', '.join(str(photo) for photo in group)}")
+        try:
+            identity = extractor.extract(
+                list(group) if len(group) > 1 else group[0],
+                face=face,
+                on_face=None if quiet else lambda found: click.echo(_line(found)),
+            )
+        except (FaceNotFoundError, ImageFileError) as error:
+            if len(jobs) == 1:
+                raise
+            # Of a batch, one bad photo does not cost the others.
+            click.echo(f"error: {error}", err=True)
+            n_failed += 1
+            continue
+        identity.save(path, dtype=save_dtype)
+        if not quiet:
+            tokens, width = identity.tokens.shape
+            size_kb, time_s = path.stat().st_size / 1000, time.monotonic() - started_s
+            click.echo(f"identity {identity.short_hash}: {tokens} tokens of {width}, {save_dtype}")
+            click.echo(f"saved {click.format_filename(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
+    if n_failed:
+        click.echo(f"error: {n_failed} of {len(jobs)} photos gave no identity", err=True)
+        click.get_current_context().exit(1)
+
+
+def _line(found: FoundFace) -> str:
+    """`me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87`."""
+    box = " ".join(map(str, found.box))
+    which = f", --face {found.index} of 0 to {found.n_faces - 1}" if found.n_faces > 1 else ""
+    photo = click.format_filename(found.photo)
+    return f"{photo}: face at {box} (x1 y1 x2 y2, px), score {found.score:.2f}{which}"

@@ -1,0 +1,230 @@
+"""The options of `generate`: sd-cli's own flags for Flux, and those of the identity.
+
+Source of names and meanings: stable-diffusion.cpp, examples/cli and examples/common.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..options import (
+    LORA_APPLY_MODES,
+    RNG_TYPES,
+    SAMPLING_METHODS,
+    SCHEDULERS,
+    WEIGHT_TYPES,
+    ContextOptions,
+    GenerationOptions,
+    IdentityOptions,
+)
+from .option_table import GroupedOption, dataclass_option
+
+__all__ = ["generate_options"]
+
+_PATH = click.Path(path_type=Path)
+_RNG = "|".join(RNG_TYPES)  # click would show the names with - for _
+
+
+class _Pair(click.ParamType):
+    """`32x48`, or `32` for both."""
+
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self.number = number
+        self.name = "XxY"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        x, cross, y = value.partition("x")
+        try:
+            return self.number(x), self.number(y if cross else x)
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 32x32 or 32", param, ctx)
+
+
+class _Numbers(click.ParamType):
+    """`14.6,7.8,0`, with or without brackets."""
+
+    name = "A,B,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in re.split(r"\s*,\s*", value.strip("[] ")) if part)
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers like 14.6,7.8,0", param, ctx)
+
+
+def _image_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
+    if mode != "img_gen":
+        raise click.BadParameter(f"{mode!r} is not offered; only img_gen is", ctx, param)
+
+
+def _context(field: str, *flags: str, heading: str, help: str, **kwargs: Any) -> Any:
+    return dataclass_option(ContextOptions, field, *flags, heading=heading, help=help, **kwargs)
+
+
+def _picture(field: str, *flags: str, heading: str, help: str, **kwargs: Any) -> Any:
+    return dataclass_option(GenerationOptions, field, *flags, heading=heading, help=help, **kwargs)
+
+
+def _identity(field: str, *flags: str, help: str, **kwargs: Any) -> Any:
+    heading = "Identity"
+    return dataclass_option(IdentityOptions, field, *flags, heading=heading, help=help, **kwargs)
+
+
+_FILES = [
+    _context("diffusion_model_path", "--diffusion-model", heading="Model files", type=_PATH,
+             help="Flux weights (.gguf, .safetensors)."),
+    _context("model_path", "-m", "--model", heading="Model files", type=_PATH,
+             help="A full checkpoint, instead of the separate files."),
+    _context("vae_path", "--vae", heading="Model files", type=_PATH, help="The autoencoder."),
+    _context("taesd_path", "--tae", "--taesd", heading="Model files", type=_PATH,
+             help="A tiny autoencoder (TAEF1): faster decoding, less detail."),
+    _context("clip_l_path", "--clip_l", heading="Model files", type=_PATH,
+             help="The CLIP-L text encoder."),
+    _context("t5xxl_path", "--t5xxl", heading="Model files", type=_PATH,
+             help="The T5-XXL text encoder."),
+    _context("lora_model_dir", "--lora-model-dir", heading="Model files", type=_PATH,
+             help="Where <lora:NAME:WEIGHT> in the prompt is looked for."),
+    _context("wtype", "--type", heading="Model files",
+             type=click.Choice(WEIGHT_TYPES, case_sensitive=False), metavar="TYPE",
+             help=f"Convert the weights while loading: {', '.join(WEIGHT_TYPES)}."),
+    _context("tensor_type_rules", "--tensor-type-rules", heading="Model files",
+             metavar="PATTERN=TYPE,...", help="Weight types by tensor name, as ^vae\\.=f16."),
+]  # fmt: skip
+
+_IDENTITY = [
+    _context("pulid_weights", "--pulid-weights", heading="Identity", type=_PATH,
+             help="PuLID-Flux weights (pulid_flux_v0.9.1.safetensors)."),
+    _identity("embedding", "--pulid-id-embedding", type=_PATH,
+              help="Whose face: a file that 'pulid-sdcpp extract' wrote."),
+    _identity("weight", "--pulid-id-weight",
+              help="How strongly, 0 to 5; 0.7 to 1.2 is usual."),
+    _identity("start_step", "--id-start-step",
+              help="First step with the identity; 0 or 1 is stylised, 4 photographic."),
+    _identity("end_step", "--id-end-step", type=int,
+              help="First step without it again; not given: it stays to the end."),
+    _identity("cfg_start_step", "--cfg-start-step", type=int,
+              help="First step with true CFG, when --cfg-scale is not 1."),
+]  # fmt: skip
+
+_PICTURE = [
+    _picture("prompt", "-p", "--prompt", heading="Picture", help="What to show."),
+    _picture("negative_prompt", "-n", "--negative-prompt", heading="Picture",
+             help="What not to show; works only when --cfg-scale is not 1."),
+    _picture("width", "-W", "--width", heading="Picture",
+             help="Pixels, a multiple of 16; not given: as --init-img."),
+    _picture("height", "-H", "--height", heading="Picture", help="As --width."),
+    _picture("seed", "-s", "--seed", heading="Picture", help="Negative for a random one."),
+    _picture("batch_count", "-b", "--batch-count", heading="Picture",
+             help="Pictures, with seeds counting up."),
+    _picture("init_image", "-i", "--init-img", heading="Picture", type=_PATH,
+             help="Start from this picture."),
+    _picture("strength", "--strength", heading="Picture",
+             help="How much of --init-img to replace, 0 to 1."),
+    _picture("mask_image", "--mask", heading="Picture", type=_PATH,
+             help="White where --init-img may change."),
+    _picture("ref_images", "-r", "--ref-image", heading="Picture", type=_PATH, multiple=True,
+             help="Reference picture for Kontext models; may be repeated."),
+    _picture("increase_ref_index", "--increase-ref-index", heading="Picture",
+             help="Number the reference pictures."),
+    _picture("auto_resize_ref_image", "--disable-auto-resize-ref-image", heading="Picture",
+             help="Keep the reference pictures' sizes."),
+]  # fmt: skip
+
+_SAMPLING = [
+    _picture("steps", "--steps", heading="Sampling",
+             help="Model evaluations; 4 for schnell, 20 to 28 for dev."),
+    _picture("cfg_scale", "--cfg-scale", heading="Sampling",
+             help="True CFG; 1 is off, more costs two evaluations a step. (sd-cli's default is 7, "
+                  "which distilled Flux models are not made for.)"),
+    _picture("guidance", "--guidance", heading="Sampling",
+             help="Distilled guidance, for dev models."),
+    _picture("sampling_method", "--sampling-method", heading="Sampling", metavar="NAME",
+             type=click.Choice(SAMPLING_METHODS), help=f"One of {', '.join(SAMPLING_METHODS)}."),
+    _picture("scheduler", "--scheduler", heading="Sampling", metavar="NAME",
+             type=click.Choice(SCHEDULERS), help=f"One of {', '.join(SCHEDULERS)}."),
+    _picture("sigmas", "--sigmas", heading="Sampling", type=_Numbers(),
+             help="Noise levels, instead of a scheduler."),
+    _picture("eta", "--eta", heading="Sampling", type=float,
+             help="Noise multiplier; not given: the sampling method's own."),
+    _picture("flow_shift", "--flow-shift", heading="Sampling", type=float,
+             help="Shift of the schedule; not given: the model's own."),
+    _picture("clip_skip", "--clip-skip", heading="Sampling", help="Last CLIP layers to leave out."),
+    _context("rng_type", "--rng", heading="Sampling", type=click.Choice(RNG_TYPES), metavar=_RNG,
+             help="Noise generator: cuda as the web UIs, cpu as ComfyUI."),
+    _context("sampler_rng_type", "--sampler-rng", heading="Sampling",
+             type=click.Choice(RNG_TYPES), metavar=_RNG,
+             help="The sampler's own; not given: as --rng."),
+]  # fmt: skip
+
+_MEMORY = [
+    _context("n_threads", "-t", "--threads", heading="Memory and speed",
+             help="CPU threads; 0 or less: the engine chooses."),
+    _context("backend", "--backend", heading="Memory and speed", metavar="PLACES",
+             help="Where to compute, as vulkan0 or diffusion=vulkan0,vae=cpu; "
+                  "'pulid-sdcpp doctor' lists the devices."),
+    _context("offload_params_to_cpu", "--offload-to-cpu", heading="Memory and speed",
+             help="Keep weights in RAM, move them to the card when needed."),
+    _context("max_vram", "--max-vram", heading="Memory and speed",
+             help="Compute in segments within this many GiB; 0: in one piece."),
+    _context("keep_clip_on_cpu", "--clip-on-cpu", heading="Memory and speed",
+             help="Text encoders on the CPU."),
+    _context("keep_vae_on_cpu", "--vae-on-cpu", heading="Memory and speed",
+             help="Autoencoder on the CPU."),
+    _context("enable_mmap", "--mmap", heading="Memory and speed", help="Memory-map the weights."),
+    _context("flash_attn", "--fa", heading="Memory and speed", help="Flash attention everywhere."),
+    _context("diffusion_flash_attn", "--diffusion-fa", heading="Memory and speed",
+             help="Flash attention in the diffusion model."),
+    _context("diffusion_conv_direct", "--diffusion-conv-direct", heading="Memory and speed",
+             help="Direct convolutions in the diffusion model."),
+    _context("vae_conv_direct", "--vae-conv-direct", heading="Memory and speed",
+             help="Direct convolutions in the autoencoder."),
+    _context("lora_apply_mode", "--lora-apply-mode", heading="Memory and speed",
+             type=click.Choice(LORA_APPLY_MODES), metavar="|".join(LORA_APPLY_MODES),
+             help="When LoRA is added to the weights."),
+    _picture("vae_tiling", "--vae-tiling", heading="Memory and speed",
+             help="Decode in tiles: less memory."),
+    _picture("vae_tile_size", "--vae-tile-size", heading="Memory and speed",
+             type=_Pair(int), metavar="XxY", show_default="the engine's",
+             help="In latent pixels of 8."),
+    _picture("vae_relative_tile_size", "--vae-relative-tile-size", heading="Memory and speed",
+             type=_Pair(float), metavar="XxY", show_default="not used",
+             help="Parts of the picture below 1, tiles from 1 on."),
+    _picture("vae_tile_overlap", "--vae-tile-overlap", heading="Memory and speed",
+             help="Part of a tile, 0 to 0.5."),
+    _context("circular_x", "--circularx", heading="Memory and speed",
+             help="Tileable left to right."),
+    _context("circular_y", "--circulary", heading="Memory and speed",
+             help="Tileable top to bottom."),
+]  # fmt: skip
+
+_OUTPUT = [
+    click.option("-o", "--output", cls=GroupedOption, heading="Output", type=_PATH,
+                 default=Path("output.png"), show_default=True,
+                 help="Picture to write (.png, .jpg, .webp), overwritten if it exists. Several "
+                      "become NAME_0, NAME_1, ...; or put %03d where the number belongs."),
+    click.option("--output-begin-idx", cls=GroupedOption, heading="Output",
+                 type=click.IntRange(min=0), default=0, show_default=True, help="First number."),
+    click.option("--disable-image-metadata", cls=GroupedOption, heading="Output", is_flag=True,
+                 help="Write no parameters into the picture."),
+    click.option("--quiet", cls=GroupedOption, heading="Output", is_flag=True,
+                 help="Print nothing but errors."),
+    _context("verbose", "-v", "--verbose", heading="Output", help="Show the engine's log."),
+    click.option("-M", "--mode", cls=GroupedOption, heading="Output", default="img_gen",
+                 callback=_image_mode, expose_value=False, hidden=True),
+]  # fmt: skip
+
+
+def generate_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` every option of `generate`; parameters are named after their fields."""
+    for option in reversed([*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, *_MEMORY, *_OUTPUT]):
+        command = option(command)
+    return command

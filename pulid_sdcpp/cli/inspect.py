@@ -1,0 +1,87 @@
+"""`pulid-sdcpp inspect`: what a file is, from its header."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..model_files import FileInfo
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--tensors", is_flag=True, help="List every tensor.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def inspect(file: Path, tensors: bool, as_json: bool) -> None:
+    """Say what FILE is: an identity, PuLID weights, a Flux model, an encoder, a LoRA, ...
+
+    Of a picture: the parameters it was made with. Nothing is loaded or executed.
+    """
+    from ..model_files import describe_file
+    from ..png_text import PICTURE_SUFFIXES
+
+    if file.suffix.lower() in PICTURE_SUFFIXES:
+        _print_picture(file, as_json)
+        return
+    info = describe_file(file)
+    if as_json:
+        shown = dataclasses.asdict(info)
+        if not tensors:
+            shown["tensors"] = len(info.tensors)
+        click.echo(json.dumps(shown, indent=2, default=str))
+    else:
+        _print_file(info, tensors)
+
+
+def _print_file(info: FileInfo, tensors: bool) -> None:
+    click.echo(f"{info.path}: {info.summary}")
+    click.echo(f"  format: {info.format}, {_size(info.size_bytes)}")
+    for name, value in info.details.items():
+        click.echo(f"  {name}: {_value(value)}")
+    if info.metadata:
+        click.echo("metadata:")
+        for name, value in info.metadata.items():
+            click.echo(f"  {name}: {_value(value)}")
+    if tensors and info.tensors:
+        click.echo("tensors:")
+        for tensor in info.tensors:
+            shape = " x ".join(str(side) for side in tensor.shape) or "scalar"
+            click.echo(f"  {_value(tensor.name)}  {tensor.dtype}  {shape}")
+
+
+def _print_picture(file: Path, as_json: bool) -> None:
+    from ..png_text import parse_text, read_picture_text
+
+    text = read_picture_text(file)
+    if as_json:
+        parsed = None if text is None else dataclasses.asdict(parse_text(text))
+        click.echo(json.dumps({"kind": "picture", "path": str(file), "parameters": parsed}))
+    elif text is None:
+        click.echo(f"{file}: a picture without parameters")
+    else:
+        click.echo(f"{file}: a picture, made with")
+        click.echo("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
+
+
+def _size(count: int) -> str:
+    if count < 1_000_000:
+        return f"{count / 1000:.1f} KB"
+    return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+
+
+def _value(value: Any) -> str:
+    """Text from a file must not steer the terminal."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, tuple):
+        return " x ".join(str(item) for item in value)
+    return "".join(char if char.isprintable() else "?" for char in str(value))

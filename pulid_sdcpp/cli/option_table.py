@@ -1,0 +1,60 @@
+"""Options whose default comes from an options dataclass, shown in groups by --help."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["GroupedCommand", "GroupedOption", "dataclass_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class GroupedOption(click.Option):
+    """An option that names the heading it stands under in the help."""
+
+    def __init__(self, *args: Any, heading: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command with many options: grouped in the help; - and _ in them are the same."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.context_settings["token_normalize_func"] = lambda token: token.replace("_", "-")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(parameter, "heading", "Other"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def dataclass_option(
+    options: type, field: str, *flags: str, heading: str, help: str, **kwargs: Any
+) -> Callable[[F], F]:
+    """A click option for `field` of the dataclass `options`, with that field's default.
+
+    The parameter of the command is named after the field. A True default makes a flag
+    that switches off.
+    """
+    default = next(f.default for f in dataclasses.fields(options) if f.name == field)
+    if default is dataclasses.MISSING:
+        kwargs["required"] = True
+    elif isinstance(default, bool):
+        kwargs |= {"is_flag": True, "default": default, "flag_value": not default}
+    elif not kwargs.get("multiple"):
+        kwargs["default"] = default
+        kwargs.setdefault("show_default", default not in (None, "", ()))
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        kwargs.setdefault("type", type(default))
+    return click.option(*flags, field, cls=GroupedOption, heading=heading, help=help, **kwargs)

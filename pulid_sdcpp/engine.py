@@ -1,0 +1,444 @@
+"""The engine: stable-diffusion.cpp with PuLID, as a drop-in for its Python binding."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import native_thread
+from .binding_arguments import (
+    check_context_arguments,
+    check_evaluation,
+    check_parts,
+    checked_generation,
+    flux_prediction,
+    read_pictures,
+)
+from .device import Placement, parse_backend
+from .engine_files import check_engine_files, check_prompt_loras
+from .engine_log import LastLines, write_log_to_stderr
+from .errors import GenerationCancelled, GenerationError, IdentityFileError, ModelFileError
+from .flux_layout import FluxInfo
+from .identity_slots import IdentityLike, IdentitySlots, IdentityUse, as_identity
+from .native_calls import (
+    CALL_FAILURES,
+    NativeCall,
+    NativeFailure,
+    base,
+    current_call,
+    served,
+    succeeded,
+)
+from .native_library import last_error, library
+from .option_checks import check_text
+from .options import GenerationOptions, IdentityOptions
+from .pulid_weights import PulidWeights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from typing_extensions import Self
+
+__all__ = ["IdentityLike", "ProgressCallback", "StableDiffusion"]
+
+ProgressCallback = Callable[[int, int, float], None]
+Result = TypeVar("Result")
+
+
+@functools.cache
+def _parameters() -> tuple[inspect.Signature, inspect.Signature]:
+    """Of the binding's constructor and of its `generate_image`."""
+    engine = base().StableDiffusion
+    return inspect.signature(engine.__init__), inspect.signature(engine.generate_image)
+
+
+class StableDiffusion:
+    """A loaded model that makes pictures, with a person's identity in them if wanted.
+
+    A drop-in for `stable_diffusion_cpp.StableDiffusion`: takes its arguments under the same
+    names and with the same defaults, and has its methods. Native calls of a process run one
+    after another on a thread of their own; any thread may call. A context manager.
+
+    Args:
+        pulid_weights: PuLID-Flux weights (`pulid_flux_v0.9.1.safetensors`). Read when an
+            identity is first used, never loaded as a whole.
+        pulid_dtype: How the engine keeps an identity folded into the layers: "f16" (126 MB for
+            Flux), "q8_0" (67 MB, relative error 9e-3) or "f32".
+        backend: Where to compute: a device for everything ("vulkan0"), or modules of diffusion,
+            clip, vae ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
+        verbose: Write the engine's messages to stderr; they go to the logger
+            "pulid_sdcpp.engine" in any case.
+        **options: The binding's: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
+            taesd_path, offload_params_to_cpu, diffusion_flash_attn, n_threads, ...
+
+    Raises:
+        ValueError: An argument out of range, or a model without its other parts.
+        ModelFileError: A file is missing, damaged or of the wrong kind; ModelMismatchError:
+            weights and model do not belong together.
+        DeviceError: `backend` names a device that is not there.
+        GenerationError: The engine could not load the model.
+        NativeLibraryError: The compiled engine is not there.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        pulid_weights: str | os.PathLike[str] | None = None,
+        pulid_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+        backend: str = "",
+        verbose: bool = False,
+        **options: Any,
+    ) -> None:
+        self._state = threading.Lock()
+        self._model: Any = None
+        self._identities: IdentitySlots | None = None
+        self._flux: FluxInfo | None = None
+        self._running: Any = None  # the context that a native call works with
+        self._broken = ""
+        check_text("backend", backend, 1000)
+        if pulid_dtype not in ("f16", "f32", "q8_0"):
+            raise ValueError(f"pulid_dtype is {pulid_dtype!r}, but must be f16, f32 or q8_0")
+        if verbose:
+            write_log_to_stderr()
+        bound = _parameters()[0].bind(None, *args, **options)
+        bound.apply_defaults()
+        arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+        check_context_arguments(arguments, base().stable_diffusion)
+        for name, value in arguments.items():
+            if name.endswith("_path") or name == "lora_model_dir":
+                arguments[name] = os.fspath(value) if value else ""
+        self._loaded_with = arguments
+        weights = PulidWeights(pulid_weights) if pulid_weights is not None else None
+        try:
+            flux = self._flux = check_engine_files(arguments, needs_flux=weights is not None)
+            if flux is not None:
+                arguments["prediction"] = flux_prediction(
+                    arguments["prediction"], base().stable_diffusion
+                )
+                if weights is not None:
+                    weights.check_matches(flux)
+            placement = parse_backend(backend)
+            # The streams are the process's own: the binding must not redirect them.
+            arguments["verbose"] = True
+            native_thread.run(lambda: self._load(arguments, placement))
+            if weights is not None and flux is not None:
+                native_thread.run(lambda: self._attach(weights, flux, pulid_dtype))
+        except BaseException:
+            self.close()
+            if weights is not None and self._identities is None:
+                weights.close()
+            raise
+
+    def _load(self, arguments: dict[str, Any], placement: Placement) -> None:
+        names = (placement.diffusion, placement.clip, placement.vae)
+        if placement.clip:
+            arguments["keep_clip_on_cpu"] = False  # the more exact wish
+        if placement.vae:
+            arguments["keep_vae_on_cpu"] = False
+        library().pulid_set_placement(*(name.encode() for name in names))
+        with LastLines() as log:
+            try:
+                self._model = base().StableDiffusion(**arguments)
+            except CALL_FAILURES as error:
+                reason = last_error()
+                if reason:
+                    raise _load_failure(reason, log) from error
+                if isinstance(error, ValueError):  # the binding refused an argument itself
+                    raise
+                raise ValueError(f"the engine cannot take these arguments: {error}") from error
+            finally:
+                library().pulid_set_placement(b"", b"", b"")
+
+    def _attach(self, weights: PulidWeights, flux: Any, dtype: Any) -> None:
+        self._identities = IdentitySlots(self._context, weights, flux, dtype)
+
+    @property
+    def _context(self) -> Any:
+        if self._model is None:
+            raise ValueError("this engine is closed")
+        if self._broken:
+            raise GenerationError(f"the engine failed before ({self._broken}); load it again")
+        return self._model.model
+
+    def generate_image(
+        self,
+        prompt: str,
+        *args: Any,
+        pulid_id_embedding: IdentityLike | None = None,
+        pulid_id_weight: float = IdentityOptions.weight,
+        pulid_start_step: int = IdentityOptions.start_step,
+        pulid_end_step: int | None = None,
+        cfg_start_step: int | None = None,
+        progress_callback: ProgressCallback | None = None,
+        **options: Any,
+    ) -> list[Image]:
+        """Make pictures of a prompt, with a person's identity in them if one is given.
+
+        Args:
+            prompt: What the pictures show.
+            pulid_id_embedding: Whose face: an identity file, an `Identity`, or (tokens, width)
+                numbers, (32, 2048) for the published weights. None: nobody's.
+            pulid_id_weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+            pulid_start_step: First step with the identity; 0 or 1 is stylised, 4 photographic.
+            pulid_end_step: First step without it again; None: to the end.
+            cfg_start_step: First step with true CFG (`cfg_scale` not 1). None: 1 with an
+                identity, as PuLID's own pipeline has it, else 0.
+            progress_callback: Called with (step, steps, seconds per step) on the engine's
+                thread; what it raises stops the generation and is raised here.
+            *args, **options: The binding's: negative_prompt, width, height, sample_steps,
+                cfg_scale, guidance, sample_method, scheduler, seed, batch_count, ...
+
+        Returns:
+            `batch_count` pictures; each one's `info` has the parameters it was made with.
+
+        Raises:
+            ValueError: An argument out of range; or an identity without `pulid_weights`.
+            IdentityFileError: The identity cannot be used; or it has no unconditional part,
+                which true CFG needs.
+            ModelMismatchError: The identity was made by another PuLID model.
+            GenerationCancelled: `cancel` was called.
+            GenerationError: The engine failed; carries its last log lines.
+        """
+        bound = _parameters()[1].bind(None, prompt, *args, **options)
+        bound.apply_defaults()
+        arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+        arguments["progress_callback"] = progress_callback
+        checked = checked_generation(arguments, base().stable_diffusion)
+        check_parts(arguments, checked, self._loaded_with, self._flux)
+        read_pictures(arguments)
+        arguments["seed"] = checked.seed
+        arguments["vae_tile_size"] = "{}x{}".format(*checked.vae_tile_size)
+        arguments["vae_relative_tile_size"] = "{}x{}".format(*checked.vae_relative_tile_size)
+        arguments["progress_callback"] = None  # ours stays in place
+        if arguments["preview_callback"] is not None:
+            arguments["preview_callback"] = served(arguments["preview_callback"])
+        check_prompt_loras(
+            prompt, self._loaded_with["lora_model_dir"] or ".", self._flux is not None
+        )
+        identity = IdentityOptions(
+            pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step, cfg_start_step
+        )
+        uses, cfg_start_step = self._identity_uses(identity, checked)
+
+        def generate() -> list[Image]:
+            self._use_identities(uses, cfg_start_step)
+            pictures: list[Image] = self._model.generate_image(**arguments)
+            return pictures
+
+        return self._run(generate, progress_callback)
+
+    def evaluate(
+        self,
+        latent: NDArray[np.float32],
+        timestep: float,
+        context: NDArray[np.float32],
+        pooled: NDArray[np.float32],
+        guidance: float = 3.5,
+        *,
+        step: int = 0,
+        negative: bool = False,
+        pulid_id_embedding: IdentityLike | None = None,
+        pulid_id_weight: float = IdentityOptions.weight,
+        pulid_start_step: int = IdentityOptions.start_step,
+        pulid_end_step: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Evaluate the diffusion model once, as a generation does at each step.
+
+        Args:
+            latent: (channels, height, width) float32, 16 channels for Flux.
+            timestep: Noise level as the model sees it, 0 to 1.
+            context: (tokens, width) float32 text embedding, width 4096.
+            pooled: (width,) float32 CLIP-L vector, width 768.
+            guidance: Distilled guidance; ignored by models without the input.
+            step: Which step this is, for the identity's start and end.
+            negative: The negative pass of true CFG: it gets the unconditional identity.
+
+        Returns:
+            The predicted velocity, shaped as `latent`, float32.
+
+        Raises:
+            As `generate_image`.
+        """
+        arrays = [np.ascontiguousarray(array, np.float32) for array in (latent, context, pooled)]
+        check_evaluation(arrays, timestep, guidance, self._flux)
+        checked = GenerationOptions("", steps=step + 1, cfg_scale=2.0 if negative else 1.0)
+        identity = IdentityOptions(
+            pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step
+        )
+        uses, _ = self._identity_uses(identity, checked)
+        result = np.empty_like(arrays[0])
+
+        def evaluate() -> None:
+            self._use_identities(uses, 0)
+            pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (*arrays, result)]
+            channels, height, width = arrays[0].shape
+            done = library().pulid_evaluate(
+                *(self._context, pointers[0], width, height, channels, timestep),
+                *(pointers[1], *arrays[1].shape, pointers[2], len(arrays[2])),
+                *(guidance, step, negative, pointers[3]),
+            )
+            if not done:
+                raise NativeFailure(last_error())
+
+        self._run(evaluate)
+        return result
+
+    def cancel(self) -> None:
+        """Stop the running generation within one model evaluation; it raises GenerationCancelled.
+
+        From any thread. Nothing happens when nothing runs; the engine stays usable.
+        """
+        with self._state:
+            if self._running is not None:
+                library().pulid_set_cancelled(self._running, True)
+
+    @property
+    def diffusion_params_bytes(self) -> int:
+        """Memory that the diffusion model's parameters take, identities included."""
+        return int(library().pulid_diffusion_params_bytes(self._context))
+
+    def close(self) -> None:
+        """Free the model; waits for a running generation. Closing twice is harmless."""
+        model, identities = self._model, self._identities
+        self._model = self._identities = None
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending and frees it all
+            if model is not None:
+                native_thread.run(model.close)
+        if identities is not None:
+            identities.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Not waited for: the collector may run in a thread that holds what the engine needs.
+        if getattr(self, "_model", None) is not None:
+            with contextlib.suppress(RuntimeError):
+                native_thread.start(self._model.close)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an engine cannot be pickled or copied; it holds native memory")
+
+    def __getattr__(self, name: str) -> Any:
+        # What the binding offers beside generation: upscale, convert, its attributes.
+        if name.startswith("_") or self._model is None:
+            raise AttributeError(name)
+        found = getattr(self._model, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def run(*args: Any, **options: Any) -> Any:
+            works_with_model = name == "generate_video"
+            return self._run(lambda: succeeded(found(*args, **options)), spoils=works_with_model)
+
+        return run
+
+    def _identity_uses(
+        self, options: IdentityOptions, generation: GenerationOptions
+    ) -> tuple[list[IdentityUse], int]:
+        """The identities of a generation, and its first step with true CFG."""
+        if options.embedding is None:
+            return [], options.cfg_start_step or 0
+        identity = as_identity(options.embedding)
+        if self._identities is None:
+            raise ValueError(
+                "an identity is given, but the engine was loaded without PuLID weights: name "
+                "pulid_weights (--pulid-weights)"
+            )
+        if not options.has_effect(generation.steps):
+            return [], options.cfg_start_step or 0
+        span = (options.weight, options.start_step, options.end_step)
+        uses = [IdentityUse(identity.tokens, *span)]
+        if generation.cfg_scale == 1.0:
+            return uses, 0
+        if identity.uncond_tokens is None:
+            raise IdentityFileError(
+                "the identity has no unconditional part, which true CFG needs: extract it again "
+                "with this program, or set cfg_scale to 1"
+            )
+        uses.append(IdentityUse(identity.uncond_tokens, *span, negative=True))
+        start = options.cfg_start_step
+        return uses, REFERENCE_CFG_START_STEP if start is None else start
+
+    def _use_identities(self, uses: list[IdentityUse], cfg_start_step: int) -> None:
+        if self._identities is not None:
+            self._identities.use(uses, cfg_start_step)
+        else:
+            library().pulid_set_uses(self._context, None, 0, cfg_start_step)
+
+    def _run(
+        self,
+        call: Callable[[], Result],
+        progress: ProgressCallback | None = None,
+        *,
+        spoils: bool = True,
+    ) -> Result:
+        """Run a native call on the engine's thread; what failed natively becomes one error.
+
+        Args:
+            spoils: Whether a failure in its midst can leave the model half changed.
+        """
+        return native_thread.run(lambda: self._guarded(call, progress, spoils), self.cancel)
+
+    def _guarded(
+        self, call: Callable[[], Result], progress: ProgressCallback | None, spoils: bool
+    ) -> Result:
+        context = self._context
+        current = NativeCall(context, progress)
+        with LastLines() as log, self._running_on(context), current_call(current):
+            try:
+                return call()
+            except CALL_FAILURES as error:
+                reason = last_error()
+                if current.failure is not None:
+                    raise current.failure from None
+                if library().pulid_was_cancelled():
+                    raise GenerationCancelled("cancelled", log.lines) from None
+                if not reason and not isinstance(error, NativeFailure):
+                    if isinstance(error, ValueError):
+                        raise
+                    raise ValueError(f"the engine cannot take these arguments: {error}") from error
+                if spoils:  # an exception went through it: its state is not to be trusted
+                    self._broken = reason
+                raise GenerationError(_advice(reason or log.first_error), log.lines) from None
+
+    @contextlib.contextmanager
+    def _running_on(self, context: Any) -> Iterator[None]:
+        """What `cancel` stops meanwhile."""
+        with self._state:
+            library().pulid_set_cancelled(context, False)
+            self._running = context
+        try:
+            yield
+        finally:
+            with self._state:
+                self._running = None
+
+
+REFERENCE_CFG_START_STEP = 1
+"""ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default."""
+
+
+def _load_failure(reason: str, log: LastLines) -> Exception:
+    if "out of memory" in reason:
+        return GenerationError(_advice(reason), log.lines)
+    return ModelFileError(f"the engine could not load the model: {log.first_error or reason}")
+
+
+def _advice(reason: str) -> str:
+    text = reason or "the engine failed without saying why; see its log (verbose)"
+    if "out of memory" in text or "alloc" in text:
+        text += "; try a smaller picture, vae_tiling, offload_params_to_cpu or a smaller model"
+    return text

@@ -1,0 +1,169 @@
+"""Check the files an engine is to load, before native code sees them."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelFileError
+from .flux_layout import FluxInfo, check_diffusion_model
+from .model_files import (
+    FileInfo,
+    check_lora,
+    check_tae,
+    check_text_encoder,
+    check_vae,
+    describe_file,
+)
+from .tensor_header import TensorInfo, quoted
+
+__all__ = ["check_engine_files", "check_prompt_loras", "check_upscaler"]
+
+_LORA = re.compile(r"<lora:([^:>]+):([^>]+)>")
+_LORA_EXTENSIONS = ("", ".pt", ".safetensors", ".gguf")
+_MAX_LORA_TENSORS = 16_384
+"""The engine has room for 32,768 in all; a LoRA for every matrix of Flux has 1,500."""
+
+# What the engine loads weights of: floats, and the quantized types that it can convert.
+_INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"}
+_UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
+_WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
+# Names in a LoRA: of Flux's blocks, in every trainer's spelling, and of text encoders.
+_FLUX_LORA = re.compile(r"(double|single|single_transformer)_blocks[._]\d|^transformer[._]")
+_TEXT_LORA = re.compile(r"^(lora_)?te\d?[._]|text_(model|encoder)|t5xxl")
+_ESRGAN_PATHS = ("upscaler_path",)  # published as torch checkpoints
+
+
+def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
+    """Make sure that every file can be loaded and is what it is given as.
+
+    Args:
+        files: The binding's keyword arguments; those that name files are looked at.
+        needs_flux: Whether PuLID weights are given, so that nothing but Flux will do.
+
+    Returns:
+        The Flux model's sizes; None for another model.
+
+    Raises:
+        ValueError: No model, or a Flux model without text encoder or autoencoder.
+        ModelFileError: A file is missing, damaged or of the wrong kind.
+    """
+    flux = _check_flux_files(files, needs_flux)
+    for name, path in files.items():
+        if name.endswith("_path") and path and not (name == "model_path" and os.path.isdir(path)):
+            _check_readable(str(path), may_be_torch=name in _ESRGAN_PATHS)
+    for path in files.get("embedding_paths") or ():
+        _check_readable(str(path))
+    return flux
+
+
+def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
+    alone = str(files.get("diffusion_model_path") or "")
+    full = str(files.get("model_path") or "")
+    if not alone and not full:
+        raise ValueError("no model given: name diffusion_model_path or model_path")
+    # The engine also reads other models, and those as a folder of diffusers files.
+    is_flux = not os.path.isdir(full) and describe_file(alone or full).kind == "flux"
+    if not is_flux and not needs_flux:
+        return None
+    flux = check_diffusion_model(alone or full)
+    if alone and not full:  # a full checkpoint has the other parts in it
+        if not files.get("clip_l_path") and not files.get("t5xxl_path"):
+            raise ValueError("no text encoder given: name clip_l_path, t5xxl_path or both")
+        if not files.get("vae_path") and not files.get("taesd_path"):
+            raise ValueError("no autoencoder given: name vae_path or taesd_path")
+    if files.get("clip_l_path"):
+        check_text_encoder(files["clip_l_path"], "clip-l")
+    if files.get("t5xxl_path"):
+        check_text_encoder(files["t5xxl_path"], "t5xxl")
+    if files.get("vae_path"):
+        check_vae(files["vae_path"])
+    if files.get("taesd_path"):
+        check_tae(files["taesd_path"])
+    return flux
+
+
+def check_upscaler(path: str) -> None:
+    """Make sure that the file of an upscaling model can be read.
+
+    Raises:
+        ModelFileError: Missing or damaged.
+    """
+    _check_readable(path, may_be_torch=True)
+
+
+def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
+    """A damaged file, or weights of a type the engine cannot convert, would end the process."""
+    info = describe_file(path)
+    if info.kind == "torch-checkpoint" and not may_be_torch:
+        raise ModelFileError(
+            f"{path}: a torch checkpoint, which can hold programs and is not opened; use the "
+            "safetensors file, or write one with safetensors.torch.save_file"
+        )
+    if info.kind == "onnx":
+        raise ModelFileError(f"{path}: an ONNX model, which the engine does not read")
+    for tensor in info.tensors:
+        if _WEIGHT.search(tensor.name):
+            _check_type(path, tensor, info.format)
+    return info
+
+
+def _check_type(path: str, tensor: TensorInfo, file_format: str) -> None:
+    if tensor.dtype in _UNREADABLE[file_format]:
+        raise ModelFileError(
+            f"{path}: {tensor.name} is of type {tensor.dtype}, which the engine cannot read; use "
+            "a file in F16, BF16, F32 or a quantized type"
+        )
+
+
+def _check_lora_tensors(path: str, for_flux: bool) -> None:
+    """The engine makes all of a LoRA's tensors as they come, and leaves out what fits nothing."""
+    info = _check_readable(path)
+    names = [tensor.name for tensor in info.tensors if not _TEXT_LORA.search(tensor.name)]
+    if for_flux and names and not any(_FLUX_LORA.search(name) for name in names):
+        raise ModelFileError(
+            f"{path}: a LoRA for another model than Flux (it has {quoted(names[0])})"
+        )
+    if len(info.tensors) > _MAX_LORA_TENSORS:
+        raise ModelFileError(
+            f"{path}: a LoRA of {len(info.tensors)} tensors; {_MAX_LORA_TENSORS} are possible"
+        )
+    for tensor in info.tensors:
+        if not tensor.n_elements:
+            raise ModelFileError(f"{path}: damaged LoRA: {tensor.name} is empty")
+        if not tensor.name.endswith(".alpha"):
+            _check_type(path, tensor, info.format)
+
+
+def check_prompt_loras(prompt: str, folder: str | os.PathLike[str], for_flux: bool = False) -> None:
+    """Make sure that every `<lora:NAME:WEIGHT>` of a prompt is there: the engine only warns.
+
+    Args:
+        prompt: The prompt.
+        folder: Where LoRAs are.
+        for_flux: Whether the model is Flux, so that no other model's LoRA will do.
+
+    Raises:
+        ValueError: A weight that is not a number.
+        ModelFileError: A LoRA that does not exist, or is not one.
+    """
+    for name, weight in _LORA.findall(prompt):
+        try:
+            factor = float(weight)
+        except ValueError:
+            factor = math.nan
+        if not math.isfinite(factor):
+            raise ValueError(f"<lora:{name}:{weight}>: {weight!r} is not a number")
+        base = Path(folder, name)  # an absolute name stays as it is
+        found = [base.with_name(base.name + extension) for extension in _LORA_EXTENSIONS]
+        path = next((candidate for candidate in found if candidate.is_file()), None)
+        if path is None:
+            raise ModelFileError(
+                f"there is no LoRA {name!r} in {folder}; its name or folder is wrong"
+            )
+        check_lora(path)
+        _check_lora_tensors(str(path), for_flux)

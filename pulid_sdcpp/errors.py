@@ -1,0 +1,94 @@
+"""Every error this project raises on purpose.
+
+    PulidError
+    ├── ModelFileError          a weights or model file that cannot be used
+    │   └── ModelMismatchError  two files that do not belong together
+    ├── IdentityFileError       an identity file (.pulidembd) that cannot be used
+    ├── ImageFileError          a photo or picture that cannot be read
+    ├── FaceNotFoundError       a photo without a usable face
+    ├── MissingDependencyError  an optional package or system library is absent
+    ├── NativeLibraryError      the compiled engine cannot be loaded or built
+    ├── DeviceError             a compute device that does not exist or cannot be used
+    ├── OutputFileError         a result that cannot be written
+    └── GenerationError         the engine failed; carries its last log lines
+        └── GenerationCancelled the caller asked for it
+
+A caller's mistake in an argument (a negative size, an unknown sampler) is a
+`ValueError`, raised before anything native runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "DeviceError",
+    "FaceNotFoundError",
+    "GenerationCancelled",
+    "GenerationError",
+    "IdentityFileError",
+    "ImageFileError",
+    "MissingDependencyError",
+    "ModelFileError",
+    "ModelMismatchError",
+    "NativeLibraryError",
+    "OutputFileError",
+    "PulidError",
+]
+
+
+class PulidError(Exception):
+    """Base of every error raised on purpose; its text is one line fit to show a user."""
+
+
+class ModelFileError(PulidError):
+    """A weights or model file is missing, damaged, or of the wrong kind."""
+
+
+class ModelMismatchError(ModelFileError):
+    """Two files are each valid but do not belong together (depth, width, version)."""
+
+
+class IdentityFileError(PulidError):
+    """An identity file is missing, damaged, or not an identity."""
+
+
+class ImageFileError(PulidError):
+    """A photo or picture is missing, damaged, or in a form that cannot be used."""
+
+
+class FaceNotFoundError(PulidError):
+    """A photo in which no face was found, or not the one asked for."""
+
+
+class MissingDependencyError(PulidError):
+    """An optional package or a system library is not installed."""
+
+
+class NativeLibraryError(PulidError):
+    """The compiled engine is absent, cannot be loaded, or is of another version."""
+
+
+class DeviceError(PulidError):
+    """A compute device was named that does not exist or cannot be used."""
+
+
+class OutputFileError(PulidError):
+    """A result could not be written; nothing was left behind."""
+
+
+class GenerationError(PulidError):
+    """The engine failed.
+
+    Args:
+        message: What failed and what to do about it, one line.
+        log_lines: The engine's last warnings and errors, oldest first.
+    """
+
+    def __init__(self, message: str, log_lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.log_lines = tuple(log_lines)
+
+
+class GenerationCancelled(GenerationError):
+    """Generation stopped because the caller asked for it; the engine stays usable."""

@@ -1,0 +1,59 @@
+"""Open a file of tensors: memory-map it, read and check its header."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+from .errors import ModelFileError
+from .file_signature import SIGNATURE_BYTES, signature
+from .gguf_header import MAX_HEADER_BYTES, parse_gguf
+from .safetensors_header import parse_safetensors
+from .tensor_header import TensorHeader
+
+__all__ = ["map_file", "read_header"]
+
+
+def map_file(path: str | os.PathLike[str], what: str = "a model file") -> mmap.mmap:
+    """Map a whole file read-only.
+
+    Args:
+        path: The file.
+        what: What is expected there, with an article, for the error message.
+
+    Raises:
+        ModelFileError: The file is missing, a folder, unreadable or empty.
+    """
+    source = Path(path)
+    try:
+        if source.is_dir():
+            raise ModelFileError(f"{source}: expected {what}, found a folder; name a file in it")
+        if source.exists() and not source.is_file():
+            raise ModelFileError(f"{source}: expected {what}, found a device or pipe")
+        with source.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ModelFileError(f"{source}: expected {what}, found an empty file")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise ModelFileError(f"{source}: no such file (expected {what})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelFileError(f"{source}: cannot read it: {reason}") from error
+
+
+def read_header(
+    buffer: bytes | mmap.mmap, source: str, max_header_bytes: int = MAX_HEADER_BYTES
+) -> TensorHeader:
+    """Read and check the header of a mapped gguf or safetensors file.
+
+    Raises:
+        ModelFileError: Neither format, or damaged; the message says what it looks like instead.
+    """
+    head = bytes(buffer[:SIGNATURE_BYTES])
+    found = signature(head)
+    if found == "a gguf file":
+        return parse_gguf(buffer, source, max_header_bytes)
+    if found == "a safetensors file":
+        return parse_safetensors(buffer, source, max_header_bytes)
+    raise ModelFileError(f"{source}: expected a safetensors or gguf file, found {found}")

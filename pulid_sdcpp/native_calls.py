@@ -1,0 +1,139 @@
+"""The binding with what it lacks: callbacks that may raise, and pictures that are freed.
+
+Its callbacks are global to the process, and an exception cannot pass through native code. So
+one call at a time is current, on the engine's thread: it keeps what a callback raises, and the
+native call is cancelled instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .native_library import binding, last_error, library
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = [
+    "CALL_FAILURES",
+    "NativeCall",
+    "NativeFailure",
+    "base",
+    "current_call",
+    "served",
+    "succeeded",
+]
+
+
+class NativeFailure(Exception):
+    """A native call returned nothing; its text is the native error, "" when there is none."""
+
+
+# ValueError and the rest: what the binding and ctypes raise for an argument of the wrong kind.
+CALL_FAILURES = (
+    NativeFailure,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    ctypes.ArgumentError,
+)
+
+
+@dataclass
+class NativeCall:
+    """A running native call.
+
+    Attributes:
+        context: The engine's `sd_ctx_t*`.
+        progress: Called with (step, steps, seconds per step).
+        failure: What a callback raised; to be raised when native code has returned.
+    """
+
+    context: Any
+    progress: Callable[[int, int, float], None] | None
+    failure: BaseException | None = None
+
+    def serve(self, callback: Callable[..., object], *arguments: object) -> None:
+        if self.failure is not None:
+            return
+        try:
+            callback(*arguments)
+        except BaseException as error:
+            self.failure = error
+            library().pulid_set_cancelled(self.context, True)
+
+
+_current: NativeCall | None = None
+
+
+@contextlib.contextmanager
+def current_call(call: NativeCall) -> Iterator[None]:
+    """Let the process-wide callbacks serve `call`."""
+    global _current
+    _current = call
+    try:
+        yield
+    finally:
+        _current = None
+        # The binding leaves a preview callback in place that dies with its call.
+        module = base()
+        module.sd_set_preview_callback(module.sd_preview_callback(), 0, 1, False, False, None)
+
+
+def served(callback: Callable[..., object]) -> Callable[..., None]:
+    """A preview callback that may raise."""
+
+    def serve(*arguments: object) -> None:
+        if _current is not None:
+            _current.serve(callback, *arguments)
+
+    return serve
+
+
+def succeeded(result: Any) -> Any:
+    """The result of a binding's method, which says "failed" with False."""
+    if result is False:
+        raise NativeFailure(last_error())
+    return result
+
+
+@functools.cache
+def base() -> Any:
+    """The binding, with our callbacks in place for the life of the process.
+
+    Raises:
+        NativeLibraryError: As `native_library.binding`.
+    """
+    module = binding()
+    callback = module.sd_progress_callback(_on_progress)
+    module.sd_set_progress_callback(callback, None)
+    module.pulid_progress_callback = callback  # the library keeps only its address
+    convert = module.StableDiffusion._sd_image_t_p_to_images
+    module.StableDiffusion._sd_image_t_p_to_images = functools.partialmethod(
+        _images_from_native, convert
+    )
+    return module
+
+
+def _on_progress(step: int, steps: int, time_s: float, data: object) -> None:
+    if _current is not None and _current.progress is not None:
+        _current.serve(_current.progress, step, steps, time_s)
+
+
+def _images_from_native(
+    model: Any, convert: Callable[..., list[Image]], images: Any, count: int, factor: int
+) -> list[Image]:
+    """Convert native pictures, and free those that the engine handed over."""
+    if not images:
+        raise NativeFailure(last_error())
+    try:
+        return convert(model, images, count, factor)
+    finally:
+        library().pulid_free_images(ctypes.cast(images, ctypes.c_void_p))

@@ -1,0 +1,30 @@
+"""How the stand-in autoencoders turn 16 latent channels into three colours and back.
+
+Each colour is a sum of the latents with signs from a row of a Hadamard matrix. Rows are
+orthogonal, so that encoding a picture and decoding it gives its colours back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .random_values import random_bytes
+
+__all__ = ["COLORS", "CONTRAST", "LATENTS", "SMOOTHING", "color_directions"]
+
+LATENTS = 16
+COLORS = 3
+CONTRAST = 0.25
+"""Standard deviation of a colour (0..1) when latents are independent, of deviation one."""
+SMOOTHING = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+"""3 x 3 kernel; after each doubling by repetition it makes blobs of the squares."""
+
+
+def color_directions(seed: int) -> np.ndarray:
+    """(3, 16) float32 of +-1/4: orthonormal rows, other ones for other seeds."""
+    row, column = np.arange(1, LATENTS), np.arange(LATENTS)
+    bits = row[:, np.newaxis] & column
+    parity = bits ^ bits >> 2
+    parity = (parity ^ parity >> 1) & 1
+    order = np.argsort(random_bytes(seed, "color_directions", 2 * len(row)).view("<u2"))
+    return (1 - 2 * parity[order[:COLORS]]).astype(np.float32) / 4

@@ -1,0 +1,179 @@
+"""All stand-in files in one folder, made once and kept while their parameters stay the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic_file import atomic_file
+from ..errors import OutputFileError
+from .autoencoder_kl import autoencoder_kl_tensors
+from .clip_l import clip_l_tensors
+from .flux import FluxShape, flux_tensors
+from .gguf_file import write_gguf
+from .pulid import pulid_tensors
+from .q4_k import BLOCK
+from .safetensors_file import write_safetensors
+from .taef1 import taef1_tensors
+
+__all__ = ["MANIFEST_NAME", "QUANTIZATIONS", "make_standin_weights"]
+
+QUANTIZATIONS = ("f16", "q8_0", "q4_0", "q4_k")
+MANIFEST_NAME = "standin.json"
+REVISION = 1
+"""Part of every file's parameters: count it up when the code makes other bytes."""
+DESCRIPTION = "random weights made from a seed, for tests: pictures are noise"
+
+
+def make_standin_weights(
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    depth: int = 3,
+    depth_single: int = 5,
+    hidden: int = 256,
+    quantizations: Sequence[str] = QUANTIZATIONS,
+    guidance_embed: bool = False,
+    idformer_tensors: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Path]:
+    """Make every weights file that generation needs, small, with the real tensor names.
+
+    A file that is there already with the same parameters is kept as it is, so that a second
+    call takes milliseconds. Files are written one at a time, each whole or not at all.
+
+    Args:
+        folder: Where to; made if it does not exist.
+        seed: 0 or more.
+        depth: Double blocks of Flux.
+        depth_single: Single blocks of Flux.
+        hidden: Width of Flux, a multiple of 128 (of 256 for q4_k).
+        quantizations: Which Flux files to make, of "f16", "q8_0", "q4_0", "q4_k".
+        guidance_embed: True makes Flux a "dev", with a distilled guidance input.
+        idformer_tensors: The `pulid_encoder.*` tensors to put into the PuLID file, float32.
+
+    Returns:
+        Path by role: "flux-f16" and so on for each quantization, "pulid", "taesd", "vae"
+        (decoder only) and "clip_l".
+
+    Raises:
+        OutputFileError: A file cannot be written.
+        ValueError: The sizes do not make a Flux, or a quantization is unknown or does not fit.
+    """
+    shape = FluxShape(depth, depth_single, hidden, guidance_embed=guidance_embed)
+    _check_quantizations(quantizations, hidden)
+    if seed < 0:
+        raise ValueError(f"seed {seed}: expected 0 or more")
+    flux = {"seed": seed, **asdict(shape)}
+    files = _FileSet(Path(folder))
+    kind = "dev" if guidance_embed else "schnell"
+    for quantization in quantizations:
+        files.make(
+            f"flux-{quantization}",
+            f"flux1-{kind}-standin-{quantization.upper()}.gguf",
+            flux,
+            partial(_write_flux, shape, seed, quantization),
+        )
+    files.make(
+        "pulid",
+        "pulid_flux_v0.9.1.safetensors",
+        {**flux, "idformer": _digest(idformer_tensors)},
+        lambda path: write_safetensors(
+            path, pulid_tensors(shape, seed, idformer_tensors), {"description": DESCRIPTION}
+        ),
+    )
+    files.make(
+        "taesd",
+        "taef1.safetensors",
+        {"seed": seed},
+        lambda path: write_safetensors(path, taef1_tensors(seed), {"description": DESCRIPTION}),
+    )
+    files.make(
+        "vae",
+        "ae.safetensors",
+        {"seed": seed},
+        lambda path: write_safetensors(
+            path, autoencoder_kl_tensors(seed), {"description": DESCRIPTION}
+        ),
+    )
+    files.make(
+        "clip_l",
+        "clip_l.gguf",
+        {"seed": seed},
+        lambda path: write_gguf(path, clip_l_tensors(seed), _gguf_metadata("clip")),
+    )
+    return files.paths
+
+
+def _write_flux(shape: FluxShape, seed: int, quantization: str, path: Path) -> None:
+    write_gguf(path, flux_tensors(shape, seed, quantization), _gguf_metadata("flux"))
+
+
+def _check_quantizations(quantizations: Sequence[str], hidden: int) -> None:
+    for quantization in quantizations:
+        if quantization not in QUANTIZATIONS:
+            raise ValueError(
+                f"quantization {quantization!r}: expected one of {', '.join(QUANTIZATIONS)}"
+            )
+    if "q4_k" in quantizations and hidden % BLOCK:
+        raise ValueError(f"hidden {hidden}: q4_k needs a multiple of {BLOCK}")
+
+
+def _gguf_metadata(architecture: str) -> dict[str, str | int]:
+    return {
+        "general.architecture": architecture,
+        "general.description": DESCRIPTION,
+        "general.quantization_version": 2,
+    }
+
+
+def _digest(tensors: Mapping[str, np.ndarray] | None) -> str | None:
+    if not tensors:
+        return None
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name], np.float32)
+        digest.update(f"{name} {values.shape} ".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+class _FileSet:
+    """The files of a folder with the parameters each was made from, remembered in a manifest."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFileError(f"cannot make the folder {folder}: {error.strerror}") from error
+        self.folder = folder
+        self.paths: dict[str, Path] = {}
+        self._made: dict[str, object] = {}
+        try:
+            known = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+            self._made = known if isinstance(known, dict) else {}
+        except (OSError, ValueError):
+            pass  # No manifest, or not one of ours: everything is made anew.
+
+    def make(
+        self,
+        role: str,
+        name: str,
+        parameters: Mapping[str, object],
+        write: Callable[[Path], None],
+    ) -> None:
+        path = self.folder / name
+        wanted = {"revision": REVISION, **parameters}
+        size = path.stat().st_size if path.is_file() else None
+        if size is None or self._made.get(name) != {**wanted, "size": size}:
+            write(path)
+            self._made[name] = {**wanted, "size": path.stat().st_size}
+            with atomic_file(self.folder / MANIFEST_NAME) as file:
+                file.write(json.dumps(self._made, indent=1, sort_keys=True).encode())
+        self.paths[role] = path

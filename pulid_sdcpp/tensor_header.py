@@ -1,0 +1,60 @@
+"""What the header of a file of tensors says, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+__all__ = ["TensorHeader", "TensorInfo", "quoted"]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor: where it lies and how to read it.
+
+    Attributes:
+        name: As in the file, prefix included.
+        shape: Row-major, as NumPy and PyTorch write it. (gguf stores the reverse, `ne`.)
+        dtype: Lower-case element type: "f32", "f16", "bf16", "q8_0", "i64", "f8_e4m3", ...
+        offset: First byte, counted from the start of the file.
+        nbytes: Stored size.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+    nbytes: int
+
+    @property
+    def n_elements(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """A whole header, checked: every tensor lies inside the file and none overlap.
+
+    Attributes:
+        format: "gguf" or "safetensors".
+        tensors: By name, in file order.
+        metadata: gguf key-value pairs, or safetensors' `__metadata__`. Long gguf arrays
+            (token lists) are not kept: an `OmittedArray` says what they were.
+        data_offset: First byte after the header.
+        size_bytes: Size of the whole file.
+    """
+
+    format: str
+    tensors: Mapping[str, TensorInfo]
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    data_offset: int = 0
+    size_bytes: int = 0
+
+
+def quoted(text: object, limit: int = 60) -> str:
+    """`text` from a file, fit for an error message: escaped, quoted and not too long."""
+    shown = str(text)
+    if len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    return ascii(shown).replace("\\u2026", "…")

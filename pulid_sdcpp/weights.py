@@ -1,0 +1,195 @@
+"""Read tensors from safetensors and gguf files, one at a time, memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelFileError
+from .gguf_header import GGML_TYPES
+from .mapped_file import map_file, read_header
+from .tensor_header import TensorInfo, quoted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import DTypeLike, NDArray
+    from typing_extensions import Self
+
+__all__ = ["TensorFile"]
+
+_PLAIN = {
+    "f16": "<f2",
+    "f32": "<f4",
+    "f64": "<f8",
+    "bool": "?",
+    "u8": "u1",
+    "i8": "i1",
+    "u16": "<u2",
+    "i16": "<i2",
+    "u32": "<u4",
+    "i32": "<i4",
+    "u64": "<u8",
+    "i64": "<i8",
+}
+_HASH_CHUNK_BYTES = 1 << 24
+
+
+class TensorFile:
+    """A safetensors or gguf file, its header checked, its tensors read on demand.
+
+    A context manager; `close()` also ends the mapping. Arrays that were read stay valid.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ModelFileError: Missing, a folder, empty, damaged, truncated, or of another format.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._buffer = map_file(path)
+        try:
+            self.header = read_header(self._buffer, self.path)
+        except BaseException:
+            self._buffer.close()
+            raise
+
+    @property
+    def format(self) -> str:
+        """ "safetensors" or "gguf"."""
+        return self.header.format
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        return self.header.metadata
+
+    @property
+    def size_bytes(self) -> int:
+        return self.header.size_bytes
+
+    def names(self) -> list[str]:
+        """Names of all tensors, in file order."""
+        return list(self.header.tensors)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.header.tensors
+
+    def info(self, name: str) -> TensorInfo:
+        """Raises ModelFileError when there is no such tensor."""
+        try:
+            return self.header.tensors[name]
+        except KeyError:
+            raise ModelFileError(f"{self.path}: has no tensor {quoted(name)}") from None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Row-major shape."""
+        return self.info(name).shape
+
+    def dtype(self, name: str) -> str:
+        """Stored element type in lower case: "bf16", "f16", "f32", "q8_0", ..."""
+        return self.info(name).dtype
+
+    def read(self, name: str, dtype: DTypeLike = "float32") -> NDArray[Any]:
+        """Read one tensor, converted or dequantized.
+
+        Args:
+            name: The tensor.
+            dtype: Element type of the result.
+
+        Returns:
+            A new C-contiguous array of the tensor's row-major shape.
+
+        Raises:
+            ModelFileError: No such tensor, or a stored type that cannot be converted.
+        """
+        import numpy as np
+
+        info = self.info(name)
+        try:
+            return self._converted(info, np.dtype(dtype))
+        finally:
+            self._forget(info.offset, info.nbytes)
+
+    def _converted(self, info: TensorInfo, dtype: np.dtype[Any]) -> NDArray[Any]:
+        import numpy as np
+
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if info.dtype in _PLAIN:
+                stored = np.frombuffer(
+                    self._buffer, _PLAIN[info.dtype], info.n_elements, info.offset
+                )
+                return stored.astype(dtype).reshape(info.shape)
+            if info.dtype == "bf16":
+                stored = np.frombuffer(self._buffer, "<u2", info.n_elements, info.offset)
+                bits = stored.astype(np.uint32)
+                bits <<= 16
+                return bits.view(np.float32).reshape(info.shape).astype(dtype, copy=False)
+            return self._dequantized(info).astype(dtype, copy=False)
+
+    def _dequantized(self, info: TensorInfo) -> NDArray[Any]:
+        import gguf
+        import numpy as np
+
+        blocks = {name: (elements, size) for name, elements, size in GGML_TYPES.values()}
+        if info.dtype not in blocks:
+            raise ModelFileError(
+                f"{self.path}: tensor {quoted(info.name)} is {info.dtype}, which cannot be read"
+            )
+        elements, size = blocks[info.dtype]
+        row_bytes = info.shape[-1] // elements * size
+        raw = np.frombuffer(self._buffer, np.uint8, info.nbytes, info.offset).copy()
+        try:
+            values = gguf.quants.dequantize(
+                raw.reshape(*info.shape[:-1], row_bytes),
+                gguf.GGMLQuantizationType[info.dtype.upper()],
+            )
+        except (NotImplementedError, KeyError):
+            raise ModelFileError(
+                f"{self.path}: tensor {quoted(info.name)} is {info.dtype}, which cannot be read;"
+                " use a file in F16, BF16 or Q8_0"
+            ) from None
+        return np.ascontiguousarray(values, np.float32).reshape(info.shape)
+
+    def _forget(self, offset: int, nbytes: int) -> None:
+        """Let the system have the pages of a tensor back, which otherwise count as ours.
+
+        They stay in its file cache; a gigabyte of them resident would look like a leak.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = (
+                (min(offset + nbytes, self.size_bytes) - start) // mmap.PAGESIZE * mmap.PAGESIZE
+            )
+            if length > 0:
+                self._buffer.madvise(mmap.MADV_DONTNEED, start, length)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the whole file; takes about a second per gigabyte."""
+        digest = hashlib.sha256()
+        with memoryview(self._buffer) as view:
+            for start in range(0, len(view), _HASH_CHUNK_BYTES):
+                with view[start : start + _HASH_CHUNK_BYTES] as chunk:
+                    digest.update(chunk)
+                self._forget(start, _HASH_CHUNK_BYTES)
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        self._buffer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

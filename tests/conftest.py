@@ -1,0 +1,132 @@
+"""What all tests share: an isolated user, the stand-in weights, and when to skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
+from pulid_sdcpp.native_library import binding
+from pulid_sdcpp.standin import make_standin_weights
+
+# A machine that is meant to have them sets these, so that a broken build fails instead of
+# skipping everything: `make test` sets the first, .ci/run both.
+REQUIRE_ENGINE = os.environ.get("PULID_REQUIRE_ENGINE") == "1"
+REQUIRE_VULKAN = os.environ.get("PULID_REQUIRE_VULKAN") == "1"
+
+VULKAN_BACKEND = "diffusion=vulkan0,clip=cpu,vae=cpu"
+Files = dict[str, Path]
+
+
+def _engine_problem() -> str:
+    try:
+        binding()
+    except PulidError as error:
+        return str(error)
+    return ""
+
+
+def _vulkan_device() -> str:
+    if _engine_problem():
+        return ""
+    return next((device.name for device in devices() if device.name.startswith("Vulkan")), "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needs_engine = [item for item in items if item.get_closest_marker("engine")]
+    if needs_engine and not REQUIRE_ENGINE and (problem := _engine_problem()):
+        for item in needs_engine:
+            item.add_marker(pytest.mark.skip(reason=problem))
+    needs_vulkan = [item for item in items if item.get_closest_marker("vulkan")]
+    if needs_vulkan and not REQUIRE_VULKAN and not _vulkan_device():
+        for item in needs_vulkan:
+            item.add_marker(pytest.mark.skip(reason="no Vulkan device, or built without SD_VULKAN"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nobody's home, caches or settings are read or written."""
+    home = tmp_path_factory.mktemp("home")
+    for variable in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA"):
+        os.environ[variable] = str(home)
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def standin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("standin")
+
+
+@pytest.fixture(scope="session")
+def standin_weights(standin_folder: Path) -> Files:
+    """A complete small set: 3 double and 5 single blocks of width 256; path by role."""
+    return make_standin_weights(standin_folder / "default")
+
+
+@pytest.fixture(scope="session")
+def make_weights(standin_folder: Path) -> Callable[..., Files]:
+    """Weights of other sizes, made once each."""
+
+    def make(**sizes: object) -> Files:
+        name = "-".join(f"{key}-{value}" for key, value in sorted(sizes.items()))
+        return make_standin_weights(
+            standin_folder / name,
+            quantizations=("f16",),
+            **sizes,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_identity() -> Callable[[int], Identity]:
+    """A random person by number, all with the same unconditional identity."""
+
+    def make(person: int) -> Identity:
+        tokens = np.random.default_rng(person).normal(size=(32, 2048))
+        nobody = np.random.default_rng(1_000_000).normal(size=(32, 2048))
+        return Identity.from_array(tokens, nobody)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def identity_file(
+    tmp_path_factory: pytest.TempPathFactory, make_identity: Callable[[int], Identity]
+) -> Path:
+    """The first person's identity file."""
+    path = tmp_path_factory.mktemp("identities") / "first.pulidembd"
+    make_identity(1).save(path)
+    return path
+
+
+@pytest.fixture(scope="session", params=["cpu", pytest.param("vulkan", marks=pytest.mark.vulkan)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each test that asks for it runs on the CPU and, where there is one, on Vulkan.
+
+    There only the diffusion model, where PuLID is, runs on Vulkan: with the other modules beside
+    it Mesa 22.3's software driver crashes, now and then (native/README.md).
+    """
+    return "cpu" if request.param == "cpu" else VULKAN_BACKEND
+
+
+@pytest.fixture(scope="session")
+def load_engine() -> Callable[..., StableDiffusion]:
+    """Load an engine from a set of stand-in weights."""
+
+    def load(
+        weights: Files, *, pulid: bool = True, flux: str = "flux-f16", **options: object
+    ) -> StableDiffusion:
+        return StableDiffusion(
+            diffusion_model_path=weights[flux],
+            clip_l_path=weights["clip_l"],
+            taesd_path=weights["taesd"],
+            pulid_weights=weights["pulid"] if pulid else None,
+            **options,
+        )
+
+    return load

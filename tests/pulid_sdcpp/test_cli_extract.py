@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from pulid_sdcpp.cli import extract as extract_module
+from pulid_sdcpp.cli import main
+from pulid_sdcpp.cli.extract import identity_jobs
+from pulid_sdcpp.errors import FaceNotFoundError, MissingDependencyError
+from pulid_sdcpp.identity import Identity
+
+
+class FakeExtractor:
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.calls: list[tuple[Any, Any]] = []
+        self.without_a_face: set[Path] = set()
+
+    def create(self, **options: Any) -> FakeExtractor:
+        self.options = options
+        return self
+
+    def extract(self, photo: Any, face: Any, on_face: Any) -> Identity:
+        self.calls.append((photo, face))
+        for number, path in enumerate(photo if isinstance(photo, list) else [photo]):
+            if path in self.without_a_face:
+                raise FaceNotFoundError(f"{path}: no face found")
+            if on_face is not None:
+                box, n_faces = (10, 20, 110, 140 + number), 1 + 3 * number
+                on_face(SimpleNamespace(photo=str(path), box=box, score=0.873, index=2 * number,
+                                        n_faces=n_faces))  # fmt: skip
+        return Identity.from_array(np.full((32, 2048), 0.25, np.float32))
+
+
+@pytest.fixture
+def extractor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeExtractor:
+    fake = FakeExtractor()
+    monkeypatch.setattr(extract_module, "create_extractor", fake.create)
+    monkeypatch.chdir(tmp_path)
+    Path("me.jpg").write_bytes(b"photo")
+    Path("too.jpg").write_bytes(b"photo")
+    return fake
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["extract", *arguments])
+
+
+def test_a_photo_becomes_an_identity_file(extractor: FakeExtractor) -> None:
+    result = run("me.jpg", "-o", "alice.pulidembd", "--models-dir", "weights", "--dtype", "bf16")
+    assert result.exit_code == 0, result.output
+    identity = Identity.load("alice.pulidembd")
+    assert identity.dtype == "f16"
+    lines = result.stdout.splitlines()
+    assert lines[0] == "me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87"
+    assert lines[1] == f"identity {identity.short_hash}: 32 tokens of 2048, f16"
+    assert lines[2].startswith("saved alice.pulidembd (131 KB, ")
+    assert extractor.options == {
+        "models_dir": Path("weights"),
+        "pulid_weights": None,
+        "aligner": "insightface",
+        "device": "auto",
+        "dtype": "bf16",
+    }
+    assert extractor.calls == [(Path("me.jpg"), "largest")]
+
+
+def test_several_photos_are_given_together(extractor: FakeExtractor) -> None:
+    result = run("me.jpg", "too.jpg", "--face", "1", "--save-dtype", "f32", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert extractor.calls == [([Path("me.jpg"), Path("too.jpg")], 1)]
+    assert Identity.load("me.pulidembd").dtype == "f32"
+
+
+def test_which_face_was_taken_is_said_of_each_photo(extractor: FakeExtractor) -> None:
+    result = run("me.jpg", "too.jpg", "--aligner", "retinaface")
+    assert result.stdout.splitlines()[:2] == [
+        "me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87",
+        "too.jpg: face at 10 20 110 141 (x1 y1 x2 y2, px), score 0.87, --face 2 of 0 to 3",
+    ]
+    assert extractor.options["aligner"] == "retinaface"
+
+
+def test_each_photo_can_be_another_person(extractor: FakeExtractor) -> None:
+    Path("people").mkdir()
+    result = run("me.jpg", "too.jpg", "--each", "-o", "people", "--face", "left")
+    assert result.exit_code == 0, result.output
+    assert extractor.calls == [(Path("me.jpg"), "left"), (Path("too.jpg"), "left")]
+    assert sorted(os.listdir("people")) == ["me.pulidembd", "too.pulidembd"]
+    assert [line.split(" (")[0] for line in result.stdout.splitlines() if "saved" in line] == [
+        f"saved {Path('people', 'me.pulidembd')}", f"saved {Path('people', 'too.pulidembd')}",
+    ]  # fmt: skip
+
+
+def test_one_bad_photo_of_a_batch_does_not_cost_the_others(extractor: FakeExtractor) -> None:
+    extractor.without_a_face = {Path("me.jpg")}
+    result = run("me.jpg", "too.jpg", "--each")
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
+    assert errors == ["error: me.jpg: no face found", "error: 1 of 2 photos gave no identity"]
+    assert sorted(os.listdir()) == ["me.jpg", "too.jpg", "too.pulidembd"]
+
+
+def test_identity_jobs(tmp_path: Path) -> None:
+    photos = [tmp_path / "a" / "me.jpg", tmp_path / "b" / "you.png"]
+    for photo in photos:
+        photo.parent.mkdir()
+        photo.touch()
+    beside = [photo.with_suffix(".pulidembd") for photo in photos]
+    both, single = tuple(photos), [(photo,) for photo in photos]
+    assert identity_jobs(photos, None, each=False) == [(both, beside[0])]
+    assert identity_jobs(photos, tmp_path, each=False) == [(both, tmp_path / "me.pulidembd")]
+    assert identity_jobs(photos, tmp_path / "x", each=False) == [(both, tmp_path / "x")]
+    assert identity_jobs(photos, None, each=True) == list(zip(single, beside, strict=True))
+    assert identity_jobs(photos, tmp_path, each=True) == [
+        (single[0], tmp_path / "me.pulidembd"), (single[1], tmp_path / "you.pulidembd"),
+    ]  # fmt: skip
+    assert identity_jobs(photos[:1], tmp_path / "x", each=True) == [(single[0], tmp_path / "x")]
+    with pytest.raises(click.UsageError, match=r"the output is a folder that exists; .*x is none"):
+        identity_jobs(photos, tmp_path / "x", each=True)
+    (tmp_path / "me.png").touch()
+    with pytest.raises(click.UsageError, match=r"me\.jpg and .*me\.png would both be written to"):
+        identity_jobs([photos[0], tmp_path / "me.png"], tmp_path, each=True)
+    (tmp_path / "link").symlink_to(photos[1])
+    with pytest.raises(click.UsageError, match="link is one of the photos"):
+        identity_jobs(photos, tmp_path / "link", each=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ([], 2, "Missing argument 'PHOTO...'"),
+        (["absent.jpg"], 2, "'absent.jpg' does not exist"),
+        (["."], 2, "is a directory"),
+        (["me.jpg", "--face", "best"], 2, "'best' is none of"),
+        (["me.jpg", "--dtype", "int4"], 2, "'int4' is not one of"),
+        (["me.jpg", "-o", "me.jpg"], 2, "one of the photos"),
+        (["me.jpg", "too.jpg", "--each", "-o", "all"], 2, "a folder that exists; all is none"),
+        (["me.jpg", "--aligner", "dlib"], 2, "'dlib' is not one of"),
+        (["https://example.org/me.jpg"], 2, "is a web address; download the photo first"),
+        (["me.jpg", "-o", "absent/a.pulidembd"], 1, "folder absent does not exist"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_loaded(
+    extractor: FakeExtractor, arguments: list[str], status: int, words: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == status
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not extractor.options
+
+
+def test_a_photo_without_a_face_leaves_no_file(extractor: FakeExtractor) -> None:
+    extractor.without_a_face = {Path("me.jpg")}
+    result = run("me.jpg")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: me.jpg: no face")
+    assert sorted(os.listdir()) == ["me.jpg", "too.jpg"]
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    extractor: FakeExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(**options: Any) -> Any:
+        raise MissingDependencyError('torch is not installed: pip install "pulid-sdcpp[extract]"')
+
+    monkeypatch.setattr(extract_module, "create_extractor", absent)
+    result = run("me.jpg")
+    assert result.exit_code == 1
+    assert 'pip install "pulid-sdcpp[extract]"' in result.stderr
+
+
+def test_choices_and_defaults_are_those_of_the_extractor() -> None:
+    pytest.importorskip("torch")
+    from pulid_extractor import IdentityExtractor, extract
+    from pulid_extractor.compute import DTYPES
+    from pulid_extractor.faces import CHOICES
+
+    options = {option.name: option for option in extract_module.extract.params}
+    for name, choices in (("dtype", {"auto", *DTYPES}), ("aligner", {*extract.ALIGNERS})):
+        kind = options[name].type
+        assert isinstance(kind, click.Choice)
+        assert set(kind.choices) == choices
+    assert extract_module._FACES == CHOICES
+    created = inspect.signature(IdentityExtractor).parameters
+    for name in ("aligner", "device", "dtype"):
+        assert options[name].get_default(click.Context(extract_module.extract)) == (
+            created[name].default
+        )
+    face = inspect.signature(IdentityExtractor.extract).parameters["face"]
+    assert options["face"].get_default(click.Context(extract_module.extract)) == face.default
