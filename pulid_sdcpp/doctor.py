@@ -246,9 +246,11 @@ def _installed(name: str) -> str | None:
 def _run_python(code: str, *arguments: str) -> tuple[int | None, str, str]:
     """Exit status (None: took too long), stdout and stderr of `code` in a fresh interpreter."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # `-c` puts the working folder before everything else, and with it a source tree one stands in.
+    without_working_folder = "import sys\nsys.path[:] = filter(None, sys.path)\n"
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, "-c", without_working_folder + code, *arguments],
             capture_output=True,
             text=True,
             errors="replace",

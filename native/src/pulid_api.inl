@@ -1,4 +1,4 @@
-// Implements pulid_api.h, and the guarded forms of new_sd_ctx() and generate_image().
+// Implements pulid_api.h, and the guarded forms of the engine's own functions that can fail.
 // Included at the end of stable-diffusion.cpp, because the classes it needs are defined there.
 
 #include "pulid_api.h"
@@ -225,4 +225,39 @@ sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* params) {
     std::lock_guard<std::mutex> lock(pulid::images_mutex);
     pulid::live_images[images] = params->batch_count;
     return images;
+}
+
+sd_image_t* generate_video(sd_ctx_t* ctx, const sd_vid_gen_params_t* params, int* frames) {
+    return pulid::guarded<sd_image_t*>(nullptr, [&]() -> sd_image_t* {
+        if (!sd_ctx_supports_video_generation(ctx)) {
+            pulid::fail("this model makes no videos");
+        }
+        return generate_video_unguarded(ctx, params, frames);
+    });
+}
+
+// In other files of the engine, under the names that patches/0003-guard.patch and CMake give them.
+upscaler_ctx_t* new_upscaler_ctx_unguarded(const char* path, bool offload, bool direct, int n_threads, int tile_size);
+sd_image_t upscale_unguarded(upscaler_ctx_t* ctx, sd_image_t image, uint32_t factor);
+extern "C" bool convert_unguarded(const char*, const char*, const char*, sd_type_t, const char*, bool);
+
+upscaler_ctx_t* new_upscaler_ctx(const char* path, bool offload, bool direct, int n_threads, int tile_size) {
+    return pulid::guarded<upscaler_ctx_t*>(nullptr, [&] {
+        return new_upscaler_ctx_unguarded(path, offload, direct, n_threads, tile_size);
+    });
+}
+
+sd_image_t upscale(upscaler_ctx_t* ctx, sd_image_t image, uint32_t factor) {
+    return pulid::guarded<sd_image_t>({}, [&] { return upscale_unguarded(ctx, image, factor); });
+}
+
+bool convert(const char* input_path,
+             const char* vae_path,
+             const char* output_path,
+             sd_type_t output_type,
+             const char* tensor_type_rules,
+             bool convert_name) {
+    return pulid::guarded(false, [&] {
+        return convert_unguarded(input_path, vae_path, output_path, output_type, tensor_type_rules, convert_name);
+    });
 }
