@@ -39,8 +39,8 @@ from .native_calls import (
     succeeded,
 )
 from .native_library import last_error, library
-from .option_checks import check_text
-from .options import GenerationOptions, IdentityOptions
+from .option_checks import check_choice, check_text
+from .options import PULID_DTYPES, GenerationOptions, IdentityOptions
 from .pulid_weights import PulidWeights
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class StableDiffusion:
         self._running: Any = None  # the context that a native call works with
         self._broken = ""
         check_text("backend", backend, 1000)
-        if pulid_dtype not in ("f16", "f32", "q8_0"):
-            raise ValueError(f"pulid_dtype is {pulid_dtype!r}, but must be f16, f32 or q8_0")
+        check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
         if verbose:
             write_log_to_stderr()
         bound = _parameters()[0].bind(None, *args, **options)

@@ -17,6 +17,8 @@ __all__ = ["run", "start"]
 
 Result = TypeVar("Result")
 
+_WAIT_S = 0.2
+
 _lock = threading.RLock()  # the collector may close an engine while it is held
 _executor: concurrent.futures.ThreadPoolExecutor | None = None
 _executor_pid = 0
@@ -38,13 +40,18 @@ def run(call: Callable[[], Result], on_interrupt: Callable[[], None] = lambda: N
         raise RuntimeError("the engine cannot be called from one of its own callbacks")
     future = _current_executor().submit(call)
     try:
-        return future.result()
+        _wait(future)
     except BaseException:
-        # Done: the exception is the call's own. Not done: it is an interruption of the wait.
-        if not future.done():
-            on_interrupt()
-            concurrent.futures.wait([future])
+        on_interrupt()
+        _wait(future)
         raise
+    return future.result()
+
+
+def _wait(future: concurrent.futures.Future[Result]) -> None:
+    # On Windows only a wait that ends by itself lets Ctrl-C through.
+    while not concurrent.futures.wait([future], timeout=_WAIT_S).done:
+        pass
 
 
 def start(call: Callable[[], object]) -> None:

@@ -71,6 +71,7 @@ SCHEDULERS = (
     "bong_tangent",
 )
 RNG_TYPES = ("std_default", "cuda", "cpu")
+PULID_DTYPES = ("f16", "q8_0", "f32")
 LORA_APPLY_MODES = ("auto", "immediately", "at_runtime")
 # Types that ggml converts to without an importance matrix; asking for another aborts it.
 WEIGHT_TYPES = (
@@ -115,6 +116,7 @@ class ContextOptions:
         taesd_path: A tiny autoencoder (TAEF1) to decode with instead.
         clip_l_path, t5xxl_path: The text encoders; at least one.
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
+        pulid_dtype: How an identity is kept in memory, one of PULID_DTYPES.
         lora_model_dir: Where `<lora:NAME:WEIGHT>` in a prompt is looked for.
         tensor_type_rules: "pattern=type,..." with weight types per tensor name.
         n_threads: CPU threads; 0 or less lets the engine choose.
@@ -123,6 +125,7 @@ class ContextOptions:
         lora_apply_mode: One of LORA_APPLY_MODES.
         backend: Where to compute, for example "diffusion=vulkan0,vae=cpu"; "": the engine's choice.
         max_vram: Budget in GiB for graph-cut execution; 0 switches it off.
+        vae_decode_only: Leave the autoencoder's encoder out; no pictures to start from then.
 
     Raises:
         ValueError: A value that the engine cannot work with.
@@ -135,6 +138,7 @@ class ContextOptions:
     clip_l_path: FilePath | None = None
     t5xxl_path: FilePath | None = None
     pulid_weights: FilePath | None = None
+    pulid_dtype: str = "f16"
     lora_model_dir: FilePath | None = Path(".")
     tensor_type_rules: str = ""
     n_threads: int = -1
@@ -148,6 +152,7 @@ class ContextOptions:
     enable_mmap: bool = False
     keep_clip_on_cpu: bool = False
     keep_vae_on_cpu: bool = False
+    vae_decode_only: bool = False
     flash_attn: bool = False
     diffusion_flash_attn: bool = False
     diffusion_conv_direct: bool = False
@@ -168,6 +173,7 @@ class ContextOptions:
                 raise ValueError("no autoencoder given; name vae_path (--vae) or taesd_path")
         check_whole("n_threads", self.n_threads, -(2**31), MAX_THREADS)
         check_choice("wtype", self.wtype, WEIGHT_TYPES)
+        check_choice("pulid_dtype", self.pulid_dtype, PULID_DTYPES)
         check_choice("rng_type", self.rng_type, RNG_TYPES)
         if self.sampler_rng_type is not None:
             check_choice("sampler_rng_type", self.sampler_rng_type, RNG_TYPES)

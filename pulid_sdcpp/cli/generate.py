@@ -55,6 +55,7 @@ def generate(
     progress = Progress(quiet)
     image_names = _image_names(values)
     _read_images(ctx, values)
+    values["vae_decode_only"] = not values["init_image"] and not values["ref_images"]
     context = _options(ContextOptions, values)
     generation = _options(GenerationOptions, values).with_fixed_seed()
     identity = _read_identity(context, _options(IdentityOptions, values), generation, progress)

@@ -72,6 +72,7 @@ def test_the_command_of_sd_cli_works_with_the_name_replaced(
     assert engine.context is not None
     assert engine.context.pulid_weights == Path("pulid_flux_v0.9.1.safetensors")
     assert engine.context.keep_clip_on_cpu
+    assert engine.context.vae_decode_only
     (call,) = engine.calls
     assert call["pulid_id_embedding"].sha256 == alice.sha256
     assert (call["sample_steps"], call["seed"], call["pulid_id_weight"]) == (4, 42, 1.0)
@@ -90,6 +91,7 @@ def test_every_default_is_the_dataclasses() -> None:
         for kind in (ContextOptions, GenerationOptions, IdentityOptions)
         for field in dataclasses.fields(kind)
     }
+    del expected["vae_decode_only"]  # follows from the pictures given
     of_the_command = {"output", "output_begin_idx", "disable_image_metadata", "quiet"}
     assert set(given) == set(expected) | of_the_command
     assert expected.pop("prompt") is dataclasses.MISSING
@@ -111,6 +113,7 @@ def test_every_default_is_the_dataclasses() -> None:
         (["--backend", "diffusion=vulkan0,vae=cpu"], "backend", "diffusion=vulkan0,vae=cpu"),
         (["--offload-to-cpu"], "offload_params_to_cpu", True),
         (["--vae-on-cpu"], "keep_vae_on_cpu", True),
+        (["--pulid-dtype", "q8_0"], "pulid_dtype", "q8_0"),
         (["--diffusion-fa"], "diffusion_flash_attn", True),
         (["--fa"], "flash_attn", True),
         (["--max-vram", "3.5"], "max_vram", 3.5),
@@ -191,6 +194,8 @@ def test_the_size_not_given_is_that_of_the_init_image(engine: FakeEngine) -> Non
     assert result.exit_code == 0, result.output
     assert (engine.calls[0]["width"], engine.calls[0]["height"]) == (96, 192)
     assert engine.calls[0]["init_image"].size == (100, 200)
+    assert engine.context is not None
+    assert not engine.context.vae_decode_only
     run("-i", "in.png")
     assert (engine.calls[1]["width"], engine.calls[1]["height"]) == (64, 32)
 
