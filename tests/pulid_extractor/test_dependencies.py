@@ -64,7 +64,7 @@ def test_importing_the_package_and_the_idformer_stand_in_needs_no_torch() -> Non
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
 
@@ -83,7 +83,7 @@ def test_onnx_runtime_leaves_no_records_in_the_users_home(tmp_path: Path) -> Non
         env={**kept, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.rglob("*onnxruntime*")) == []

@@ -97,7 +97,7 @@ def test_the_whole_way_from_photo_to_picture(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     arguments = ["demo", "--folder", str(tmp_path), "-o", str(tmp_path / "demo.png")]
     command = [sys.executable, "-m", "pulid_sdcpp", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ})
     assert done.returncode == 0, done.stderr
     assert f"saved {tmp_path / 'demo.png'}" in done.stdout
     with Image.open(tmp_path / "demo.png") as picture:

@@ -67,7 +67,7 @@ def run(standin_weights: Files) -> Run:
             [sys.executable, "-W", "error", "-c", PRELUDE + program, *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
         lines = done.stdout.splitlines()
         answers = dict(json.loads(line[7:]) for line in lines if line.startswith("ANSWER "))
