@@ -34,6 +34,9 @@ SD_API bool pulid_get_device(int32_t index, pulid_device_t* device);
 // Where the modules of the next new_sd_ctx() on this thread go; null or "": the engine's choice.
 SD_API void pulid_set_placement(const char* diffusion, const char* clip, const char* vae);
 
+// Whether the next new_sd_ctx() on this thread may keep matrices in the CPU's own fast layouts.
+SD_API void pulid_set_repack(bool wanted);
+
 // From any thread: makes the running generate_image() return null within one model evaluation.
 SD_API void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled);
 

@@ -87,6 +87,10 @@ void pulid_set_placement(const char* diffusion, const char* clip, const char* va
     pulid::placement = {SAFE_STR(diffusion), SAFE_STR(clip), SAFE_STR(vae)};
 }
 
+void pulid_set_repack(bool wanted) {
+    pulid::repack_wanted = wanted;
+}
+
 void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled) {
     pulid::guarded(false, [&] { return ctx->sd->cancelled = cancelled; });
 }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -48,6 +49,9 @@ inline void on_ggml_abort(const char* message) {
 }
 
 inline void forward_ggml_log(ggml_log_level level, const char* text, void*) {
+    if (std::strncmp(text, "repack: repack tensor", 21) == 0) {
+        return;  // a line for each matrix; pulid_repack.hpp says how many there are
+    }
     switch (level) {
         case GGML_LOG_LEVEL_ERROR: LOG_ERROR("%s", text); break;
         case GGML_LOG_LEVEL_WARN: LOG_WARN("%s", text); break;
@@ -79,16 +83,19 @@ inline void check_graph(ggml_backend_t backend, ggml_cgraph* graph) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); i++) {
         const ggml_tensor* node = ggml_graph_node(graph, i);
         bool supported          = ggml_backend_dev_supports_op(device, node);
+        const bool repacked     = node->src[0] != nullptr && node->src[0]->buffer != nullptr && !ggml_backend_buffer_is_host(node->src[0]->buffer);
         if (node->op == GGML_OP_MUL_MAT) {
             const ggml_type type = node->src[0]->type;
             supported            = supported && (type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float != nullptr);
+            supported            = supported && (!repacked || node->src[1]->ne[3] == 1);
         }
         if (!supported) {
             std::string types;
             for (int j = 0; j < GGML_MAX_SRC && node->src[j] != nullptr; j++) {
                 types += std::string(j == 0 ? "" : " and ") + ggml_type_name(node->src[j]->type);
             }
-            fail(std::string(ggml_backend_name(backend)) + " cannot compute " + ggml_op_desc(node) + " of " + types);
+            fail(std::string(ggml_backend_name(backend)) + " cannot compute " + ggml_op_desc(node) + " of " + types +
+                 (repacked ? " with repacked weights; load the model with repack=False (--no-repack)" : ""));
         }
     }
 }
