@@ -14,7 +14,7 @@ Each run is a fresh process, which prints
     load        seconds from nothing loaded to a ready extractor, without importing the libraries
     first       seconds of the first photo, with reading weights from the page cache
     photo       seconds of a later photo, the median of --photos; wall clock and CPU
-    peak        greatest resident memory (ru_maxrss); the weights' own pages, mapped from their
+    peak        greatest resident memory; the weights' own pages, mapped from their
                 files and shared with the page cache, are part of it and named beside it
     at import   resident memory when the libraries are imported and nothing is loaded
 
@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -39,6 +38,9 @@ from typing import Any
 
 import numpy as np
 
+from machine import peak_mb, resident_mb
+from measured import Comparison, Figure, run_now
+
 STAGES = {
     "detect": ("_faces", "find"),
     "ArcFace": ("_faces", "embed"),
@@ -47,6 +49,10 @@ STAGES = {
     "IDFormer": ("_idformer", "forward"),
 }
 """Attribute of the extractor and its method, by the stage's name."""
+
+PHOTO_AT_MOST_S = {"fp32": 4.0, "bf16": 3.0}
+LOAD_AT_MOST_S = 3.0
+PEAK_AT_MOST_MB = 2500.0
 
 ARCFACE_R100 = ((64, 3), (128, 13), (256, 30), (512, 3))
 """Width and number of blocks of each stage of ArcFace's iresnet100 (glintr100.onnx)."""
@@ -191,9 +197,7 @@ def measure(models_dir: Path, photo: Path | None, dtype: str, device: str, n_pho
     result["photo_cpu_s"] = statistics.median(cpu_s[1:])
     # The first photo's IDFormer runs twice, the second time for the unconditional identity.
     result["stages_s"] = {name: statistics.median(times[1:]) for name, times in stages.items()}
-    # In KiB on Linux, in bytes on macOS.
-    unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024
-    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    result["peak_mb"] = peak_mb()
     result["mapped_mb"] = resident_mb("RssFile")
     return result
 
@@ -212,16 +216,6 @@ def timed(function: Callable[..., Any], seconds: list[float], device: str) -> Ca
     return run
 
 
-def resident_mb(field: str) -> float:
-    """A line of /proc/self/status in MB; 0 where there is no such file."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0.0
-    kib = next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:"))
-    return int(kib) * 1024 / 1e6
-
-
 def print_table(dtype: str, result: dict[str, Any]) -> None:
     print(f"\n{dtype}")
     print(f"  load       {result['load_s']:8.2f} s")
@@ -233,6 +227,32 @@ def print_table(dtype: str, result: dict[str, Any]) -> None:
     print(f"  peak       {result['peak_mb']:8.0f} MB{mapped}")
     if result["at_import_mb"]:
         print(f"  at import  {result['at_import_mb']:8.0f} MB")
+
+
+def figures(dtype: str, result: dict[str, Any], has_targets: bool) -> list[Figure]:
+    """What was measured of one dtype.
+
+    Args:
+        has_targets: False for weights or a device that the targets are not for.
+    """
+    targets = (LOAD_AT_MOST_S, PHOTO_AT_MOST_S.get(dtype), PEAK_AT_MOST_MB)
+    load, photo, peak = targets if has_targets else (None, None, None)
+    cpu = f"{result['photo_cpu_s']:.2f} s of CPU"
+    return [
+        Figure(f"loading the extractor, {dtype}", result["load_s"], "s", load),
+        Figure(f"extractor, seconds per photo, {dtype}", result["photo_s"], "s", photo, cpu),
+        Figure(f"extractor, peak memory, {dtype}", result["peak_mb"], "MB", peak,
+               f"{result['mapped_mb']:.0f} MB of it mapped files"),
+    ]  # fmt: skip
+
+
+def stages(results: dict[str, dict[str, Any]]) -> Comparison:
+    """Seconds of each stage of a photo, by dtype."""
+    rows = tuple(
+        (stage, tuple(result["stages_s"][stage] for result in results.values()))
+        for stage in STAGES
+    )  # fmt: skip
+    return Comparison("Stages of a photo", "s", tuple(results), rows, drawn=True, ratio=False)
 
 
 def main() -> None:
@@ -247,6 +267,7 @@ def main() -> None:
     arguments.add_argument("--photo", type=Path, help="not given: scikit-image's astronaut")
     arguments.add_argument("--models-dir", type=Path,
                            help="weights to use instead of random ones; they are kept")  # fmt: skip
+    arguments.add_argument("--json", type=Path, help="also write the measurements to a file")
     arguments.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = arguments.parse_args()
     dtypes = options.dtype or ["fp32", "bf16"]
@@ -266,6 +287,7 @@ def main() -> None:
         load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
         print(f"{options.device}, {options.threads} threads of {os.cpu_count()} cores{load}, "
               f"weights {size_mb:.0f} MB")  # fmt: skip
+        results = {}
         for dtype in dtypes:
             command = [sys.executable, __file__, "--measure", "--dtype", dtype]
             command += ["--models-dir", str(folder), "--device", options.device]
@@ -273,7 +295,15 @@ def main() -> None:
             if options.photo is not None:
                 command += ["--photo", str(options.photo)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            print_table(dtype, json.loads(done.stdout.splitlines()[-1]))
+            results[dtype] = json.loads(done.stdout.splitlines()[-1])
+            print_table(dtype, results[dtype])
+    if options.json is not None:
+        has_targets = options.device == "cpu" and options.models_dir is None
+        found = [one for dtype in dtypes for one in figures(dtype, results[dtype], has_targets)]
+        words = {"threads": str(options.threads), "device": options.device}
+        run_now("extractor", "Extracting an identity", found, [stages(results)], **words).save(
+            options.json
+        )
 
 
 if __name__ == "__main__":

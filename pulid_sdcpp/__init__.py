@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         GenerationError,
         IdentityFileError,
         ImageFileError,
+        MemoryPlanError,
         MissingDependencyError,
         ModelFileError,
         ModelMismatchError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .model_files import FileInfo, describe_file
     from .native_library import EngineInfo, engine_info
     from .options import ContextOptions, GenerationOptions, IdentityOptions
+    from .plan import Plan, plan_memory
 
 __all__ = [
     "ContextOptions",
@@ -60,16 +62,19 @@ __all__ = [
     "IdentityFileError",
     "IdentityOptions",
     "ImageFileError",
+    "MemoryPlanError",
     "MissingDependencyError",
     "ModelFileError",
     "ModelMismatchError",
     "NativeLibraryError",
     "OutputFileError",
+    "Plan",
     "PulidError",
     "StableDiffusion",
     "describe_file",
     "devices",
     "engine_info",
+    "plan_memory",
 ]
 
 _MODULES = {
@@ -80,10 +85,12 @@ _MODULES = {
     "GenerationOptions": "options",
     "Identity": "identity",
     "IdentityOptions": "options",
+    "Plan": "plan",
     "StableDiffusion": "engine",
     "describe_file": "model_files",
     "devices": "device",
     "engine_info": "native_library",
+    "plan_memory": "plan",
 }
 
 

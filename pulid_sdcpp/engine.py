@@ -9,6 +9,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -23,12 +24,14 @@ from .binding_arguments import (
     flux_prediction,
     read_pictures,
 )
-from .device import Placement, parse_backend
+from .device import Placement, devices, parse_backend
 from .engine_files import check_engine_files, check_prompt_loras
 from .engine_log import LastLines, write_log_to_stderr
 from .errors import GenerationCancelled, GenerationError, IdentityFileError, ModelFileError
 from .flux_layout import FluxInfo
+from .folding_cache import limit_from_environment
 from .identity_slots import IdentityLike, IdentitySlots, IdentityUse, as_identity
+from .memory_check import check_picture_fits, computes_on_cpu
 from .native_calls import (
     CALL_FAILURES,
     NativeCall,
@@ -40,7 +43,7 @@ from .native_calls import (
 )
 from .native_library import last_error, library
 from .option_checks import check_choice, check_text
-from .options import PULID_DTYPES, GenerationOptions, IdentityOptions
+from .options import PULID_DTYPES, ContextOptions, GenerationOptions, IdentityOptions
 from .pulid_weights import PulidWeights
 
 if TYPE_CHECKING:
@@ -72,8 +75,12 @@ class StableDiffusion:
             identity is first used, never loaded as a whole.
         pulid_dtype: How the engine keeps an identity folded into the layers: "f16" (126 MB for
             Flux), "q8_0" (67 MB, relative error 9e-3) or "f32".
+        pulid_fold_cache: Keep folded identities on the disk too, in the user's cache folder, so
+            that another start finds them; PULID_SDCPP_FOLD_CACHE_MB limits their size.
         backend: Where to compute: a device for everything ("vulkan0"), or modules of diffusion,
             clip, vae ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
+        diffusion_flash_attn: On unless it is switched off, unlike in the binding.
+        repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
         verbose: Write the engine's messages to stderr; they go to the logger
             "pulid_sdcpp.engine" in any case.
         **options: The binding's: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
@@ -93,7 +100,9 @@ class StableDiffusion:
         *args: Any,
         pulid_weights: str | os.PathLike[str] | None = None,
         pulid_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+        pulid_fold_cache: bool = True,
         backend: str = "",
+        repack: bool = True,
         verbose: bool = False,
         **options: Any,
     ) -> None:
@@ -105,9 +114,11 @@ class StableDiffusion:
         self._broken = ""
         check_text("backend", backend, 1000)
         check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
+        cache_limit_bytes = limit_from_environment() if pulid_fold_cache else 0
         if verbose:
             write_log_to_stderr()
         bound = _parameters()[0].bind(None, *args, **options)
+        bound.arguments.setdefault("diffusion_flash_attn", ContextOptions.diffusion_flash_attn)
         bound.apply_defaults()
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
         check_context_arguments(arguments, base().stable_diffusion)
@@ -124,25 +135,32 @@ class StableDiffusion:
                 )
                 if weights is not None:
                     weights.check_matches(flux)
-            placement = parse_backend(backend)
+            available = devices()
+            placement = parse_backend(backend, available)
+            self._on_cpu = computes_on_cpu(placement, available)
             # The streams are the process's own: the binding must not redirect them.
             arguments["verbose"] = True
-            native_thread.run(lambda: self._load(arguments, placement))
+            # Merging a LoRA into weights needs them in the plain layout.
+            repack = repack and arguments["lora_apply_mode"] != "immediately"
+            native_thread.run(lambda: self._load(arguments, placement, repack))
             if weights is not None and flux is not None:
-                native_thread.run(lambda: self._attach(weights, flux, pulid_dtype))
+                native_thread.run(
+                    lambda: self._attach(weights, flux, pulid_dtype, cache_limit_bytes)
+                )
         except BaseException:
             self.close()
             if weights is not None and self._identities is None:
                 weights.close()
             raise
 
-    def _load(self, arguments: dict[str, Any], placement: Placement) -> None:
+    def _load(self, arguments: dict[str, Any], placement: Placement, repack: bool) -> None:
         names = (placement.diffusion, placement.clip, placement.vae)
         if placement.clip:
             arguments["keep_clip_on_cpu"] = False  # the more exact wish
         if placement.vae:
             arguments["keep_vae_on_cpu"] = False
         library().pulid_set_placement(*(name.encode() for name in names))
+        library().pulid_set_repack(repack)
         with LastLines() as log:
             try:
                 self._model = base().StableDiffusion(**arguments)
@@ -156,8 +174,8 @@ class StableDiffusion:
             finally:
                 library().pulid_set_placement(b"", b"", b"")
 
-    def _attach(self, weights: PulidWeights, flux: Any, dtype: Any) -> None:
-        self._identities = IdentitySlots(self._context, weights, flux, dtype)
+    def _attach(self, weights: PulidWeights, flux: Any, dtype: Any, cache_limit_bytes: int) -> None:
+        self._identities = IdentitySlots(self._context, weights, flux, dtype, cache_limit_bytes)
 
     @property
     def _context(self) -> Any:
@@ -204,7 +222,8 @@ class StableDiffusion:
                 which true CFG needs.
             ModelMismatchError: The identity was made by another PuLID model.
             GenerationCancelled: `cancel` was called.
-            GenerationError: The engine failed; carries its last log lines.
+            GenerationError: The engine failed, and carries its last log lines; or the picture
+                is larger than this computer's memory can hold.
         """
         bound = _parameters()[1].bind(None, prompt, *args, **options)
         bound.apply_defaults()
@@ -212,6 +231,9 @@ class StableDiffusion:
         arguments["progress_callback"] = progress_callback
         checked = checked_generation(arguments, base().stable_diffusion)
         check_parts(arguments, checked, self._loaded_with, self._flux)
+        if self._flux is not None and self._on_cpu:
+            tiled = replace(checked, vae_tiling=bool(arguments["vae_tiling"]))
+            check_picture_fits(tiled, self._loaded_with, self._flux)
         read_pictures(arguments)
         arguments["seed"] = checked.seed
         arguments["vae_tile_size"] = "{}x{}".format(*checked.vae_tile_size)

@@ -9,6 +9,7 @@
     ├── MissingDependencyError  an optional package or system library is absent
     ├── NativeLibraryError      the compiled engine cannot be loaded or built
     ├── DeviceError             a compute device that does not exist or cannot be used
+    ├── MemoryPlanError         a generation that does not fit the memory it may use
     ├── OutputFileError         a result that cannot be written
     └── GenerationError         the engine failed; carries its last log lines
         └── GenerationCancelled the caller asked for it
@@ -28,6 +29,7 @@ __all__ = [
     "GenerationError",
     "IdentityFileError",
     "ImageFileError",
+    "MemoryPlanError",
     "MissingDependencyError",
     "ModelFileError",
     "ModelMismatchError",
@@ -71,6 +73,10 @@ class NativeLibraryError(PulidError):
 
 class DeviceError(PulidError):
     """A compute device was named that does not exist or cannot be used."""
+
+
+class MemoryPlanError(PulidError):
+    """A generation cannot fit the memory it may use; says what would."""
 
 
 class OutputFileError(PulidError):

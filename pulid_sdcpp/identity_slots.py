@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import GenerationError, ModelMismatchError
 from .flux_layout import FluxInfo
-from .folding import fold
+from .folding_cache import FoldingCache
 from .identity import ID_TOKENS, Identity
 from .native_library import last_error, library, pulid_layout_t, pulid_use_t
 from .pulid_weights import PulidWeights, positions
@@ -69,6 +69,7 @@ class IdentitySlots:
         weights: Open PuLID weights; closed by `close`.
         flux: The diffusion model they were checked against.
         dtype: How the engine keeps the folded layers.
+        cache_limit_bytes: As that of `FoldingCache`.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class IdentitySlots:
         weights: PulidWeights,
         flux: FluxInfo,
         dtype: Literal["f16", "f32", "q8_0"],
+        cache_limit_bytes: int,
     ) -> None:
         self._context = context
         self._weights = weights
+        self._cache = FoldingCache(weights, cache_limit_bytes)
         self._dtype = dtype
         self._n_tokens = self._tokens_per_identity()
         self._content: list[str | None] = []
@@ -136,7 +139,7 @@ class IdentitySlots:
             free = [len(self._content) - 1]
         slot = free[0]
         self._content[slot] = None  # until every layer is written
-        for index, layer in enumerate(fold(self._weights, tokens, self._dtype)):
+        for index, layer in enumerate(self._cache.fold(tokens, self._dtype)):
             arrays = [
                 part.ctypes.data_as(ctypes.c_void_p) for part in (layer.a, layer.bias, layer.b)
             ]

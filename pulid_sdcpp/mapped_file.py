@@ -12,7 +12,21 @@ from .gguf_header import MAX_HEADER_BYTES, parse_gguf
 from .safetensors_header import parse_safetensors
 from .tensor_header import TensorHeader
 
-__all__ = ["map_file", "read_header"]
+__all__ = ["file_stamp", "map_file", "read_header"]
+
+
+def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Numbers that tell whether a file is still the same, without reading it.
+
+    Returns:
+        Size, times of the last change of content (ns) and of anything (ns; on Windows, of
+        creation), and inode; () when there is no such file.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def map_file(path: str | os.PathLike[str], what: str = "a model file") -> mmap.mmap:

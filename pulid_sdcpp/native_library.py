@@ -9,6 +9,7 @@ import ctypes
 import functools
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +69,13 @@ _FLOATS = ctypes.c_void_p
 # Name: result, arguments; the C declarations are in native/src/pulid_api.h.
 _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "pulid_api_version": (ctypes.c_int32, []),
-    "pulid_init": (None, []),
+    "pulid_init": (None, [ctypes.c_char_p]),
     "pulid_last_error": (ctypes.c_char_p, []),
     "pulid_was_cancelled": (ctypes.c_bool, []),
     "pulid_device_count": (ctypes.c_int32, []),
     "pulid_get_device": (ctypes.c_bool, [ctypes.c_int32, ctypes.POINTER(pulid_device_t)]),
     "pulid_set_placement": (None, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p]),
+    "pulid_set_repack": (None, [ctypes.c_bool]),
     "pulid_set_cancelled": (None, [_CONTEXT, ctypes.c_bool]),
     "pulid_set_layout": (ctypes.c_bool, [_CONTEXT, ctypes.POINTER(pulid_layout_t)]),
     "pulid_reserve_slots": (ctypes.c_bool, [_CONTEXT, ctypes.c_int32]),
@@ -145,7 +147,7 @@ def binding() -> Any:
             f"{loaded._name} has interface version {loaded.pulid_api_version()}, this package "
             f"needs {API_VERSION}: reinstall it"
         )
-    loaded.pulid_init()
+    loaded.pulid_init(os.fsencode(Path(loaded._name).parent))
     return stable_diffusion_cpp
 
 

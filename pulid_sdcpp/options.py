@@ -125,6 +125,8 @@ class ContextOptions:
         lora_apply_mode: One of LORA_APPLY_MODES.
         backend: Where to compute, for example "diffusion=vulkan0,vae=cpu"; "": the engine's choice.
         max_vram: Budget in GiB for graph-cut execution; 0 switches it off.
+        diffusion_flash_attn: Where the device has it: less memory, and faster.
+        repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
         vae_decode_only: Leave the autoencoder's encoder out; no pictures to start from then.
 
     Raises:
@@ -150,11 +152,12 @@ class ContextOptions:
     max_vram: float = 0.0
     offload_params_to_cpu: bool = False
     enable_mmap: bool = False
+    repack: bool = True
     keep_clip_on_cpu: bool = False
     keep_vae_on_cpu: bool = False
     vae_decode_only: bool = False
     flash_attn: bool = False
-    diffusion_flash_attn: bool = False
+    diffusion_flash_attn: bool = True
     diffusion_conv_direct: bool = False
     vae_conv_direct: bool = False
     circular_x: bool = False

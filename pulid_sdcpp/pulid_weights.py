@@ -30,6 +30,7 @@ __all__ = [
     "DOUBLE_INTERVAL",
     "HEAD_DIM",
     "SINGLE_INTERVAL",
+    "MatrixRows",
     "PulidLayer",
     "PulidWeights",
     "positions",
@@ -42,15 +43,8 @@ HEAD_DIM = 128
 MAX_LAYERS = 1024
 
 _LAYER = re.compile(r"pulid_ca\.([0-9]{1,9})\.")
-_TENSORS = (
-    "norm1.weight",
-    "norm1.bias",
-    "norm2.weight",
-    "norm2.bias",
-    "to_q.weight",
-    "to_kv.weight",
-    "to_out.weight",
-)
+_NORMS = ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")
+_MATRICES = ("to_q.weight", "to_kv.weight", "to_out.weight")
 
 
 def positions(depth: int, depth_single: int) -> list[tuple[Literal["double", "single"], int]]:
@@ -65,20 +59,40 @@ def positions(depth: int, depth_single: int) -> list[tuple[Literal["double", "si
     return doubles + singles  # type: ignore[return-value]
 
 
+class MatrixRows:
+    """A matrix that stays in its file: `matrix[start:stop]` reads those rows as float32.
+
+    Args:
+        file: Open weights.
+        name: A tensor of two dimensions.
+    """
+
+    def __init__(self, file: TensorFile, name: str) -> None:
+        self._file = file
+        self._name = name
+        rows, columns = file.shape(name)
+        self.shape = (rows, columns)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        start, stop, _ = rows.indices(self.shape[0])
+        return self._file.read(self._name, rows=(start, stop))
+
+
 @dataclass(frozen=True, eq=False)
 class PulidLayer:
-    """One cross-attention layer, all float32, in the file's row-major layout.
+    """One cross-attention layer, float32, in the file's row-major layout.
 
-    `inner` is heads * 128; `hidden` is Flux's width; `id_dim` that of an identity token.
+    `inner` is heads * 128; `hidden` is Flux's width; `id_dim` that of an identity token. The
+    matrices are arrays, or stay in their file and are read in parts.
     """
 
     norm1_weight: NDArray[np.float32]  # (id_dim,)
     norm1_bias: NDArray[np.float32]  # (id_dim,)
     norm2_weight: NDArray[np.float32]  # (hidden,)
     norm2_bias: NDArray[np.float32]  # (hidden,)
-    to_q: NDArray[np.float32]  # (inner, hidden)
-    to_kv: NDArray[np.float32]  # (2 * inner, id_dim), keys first
-    to_out: NDArray[np.float32]  # (hidden, inner)
+    to_q: NDArray[np.float32] | MatrixRows  # (inner, hidden)
+    to_kv: NDArray[np.float32] | MatrixRows  # (2 * inner, id_dim), keys first
+    to_out: NDArray[np.float32] | MatrixRows  # (hidden, inner)
 
 
 class PulidWeights:
@@ -146,7 +160,7 @@ class PulidWeights:
             "to_out.weight": (self.hidden_size, self.inner_dim),
         }
         for index in range(self.n_layers):
-            for tensor in _TENSORS:
+            for tensor in (*_NORMS, *_MATRICES):
                 name = f"pulid_ca.{index}.{tensor}"
                 if name not in file:
                     raise ModelFileError(
@@ -176,14 +190,25 @@ class PulidWeights:
         return self.file.sha256
 
     def layer(self, index: int) -> PulidLayer:
-        """Read one layer (84 MB as float32 in the published model).
+        """One layer; its matrices (84 MB as float32 in the published model) stay in the file.
 
         Raises:
             ValueError: No such layer.
         """
         if not 0 <= index < self.n_layers:
             raise ValueError(f"PuLID layer {index}: there are {self.n_layers}")
-        return PulidLayer(*(self.tensor(f"pulid_ca.{index}.{name}") for name in _TENSORS))
+        return PulidLayer(
+            *(self.tensor(f"pulid_ca.{index}.{name}") for name in _NORMS),
+            *(MatrixRows(self.file, f"pulid_ca.{index}.{name}") for name in _MATRICES),
+        )
+
+    def layer_tensors(self) -> list[str]:
+        """Names of all tensors that the layers consist of, in their order."""
+        return [
+            f"pulid_ca.{index}.{name}"
+            for index in range(self.n_layers)
+            for name in (*_NORMS, *_MATRICES)
+        ]
 
     def tensor(self, name: str) -> NDArray[Any]:
         """Read any tensor of the file as float32.

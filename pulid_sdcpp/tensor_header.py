@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 __all__ = ["TensorHeader", "TensorInfo", "quoted"]
@@ -30,6 +30,24 @@ class TensorInfo:
     @property
     def n_elements(self) -> int:
         return prod(self.shape)
+
+    def rows(self, start: int, stop: int) -> TensorInfo:
+        """Some of its rows, as if they were a tensor; not for one without dimensions.
+
+        Raises:
+            ValueError: There are no such rows.
+        """
+        if not 0 <= start < stop <= self.shape[0]:
+            raise ValueError(
+                f"rows {start} to {stop} of {quoted(self.name)}: there are {self.shape[0]}"
+            )
+        row_bytes = self.nbytes // self.shape[0]
+        return replace(
+            self,
+            shape=(stop - start, *self.shape[1:]),
+            offset=self.offset + start * row_bytes,
+            nbytes=(stop - start) * row_bytes,
+        )
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelFileError
 from .gguf_header import GGML_TYPES
-from .mapped_file import map_file, read_header
+from .mapped_file import file_stamp, map_file, read_header
 from .tensor_header import TensorInfo, quoted
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PLAIN = {
     "i64": "<i8",
 }
 _HASH_CHUNK_BYTES = 1 << 24
+_HASH_THREADS = 4
 
 
 class TensorFile:
@@ -49,10 +51,16 @@ class TensorFile:
 
     Raises:
         ModelFileError: Missing, a folder, empty, damaged, truncated, or of another format.
+
+    Attributes:
+        path: As given.
+        stamp: What `file_stamp` said of it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        # Before it is opened: what takes its place meanwhile has another stamp.
+        self.stamp = file_stamp(path)
         self._buffer = map_file(path)
         try:
             self.header = read_header(self._buffer, self.path)
@@ -95,22 +103,26 @@ class TensorFile:
         """Stored element type in lower case: "bf16", "f16", "f32", "q8_0", ..."""
         return self.info(name).dtype
 
-    def read(self, name: str, dtype: DTypeLike = "float32") -> NDArray[Any]:
+    def read(
+        self, name: str, dtype: DTypeLike = "float32", rows: tuple[int, int] | None = None
+    ) -> NDArray[Any]:
         """Read one tensor, converted or dequantized.
 
         Args:
             name: The tensor.
             dtype: Element type of the result.
+            rows: The first row to read and the first not to; None: all.
 
         Returns:
             A new C-contiguous array of the tensor's row-major shape.
 
         Raises:
             ModelFileError: No such tensor, or a stored type that cannot be converted.
+            ValueError: No such rows.
         """
         import numpy as np
 
-        info = self.info(name)
+        info = self.info(name) if rows is None else self.info(name).rows(*rows)
         try:
             return self._converted(info, np.dtype(dtype))
         finally:
@@ -179,6 +191,31 @@ class TensorFile:
                     digest.update(chunk)
                 self._forget(start, _HASH_CHUNK_BYTES)
         return digest.hexdigest()
+
+    def content_sha256(self, names: Iterable[str]) -> str:
+        """Hash of some tensors: names, types, shapes and bytes, in the order given.
+
+        Half a second per gigabyte on two processor cores.
+
+        Raises:
+            ModelFileError: No such tensor.
+        """
+        infos = [self.info(name) for name in names]
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(_HASH_THREADS) as threads:
+            for info, content in zip(infos, threads.map(self._sha256_of, infos), strict=True):
+                digest.update(repr((info.name, info.dtype, info.shape)).encode() + content)
+        return digest.hexdigest()
+
+    def _sha256_of(self, info: TensorInfo) -> bytes:
+        digest = hashlib.sha256()
+        end = info.offset + info.nbytes
+        with memoryview(self._buffer) as view:
+            for start in range(info.offset, end, _HASH_CHUNK_BYTES):
+                with view[start : min(start + _HASH_CHUNK_BYTES, end)] as chunk:
+                    digest.update(chunk)
+        self._forget(info.offset, info.nbytes)
+        return digest.digest()
 
     def close(self) -> None:
         self._buffer.close()

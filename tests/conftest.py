@@ -53,6 +53,8 @@ def _isolated_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     for variable in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA"):
         os.environ[variable] = str(home)
+    for variable in ("PULID_SDCPP_CACHE", "PULID_SDCPP_FOLD_CACHE_MB"):
+        os.environ.pop(variable, None)
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 

@@ -13,6 +13,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 F32, F16, Q8_0, BF16 = 0, 1, 8, 30
 
 
@@ -146,6 +148,22 @@ def pulid_shapes(
         shapes[f"pulid_ca.{i}.to_kv.weight"] = (2 * heads * 128, id_dim)
         shapes[f"pulid_ca.{i}.to_out.weight"] = (hidden, heads * 128)
     return shapes
+
+
+def write_pulid_weights(path: Path, seed: int = 0, **sizes: int) -> Path:
+    """PuLID weights of random numbers in F16.
+
+    Args:
+        sizes: Of `pulid_shapes`.
+    """
+    chance = np.random.default_rng(seed)
+    entries, data = {}, b""
+    for name, shape in pulid_shapes(**sizes).items():
+        start = len(data)
+        data += (chance.standard_normal(shape) / 8).astype("<f2").tobytes()
+        entries[name] = {"dtype": "F16", "shape": shape, "data_offsets": [start, len(data)]}
+    path.write_bytes(draft_safetensors(entries, data))
+    return path
 
 
 IDENTITY_METADATA = {"general.architecture": string("pulid"), "pulid.version": u32(1)}

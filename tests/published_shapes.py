@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pulid_sdcpp.parameter_memory import ModelSizes
 from pulid_sdcpp.standin.flux import FluxShape, flux_tensors
 from pulid_sdcpp.standin.gguf_file import write_gguf
 from pulid_sdcpp.standin.safetensors_file import write_safetensors
@@ -18,6 +19,24 @@ from pulid_sdcpp.standin.tensor_spec import TensorSpec
 HIDDEN = 3072
 DEPTH, DEPTH_SINGLE = 19, 38
 PULID_LAYERS = 20
+
+PUBLISHED_SIZES = ModelSizes(
+    hidden=3072,
+    diffusion=6_777_000_000,
+    diffusion_segment=191_000_000,
+    largest_matrix=66_000_000,
+    identity=126_000_000,
+    identity_rows=512,
+    clip=246_000_000,
+    t5=9_525_000_000,
+    t5_segment=386_000_000,
+    decoder=99_000_000,
+    encoder=0,
+    decoder_channels=128,
+    tiny=False,
+)
+"""Of Flux in Q4_0, T5 in F16 and the decoder, rounded; read from headers in
+test_parameter_memory.py."""
 
 
 def write_flux(

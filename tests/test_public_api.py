@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "leaves",
-        {"errors", "file_signature", "option_checks", "package_version", "tensor_header",
-         "user_folders"},
+        {"compute_memory", "errors", "file_signature", "option_checks", "package_version",
+         "system_memory", "tensor_header", "user_folders"},
     ),
     ("options", {"options"}),
     (
@@ -32,13 +32,19 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
          "safetensors_header", "weights"},
     ),
     ("identity", {"identity"}),
-    ("folding", {"flux_layout", "folding", "model_files", "pulid_weights"}),
+    (
+        "folding",
+        {"blas_threads", "flux_layout", "folded_file", "folding", "folding_cache",
+         "memory_measures", "memory_model", "model_files", "parameter_memory", "pulid_weights",
+         "weights_digest"},
+    ),
     (
         "engine",
         {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_log",
-         "identity_slots", "native_calls", "native_library", "native_thread"},
+         "identity_slots", "memory_check", "memory_request", "native_calls", "native_library",
+         "native_thread"},
     ),
-    ("pipeline", {"demo", "doctor", "picture_parameters", "png_text", "standin"}),
+    ("pipeline", {"demo", "doctor", "picture_parameters", "plan", "png_text", "standin"}),
     ("cli", {"__main__", "cli"}),
 )  # fmt: skip
 RANKS = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}

@@ -57,7 +57,7 @@ def command_named(name: str) -> tuple[click.Command, click.Context]:
 
 
 def test_all_the_commands_are_shown() -> None:
-    assert {"extract", "generate", "inspect", "doctor"} == {line[0] for line in OWN}
+    assert {"extract", "generate", "inspect", "doctor", "plan"} == {line[0] for line in OWN}
 
 
 @pytest.mark.parametrize("arguments", OWN, ids=" ".join)

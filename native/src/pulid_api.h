@@ -13,8 +13,9 @@ extern "C" {
 
 SD_API int32_t pulid_api_version(void);
 
-// Once per process, before anything else: failures and messages of ggml go where ours go.
-SD_API void pulid_init(void);
+// Once per process, before anything else: failures and messages of ggml go where ours go, and
+// backends that are modules of their own (GGML_BACKEND_DL) are loaded from this folder.
+SD_API void pulid_init(const char* library_folder);
 
 // Never null; "" after success.
 SD_API const char* pulid_last_error(void);

@@ -52,9 +52,12 @@ int32_t pulid_api_version(void) {
     return PULID_API_VERSION;
 }
 
-void pulid_init(void) {
+void pulid_init(const char* library_folder) {
     ggml_log_set(pulid::forward_ggml_log, nullptr);
     ggml_set_abort_callback(pulid::on_ggml_abort);
+#ifdef GGML_BACKEND_DL
+    ggml_backend_load_all_from_path(library_folder);
+#endif
 }
 
 const char* pulid_last_error(void) {

@@ -139,20 +139,23 @@ struct IdentityRunner : public GGMLRunner {
         if (active_uses.empty() || found == layout.layer_after_block.end()) {
             return x;
         }
-        ggml_tensor* image  = ggml_view_2d(ctx, x, x->ne[0], image_tokens, x->nb[1], first_token * x->nb[1]);
+        const size_t offset = first_token * x->nb[1];
+        ggml_tensor* image  = ggml_view_2d(ctx, x, x->ne[0], image_tokens, x->nb[1], offset);
         ggml_tensor* normed = ggml_norm(ctx, image, 1e-5f);
         for (const IdentityUse& use : active_uses) {
             const IdentityLayer& layer = slots[use.slot][found->second];
             ggml_tensor* scores        = ggml_mul_mat(ctx, layer.a, normed);  // (rows, image_tokens)
             ggml_mul_mat_set_prec(scores, GGML_PREC_F32);
-            scores             = ggml_add(ctx, scores, layer.bias);
-            scores             = ggml_reshape_3d(ctx, scores, layout.tokens, layout.heads, image_tokens);
-            scores             = ggml_soft_max(ctx, scores);
-            scores             = ggml_reshape_2d(ctx, scores, layout.rows(), image_tokens);
+            scores = ggml_add_inplace(ctx, scores, layer.bias);
+            scores = ggml_reshape_3d(ctx, scores, layout.tokens, layout.heads, image_tokens);
+            scores = ggml_soft_max_inplace(ctx, scores);
+            scores = ggml_reshape_2d(ctx, scores, layout.rows(), image_tokens);
+            // Here it is fewer numbers than in what they are multiplied with.
+            scores             = use.weight == 1.f ? scores : ggml_scale_inplace(ctx, scores, use.weight);
             ggml_tensor* delta = ggml_mul_mat(ctx, layer.b, scores);  // (hidden, image_tokens)
-            image              = ggml_add(ctx, image, ggml_scale(ctx, delta, use.weight));
+            x                  = ggml_acc_inplace(ctx, x, delta, x->nb[1], x->nb[2], x->nb[3], offset);
         }
-        return with_tokens_replaced(ctx, x, image, first_token);
+        return x;
     }
 
     size_t get_params_buffer_size() {
@@ -170,21 +173,6 @@ private:
     std::vector<IdentityUse> uses;
     std::vector<IdentityUse> active_uses;
     int64_t image_tokens = 0;
-
-    static ggml_tensor* with_tokens_replaced(ggml_context* ctx, ggml_tensor* x, ggml_tensor* middle, int64_t first) {
-        const int64_t after = first + middle->ne[1];
-        auto tokens         = [&](int64_t from, int64_t to) {
-            return ggml_view_2d(ctx, x, x->ne[0], to - from, x->nb[1], from * x->nb[1]);
-        };
-        ggml_tensor* out = middle;
-        if (first > 0) {
-            out = ggml_concat(ctx, tokens(0, first), out, 1);
-        }
-        if (after < x->ne[1]) {
-            out = ggml_concat(ctx, out, tokens(after, x->ne[1]), 1);
-        }
-        return ggml_reshape_3d(ctx, out, x->ne[0], x->ne[1], x->ne[2]);
-    }
 };
 
 }  // namespace pulid

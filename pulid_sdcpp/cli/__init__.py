@@ -12,6 +12,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "extract": "pulid_sdcpp.cli.extract:extract",
     "generate": "pulid_sdcpp.cli.generate:generate",
+    "plan": "pulid_sdcpp.cli.plan:plan",
     "inspect": "pulid_sdcpp.cli.inspect:inspect",
     "doctor": "pulid_sdcpp.cli.doctor:doctor",
     "demo": "pulid_sdcpp.cli.demo:demo",

@@ -41,6 +41,7 @@ def generate(
     output_begin_idx: int,
     disable_image_metadata: bool,
     quiet: bool,
+    vram: Any,
     **values: Any,
 ) -> None:
     """Make pictures, of a person where an identity is given.
@@ -54,10 +55,9 @@ def generate(
     # 1. What was asked for, refused here if it cannot be done.
     progress = Progress(quiet)
     image_names = _image_names(values)
-    _read_images(ctx, values)
-    values["vae_decode_only"] = not values["init_image"] and not values["ref_images"]
-    context = _options(ContextOptions, values)
-    generation = _options(GenerationOptions, values).with_fixed_seed()
+    context, generation = read_options(ctx, values)
+    if vram is not None:
+        context, generation = _planned(context, generation, vram, progress)
     identity = _read_identity(context, _options(IdentityOptions, values), generation, progress)
     paths = output_paths(output, generation.batch_count, output_begin_idx)
     texts = [""] * len(paths)
@@ -82,6 +82,29 @@ def generate(
     _save(images, paths, texts, generation, quiet)
 
 
+def read_options(
+    ctx: click.Context, values: dict[str, Any]
+) -> tuple[ContextOptions, GenerationOptions]:
+    """The options that a command's values make; pictures are read."""
+    _read_images(ctx, values)
+    values["vae_decode_only"] = not values["init_image"] and not values["ref_images"]
+    return (
+        _options(ContextOptions, values),
+        _options(GenerationOptions, values).with_fixed_seed(),
+    )
+
+
+def _planned(
+    context: ContextOptions, generation: GenerationOptions, vram: Any, progress: Progress
+) -> tuple[ContextOptions, GenerationOptions]:
+    """The options with what makes them fit; flags that were given stay as they are."""
+    from ..plan import plan_memory
+
+    plan = plan_memory(context, generation, vram=vram, this_computer=True)
+    progress.stage(f"memory: {plan.summary}")
+    return plan.apply(context, generation)
+
+
 def _options(kind: Any, values: dict[str, Any]) -> Any:
     """An options object of the values that belong to it."""
     names = [field.name for field in dataclasses.fields(kind)]
@@ -101,7 +124,7 @@ def _read_images(ctx: click.Context, values: dict[str, Any]) -> None:
     from ..image_file import read_image
 
     values["ref_images"] = tuple(read_image(path) for path in values["ref_images"])
-    if values["mask_image"] is not None:
+    if values.get("mask_image") is not None:
         values["mask_image"] = read_image(values["mask_image"])
     if values["init_image"] is not None:
         image = values["init_image"] = read_image(values["init_image"])

@@ -25,7 +25,7 @@ from ..options import (
 )
 from .option_table import GroupedOption, dataclass_option
 
-__all__ = ["generate_options"]
+__all__ = ["generate_options", "plan_options"]
 
 _PATH = click.Path(path_type=Path)
 _RNG = "|".join(RNG_TYPES)  # click would show the names with - for _
@@ -60,6 +60,26 @@ class _Numbers(click.ParamType):
             return tuple(float(part) for part in re.split(r"\s*,\s*", value.strip("[] ")) if part)
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers like 14.6,7.8,0", param, ctx)
+
+
+class _Vram(click.ParamType):
+    """A number of GiB, or "auto"."""
+
+    name = "GiB|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        if isinstance(value, str) and value.strip().lower() == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of GiB nor auto", param, ctx)
+
+
+def _vram(default: str | None, help: str) -> Any:
+    return click.option("--vram", cls=GroupedOption, heading="Memory and speed", type=_Vram(),
+                        metavar="GiB|auto", default=default, show_default=bool(default),
+                        help=help)  # fmt: skip
 
 
 def _image_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
@@ -169,6 +189,12 @@ _SAMPLING = [
              help="The sampler's own; not given: as --rng."),
 ]  # fmt: skip
 
+_VRAM = _vram(
+    None,
+    "Fit into so much of the card's memory, or into what is free: the flags below "
+    "that do it with the least loss of time are set; see 'pulid-sdcpp plan'.",
+)
+
 _MEMORY = [
     _context("n_threads", "-t", "--threads", heading="Memory and speed",
              help="CPU threads; 0 or less: the engine chooses."),
@@ -185,8 +211,11 @@ _MEMORY = [
              help="Autoencoder on the CPU."),
     _context("enable_mmap", "--mmap", heading="Memory and speed", help="Memory-map the weights."),
     _context("flash_attn", "--fa", heading="Memory and speed", help="Flash attention everywhere."),
-    _context("diffusion_flash_attn", "--diffusion-fa", heading="Memory and speed",
-             help="Flash attention in the diffusion model."),
+    _context("diffusion_flash_attn", "--diffusion-fa/--no-diffusion-fa",
+             heading="Memory and speed",
+             help="Flash attention in the diffusion model: less memory, and faster."),
+    _context("repack", "--no-repack", heading="Memory and speed",
+             help="Keep the CPU's own, faster layouts of quantized weights out of use."),
     _context("diffusion_conv_direct", "--diffusion-conv-direct", heading="Memory and speed",
              help="Direct convolutions in the diffusion model."),
     _context("vae_conv_direct", "--vae-conv-direct", heading="Memory and speed",
@@ -229,6 +258,35 @@ _OUTPUT = [
 
 def generate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `command` every option of `generate`; parameters are named after their fields."""
-    for option in reversed([*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, *_MEMORY, *_OUTPUT]):
+    options = [*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, _VRAM, *_MEMORY, *_OUTPUT]
+    for option in reversed(options):
         command = option(command)
+    return command
+
+
+# Those of the options of `generate` that memory depends on.
+_PLAN_FIELDS = {
+    "diffusion_model_path", "model_path", "vae_path", "taesd_path", "clip_l_path", "t5xxl_path",
+    "wtype", "tensor_type_rules", "pulid_weights", "pulid_dtype", "negative_prompt", "width",
+    "height", "init_image", "ref_images", "auto_resize_ref_image", "cfg_scale", "backend",
+    "offload_params_to_cpu", "keep_clip_on_cpu", "keep_vae_on_cpu", "flash_attn",
+    "diffusion_flash_attn", "vae_conv_direct", "vae_tiling", "vae_tile_size",
+    "vae_relative_tile_size", "vae_tile_overlap",
+}  # fmt: skip
+
+
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` the options of `generate` that memory depends on, and `--vram`."""
+
+    def all_of_them() -> None:
+        """Nothing but a place for the options."""
+
+    for option in reversed([*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, *_MEMORY]):
+        option(all_of_them)
+    offered = vars(all_of_them)["__click_params__"]
+    prompt = click.option("-p", "--prompt", cls=GroupedOption, heading="Picture", default="",
+                          help="Its length matters, from about 150 words on.")  # fmt: skip
+    prompt(_vram("auto", "What may be used of the card; auto: what is free now.")(command))
+    own = vars(command)["__click_params__"]  # from the last to the first
+    own += [option for option in offered if option.name in _PLAN_FIELDS]
     return command

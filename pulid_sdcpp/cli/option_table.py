@@ -45,11 +45,13 @@ def dataclass_option(
     """A click option for `field` of the dataclass `options`, with that field's default.
 
     The parameter of the command is named after the field. A True default makes a flag
-    that switches off.
+    that switches off; "--on/--off" makes both.
     """
     default = next(f.default for f in dataclasses.fields(options) if f.name == field)
     if default is dataclasses.MISSING:
         kwargs["required"] = True
+    elif isinstance(default, bool) and "/" in flags[0]:
+        kwargs |= {"default": default, "show_default": True}
     elif isinstance(default, bool):
         kwargs |= {"is_flag": True, "default": default, "flag_value": not default}
     elif not kwargs.get("multiple"):

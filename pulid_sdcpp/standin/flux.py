@@ -8,9 +8,11 @@ range of float16.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+
+import numpy as np
 
 from .random_values import normal
 from .tensor_spec import TensorSpec
@@ -56,25 +58,38 @@ class FluxShape:
             raise ValueError(f"hidden {self.hidden}: expected a multiple of {HEAD_DIM}")
 
 
-def flux_tensors(shape: FluxShape, seed: int, dtype: str) -> list[TensorSpec]:
+def flux_tensors(
+    shape: FluxShape,
+    seed: int,
+    dtype: str,
+    packed_values: Callable[[int, str, tuple[int, ...], float], np.ndarray] | None = None,
+) -> list[TensorSpec]:
     """The tensors of a Flux file.
 
     Args:
         dtype: Type of the blocks' matrices: "f16", "q8_0", "q4_0", "q4_k". The other
             matrices stay "f16", vectors "f32".
+        packed_values: Makes a block matrix as the file will hold it (uint8) from (seed, name,
+            shape, standard deviation). None: values are made and then converted.
     """
-    return [
-        TensorSpec(
-            name, size, _stored_type(name, size, dtype), partial(normal, seed, name, size, *values)
-        )
-        for name, size, values in _parameters(shape)
-    ]
+    specs = []
+    for name, size, values in _parameters(shape):
+        stored = _stored_type(name, size, dtype)
+        make: Callable[[], np.ndarray] = partial(normal, seed, name, size, *values)
+        if packed_values is not None and _is_block_matrix(name, size):
+            make = partial(packed_values, seed, name, size, values[0])
+        specs.append(TensorSpec(name, size, stored, make))
+    return specs
+
+
+def _is_block_matrix(name: str, size: tuple[int, ...]) -> bool:
+    return len(size) > 1 and not name.startswith(_KEPT_IN_F16)
 
 
 def _stored_type(name: str, size: tuple[int, ...], dtype: str) -> str:
     if len(size) == 1:
         return "f32"
-    return "f16" if name.startswith(_KEPT_IN_F16) else dtype
+    return dtype if _is_block_matrix(name, size) else "f16"
 
 
 _Parameter = tuple[str, tuple[int, ...], tuple[float, float]]

@@ -22,13 +22,17 @@ ID_DIM = 2048
 
 
 def pulid_tensors(
-    shape: FluxShape, seed: int, idformer_tensors: Mapping[str, np.ndarray] | None = None
+    shape: FluxShape,
+    seed: int,
+    idformer_tensors: Mapping[str, np.ndarray] | None = None,
+    heads: int = HEADS,
 ) -> list[TensorSpec]:
     """The tensors of a PuLID file, all bf16.
 
     Args:
         idformer_tensors: The `pulid_encoder.*` tensors, float32 by full name; they decide the
             width of the identity tokens. Without them the file has the attention layers only.
+        heads: Attention heads of each layer; the published weights have 16.
 
     Raises:
         ValueError: A name in `idformer_tensors` does not belong to the encoder.
@@ -43,12 +47,12 @@ def pulid_tensors(
         for name, values in encoder.items()
     ]
     for layer in range(len(positions(shape.depth, shape.depth_single))):
-        specs += _layer(f"pulid_ca.{layer}", shape.hidden, id_dim, seed)
+        specs += _layer(f"pulid_ca.{layer}", shape.hidden, id_dim, heads, seed)
     return specs
 
 
-def _layer(prefix: str, hidden: int, id_dim: int, seed: int) -> list[TensorSpec]:
-    inner = HEADS * HEAD_DIM
+def _layer(prefix: str, hidden: int, id_dim: int, heads: int, seed: int) -> list[TensorSpec]:
+    inner = heads * HEAD_DIM
     sizes: dict[str, tuple[tuple[int, ...], float, float]] = {
         "norm1.weight": ((id_dim,), 0.1, 1.0),
         "norm1.bias": ((id_dim,), 0.1, 0.0),

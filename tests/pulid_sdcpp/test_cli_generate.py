@@ -92,7 +92,7 @@ def test_every_default_is_the_dataclasses() -> None:
         for field in dataclasses.fields(kind)
     }
     del expected["vae_decode_only"]  # follows from the pictures given
-    of_the_command = {"output", "output_begin_idx", "disable_image_metadata", "quiet"}
+    of_the_command = {"output", "output_begin_idx", "disable_image_metadata", "quiet", "vram"}
     assert set(given) == set(expected) | of_the_command
     assert expected.pop("prompt") is dataclasses.MISSING
     for name, default in expected.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from file_drafts import pulid_shapes
+from pulid_sdcpp import folding
 from pulid_sdcpp.errors import ModelFileError, ModelMismatchError
 from pulid_sdcpp.folding import FoldedLayer, PackedLayer, fold, fold_layer, pack
 from pulid_sdcpp.pulid_weights import PulidLayer, PulidWeights
@@ -296,3 +298,27 @@ def test_heads_that_do_not_divide_are_refused():
         fold_layer(layer, tokens, 3)
     with pytest.raises(ValueError, match="tokens of shape"):
         fold_layer(layer, tokens[:, :3], 2)
+
+
+def test_any_number_of_threads_gives_the_same_numbers(weights_file, monkeypatch):
+    tokens, _ = inputs(128, 64, 32, seed=16)
+    with PulidWeights(weights_file()) as weights:
+        results = []
+        for count in (1, 2, 5):
+            monkeypatch.setattr(folding, "MAX_THREADS", count)
+            monkeypatch.setattr(folding, "_usable_cores", lambda: 8)
+            results.append(
+                [layer.a.tobytes() + layer.b.tobytes() for layer in fold(weights, tokens)]
+            )
+    assert len(results[0]) == 3
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_fold_that_is_not_finished_ends_its_threads(weights_file):
+    tokens, _ = inputs(128, 64, 32, seed=17)
+    with PulidWeights(weights_file()) as weights:
+        layers = fold(weights, tokens)
+        next(layers)
+        assert any(thread.name.startswith("pulid-fold") for thread in threading.enumerate())
+        layers.close()
+    assert not any(thread.name.startswith("pulid-fold") for thread in threading.enumerate())

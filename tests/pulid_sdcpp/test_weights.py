@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from file_drafts import F16, F32, draft_gguf, draft_safetensors, gguf_tensor, string, u32
+from file_drafts import F16, F32, Q8_0, draft_gguf, draft_safetensors, gguf_tensor, string, u32
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.gguf_header import GGML_TYPES, OmittedArray
 from pulid_sdcpp.weights import TensorFile
@@ -69,6 +69,62 @@ def test_safetensors_are_read_as_the_package_wrote_them(tmp_path):
         assert file.dtype("f64") == "f64"
         assert "f32" in file
         assert "f33" not in file
+
+
+@pytest.mark.parametrize("dtype", ["F16", "F32", "BF16"])
+def test_some_rows_are_those_of_the_whole(tmp_path, dtype):
+    size = 4 if dtype == "F32" else 2
+    entries = {
+        "before": {"dtype": dtype, "shape": [3], "data_offsets": [0, 3 * size]},
+        "x": {"dtype": dtype, "shape": [4, 5], "data_offsets": [3 * size, 23 * size]},
+    }
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(draft_safetensors(entries, bytes(range(23 * size))))
+    with TensorFile(path) as file:
+        whole = file.read("x")
+        for start, stop in [(0, 4), (0, 1), (1, 3), (3, 4)]:
+            np.testing.assert_array_equal(file.read("x", rows=(start, stop)), whole[start:stop])
+        for rows in [(0, 5), (-1, 2), (2, 2), (3, 1)]:
+            with pytest.raises(ValueError, match="there are 4"):
+                file.read("x", rows=rows)
+
+
+def test_rows_of_blocks_are_those_of_the_whole(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    numbers = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    blocks = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType.Q8_0)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(draft_gguf({}, [gguf_tensor("x", (64, 4), Q8_0, 0)], blocks.tobytes()))
+    with TensorFile(path) as file:
+        np.testing.assert_array_equal(file.read("x", rows=(1, 3)), file.read("x")[1:3])
+
+
+def test_the_content_hash_is_of_the_tensors_named_and_of_nothing_else(tmp_path):
+    def hashed(dtype: str, data: bytes, shape: list[int], *, extra: str = "", name: str = "a"):
+        half = len(data) // 2
+        entries = {
+            **({"__metadata__": {"note": extra}} if extra else {}),
+            name: {"dtype": dtype, "shape": shape, "data_offsets": [0, half]},
+            "b": {"dtype": dtype, "shape": shape, "data_offsets": [half, 2 * half]},
+        }
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(draft_safetensors(entries, data))
+        with TensorFile(path) as file:
+            return file.content_sha256([name]), file.content_sha256([name, "b"])
+
+    one, both = hashed("F16", bytes(range(16)), [4])
+    assert one != both
+    assert hashed("F16", bytes(range(16)), [4], extra="another header") == (one, both)
+    changed_b = hashed("F16", bytes(range(15)) + b"\xff", [4])
+    assert changed_b[0] == one
+    assert changed_b[1] != both
+    others = [
+        hashed("F16", b"\xff" + bytes(range(1, 16)), [4]),
+        hashed("BF16", bytes(range(16)), [4]),
+        hashed("F16", bytes(range(16)), [2, 2]),
+        hashed("F16", bytes(range(16)), [4], name="c"),
+    ]
+    assert one not in [other[0] for other in others]
 
 
 def test_bf16_safetensors_are_widened_exactly(tmp_path):

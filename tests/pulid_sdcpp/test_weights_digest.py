@@ -1,0 +1,138 @@
+"""The content hash of PuLID's layers: when it is computed, and when it is only looked up."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from file_drafts import write_pulid_weights
+from pulid_sdcpp.pulid_weights import PulidWeights
+from pulid_sdcpp.weights import TensorFile
+from pulid_sdcpp.weights_digest import layers_digest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "cache"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def weights_file(tmp_path):
+    return written_long_ago(write_pulid_weights(tmp_path / "pulid.safetensors"))
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Files that were hashed, in order."""
+    paths: list[str] = []
+    original = TensorFile.content_sha256
+
+    def remember(self, names):
+        paths.append(self.path)
+        return original(self, names)
+
+    monkeypatch.setattr(TensorFile, "content_sha256", remember)
+    return paths
+
+
+def written_long_ago(path: Path) -> Path:
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+def digest(path: Path, folder: Path) -> str:
+    with PulidWeights(path) as weights:
+        return layers_digest(weights, folder)
+
+
+def test_it_is_computed_once(weights_file, folder, hashed):
+    first = digest(weights_file, folder)
+    assert len(bytes.fromhex(first)) == 32
+    assert digest(weights_file, folder) == first
+    assert len(hashed) == 1
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+def test_a_copy_has_the_same_and_other_weights_another(weights_file, folder, tmp_path):
+    first = digest(weights_file, folder)
+    assert digest(shutil.copy(weights_file, tmp_path / "copy"), folder) == first
+    assert digest(write_pulid_weights(tmp_path / "other", seed=1), folder) != first
+
+
+def test_a_changed_file_is_hashed_anew(weights_file, folder):
+    first = digest(weights_file, folder)
+    write_pulid_weights(weights_file, seed=1)
+    second = digest(written_long_ago(weights_file), folder)
+    assert second != first
+    assert digest(weights_file, folder) == second
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no time of the last change of anything")
+def test_a_change_that_kept_size_and_time_is_seen(weights_file, folder):
+    before = weights_file.stat()
+    first = digest(weights_file, folder)
+    time.sleep(0.02)  # more than the resolution of a file system's clock
+    with weights_file.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    os.utime(weights_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = weights_file.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert digest(weights_file, folder) != first
+
+
+def test_a_file_that_was_just_written_is_not_remembered(tmp_path, folder, hashed):
+    path = write_pulid_weights(tmp_path / "pulid.safetensors")
+    digest(path, folder)
+    digest(path, folder)
+    assert len(hashed) == 2
+    assert list(folder.iterdir()) == []
+
+
+def record_with(folder: Path, **changes: object) -> bytes:
+    (record,) = folder.iterdir()
+    return json.dumps({**json.loads(record.read_bytes()), **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda folder: b"",
+        lambda folder: b"{",
+        lambda folder: b"\xff\xfe",
+        lambda folder: b"[1, 2]",
+        lambda folder: b"null",
+        lambda folder: b"{}",
+        lambda folder: b" " * 5000 + record_with(folder),
+        lambda folder: record_with(folder)[:-2],
+        lambda folder: record_with(folder, version=2, sha256="00" * 32),
+        lambda folder: record_with(folder, stamp=[1, 2, 3, 4], sha256="00" * 32),
+        lambda folder: record_with(folder, path="/another", sha256="00" * 32),
+        lambda folder: record_with(folder, sha256="00" * 31),
+        lambda folder: record_with(folder, sha256="x" * 64),
+        lambda folder: record_with(folder, sha256=None),
+        lambda folder: record_with(folder, sha256=7),
+    ],
+)
+def test_a_damaged_record_is_made_anew(weights_file, folder, hashed, damaged):
+    first = digest(weights_file, folder)
+    (record,) = folder.iterdir()
+    good = record.read_bytes()
+    record.write_bytes(damaged(folder))
+    assert digest(weights_file, folder) == first
+    assert len(hashed) == 2
+    assert record.read_bytes() == good
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(weights_file, tmp_path):
+    digest(weights_file, tmp_path / "missing")
+    assert not (tmp_path / "missing").exists()
