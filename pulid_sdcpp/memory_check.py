@@ -45,7 +45,9 @@ def check_picture_fits(
     total = total_memory_bytes()
     if total is None:
         return
-    channels = 0 if picture.vae_tiling else _decoder_channels(loaded_with)
+    tiny = bool(loaded_with["taesd_path"])
+    channels = 0 if tiny else _decoder_channels(loaded_with)
+    decodes_whole = (tiny or channels > 0) and not picture.vae_tiling
     flash = bool(loaded_with["diffusion_flash_attn"] or loaded_with["flash_attn"])
 
     def needed(width: int, height: int) -> int:
@@ -54,8 +56,10 @@ def check_picture_fits(
         denoise = flux_bytes(
             tokens, T5_TOKENS, flux.hidden_size, heads, flash_attention=flash, on_cpu=True
         )
-        decode = decoder_bytes(width, height, channels, direct=bool(loaded_with["vae_conv_direct"]))
-        return max(denoise, decode if channels else 0)
+        decode = decoder_bytes(
+            width, height, channels, tiny=tiny, direct=bool(loaded_with["vae_conv_direct"])
+        )
+        return max(denoise, decode if decodes_whole else 0)
 
     width, height = picture.width, picture.height
     most = needed(width, height)
@@ -72,9 +76,9 @@ def check_picture_fits(
 
 
 def _decoder_channels(loaded_with: Mapping[str, Any]) -> int:
-    """The autoencoder's width; 0 where it is a tiny one or not a file of its own."""
+    """The autoencoder's width; 0 where it is not a file of its own."""
     path = loaded_with["vae_path"]
-    if not path or loaded_with["taesd_path"]:
+    if not path:
         return 0
     header = TensorHeader("", {tensor.name: tensor for tensor in describe_file(path).tensors})
     first = find_tensor(header, r"(^|\.)decoder\.conv_in\.weight$")

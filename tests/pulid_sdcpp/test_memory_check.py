@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,11 @@ def test_flash_attention_and_tiles_are_taken_into_account(tmp_path: Path) -> Non
         check_picture_fits(large, decodes, FLUX)
     tiled = GenerationOptions("", width=2048, height=2048, vae_tiling=True)
     check_picture_fits(tiled, decodes, FLUX)
-    check_picture_fits(large, {**decodes, "taesd_path": "taef1.safetensors"}, FLUX)
+    tiny = {**decodes, "taesd_path": "taef1.safetensors"}
+    check_picture_fits(large, tiny, FLUX)
+    narrow, largest = replace(FLUX, hidden_size=128), GenerationOptions("", width=4096, height=4096)
+    with pytest.raises(GenerationError, match="4096x4096 needs 30 GiB"):
+        check_picture_fits(largest, tiny, narrow)
 
 
 def test_where_memory_has_no_firm_size_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
