@@ -38,7 +38,7 @@ def describe_machine() -> dict[str, str]:
         "processor": _processor(),
         "cores": f"{usable_cpus()} usable of {os.cpu_count()}",
         "memory": _memory(),
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "system": f"{platform.system()}, {platform.machine()}",
         "Python": platform.python_version(),
         "GPU": "; ".join(_nvidia_smi("name")),
     }

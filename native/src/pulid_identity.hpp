@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pulid_memory.hpp"
+#include "pulid_repack.hpp"
 
 namespace pulid {
 
@@ -81,18 +82,15 @@ struct IdentityRunner : public GGMLRunner {
         free_compute_buffer();  // brings offloaded parameters home before their set changes
         while (slots.size() < count) {
             std::vector<IdentityLayer> slot(layout.layers());
-            for (int i = 0; i < layout.layers(); i++) {
-                std::string name = "pulid." + std::to_string(slots.size()) + "." + std::to_string(i);
-                slot[i].a        = ggml_new_tensor_2d(params_ctx, layout.type, layout.hidden, layout.rows());
-                slot[i].bias     = ggml_new_tensor_1d(params_ctx, GGML_TYPE_F32, layout.rows());
-                slot[i].b        = ggml_new_tensor_2d(params_ctx, layout.type, layout.rows(), layout.hidden);
-                ggml_set_name(slot[i].a, (name + ".a").c_str());
-                ggml_set_name(slot[i].bias, (name + ".bias").c_str());
-                ggml_set_name(slot[i].b, (name + ".b").c_str());
+            for (IdentityLayer& layer : slot) {
+                layer.a    = named_matrix(ggml_new_tensor_2d(params_ctx, layout.type, layout.hidden, layout.rows()));
+                layer.bias = ggml_new_tensor_1d(params_ctx, GGML_TYPE_F32, layout.rows());
+                layer.b    = named_matrix(ggml_new_tensor_2d(params_ctx, layout.type, layout.rows(), layout.hidden));
             }
             slots.push_back(std::move(slot));
         }
         // Only the new tensors have no memory yet.
+        identity_buffers             = alloc_repacked(params_ctx, params_backend == runtime_backend ? params_backend : nullptr, "identity", identity_buffers);
         ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors(params_ctx, params_backend);
         GGML_ASSERT(buffer != nullptr);
         ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);

@@ -51,10 +51,13 @@ inline std::vector<ggml_backend_buffer_type_t> extra_buffer_types(ggml_backend_d
     return types;
 }
 
-// Gives the matrices of `ctx` that have a faster layout memory of that layout. What is left, all
-// of it when there is no memory for this, is for ggml_backend_alloc_ctx_tensors().
-inline std::vector<ggml_backend_buffer_t> alloc_repacked(ggml_context* ctx, ggml_backend_t backend, const std::string& module) {
-    std::vector<ggml_backend_buffer_t> buffers;
+// Gives the matrices of `ctx` that have a faster layout memory of that layout, in buffers added to
+// `buffers`. What is left, all of it when there is no memory for this, is for
+// ggml_backend_alloc_ctx_tensors().
+inline std::vector<ggml_backend_buffer_t> alloc_repacked(ggml_context* ctx,
+                                                         ggml_backend_t backend,
+                                                         const std::string& module,
+                                                         std::vector<ggml_backend_buffer_t> buffers = {}) {
     if (!repack_wanted || !ggml_backend_is_cpu(backend)) {
         return buffers;
     }
