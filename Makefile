@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/* native/src/* native/patches/*)
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.py native/*.json native/*.cmake native/src/* native/patches/*)
 
 .PHONY: demo test test-reference lint format sdist wheel clean
 

@@ -47,6 +47,9 @@ _CHARACTERS_PER_TOKEN = 3
 """English has four to five; fewer is the careful side."""
 _FLASH_PAD = 256
 """Flash attention works on keys in blocks of so many, the last one filled up under a mask."""
+_DEVICE_CHUNK = 1 << 30
+"""ggml-vulkan allocates in pieces of so much at most (`suballocation_block_size`); what is larger
+has a piece of its own, in which nothing else finds room: 0.9 times as much again was measured."""
 _TINY_CHANNELS = 64
 _MIDDLE_FACTOR = 4
 """The autoencoder's middle is four times as wide as its last level."""
@@ -79,7 +82,7 @@ def flux_bytes(
     With all tokens in `stream` bytes, the fullest moment is inside a single block: its input (1),
     the joint projection to queries, keys, values and the MLP (3 + 4, kept for the MLP's sake),
     the rotated q and k and the transposed v (3), and a gap between them (1): 12, beside the
-    attention scores, tokens x tokens for each head.
+    attention scores, tokens x tokens for each head; twice those on devices, above 1 GiB.
 
     Flash attention has no scores. Input (1), the projection (7), the MLP's part of it activated (4)
     and the result of the attention (1) live at once; with the gaps between them 15 streams were
@@ -91,7 +94,7 @@ def flux_bytes(
         hidden, heads: Width of the model, and its attention heads.
         reference_tokens: Of Kontext references, together.
         identity_rows: Heads times tokens of an identity; 0: nobody.
-        on_cpu: There flash attention needs no mask.
+        on_cpu: There flash attention needs no mask, and memory is one piece.
     """
     tokens = image_tokens + text_tokens + reference_tokens
     stream = _F32 * tokens * hidden
@@ -99,7 +102,9 @@ def flux_bytes(
     inputs = _F32 * (4 * 64 * tokens + text_tokens * (_CONTEXT_WIDTH + 4 * hidden))
     identity = _F32 * identity_rows * image_tokens  # its scores
     if not flash_attention:
-        return 12 * stream + _F32 * heads * tokens**2 + inputs + identity
+        scores = _F32 * heads * tokens**2
+        copies = 1 if on_cpu or scores <= _DEVICE_CHUNK else 2
+        return 12 * stream + copies * scores + inputs + identity
     padded = -(-tokens // _FLASH_PAD) * _FLASH_PAD
     if on_cpu or padded == tokens:
         return 15 * stream + inputs + identity

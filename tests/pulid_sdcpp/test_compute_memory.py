@@ -194,9 +194,11 @@ def test_what_a_1024_picture_takes() -> None:
     """Figures that the pages name."""
     tokens = token_count(1024, 1024)
     assert tokens == 4096
-    scores = flux_bytes(tokens, T5_TOKENS, HIDDEN, 24)
+    scores = flux_bytes(tokens, T5_TOKENS, HIDDEN, 24, on_cpu=True)
     flash = flux_bytes(tokens, T5_TOKENS, HIDDEN, 24, flash_attention=True)
     assert (round(scores / MIB), round(flash / MIB)) == (2366, 785)
+    # ggml-vulkan (llvmpipe), which cuts memory into pieces of 1 GiB, allocates 3933 MiB.
+    assert round(flux_bytes(tokens, T5_TOKENS, HIDDEN, 24) / MIB) == 4100
     assert round(decoder_bytes(1024, 1024, 128) / MIB) == 6657
     # Far above, the attention in the autoencoder's middle is what counts.
     assert decoder_bytes(4096, 4096, 128) > 16 * decoder_bytes(1024, 1024, 128)

@@ -86,7 +86,7 @@ def test_tiles_shrink_before_the_autoencoder_leaves_the_card() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (Given(flash_attention=False), "tiles, text on CPU"),
+        (Given(flash_attention=False), "offload, segments"),
         (Given(offload=True), "offload"),
         (Given(text_on_cpu=False), "offload"),
         (Given(tiling=True), "tiles, text on CPU"),

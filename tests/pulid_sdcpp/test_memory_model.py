@@ -101,7 +101,9 @@ def test_references_are_more_tokens() -> None:
     )
 
 
-@pytest.mark.parametrize("measures", [Measures(), Measures(tile=(32, 32), flash_attention=True)])
+@pytest.mark.parametrize(
+    "measures", [Measures(flash_attention=True), Measures(tile=(32, 32), flash_attention=True)]
+)
 def test_without_a_device_everything_is_in_ram(measures: Measures) -> None:
     found = phases(MODELS, PICTURE, measures, on_cpu=True)
     assert device_peak(found) == 0
