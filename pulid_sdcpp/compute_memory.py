@@ -17,8 +17,10 @@ __all__ = [
     "CLIP_BYTES",
     "DEFAULT_TILE",
     "LATENT_PX",
+    "NEVER_BYTES",
     "T5_TOKENS",
     "decoder_bytes",
+    "decoder_in_one_piece",
     "encode_tile",
     "encoder_bytes",
     "flux_bytes",
@@ -50,6 +52,10 @@ _FLASH_PAD = 256
 _DEVICE_CHUNK = 1 << 30
 """ggml-vulkan allocates in pieces of so much at most (`suballocation_block_size`); what is larger
 has a piece of its own, in which nothing else finds room: 0.9 times as much again was measured."""
+_MOST_AT_ONCE = 2 << 30
+"""Drivers give 2 to 4 GiB in one allocation, CUDA's more; Vulkan asks for no more than 1 GiB."""
+NEVER_BYTES = 1 << 50
+"""More than any device has."""
 _TINY_CHANNELS = 64
 _MIDDLE_FACTOR = 4
 """The autoencoder's middle is four times as wide as its last level."""
@@ -142,6 +148,23 @@ def decoder_bytes(
     level = 2 * channels * 11 if direct else unfolded
     middle = _F32 * latent * (latent + 5 * _MIDDLE_FACTOR * channels)
     return max(pixels * level, middle) + latent * 16 * _F32
+
+
+def decoder_in_one_piece(
+    width_px: int, height_px: int, channels: int, *, tiny: bool = False, direct: bool = False
+) -> int:
+    """As `decoder_bytes`, on a device.
+
+    Where a driver may refuse the largest tensor, NEVER_BYTES. The unfolded
+    convolution is one tensor; above 1 GiB it has memory of its own, as in `flux_bytes`: 1984 MiB
+    were allocated where 1664 would do (llvmpipe, 512 x 512).
+    """
+    whole = decoder_bytes(width_px, height_px, channels, tiny=tiny, direct=direct)
+    numbers = width_px * height_px * (_TINY_CHANNELS if tiny else 2 * channels)
+    largest = numbers * (_F32 if direct and not tiny else 9 * _F16)
+    if largest > _MOST_AT_ONCE:
+        return NEVER_BYTES
+    return whole * 5 // 4 if largest > _DEVICE_CHUNK else whole
 
 
 def encoder_bytes(width_px: int, height_px: int, *, tiny: bool = False) -> int:

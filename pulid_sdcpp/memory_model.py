@@ -22,6 +22,7 @@ from .compute_memory import (
     LATENT_PX,
     T5_TOKENS,
     decoder_bytes,
+    decoder_in_one_piece,
     encode_tile,
     encoder_bytes,
     flux_bytes,
@@ -123,7 +124,7 @@ def phases(
         t5_bytes() if models.t5 else 0,
         segment=models.t5_segment + t5_bytes() if models.t5 else 0,
     )
-    encoder, decoder = _autoencoder(models, picture, measures)
+    encoder, decoder = _autoencoder(models, picture, measures, on_cpu or measures.vae_on_cpu)
     text_here, vae_here = not measures.text_on_cpu, not measures.vae_on_cpu
     modules = ((diffusion, True), (clip, text_here), (t5, text_here), (decoder, vae_here))
     away = sum(module.weights for module, here in modules if on_cpu or not here)
@@ -196,7 +197,7 @@ def _diffusion(
 
 
 def _autoencoder(
-    models: ModelSizes, picture: PictureSizes, measures: Measures
+    models: ModelSizes, picture: PictureSizes, measures: Measures, on_cpu: bool
 ) -> tuple[_Module, _Module]:
     """Encoder and decoder: one network, whose weights are counted with either."""
     weights = models.decoder + models.encoder
@@ -209,7 +210,8 @@ def _autoencoder(
             (min(x, encode_tile(tile_x) * LATENT_PX), min(y, encode_tile(tile_y) * LATENT_PX))
             for x, y in sizes
         ]
-    decode = decoder_bytes(
+    sizes_of = decoder_bytes if on_cpu else decoder_in_one_piece
+    decode = sizes_of(
         width, height, models.decoder_channels, tiny=models.tiny, direct=measures.direct
     )
     encode = max(encoder_bytes(x, y, tiny=models.tiny) for x, y in sizes)

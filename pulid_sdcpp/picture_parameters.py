@@ -112,6 +112,7 @@ _CONTEXT = (
     _Entry("T5XXL", "t5xxl_path", lambda path: Path(path).name),
     _Entry("Weight type", "wtype"),
     _Entry("Tensor type rules", "tensor_type_rules"),
+    _Entry("PuLID type", "pulid_dtype"),
     _Entry("RNG", "rng_type"),
     _Entry("Sampler RNG", "sampler_rng_type"),
     _Entry("LoRA apply mode", "lora_apply_mode"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from .compute_memory import DEFAULT_TILE
+from .compute_memory import DEFAULT_TILE, NEVER_BYTES
 from .device import Device, Placement, devices, parse_backend
 from .errors import DeviceError, MemoryPlanError, NativeLibraryError
 from .memory_measures import (
@@ -214,7 +214,11 @@ def _plan(
         generation["vae_tiling"] = True
         whole = phases(models, picture, replace(measures, tile=None))[-1]
         taken = whole.device_bytes or whole.host_bytes
-        notes.append(f"tiles: decoding in one piece would take {gib(taken)}")
+        notes.append(
+            f"tiles: decoding in one piece would take {gib(taken)}"
+            if taken < NEVER_BYTES
+            else "tiles: in one piece the decoder has a tensor larger than drivers allocate at once"
+        )
     if measures.tile is not None and given.tile is None and measures.tile[0] != DEFAULT_TILE:
         generation["vae_tile_size"] = measures.tile
         notes.append("smaller tiles: those of the engine's own size would be too large")

@@ -40,10 +40,11 @@ def words(measures: Measures | None) -> str:
 @pytest.mark.parametrize(
     ("models", "picture", "gib", "expected"),
     [
-        (MODELS, SQUARE, 32, ""),
+        (MODELS, SQUARE, 32, "tiles"),
+        (MODELS, SMALL, 32, ""),
         (MODELS, SQUARE, 20, "tiles"),
         (MODELS, SQUARE, 18.5, "tiles"),
-        (MODELS, SQUARE, 16, "text on CPU"),
+        (MODELS, SQUARE, 16, "tiles, text on CPU"),
         (MODELS, SQUARE, 12, "tiles, text on CPU"),
         (MODELS, SQUARE, 8, "tiles, text on CPU"),
         (MODELS, SQUARE, 6, "tiles, offload, segments"),
@@ -86,9 +87,9 @@ def test_tiles_shrink_before_the_autoencoder_leaves_the_card() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (Given(flash_attention=False), "offload, segments"),
-        (Given(offload=True), "offload"),
-        (Given(text_on_cpu=False), "offload"),
+        (Given(flash_attention=False), "tiles, offload, segments"),
+        (Given(offload=True), "tiles, offload"),
+        (Given(text_on_cpu=False), "tiles, offload"),
         (Given(tiling=True), "tiles, text on CPU"),
         (Given(vae_on_cpu=True), "text on CPU, autoencoder on CPU"),
         (Given(vae_on_cpu=False), "tiles, text on CPU"),

@@ -53,9 +53,9 @@ def test_an_autoencoder_on_the_cpu_decodes_there() -> None:
 
 
 def test_offloaded_weights_are_on_the_device_one_module_at_a_time() -> None:
-    found = by_name(Measures(offload=True))
+    found = by_name(Measures(offload=True, tile=(32, 32)))
     assert found["prompt"].device_bytes == MODELS.t5 + t5_bytes()
-    assert found["decode"].device_bytes < 8_000_000_000
+    assert found["decode"].device_bytes < 1_000_000_000
     assert {phase.host_bytes for phase in found.values()} == {HOST_BYTES + ALL}
 
 
@@ -102,7 +102,8 @@ def test_references_are_more_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    "measures", [Measures(flash_attention=True), Measures(tile=(32, 32), flash_attention=True)]
+    "measures",
+    [Measures(tile=(16, 24), flash_attention=True), Measures(tile=(32, 32), flash_attention=True)],
 )
 def test_without_a_device_everything_is_in_ram(measures: Measures) -> None:
     found = phases(MODELS, PICTURE, measures, on_cpu=True)

@@ -127,7 +127,7 @@ def test_every_option_that_changes_a_picture_is_written() -> None:
                  "pulid_weights"}  # fmt: skip
     only_place_the_work = {"n_threads", "max_vram", "offload_params_to_cpu", "enable_mmap",
                            "keep_clip_on_cpu", "keep_vae_on_cpu", "verbose",
-                           "lora_model_dir"}  # fmt: skip
+                           "lora_model_dir", "repack", "vae_decode_only"}  # fmt: skip
     from pulid_sdcpp import picture_parameters as module
 
     written = {e.option for e in (*module._GENERATION, *module._CONTEXT, *module._IDENTITY)}

@@ -76,7 +76,7 @@ def test_flux_with_a_person_at_1024_fits_4_gib(context: ContextOptions) -> None:
 def test_tiles_at_1024_are_chosen_without_being_asked_for(context: ContextOptions) -> None:
     found = plan(context, vram=12)
     assert found.generation == {"vae_tiling": True}
-    assert any("decoding in one piece would take 13.59 GiB" in note for note in found.notes)
+    assert any("a tensor larger than drivers allocate" in note for note in found.notes)
     assert found.placements == {"diffusion": "Vulkan0", "clip": "CPU", "vae": "Vulkan0"}
 
 
