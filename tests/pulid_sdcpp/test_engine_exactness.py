@@ -72,6 +72,11 @@ def case(
     load_engine: Callable[..., StableDiffusion],
 ) -> Iterator[Case]:
     weights = make_weights(**request.param)
+    with load_engine(weights, backend=backend) as engine:
+        yield make_case(engine, weights, backend)
+
+
+def make_case(engine: StableDiffusion, weights: dict, backend: str) -> Case:
     random = np.random.default_rng(0)
     inputs = (
         random.normal(size=(16, 16, 12)).astype(np.float32),
@@ -83,8 +88,7 @@ def case(
         FluxPulid(weights["flux-f16"], weights["pulid"], f16_inputs=f16) for f16 in (False, True)
     )
     half_sums = backend != "cpu" and not os.environ.get("GGML_VK_DISABLE_F16")
-    with load_engine(weights, backend=backend) as engine:
-        yield Case(engine, exact, rounded, inputs, half_sums)
+    return Case(engine, exact, rounded, inputs, half_sums)
 
 
 def test_without_identity(case: Case) -> None:
@@ -125,3 +129,21 @@ def test_start_and_end_step(
         pulid_end_step=4,
     )
     case.check(found, [(identity.tokens, 1.0)] if applied else [])
+
+
+def test_flash_attention_is_as_exact_as_none(
+    backend: str,
+    make_weights: Callable[..., dict],
+    load_engine: Callable[..., StableDiffusion],
+    make_identity: Callable[[int], Identity],
+) -> None:
+    identity = make_identity(1)
+    weights = make_weights(**SIZES[0])
+    results = []
+    for flash in (True, False):
+        with load_engine(weights, backend=backend, diffusion_flash_attn=flash) as engine:
+            case = make_case(engine, weights, backend)
+            found = engine.evaluate(*case.inputs, pulid_id_embedding=identity)
+            case.check(found, [(identity.tokens, 1.0)])
+            results.append(found)
+    assert not np.array_equal(*results), "flash attention made no difference: is it on?"
