@@ -27,10 +27,11 @@ from .binding_arguments import (
 from .device import Placement, devices, parse_backend
 from .engine_files import check_engine_files, check_prompt_loras
 from .engine_log import LastLines, write_log_to_stderr
-from .errors import GenerationCancelled, GenerationError, IdentityFileError, ModelFileError
+from .errors import GenerationCancelled, GenerationError, ModelFileError
 from .flux_layout import FluxInfo
 from .folding_cache import limit_from_environment
-from .identity_slots import IdentityLike, IdentitySlots, IdentityUse, as_identity
+from .identity_slots import IdentitySlots
+from .identity_use import IdentityLike, IdentityUse, identity_uses
 from .memory_check import check_picture_fits, computes_on_cpu
 from .native_calls import (
     CALL_FAILURES,
@@ -247,7 +248,7 @@ class StableDiffusion:
         identity = IdentityOptions(
             pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step, cfg_start_step
         )
-        uses, cfg_start_step = self._identity_uses(identity, checked)
+        uses, cfg_start_step = identity_uses(identity, checked, self._identities is not None)
 
         def generate() -> list[Image]:
             self._use_identities(uses, cfg_start_step)
@@ -294,7 +295,7 @@ class StableDiffusion:
         identity = IdentityOptions(
             pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step
         )
-        uses, _ = self._identity_uses(identity, checked)
+        uses, _ = identity_uses(identity, checked, self._identities is not None)
         result = np.empty_like(arrays[0])
 
         def evaluate() -> None:
@@ -366,33 +367,6 @@ class StableDiffusion:
 
         return run
 
-    def _identity_uses(
-        self, options: IdentityOptions, generation: GenerationOptions
-    ) -> tuple[list[IdentityUse], int]:
-        """The identities of a generation, and its first step with true CFG."""
-        if options.embedding is None:
-            return [], options.cfg_start_step or 0
-        identity = as_identity(options.embedding)
-        if self._identities is None:
-            raise ValueError(
-                "an identity is given, but the engine was loaded without PuLID weights: name "
-                "pulid_weights (--pulid-weights)"
-            )
-        if not options.has_effect(generation.steps):
-            return [], options.cfg_start_step or 0
-        span = (options.weight, options.start_step, options.end_step)
-        uses = [IdentityUse(identity.tokens, *span)]
-        if generation.cfg_scale == 1.0:
-            return uses, 0
-        if identity.uncond_tokens is None:
-            raise IdentityFileError(
-                "the identity has no unconditional part, which true CFG needs: extract it again "
-                "with this program, or set cfg_scale to 1"
-            )
-        uses.append(IdentityUse(identity.uncond_tokens, *span, negative=True))
-        start = options.cfg_start_step
-        return uses, REFERENCE_CFG_START_STEP if start is None else start
-
     def _use_identities(self, uses: list[IdentityUse], cfg_start_step: int) -> None:
         if self._identities is not None:
             self._identities.use(uses, cfg_start_step)
@@ -446,10 +420,6 @@ class StableDiffusion:
         finally:
             with self._state:
                 self._running = None
-
-
-REFERENCE_CFG_START_STEP = 1
-"""ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default."""
 
 
 def _load_failure(reason: str, log: LastLines) -> Exception:

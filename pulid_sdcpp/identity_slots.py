@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,48 +13,16 @@ from numpy.typing import NDArray
 from .errors import GenerationError, ModelMismatchError
 from .flux_layout import FluxInfo
 from .folding_cache import FoldingCache
-from .identity import ID_TOKENS, Identity
+from .identity import ID_TOKENS
+from .identity_use import IdentityUse
 from .native_library import last_error, library, pulid_layout_t, pulid_use_t
 from .pulid_weights import PulidWeights, positions
 
-__all__ = ["IdentityLike", "IdentitySlots", "IdentityUse", "as_identity"]
-
-IdentityLike = str | os.PathLike[str] | Identity | NDArray[np.float32]
+__all__ = ["IdentitySlots"]
 
 _GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
 _LATENTS = "pulid_encoder.latents"
 _NO_END = 2**31 - 1
-
-
-@dataclass(frozen=True, eq=False)
-class IdentityUse:
-    """One identity's part in a generation.
-
-    Attributes:
-        tokens: (n, id_dim) float32.
-        weight: What its contribution is multiplied by.
-        start_step, end_step: First step with it, first step without it again (None: to the end).
-        negative: It belongs to the negative pass of true CFG.
-    """
-
-    tokens: NDArray[np.float32]
-    weight: float
-    start_step: int = 0
-    end_step: int | None = None
-    negative: bool = False
-
-
-def as_identity(given: IdentityLike) -> Identity:
-    """Read an identity file, or take (tokens, width) numbers as one.
-
-    Raises:
-        IdentityFileError: It is not one.
-    """
-    if isinstance(given, Identity):
-        return given
-    if isinstance(given, str | os.PathLike):
-        return Identity.load(given)
-    return Identity.from_array(given)
 
 
 class IdentitySlots:

@@ -41,8 +41,8 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "engine",
         {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_log",
-         "identity_slots", "memory_check", "memory_request", "native_calls", "native_library",
-         "native_thread"},
+         "identity_slots", "identity_use", "memory_check", "memory_request", "native_calls",
+         "native_library", "native_thread"},
     ),
     ("pipeline", {"demo", "doctor", "picture_parameters", "plan", "png_text", "standin"}),
     ("cli", {"__main__", "cli"}),
