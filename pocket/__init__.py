@@ -1,0 +1,1 @@
+"""The training side of the pocket model; not installed. See README.md."""

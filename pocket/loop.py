@@ -1,0 +1,196 @@
+"""One training loop for every network: a time budget, an average of the weights, and resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["load_averaged", "train"]
+
+SAVE_EVERY_S = 120.0
+LOG_EVERY_S = 30.0
+WARMUP_STEPS = 60
+EMA_EVERY = 4
+
+
+def train(
+    name: str,
+    folder: Path,
+    budget_s: float,
+    networks: Mapping[str, nn.Module],
+    loss: Callable[[], torch.Tensor],
+    *,
+    rate: float,
+    matrix_rate: float | None = None,
+    decay_share: float = 0.6,
+    weight_decay: float = 0.01,
+    momenta: tuple[float, float] = (0.9, 0.97),
+    ema: float = 0.998,
+    clip: float = 1.0,
+    measure: Callable[[], Mapping[str, float]] | None = None,
+    measure_every_s: float = 180.0,
+    threads_file: Path | None = None,
+) -> None:
+    """Train until `budget_s` seconds of training are spent, all runs of this folder together.
+
+    A checkpoint `NAME.ckpt` in `folder` is written every two minutes; a run that finds one goes on
+    from there. A larger budget than last time trains on. The rate falls linearly to zero over
+    the last `decay_share` of the budget. At the end the networks hold the averaged weights.
+
+    Args:
+        networks: By name; all their parameters are trained.
+        loss: Makes one batch's loss. Draws its randomness from torch's default generator.
+        rate: The learning rate's peak.
+        matrix_rate: That of matrices, which then are trained with Muon instead of AdamW (Jordan et
+            al. 2024; torch.optim.Muon).
+        ema: The average keeps this share of itself every step.
+        measure: Figures of the averaged weights for the log, `NAME.jsonl`.
+        threads_file: A file with the number of threads to use, looked at now and then, so
+            that several trainings can share a machine.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, log = folder / f"{name}.ckpt", folder / f"{name}.jsonl"
+    parameters = [p for network in networks.values() for p in network.parameters()]
+    optimizer = _Optimizers(parameters, rate, matrix_rate, momenta, weight_decay)
+    averaged = [p.detach().clone() for p in parameters]
+    step, spent_s = 0, 0.0
+    if file.exists():
+        saved = torch.load(file, weights_only=True)
+        for key, network in networks.items():
+            network.load_state_dict(saved["networks"][key])
+        optimizer.load_state_dict(saved["optimizer"])
+        averaged = saved["averaged"]
+        step, spent_s = saved["step"], saved["spent_s"]
+
+    def save() -> None:
+        state = {
+            "networks": {key: network.state_dict() for key, network in networks.items()},
+            "optimizer": optimizer.state_dict(),
+            "averaged": averaged,
+            "step": step,
+            "spent_s": spent_s,
+        }
+        part = file.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, file)
+
+    losses: list[float] = []
+    began, last_save, last_log, last_measure = (time.monotonic(),) * 4
+    before_s = spent_s
+    while spent_s < budget_s:
+        left = 1 - spent_s / budget_s
+        optimizer.set_share(min(1, (step + 1) / WARMUP_STEPS) * min(1, left / decay_share))
+        if threads_file is not None and step % 20 == 0 and threads_file.exists():
+            torch.set_num_threads(int(threads_file.read_text() or 1))
+        value = loss()
+        for parameter in parameters:
+            parameter.grad = None
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        step += 1
+        losses.append(value.item())
+        if step % EMA_EVERY == 0:
+            kept = min(ema, step / (step + 10)) ** EMA_EVERY
+            torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - kept)
+        now = time.monotonic()
+        spent_s = before_s + now - began
+        if now - last_log > LOG_EVERY_S:
+            entry = {"minutes": spent_s / 60, "step": step, "loss": sum(losses) / len(losses)}
+            if measure is not None and now - last_measure > measure_every_s:
+                with _swapped(parameters, averaged):
+                    entry |= measure()
+                last_measure = now
+            with log.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({k: round(v, 5) for k, v in entry.items()}) + "\n")
+            losses.clear()
+            last_log = now
+        if now - last_save > SAVE_EVERY_S:
+            save()
+            last_save = now
+    save()
+    with torch.no_grad():
+        for parameter, mean in zip(parameters, averaged, strict=True):
+            parameter.copy_(mean)
+    if measure is not None:
+        with log.open("a", encoding="utf-8") as out:
+            final = {"minutes": spent_s / 60, "step": step, **measure()}
+            out.write(json.dumps({k: round(v, 5) for k, v in final.items()}) + "\n")
+
+
+def load_averaged(folder: Path, name: str, networks: Mapping[str, nn.Module]) -> None:
+    """The averaged weights of a training, in networks like those that were trained."""
+    averaged = torch.load(folder / f"{name}.ckpt", weights_only=True)["averaged"]
+    parameters = [p for network in networks.values() for p in network.parameters()]
+    with torch.no_grad():
+        for parameter, mean in zip(parameters, averaged, strict=True):
+            parameter.copy_(mean)
+
+
+class _Optimizers:
+    """AdamW, or Muon for the matrices and AdamW for the rest."""
+
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        rate: float,
+        matrix_rate: float | None,
+        momenta: tuple[float, float],
+        weight_decay: float,
+    ) -> None:
+        matrices = [p for p in parameters if p.ndim == 2 and matrix_rate is not None]
+        others = [p for p in parameters if p.ndim != 2 or matrix_rate is None]
+        self._parts: list[tuple[torch.optim.Optimizer, float]] = []
+        if others:
+            adam = torch.optim.AdamW(
+                others, lr=rate, betas=momenta, weight_decay=weight_decay, fused=True
+            )
+            self._parts.append((adam, rate))
+        if matrices and matrix_rate is not None:
+            muon = torch.optim.Muon(
+                matrices, lr=matrix_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+            self._parts.append((muon, matrix_rate))
+
+    def set_share(self, share: float) -> None:
+        for part, rate in self._parts:
+            for group in part.param_groups:
+                group["lr"] = share * rate
+
+    def step(self) -> None:
+        for part, _ in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, object]:
+        return {str(index): part.state_dict() for index, (part, _) in enumerate(self._parts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for index, (part, _) in enumerate(self._parts):
+            part.load_state_dict(state[str(index)])
+
+
+class _swapped:
+    """The averaged weights in place of the trained ones, for a while."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], averaged: list[torch.Tensor]) -> None:
+        self._parameters, self._averaged = list(parameters), averaged
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *reason: object) -> None:
+        self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, mean in zip(self._parameters, self._averaged, strict=True):
+            kept = parameter.detach().clone()
+            parameter.copy_(mean)
+            mean.copy_(kept)
