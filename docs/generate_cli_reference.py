@@ -25,7 +25,7 @@ command; 130 after Ctrl-C. An error is one line on stderr.
 
 | environment variable | |
 | --- | --- |
-| `PULID_SDCPP_CACHE` | what can be made again: folded identities, the demo's weights |
+| `PULID_SDCPP_CACHE` | what can be made again: folded identities, the pocket model's text encoder |
 | `PULID_SDCPP_FOLD_CACHE_MB` | most that folded identities may take, in MiB (2048); 0: none kept |
 | `PULID_SDCPP_LIBRARY` | another compiled engine to load |
 | `PULID_SDCPP_ENGINE_SDIST` | while installing: the engine's sdist, already downloaded |

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         OutputFileError,
         PulidError,
     )
+    from .evaluation import evaluate
+    from .evaluation_options import EvaluationOptions, EvaluationPrompt, Reference
+    from .evaluation_report import EvaluationResult
     from .identity import Identity
     from .model_files import FileInfo, describe_file
     from .native_library import EngineInfo, engine_info
@@ -53,6 +56,9 @@ __all__ = [
     "Device",
     "DeviceError",
     "EngineInfo",
+    "EvaluationOptions",
+    "EvaluationPrompt",
+    "EvaluationResult",
     "FaceNotFoundError",
     "FileInfo",
     "GenerationCancelled",
@@ -70,10 +76,12 @@ __all__ = [
     "OutputFileError",
     "Plan",
     "PulidError",
+    "Reference",
     "StableDiffusion",
     "describe_file",
     "devices",
     "engine_info",
+    "evaluate",
     "plan_memory",
 ]
 
@@ -81,15 +89,20 @@ _MODULES = {
     "ContextOptions": "options",
     "Device": "device",
     "EngineInfo": "native_library",
+    "EvaluationOptions": "evaluation_options",
+    "EvaluationPrompt": "evaluation_options",
+    "EvaluationResult": "evaluation_report",
     "FileInfo": "model_files",
     "GenerationOptions": "options",
     "Identity": "identity",
     "IdentityOptions": "options",
     "Plan": "plan",
+    "Reference": "evaluation_options",
     "StableDiffusion": "engine",
     "describe_file": "model_files",
     "devices": "device",
     "engine_info": "native_library",
+    "evaluate": "evaluation",
     "plan_memory": "plan",
 }
 

@@ -1,33 +1,49 @@
-"""The whole way from a photo to a picture, on small random weights made on the spot.
+"""The shipped pocket model at work: a few people, a few prompts, one contact sheet.
 
-It proves that an installation works. The picture is noise: random weights know no faces.
+A column is one prompt and one seed, so it differs by the person only. The last row is the same
+without any person. Under each picture is its likeness: the cosine between the reference and the
+picture in a recogniser that extraction never uses.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .atomic_file import check_writable
-from .errors import GenerationError, MissingDependencyError
-from .options import ContextOptions, GenerationOptions, IdentityOptions
+from .errors import FaceNotFoundError, GenerationError, ModelFileError
+from .options import MAX_SEED, ContextOptions, GenerationOptions, IdentityOptions
+from .pocket_model import pocket_files
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
+    from pulid_extractor.judge import Judge
+
+    from .face_similarity import FaceSimilarity
     from .identity import Identity
 
-__all__ = ["SIDE_PX", "DemoResult", "find_portrait", "make_demo_weights", "run_demo"]
+    Vector = NDArray[np.float32]
+    Look = Callable[[Image.Image], Vector | None]
+    """Gives the judge's embedding of a picture's face; None: there is none."""
 
-SIDE_PX = 256
+__all__ = ["PROMPTS", "SIDE_PX", "DemoResult", "create_judge", "run_demo"]
+
+SIDE_PX = 128
+"""What the pocket model was trained for."""
 STEPS = 4
 SEED = 42
-PROMPT = "a portrait photograph"
-QUANTIZATION = "q8_0"
-IDENTITY_NAME = "demo.pulidembd"
+PROMPTS = (
+    "photo of a person, neutral expression, blue background, white shirt",
+    "photo of a person smiling in front of a yellow wall, red shirt",
+    "photo of a surprised person, green background, black shirt",
+    "black and white photo of a person, serious, white background",
+    "comic book drawing of a person, smiling, purple background",
+)
 
 
 @dataclass(frozen=True)
@@ -35,140 +51,219 @@ class DemoResult:
     """What the demo made.
 
     Attributes:
-        picture: The file: the photo, a picture without and one with the identity.
-        identity: The identity made of the photo.
-        mean_difference: Between the two pictures, of 255.
+        picture: The contact sheet's file.
+        identities: By person, in the order of the rows.
+        likeness: (people, prompts) cosine of a picture with its person's reference, -1 to 1; NaN
+            where no face was found.
+        similarity: The same in sum, and as compared with the other people's references; a
+            picture without a face counts as 0.
     """
 
     picture: Path
-    identity: Identity
-    mean_difference: float
+    identities: tuple[Identity, ...]
+    likeness: NDArray[np.float64]
+    similarity: FaceSimilarity
 
 
 def run_demo(
-    folder: Path,
-    portrait: Path,
     output: Path,
+    portraits: Sequence[Path] = (),
     *,
+    seed: int = SEED,
+    pack: Path | None = None,
     create_extractor: Callable[..., Any],
     create_engine: Callable[[ContextOptions], Any],
+    create_judge: Callable[..., Any],
     say: Callable[[str], None] = lambda line: None,
-    progress_callback: Callable[[int, int, float], None] | None = None,
+    progress_callback: Callable[[int, int], object] = lambda done, total: None,
 ) -> DemoResult:
-    """Make weights, extract, generate without and with the identity, and save one picture.
+    """Extract, generate, judge, and save one contact sheet.
 
     Args:
-        folder: Where the weights and the identity file are kept; a second run finds them.
-        portrait: A photo with a face.
         output: The picture to write.
-        create_extractor, create_engine: Make the two halves.
-        say: Told each step in a line.
-        progress_callback: As that of `generate_image`.
+        portraits: Pictures with a face each; none: those of the pack.
+        seed: Of the first prompt; the next ones have the following numbers.
+        pack: Folder of the pocket model; None: the shipped one.
+        create_extractor, create_engine, create_judge: Make what does the work.
+        say: Told each stage in a line.
+        progress_callback: Told how many pictures are done, of how many.
 
     Raises:
-        GenerationError: The identity had no effect on the picture.
+        FaceNotFoundError: A portrait without a face that the pocket model knows.
+        GenerationError: An identity had no effect on a picture.
         PulidError: Whatever the halves raise.
+        ValueError: The seed, or the output's format.
     """
     from .image_file import read_image
-    from .package_version import package_version
-    from .picture_parameters import describe_picture
-    from .png_text import check_picture_path, format_text, save_picture
+    from .png_text import check_picture_path, save_picture
 
     # 1. What can be refused is refused before there is work.
     check_picture_path(output)
     check_writable(output)
-    photo = read_image(portrait)
+    settings = [_settings(prompt, seed + index) for index, prompt in enumerate(PROMPTS)]
+    given = [read_image(path) for path in portraits]
 
-    # 2. Weights.
-    say(f"weights: small and random, in {folder}")
-    files = make_demo_weights(folder)
+    # 2. The model.
+    say("loading the pocket model (at first use, its text encoder is unpacked)")
+    files = pocket_files(pack)
+    paths = tuple(portraits) or files.portraits
+    if not paths:
+        raise ModelFileError(f"{files.models_dir}: this pack has no portraits; add --portrait")
+    images = given or [read_image(path) for path in paths]
+    extractor = create_extractor(models_dir=files.models_dir)
+    judge = create_judge(models_dir=files.models_dir, judges=[files.judge])
+    look = _look_with(judge, files.judge.stem)
 
     # 3. Extract.
-    say(f"extracting the identity from {portrait}")
-    identity = create_extractor(models_dir=folder).extract(portrait)
-    identity.save(folder / IDENTITY_NAME)
+    say(f"extracting from {', '.join(path.name for path in paths)}")
+    identities = tuple(_extract(extractor, path) for path in paths)
+    references = [_refer(look, *pair) for pair in zip(paths, images, strict=True)]
 
-    # 4. Generate.
+    # 4. Generate, for everybody and for nobody.
     context = ContextOptions(
-        diffusion_model_path=files[f"flux-{QUANTIZATION}"],
-        taesd_path=files["taesd"],
-        clip_l_path=files["clip_l"],
-        pulid_weights=files["pulid"],
+        diffusion_model_path=files.diffusion_model,
+        taesd_path=files.taesd,
+        clip_l_path=files.clip_l,
+        pulid_weights=files.pulid_weights,
     )
-    generation = GenerationOptions(PROMPT, width=SIDE_PX, height=SIDE_PX, steps=STEPS, seed=SEED)
-    person = IdentityOptions(identity)
-    nobody = IdentityOptions()
-    pictures = []
+    people = [*(IdentityOptions(identity) for identity in identities), IdentityOptions()]
+    say(f"generating {len(people)} x {len(PROMPTS)} pictures, {SIDE_PX}x{SIDE_PX}, {STEPS} steps")
+    rows: list[list[Image.Image]] = []
     with create_engine(context) as engine:
-        for options, whose in ((nobody, "nobody"), (person, "the person on the photo")):
-            say(f"generating {SIDE_PX}x{SIDE_PX} in {STEPS} steps, of {whose}")
-            pictures += engine.generate_image(
-                **generation.to_engine_kwargs(),
-                **options.to_engine_kwargs(),
-                progress_callback=progress_callback,
-            )
-    difference = _mean_difference(*pictures)
-    if difference == 0:
-        raise GenerationError("the identity changed nothing; the engine did not apply it")
+        for person in people:
+            rows.append([])
+            for generation in settings:
+                rows[-1] += engine.generate_image(
+                    **generation.to_engine_kwargs(), **person.to_engine_kwargs()
+                )
+                progress_callback(sum(map(len, rows)), len(people) * len(PROMPTS))
+    *of_people, of_nobody = rows
+    _check_effect(of_people, of_nobody, paths)
 
-    # 5. Save.
-    text = describe_picture(
-        context,
-        generation,
-        person,
-        identity_hash=identity.short_hash,
-        version=package_version(),
-    )
-    save_picture(_side_by_side([photo, *pictures]), output, format_text(text))
-    return DemoResult(output, identity, difference)
+    # 5. Judge and save.
+    likeness, similarity = _judge(look, references, of_people)
+    sheet = _sheet(paths, images, of_people, of_nobody, likeness)
+    save_picture(sheet, output, _text(context, settings[0]))
+    return DemoResult(output, identities, likeness, similarity)
 
 
-def make_demo_weights(folder: Path) -> dict[str, Path]:
-    """The stand-in weights of both halves in `folder`, made when they are not there yet.
+def create_judge(**options: Any) -> Judge:
+    """Import the PyTorch half and load its judge, `pulid_extractor.judge.Judge`.
 
     Raises:
-        MissingDependencyError: The extra [extract] or onnx is not installed.
-        OutputFileError: They cannot be written.
+        MissingDependencyError: The extra [extract] is not installed.
+        ModelFileError: A network cannot be loaded.
     """
-    from pulid_extractor.standin import idformer_tensors, make_extractor_standins
+    from pulid_extractor.dependencies import require_module
 
-    from .standin import make_standin_weights
+    require_module("torch")
+    require_module("safetensors")
+    from pulid_extractor.judge import Judge
 
-    files = make_standin_weights(
-        folder, quantizations=(QUANTIZATION,), idformer_tensors=idformer_tensors()
-    )
-    return {**files, **make_extractor_standins(folder)}
+    return Judge(**options)
 
 
-def find_portrait() -> Path:
-    """scikit-image's astronaut (NASA, public domain), if scikit-image is installed.
+def _settings(prompt: str, seed: int) -> GenerationOptions:
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed is {seed}, but must be 0 to {MAX_SEED - len(PROMPTS) + 1}")
+    return GenerationOptions(prompt, width=SIDE_PX, height=SIDE_PX, steps=STEPS, seed=seed)
 
-    Raises:
-        MissingDependencyError: It is not.
-    """
-    found = importlib.util.find_spec("skimage")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        photo = Path(folder, "data", "astronaut.png")
-        if photo.is_file():
-            return photo
-    raise MissingDependencyError(
-        "the demo's photo comes with scikit-image, which is not installed; run: pip install "
-        "scikit-image, or name a photo of a face with --portrait"
+
+def _advised(error: FaceNotFoundError | str) -> FaceNotFoundError:
+    return FaceNotFoundError(
+        f"{error}; the pocket model knows portraits drawn like its own only: real photos need the "
+        "published weights, with 'pulid-sdcpp extract'"
     )
 
 
-def _mean_difference(first: Image.Image, second: Image.Image) -> float:
-    """Of two pictures, over all pixels and channels, of 255."""
-    from PIL import ImageChops, ImageStat
+def _extract(extractor: Any, path: Path) -> Identity:
+    try:
+        identity: Identity = extractor.extract(path)
+    except FaceNotFoundError as error:
+        raise _advised(error) from None
+    return identity
 
-    difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB"))
-    return sum(ImageStat.Stat(difference).mean) / 3
+
+def _refer(look: Look, path: Path, portrait: Image.Image) -> Vector:
+    embedding = look(portrait)
+    if embedding is None:
+        raise _advised(f"{path}: no face to compare with")
+    return embedding
 
 
-def _side_by_side(images: list[Image.Image]) -> Image.Image:
-    from PIL import Image, ImageOps
+def _look_with(judge: Any, name: str) -> Look:
+    import numpy as np
 
-    strip = Image.new("RGB", (SIDE_PX * len(images), SIDE_PX))
-    for index, image in enumerate(images):
-        strip.paste(ImageOps.fit(image.convert("RGB"), (SIDE_PX, SIDE_PX)), (SIDE_PX * index, 0))
-    return strip
+    def look(picture: Image.Image) -> Vector | None:
+        face = judge.look(np.asarray(picture.convert("RGB")))
+        return None if face is None else face.embeddings[name]
+
+    return look
+
+
+def _check_effect(
+    of_people: Sequence[Sequence[Image.Image]],
+    of_nobody: Sequence[Image.Image],
+    paths: Sequence[Path],
+) -> None:
+    for path, row in zip(paths, of_people, strict=True):
+        for picture, without in zip(row, of_nobody, strict=True):
+            if picture.tobytes() == without.tobytes():
+                raise GenerationError(
+                    f"the identity of {path} changed nothing; the engine did not apply it"
+                )
+
+
+def _judge(
+    look: Look,
+    references: Sequence[Vector],
+    of_people: Sequence[Sequence[Image.Image]],
+) -> tuple[NDArray[np.float64], FaceSimilarity]:
+    import numpy as np
+
+    from .face_similarity import cosine_similarities, summarise_similarity
+
+    found = [look(picture) for row in of_people for picture in row]
+    nothing = np.zeros_like(references[0])
+    results = [nothing if embedding is None else embedding for embedding in found]
+    similarities = cosine_similarities(results, references)
+    own = np.repeat(np.arange(len(references)), len(PROMPTS))
+    likeness = similarities[np.arange(len(own)), own]
+    likeness[[embedding is None for embedding in found]] = np.nan
+    shape = (len(references), len(PROMPTS))
+    return likeness.reshape(shape), summarise_similarity(similarities, own)
+
+
+def _sheet(
+    paths: Sequence[Path],
+    images: Sequence[Image.Image],
+    of_people: Sequence[Sequence[Image.Image]],
+    of_nobody: Sequence[Image.Image],
+    likeness: NDArray[np.float64],
+) -> Image.Image:
+    from .contact_sheet import SheetCell, contact_sheet
+
+    rows = [
+        [
+            SheetCell(image, path.stem),
+            *(
+                SheetCell(picture, f"{value:.2f}" if value == value else "no face")
+                for picture, value in zip(pictures, values, strict=True)
+            ),
+        ]
+        for path, image, pictures, values in zip(paths, images, of_people, likeness, strict=True)
+    ]
+    rows.append([SheetCell(None, "nobody"), *map(SheetCell, of_nobody)])
+    return contact_sheet(rows, ["reference", *PROMPTS])
+
+
+def _text(context: ContextOptions, first: GenerationOptions) -> str:
+    """The settings all pictures share, with all prompts; the seed is the first column's."""
+    from dataclasses import replace
+
+    from .package_version import package_version
+    from .picture_parameters import describe_picture
+    from .png_text import format_text
+
+    all_prompts = replace(first, prompt="\n".join(PROMPTS))
+    return format_text(describe_picture(context, all_prompts, version=package_version()))

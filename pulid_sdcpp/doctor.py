@@ -17,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .errors import ModelFileError
 from .package_version import package_version
+from .pocket_model import MANIFEST_NAME, PACK_FOLDER, check_pack
 
 __all__ = ["Finding", "Report", "examine"]
 
@@ -99,7 +101,7 @@ class Report:
 
 def examine() -> Report:
     """Look at everything; takes a few seconds, changes nothing."""
-    findings = [*_versions(), *_engine(), *_extras()]
+    findings = [*_versions(), *_engine(), *_extras(), _pocket_model()]
     if sys.platform == "linux":
         findings += _system_libraries()
     findings += [
@@ -202,6 +204,20 @@ def _opencv() -> list[Finding]:
     reason = (errors.strip().splitlines()[-1:] or ["it crashed"])[0]
     remedy = "install its system libraries (Debian, Ubuntu: apt install libgl1 libxcb1)"
     return [Finding("extra [extract]", "import cv2", "broken", reason, remedy)]
+
+
+def _pocket_model() -> Finding:
+    """Whether every file of the shipped model is the one it should be."""
+    section, name = "models", "pocket model"
+    if not (PACK_FOLDER / MANIFEST_NAME).is_file():
+        remedy = "reinstall pulid-sdcpp; only 'demo' and 'evaluate --pocket' need it"
+        return Finding(section, name, "missing", f"not in {PACK_FOLDER}", remedy)
+    try:
+        names = check_pack(PACK_FOLDER)
+    except ModelFileError as error:
+        return Finding(section, name, "broken", str(error))
+    size_mb = sum((PACK_FOLDER / file).stat().st_size for file in names) / 1e6
+    return Finding(section, name, "ok", f"{len(names)} files, {size_mb:.1f} MB, in {PACK_FOLDER}")
 
 
 def _system_libraries() -> list[Finding]:

@@ -32,7 +32,9 @@ class FakeEngine:
     def __exit__(self, *exception: object) -> None:
         self.closed += 1
 
-    def generate_image(self, *, progress_callback: Any, **arguments: Any) -> list[Image.Image]:
+    def generate_image(
+        self, *, progress_callback: Any = None, **arguments: Any
+    ) -> list[Image.Image]:
         self.calls.append(arguments)
         for step in range(arguments["sample_steps"] + 1):
             if progress_callback is not None:

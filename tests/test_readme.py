@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import skimage.data
 from click.testing import CliRunner
 from PIL import Image
 
@@ -100,7 +101,6 @@ def test_the_files_to_get_are_those_looked_for() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What README's reader has: a photo, and the weights under their published names."""
     from pulid_extractor.standin import idformer_tensors, make_extractor_standins
-    from pulid_sdcpp.demo import find_portrait
     from pulid_sdcpp.standin import make_standin_weights
 
     reader = tmp_path_factory.mktemp("reader")
@@ -112,8 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Told by their content, not by their names.
     files["flux-q4_k"].rename(models / "flux1-schnell-Q4_K_S.gguf")
     files["clip_l"].rename(models / "clip_l.safetensors")
-    with Image.open(find_portrait()) as photo:
-        photo.convert("RGB").save(reader / "alice.jpg")
+    Image.fromarray(skimage.data.astronaut()).save(reader / "alice.jpg")
     return reader
 
 

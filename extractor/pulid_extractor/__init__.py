@@ -14,17 +14,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adherence import AttributeReader
     from .extract import FoundFace, IdentityExtractor, extract_identity
     from .faces import Face, FaceChoice
+    from .judge import Judge, JudgedFace
     from .models_folder import PUBLISHED, ModelFiles, find_model_files
     from .photo import Photo, PhotoSource, load_photo
 
 __all__ = [
     "PUBLISHED",
+    "AttributeReader",
     "Face",
     "FaceChoice",
     "FoundFace",
     "IdentityExtractor",
+    "Judge",
+    "JudgedFace",
     "ModelFiles",
     "Photo",
     "PhotoSource",
@@ -35,10 +40,13 @@ __all__ = [
 
 _MODULES = {
     "PUBLISHED": "models_folder",
+    "AttributeReader": "adherence",
     "Face": "faces",
     "FaceChoice": "faces",
     "FoundFace": "extract",
     "IdentityExtractor": "extract",
+    "Judge": "judge",
+    "JudgedFace": "judge",
     "ModelFiles": "models_folder",
     "Photo": "photo",
     "PhotoSource": "photo",
@@ -51,7 +59,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _MODULES[name] == "extract":
+    if _MODULES[name] in ("extract", "judge"):
         from .dependencies import require_module
 
         require_module("torch")

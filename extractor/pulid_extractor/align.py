@@ -14,7 +14,7 @@ from pulid_sdcpp.errors import FaceNotFoundError
 from .dependencies import load_cv2
 
 __all__ = ["ARCFACE_PX", "ARCFACE_TEMPLATE", "FFHQ_PX", "FFHQ_TEMPLATE", "arcface_crop",
-           "ffhq_crop"]  # fmt: skip
+           "ffhq_crop", "ffhq_matrix"]  # fmt: skip
 
 FFHQ_PX = 512
 FFHQ_TEMPLATE = np.array(
@@ -59,18 +59,34 @@ def ffhq_crop(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDAr
     Source: facexlib `FaceRestoreHelper.align_warp_face`.
     """
     cv2 = load_cv2()
+    return cv2.warpAffine(
+        pixels,
+        ffhq_matrix(landmarks),
+        (FFHQ_PX, FFHQ_PX),
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=FFHQ_BORDER_BGR[::-1],
+    )
+
+
+def ffhq_matrix(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How `ffhq_crop` moves a photo: crop ~ matrix[:, :2] @ photo + matrix[:, 2], in pixels.
+
+    Args:
+        landmarks: (5, 2).
+
+    Returns:
+        (2, 3).
+
+    Raises:
+        FaceNotFoundError: The landmarks lie on one point, so nothing can be fitted to them.
+    """
+    cv2 = load_cv2()
     matrix = cv2.estimateAffinePartial2D(
         np.asarray(landmarks, np.float32), FFHQ_TEMPLATE, method=cv2.LMEDS
     )[0]
     if matrix is None or not np.isfinite(matrix).all():
         raise FaceNotFoundError("the face's landmarks cannot be aligned: they lie on one point")
-    return cv2.warpAffine(
-        pixels,
-        matrix,
-        (FFHQ_PX, FFHQ_PX),
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=FFHQ_BORDER_BGR[::-1],
-    )
+    return matrix
 
 
 def arcface_crop(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:

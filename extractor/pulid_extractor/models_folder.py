@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pulid_sdcpp.errors import ModelFileError
 
-__all__ = ["PUBLISHED", "ModelFiles", "PublishedFile", "find_model_files"]
+__all__ = ["PUBLISHED", "ModelFiles", "PublishedFile", "find_model_file", "find_model_files"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,22 @@ def find_model_files(
         where = "no models folder was given" if folder is None else str(folder)
         raise ModelFileError(f"{where}: missing model files: {'; '.join(missing)}")
     return ModelFiles(**files)
+
+
+def find_model_file(models_dir: str | os.PathLike[str], role: str) -> Path | None:
+    """One file of the models folder; None when it is not there.
+
+    Args:
+        models_dir: The models folder.
+        role: A key of PUBLISHED.
+
+    Raises:
+        ModelFileError: The folder does not exist, or something else bears the file's name.
+    """
+    folder = Path(models_dir)
+    if not folder.is_dir():
+        raise ModelFileError(f"{folder}: expected the models folder, found {_found(folder)}")
+    return _look_for(folder, PUBLISHED[role])
 
 
 def _look_for(folder: Path, published: PublishedFile) -> Path | None:

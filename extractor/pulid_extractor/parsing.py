@@ -21,7 +21,8 @@ from pulid_sdcpp.errors import ModelFileError
 
 from .checkpoint import fill, read_checkpoint
 
-__all__ = ["BACKGROUND_LABELS", "N_LABELS", "BiSeNet", "ParsingShape", "face_only", "load_parsing"]
+__all__ = ["BACKGROUND_LABELS", "N_LABELS", "BiSeNet", "ParsingShape", "face_labels", "face_only",
+           "load_parsing"]  # fmt: skip
 
 N_LABELS = 19
 BACKGROUND_LABELS = (0, 7, 8, 9, 14, 15, 16, 18)
@@ -203,13 +204,27 @@ def face_only(face: torch.Tensor, parser: BiSeNet) -> torch.Tensor:
 
     Source: PuLID pipeline_flux.py `get_id_embedding`, `to_gray`.
     """
-    mean, std, luma = (
-        face.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD, LUMA)
-    )
-    labels = parser((face - mean) / std).argmax(dim=1, keepdim=True)
+    labels = face_labels(face, parser)[:, None]
     background = torch.isin(labels, torch.tensor(BACKGROUND_LABELS, device=labels.device))
+    luma = face.new_tensor(LUMA).view(1, 3, 1, 1)
     grey = (face * luma).sum(dim=1, keepdim=True).expand_as(face)
     return torch.where(background, torch.ones_like(face), grey)
+
+
+def face_labels(face: torch.Tensor, parser: BiSeNet) -> torch.Tensor:
+    """The class of every pixel.
+
+    Args:
+        face: (n, 3, H, W) float32 RGB in 0..1, aligned crops.
+        parser: The face parser.
+
+    Returns:
+        (n, H, W) int64, 0 to N_LABELS - 1.
+    """
+    mean, std = (
+        face.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return parser((face - mean) / std).argmax(dim=1)
 
 
 def load_parsing(path: str | os.PathLike[str], *, device: torch.device) -> BiSeNet:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "extract": "pulid_sdcpp.cli.extract:extract",
     "generate": "pulid_sdcpp.cli.generate:generate",
     "plan": "pulid_sdcpp.cli.plan:plan",
+    "evaluate": "pulid_sdcpp.cli.evaluate:evaluate",
     "inspect": "pulid_sdcpp.cli.inspect:inspect",
     "doctor": "pulid_sdcpp.cli.doctor:doctor",
     "demo": "pulid_sdcpp.cli.demo:demo",

@@ -1,4 +1,4 @@
-"""`pulid-sdcpp demo`: the whole way, without downloading anything."""
+"""`pulid-sdcpp demo`: people kept through changing prompts, without downloading anything."""
 
 from __future__ import annotations
 
@@ -16,39 +16,49 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.option("-o", "--output", type=_PATH, default=Path("demo.png"), show_default=True,
               help="Picture to write.")  # fmt: skip
-@click.option("--portrait", type=_PATH, help="Photo with a face; not given: scikit-image's "
-              "astronaut. (The demo's small face detector knows few others.)")  # fmt: skip
-@click.option("--folder", type=_PATH, help="Where to keep the weights; not given: the user's "
-              "cache folder.")  # fmt: skip
-def demo(output: Path, portrait: Path | None, folder: Path | None) -> None:
-    """Show that everything works: a photo in, a picture out, on small random weights.
+@click.option("--portrait", "portraits", type=_PATH, multiple=True, help="A drawn portrait, may be "
+              "given several times; not given: the shipped ones.")  # fmt: skip
+@click.option("-s", "--seed", type=click.IntRange(min=0), default=42, show_default=True,
+              help="The same one gives the same picture.")  # fmt: skip
+@click.option("--open/--no-open", "show", default=False, help="Open the picture afterwards.")
+@click.option("--pack", type=_PATH, help="Folder of another pocket model.")
+def demo(
+    output: Path, portraits: tuple[Path, ...], seed: int, show: bool, pack: Path | None
+) -> None:
+    """Show at work what the package can do, with the small model that comes with it.
 
-    The weights are made on the spot, so the picture is noise and no likeness.
+    Makes one contact sheet: a row per person, first the reference; a column per prompt; under
+    each picture its likeness, by a recogniser that extraction does not use. The last row is the
+    same without a person.
     """
-    from ..demo import find_portrait, run_demo
-    from ..user_folders import cache_folder
+    from ..demo import create_judge, run_demo
     from .engine_log import show_engine_log
     from .extract import create_extractor
     from .generate import create_engine
     from .interrupt import second_interrupt_leaves
 
-    progress = Progress()
-    # Quiet: the engine would warn that the demo has no T5 text encoder.
+    progress = Progress(unit="picture")
+    # Quiet: the engine would warn that the pocket model has no T5 text encoder.
     with show_engine_log(progress, verbose=False, quiet=True), second_interrupt_leaves():
         result = run_demo(
-            folder or cache_folder() / "demo",
-            portrait or find_portrait(),
             output,
+            portraits,
+            seed=seed,
+            pack=pack,
             create_extractor=create_extractor,
             create_engine=create_engine,
+            create_judge=create_judge,
             say=progress.stage,
             progress_callback=progress.step,
         )
-    tokens, width = result.identity.tokens.shape
-    click.echo(f"identity {result.identity.short_hash}: {tokens} tokens of {width}")
+    found = result.similarity
+    click.echo(f"mean likeness {found.mean:.3f} (cosine with the reference; 1: the same)")
+    if found.random_mean is not None:
+        click.echo(f"for comparison, with the other people's references: {found.random_mean:.3f}")
+    click.echo(f"saved {click.format_filename(output)}")
     click.echo(
-        f"the identity changed the picture by {result.mean_difference:.1f} of 255 on average"
+        "The model is tiny and knows drawn people only. Of real photos, the published weights"
     )
-    click.echo(f"saved {result.picture}: the photo, a picture of nobody, one with the identity")
-    click.echo("These weights are random, so the pictures are noise: everything works, but for a")
-    click.echo("likeness use the real weights with 'pulid-sdcpp extract' and 'generate'.")
+    click.echo("make pictures: 'pulid-sdcpp extract' and 'generate'.")
+    if show and click.launch(str(output)) != 0:
+        click.echo(f"no program to open {click.format_filename(output)} with", err=True)

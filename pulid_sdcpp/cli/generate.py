@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..engine import StableDiffusion
 
-__all__ = ["generate"]
+__all__ = ["generate", "plan_for", "read_options"]
 
 
 def create_engine(context: ContextOptions) -> StableDiffusion:
@@ -57,7 +57,7 @@ def generate(
     image_names = _image_names(values)
     context, generation = read_options(ctx, values)
     if vram is not None:
-        context, generation = _planned(context, generation, vram, progress)
+        context, generation = plan_for(context, generation, vram, progress)
     identity = _read_identity(context, _options(IdentityOptions, values), generation, progress)
     paths = output_paths(output, generation.batch_count, output_begin_idx)
     texts = [""] * len(paths)
@@ -94,7 +94,7 @@ def read_options(
     )
 
 
-def _planned(
+def plan_for(
     context: ContextOptions, generation: GenerationOptions, vram: Any, progress: Progress
 ) -> tuple[ContextOptions, GenerationOptions]:
     """The options with what makes them fit; flags that were given stay as they are."""

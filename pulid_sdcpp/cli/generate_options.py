@@ -6,7 +6,7 @@ Source of names and meanings: stable-diffusion.cpp, examples/cli and examples/co
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..options import (
 )
 from .option_table import GroupedOption, dataclass_option
 
-__all__ = ["generate_options", "plan_options"]
+__all__ = ["generate_options", "plan_options", "some_options"]
 
 _PATH = click.Path(path_type=Path)
 _RNG = "|".join(RNG_TYPES)  # click would show the names with - for _
@@ -256,10 +256,12 @@ _OUTPUT = [
 ]  # fmt: skip
 
 
+_OPTIONS = [*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, _VRAM, *_MEMORY, *_OUTPUT]
+
+
 def generate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `command` every option of `generate`; parameters are named after their fields."""
-    options = [*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, _VRAM, *_MEMORY, *_OUTPUT]
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
@@ -277,16 +279,21 @@ _PLAN_FIELDS = {
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `command` the options of `generate` that memory depends on, and `--vram`."""
-
-    def all_of_them() -> None:
-        """Nothing but a place for the options."""
-
-    for option in reversed([*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, *_MEMORY]):
-        option(all_of_them)
-    offered = vars(all_of_them)["__click_params__"]
     prompt = click.option("-p", "--prompt", cls=GroupedOption, heading="Picture", default="",
                           help="Its length matters, from about 150 words on.")  # fmt: skip
-    prompt(_vram("auto", "What may be used of the card; auto: what is free now.")(command))
-    own = vars(command)["__click_params__"]  # from the last to the first
-    own += [option for option in offered if option.name in _PLAN_FIELDS]
-    return command
+    vram = _vram("auto", "What may be used of the card; auto: what is free now.")
+    return some_options(_PLAN_FIELDS)(prompt(vram(command)))
+
+
+def some_options(fields: Collection[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that gives a command those options of `generate` that have these names."""
+    holder = click.Command("generate")
+    for option in _OPTIONS:
+        option(holder)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = vars(command).setdefault("__click_params__", [])  # from the last to the first
+        own += [option for option in reversed(holder.params) if option.name in fields]
+        return command
+
+    return decorate

@@ -17,11 +17,15 @@ class Progress:
     Args:
         quiet: Say nothing at all.
         stream: Where to; stderr when not given.
+        unit: What is counted.
     """
 
-    def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, quiet: bool = False, stream: TextIO | None = None, unit: str = "step"
+    ) -> None:
         self._quiet = quiet
         self._stream = sys.stderr if stream is None else stream
+        self._unit = unit
         self._moving = not quiet and self._stream.isatty()
         self._bar_chars_shown = 0
         self._started_s = time.monotonic()
@@ -42,10 +46,10 @@ class Progress:
         if self._moving:
             filled = _BAR_CHARS * min(step, steps) // steps
             bar = "#" * filled + "-" * (_BAR_CHARS - filled)
-            timing = f"  {_pace(mean_s)}, {mean_s * (steps - step):.0f} s left" if step else ""
+            timing = f"  {self._pace(mean_s)}, {mean_s * (steps - step):.0f} s left" if step else ""
             self._show(f"  [{bar}] {step}/{steps}{timing}")
         elif step:
-            self._write(f"  step {step}/{steps}, {_pace(mean_s)}\n")
+            self._write(f"  {self._unit} {step}/{steps}, {self._pace(mean_s)}\n")
 
     def clear(self) -> None:
         """Take the bar away, so that something else can be printed."""
@@ -62,6 +66,7 @@ class Progress:
             self._stream.write(text)
             self._stream.flush()
 
-
-def _pace(mean_s: float) -> str:
-    return f"{mean_s:.2f} s/step" if mean_s >= 1 or mean_s <= 0 else f"{1 / mean_s:.2f} steps/s"
+    def _pace(self, mean_s: float) -> str:
+        if mean_s >= 1 or mean_s <= 0:
+            return f"{mean_s:.2f} s/{self._unit}"
+        return f"{1 / mean_s:.2f} {self._unit}s/s"

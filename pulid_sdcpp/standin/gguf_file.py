@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
 from ..atomic_file import atomic_file
 from .tensor_encoding import encode, ggml_type, stored_bytes
@@ -17,6 +18,8 @@ __all__ = ["write_gguf"]
 
 _VERSION = 3
 _ALIGNMENT = 32
+_PAGE_BYTES = 4096
+_EMPTY_PAGE = bytes(_PAGE_BYTES)
 _UINT32, _STRING = 4, 8
 """Type numbers of metadata values."""
 
@@ -57,8 +60,19 @@ def write_gguf(
             if spec.values is None:
                 file.seek(_aligned(size), os.SEEK_CUR)
             else:
-                file.write(encode(spec).ljust(_aligned(size), b"\0"))
+                _write_with_holes(file, encode(spec).ljust(_aligned(size), b"\0"))
         file.truncate(file.tell())
+
+
+def _write_with_holes(file: BinaryIO, data: bytes) -> None:
+    """Leave pages of zeros out: a tensor of few numbers takes little room on the disk."""
+    written = 0
+    for page in range(0, len(data) - _PAGE_BYTES + 1, _PAGE_BYTES):
+        if data.startswith(_EMPTY_PAGE, page):
+            file.write(memoryview(data)[written:page])
+            file.seek(_PAGE_BYTES, os.SEEK_CUR)
+            written = page + _PAGE_BYTES
+    file.write(memoryview(data)[written:])
 
 
 def _text(value: str) -> bytes:

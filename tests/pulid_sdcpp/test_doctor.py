@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pocket_packs import draft_pack
 from pulid_sdcpp import doctor
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.doctor import Finding, Report, examine
@@ -36,7 +37,14 @@ ENGINE: dict[str, Any] = {
 
 
 @pytest.fixture
-def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = draft_pack(tmp_path / "pack", {})
+    monkeypatch.setattr(doctor, "PACK_FOLDER", folder)
+    return folder
+
+
+@pytest.fixture
+def healthy(monkeypatch: pytest.MonkeyPatch, pack: Path) -> None:
     """A machine on which everything is there, without asking the one the test runs on."""
     monkeypatch.setattr(doctor, "probe_engine", lambda: ENGINE)
     monkeypatch.setattr(doctor, "_installed", lambda name: "1.0")
@@ -177,3 +185,20 @@ def test_the_packages_are_those_of_pyproject() -> None:
     assert names("dependencies") == set(doctor._NEEDED)
     for extra, packages in doctor.EXTRAS.items():
         assert names(extra) == set(packages)
+
+
+@pytest.mark.usefixtures("healthy")
+def test_the_pocket_model_is_looked_at(pack: Path) -> None:
+    found = named(examine())["pocket model"]
+    assert found.status == "ok"
+    assert found.value.startswith("10 files, ")
+    (pack / "judge.onnx").write_bytes(b"damaged")
+    report = examine()
+    assert named(report)["pocket model"].status == "broken"
+    assert "judge.onnx" in named(report)["pocket model"].value
+    assert not report.healthy
+    (pack / "pack.json").unlink()
+    report = examine()
+    assert named(report)["pocket model"].status == "missing"
+    assert "reinstall" in named(report)["pocket model"].remedy
+    assert report.healthy

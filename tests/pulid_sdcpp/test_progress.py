@@ -32,6 +32,14 @@ def test_a_bar_on_a_terminal_that_is_taken_away_again() -> None:
     assert shown == "saving\n"
 
 
+def test_other_things_than_steps_are_counted() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream=stream, unit="picture")
+    progress.step(1, 2, 2.5)
+    progress.step(2, 2, 0.25)
+    assert stream.getvalue() == ("  picture 1/2, 2.50 s/picture\n  picture 2/2, 4.00 pictures/s\n")
+
+
 def test_quiet_says_nothing() -> None:
     stream = Terminal()
     progress = Progress(quiet=True, stream=stream)

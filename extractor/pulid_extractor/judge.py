@@ -1,0 +1,191 @@
+"""Whoever judges pictures: whose face, where the head is, what the scene looks like.
+
+Beside the recogniser that extraction uses, others may be asked, which the identity was not made
+for. All look at the same face, found by the same detector.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+
+from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
+
+from .adherence import AttributeReader
+from .compute import resolve_device
+from .eva_vision import CLIP_MEAN, CLIP_STD, EvaVision, load_eva
+from .faces import FaceFinder, onnx_providers, select_face
+from .head_mask import box_head, parsed_head
+from .models_folder import PUBLISHED, find_model_file
+from .parsing import BiSeNet, load_parsing
+from .photo import load_photo
+
+__all__ = ["Judge", "JudgedFace"]
+
+
+@dataclass(frozen=True)
+class JudgedFace:
+    """The largest face of a picture.
+
+    Attributes:
+        box: Left, top, right, bottom in pixels of the picture; may reach beyond its edge.
+        score: The detector's, 0..1.
+        embeddings: (512,) float32 by recogniser, not normalised.
+        head: (H, W): where the head is.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    embeddings: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    head: NDArray[np.bool_] = field(repr=False)
+
+
+class Judge:
+    """Judges pictures. Loads its networks once; use it for many pictures.
+
+    Args:
+        models_dir: The extractor's models folder. Detector and recogniser must be there; without
+            the face parser a head is an enlarged face box, without the vision tower there are no
+            scene embeddings.
+        judges: Further recognisers, ONNX models with ArcFace's signature.
+        attributes: An attribute reader, see `adherence`.
+        device: As that of `IdentityExtractor`.
+
+    Attributes:
+        recognisers: Their names, extraction's own first: those of their files.
+        attribute_choices: What the attribute reader tells apart, by attribute; empty without one.
+
+    Raises:
+        ModelFileError: A file is missing or not what it should be.
+        MissingDependencyError: A package or a system library is missing.
+        DeviceError: The device does not exist here.
+        ValueError: An unknown device, or two recognisers of one name.
+    """
+
+    def __init__(
+        self,
+        models_dir: str | os.PathLike[str],
+        *,
+        judges: Sequence[str | os.PathLike[str]] = (),
+        attributes: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+    ) -> None:
+        torch_device = resolve_device(device)
+        providers = onnx_providers(torch_device.type)
+        detector, recogniser = (_needed(models_dir, role) for role in ("detector", "recogniser"))
+        paths = [recogniser, *map(Path, judges)]
+        name, count = Counter(path.stem for path in paths).most_common(1)[0]
+        if count > 1:
+            raise ValueError(
+                f"two recognisers are called {name}; a judge is another than the one extraction "
+                f"uses, {recogniser}, and has another name"
+            )
+        # Every finder has a detector of its own, 17 MB; only the first one's is used.
+        self._finders = {path.stem: FaceFinder(detector, path, providers) for path in paths}
+        self.recognisers = tuple(self._finders)
+        self._reader = None if attributes is None else AttributeReader(attributes, providers)
+        self.attribute_choices = {} if self._reader is None else dict(self._reader.choices)
+        self._parser = self._load_parser(models_dir, torch_device)
+        self._tower = self._load_tower(models_dir, torch_device)
+
+    @property
+    def parses_heads(self) -> bool:
+        """Whether heads are parsed, not guessed from the face box."""
+        return self._parser is not None
+
+    @property
+    def sees_scenes(self) -> bool:
+        """Whether there are scene embeddings."""
+        return self._tower is not None
+
+    def look(self, pixels: NDArray[np.uint8]) -> JudgedFace | None:
+        """The largest face of a picture, or None where there is none.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB; looked at with the long side at most 1024.
+
+        Raises:
+            ModelFileError: A network fails.
+            ValueError: No such array, or too small.
+        """
+        photo = load_photo(pixels)
+        height, width = photo.pixels.shape[:2]
+        first = self._finders[self.recognisers[0]]
+        try:
+            face = select_face(first.find(photo), "largest", width_px=width, height_px=height)
+            embeddings = {name: each.embed(photo, face) for name, each in self._finders.items()}
+            head = (
+                box_head((height, width), face)
+                if self._parser is None
+                else parsed_head(photo.pixels, face, self._parser)
+            )
+        except FaceNotFoundError:
+            return None
+        if photo.scale < 1:
+            size = (pixels.shape[1], pixels.shape[0])
+            head = np.asarray(Image.fromarray(head).resize(size, Image.Resampling.NEAREST))
+        left, top, right, bottom = (edge / photo.scale for edge in face.box)
+        return JudgedFace((left, top, right, bottom), face.score, embeddings, head)
+
+    def scene_embedding(
+        self, pixels: NDArray[np.uint8], head: NDArray[np.bool_]
+    ) -> NDArray[np.float32] | None:
+        """What the vision tower makes of a picture whose head is greyed out.
+
+        The whole picture is resized to the tower's square, antialiased.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            head: (H, W).
+
+        Returns:
+            (d,), of length 1; None without a vision tower.
+        """
+        if self._tower is None:
+            return None
+        device = next(self._tower.parameters()).device
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+        picture = picture.permute(2, 0, 1)[None].float() / 255
+        mean, std = (picture.new_tensor(v).view(1, 3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+        hidden = torch.from_numpy(np.ascontiguousarray(head)).to(device)
+        picture = torch.where(hidden, mean, picture)
+        side_px = self._tower.shape.image_px
+        picture = F.interpolate(
+            picture, (side_px, side_px), mode="bicubic", align_corners=False, antialias=True
+        )
+        seen, _ = self._tower((picture - mean) / std)
+        return seen[0].float().cpu().numpy()
+
+    def read_attributes(self, pixels: NDArray[np.uint8]) -> dict[str, str]:
+        """What the attribute reader reads from a picture, (H, W, 3) uint8 RGB; {} without one."""
+        return {} if self._reader is None else self._reader.read(pixels)
+
+    @staticmethod
+    def _load_parser(models_dir: str | os.PathLike[str], device: torch.device) -> BiSeNet | None:
+        path = find_model_file(models_dir, "parsing")
+        return None if path is None else load_parsing(path, device=device)
+
+    @staticmethod
+    def _load_tower(models_dir: str | os.PathLike[str], device: torch.device) -> EvaVision | None:
+        path = find_model_file(models_dir, "eva")
+        return None if path is None else load_eva(path, device=device, dtype=torch.float32)
+
+
+def _needed(models_dir: str | os.PathLike[str], role: str) -> Path:
+    path = find_model_file(models_dir, role)
+    if path is None:
+        published = PUBLISHED[role]
+        raise ModelFileError(
+            f"{models_dir}: the {published.what} {published.names[0]} is missing; it is published "
+            f"in {published.repository}"
+        )
+    return path

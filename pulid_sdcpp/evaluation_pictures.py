@@ -1,0 +1,115 @@
+"""The pictures of an evaluation as files, with what made them, and on one sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .evaluation_options import EvaluationOptions
+from .evaluation_plan import PlannedPicture
+from .evaluation_report import EvaluationResult
+from .evaluation_scores import PictureScores
+from .identity_use import as_identity
+from .options import ContextOptions, GenerationOptions, IdentityOptions
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["PICTURES_FOLDER", "PictureKeeper", "draw_sheet"]
+
+PICTURES_FOLDER = "pictures"
+MAX_SHEET_ROWS = 32
+MAX_SHEET_COLUMNS = 8
+
+
+class PictureKeeper:
+    """Writes each picture into the folder `pictures` of the results.
+
+    Args:
+        folder: Of the results.
+        options: What is evaluated.
+        context: The model, which is named in the picture.
+    """
+
+    def __init__(self, folder: Path, options: EvaluationOptions, context: ContextOptions) -> None:
+        self._folder = folder
+        self._options = options
+        self._context = context
+
+    def __call__(
+        self,
+        image: Image.Image,
+        planned: PlannedPicture,
+        generation: GenerationOptions,
+        identity: IdentityOptions,
+    ) -> str:
+        """Returns the file's name, from the results' folder.
+
+        Raises:
+            OutputFileError: It cannot be written.
+        """
+        from .package_version import package_version
+        from .picture_parameters import describe_picture
+        from .png_text import format_text, save_picture
+
+        hashed = "" if identity.embedding is None else as_identity(identity.embedding).short_hash
+        text = describe_picture(
+            self._context,
+            generation,
+            identity,
+            identity_hash=hashed,
+            version=package_version(),
+        )
+        name = f"{PICTURES_FOLDER}/{_stem(planned, self._options)}.png"
+        save_picture(image, self._folder / name, format_text(text))
+        return name
+
+
+def draw_sheet(result: EvaluationResult, options: EvaluationOptions) -> Image.Image:
+    """The kept pictures of the first seed at the evaluation's own setting.
+
+    A row is a person, the first row nobody; a column is a prompt, after the reference. Under a
+    picture is its likeness, by the last of the recognisers.
+    """
+    from .contact_sheet import SheetCell, contact_sheet
+    from .image_file import read_image
+
+    own = next(iter(result.settings))
+    prompts = range(len(options.prompts))[:MAX_SHEET_COLUMNS]
+    shown = {
+        (p.planned.reference, p.planned.prompt): p
+        for p in result.pictures
+        if p.planned.seed == options.seeds[0] and p.planned.setting in (None, own)
+    }
+
+    def cell(reference: int | None, prompt: int) -> SheetCell:
+        picture = shown.get((reference, prompt))
+        if picture is None or picture.file is None:
+            return SheetCell(None)
+        return SheetCell(read_image(result.folder / picture.file), _caption(picture))
+
+    rows = [[SheetCell(None, "nobody"), *(cell(None, prompt) for prompt in prompts)]]
+    for index, reference in enumerate(options.references[:MAX_SHEET_ROWS]):
+        portrait = SheetCell(read_image(reference.portrait), reference.name)
+        rows.append([portrait, *(cell(index, prompt) for prompt in prompts)])
+    titles = ["reference", *(options.prompts[prompt].text for prompt in prompts)]
+    return contact_sheet(rows, titles)
+
+
+def _caption(picture: PictureScores) -> str:
+    if not picture.face_found:
+        return "no face"
+    similarity = picture.own_similarity(list(picture.similarities)[-1])
+    return "" if similarity is None else f"{similarity:.2f}"
+
+
+def _stem(planned: PlannedPicture, options: EvaluationOptions) -> str:
+    """`alice-w0.75-t0-p3-s42`, or `nobody` alone for what has no setting."""
+    scene = f"p{planned.prompt}-s{planned.seed}"
+    if planned.reference is None or planned.setting is None:
+        return f"nobody-{scene}"
+    setting = planned.setting
+    name = options.references[planned.reference].name
+    # Numbered: no reference's name can then be taken for nobody's pictures.
+    person = f"{planned.reference:03d}-{name}"
+    return f"{person}-w{setting.id_weight:g}-t{setting.start_step}-{scene}"
