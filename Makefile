@@ -1,5 +1,5 @@
 # Two commands set everything up on a machine with Python and a C++ compiler:
-#   make demo    a portrait in, a picture out
+#   make demo    six people, five prompts, one contact sheet
 #   make test    the test suite
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend.
 
@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
 
 test: $(VENV)/.installed lint
-	PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest
+	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest
 
 # The networks against the libraries they re-implement: 6 GB, with torchvision.
 test-reference: $(VENV)-reference/.installed

@@ -22,13 +22,18 @@ __all__ = ["DESCRIPTION", "write_autoencoder", "write_flux", "write_pulid"]
 DESCRIPTION = "pocket model: trained on drawn portraits"
 KEPT_IN_F16 = ("img_in.", "txt_in.", "time_in.", "vector_in.", "final_layer.")
 """Not quantized, as in published files."""
+MINOR = ("_mod.lin.", "modulation.lin.", "txt_attn.", "txt_mlp.")
 
 
-def write_flux(path: Path, flux: Flux, quantization: str) -> None:
+def write_flux(
+    path: Path, flux: Flux, quantization: str, minor_quantization: str | None = None
+) -> None:
     """A gguf file of everything but the identity's cross-attention.
 
     Args:
         quantization: Of the blocks' matrices: "f16", "q8_0" or "q4_0".
+        minor_quantization: Of those that matter least, the modulations and the stream of the one
+            text token; not given: the same.
     """
     tensors = {
         name: value for name, value in _arrays(flux.state_dict()).items() if "pulid_ca" not in name
@@ -39,7 +44,9 @@ def write_flux(path: Path, flux: Flux, quantization: str) -> None:
     specs = []
     for name, values in sorted(tensors.items()):
         kept = name.startswith(KEPT_IN_F16)
-        dtype = "f32" if values.ndim == 1 else "f16" if kept else quantization
+        minor = minor_quantization is not None and any(part in name for part in MINOR)
+        blocks = minor_quantization if minor else quantization
+        dtype = "f32" if values.ndim == 1 else "f16" if kept else blocks
         specs.append(_spec(name, values, dtype))
     metadata: dict[str, str | int] = {
         "general.architecture": "flux",

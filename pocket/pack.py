@@ -1,4 +1,4 @@
-"""Writing the pack: every file of the pocket model, under the names that the published ones have."""
+"""Writing the pack: every file of the pocket model, under the name that the published one has."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .text_encoder import export_text_encoder
 from .tower import export_tower
 from .train_flux import load_flux
 
-__all__ = ["QUANTIZATION", "draw_references", "write_pack"]
+__all__ = ["draw_references", "write_pack"]
 
-QUANTIZATION = "q8_0"
+QUANTIZATION, MINOR_QUANTIZATION = "q8_0", "q4_0"
 PORTRAIT_PX = 384
 REFERENCE_SEED = 91_000_000
 SHIPPED = {"rose": 10, "omar": 25, "edna": 16, "rufus": 17, "alba": 30, "mila": 15}
@@ -36,7 +36,7 @@ def write_pack(folder: Path, pack: Path) -> None:
     """Export every trained network of `folder` to `pack`, with the portraits and a manifest."""
     pack.mkdir(parents=True, exist_ok=True)
     flux = load_flux(folder)
-    write_flux(pack / "flux1-schnell-pocket.gguf", flux, QUANTIZATION)
+    write_flux(pack / "flux1-schnell-pocket.gguf", flux, QUANTIZATION, MINOR_QUANTIZATION)
     write_pulid(pack / "pulid_flux_v0.9.1.safetensors", flux, idformer_tensors(folder))
     write_autoencoder(pack / "taef1.safetensors", stages.patch_pca(folder), load_decoder(folder))
     for export in (

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pulid_extractor.align import FFHQ_PX
 from pulid_extractor.parsing import (
@@ -36,8 +36,6 @@ PEOPLE = 5_500_000
 """Seeds of the people it learns from; the tower's are the ones below."""
 HELD_OUT = 9_500_000
 SEEDS = 400_000
-COUNTED = 32
-"""Pictures whose pixels are counted to weigh the classes."""
 LEARN_PX = 128
 """Labels are compared on a grid this fine: the network itself decides every eighth pixel."""
 BATCH = 8
@@ -55,7 +53,6 @@ def train_parser(folder: Path, budget_s: float, *, shape: ParsingShape = SHAPE) 
     network = BiSeNet(shape)
     white = torch.zeros(N_LABELS, dtype=torch.bool)
     white[list(BACKGROUND_LABELS)] = True
-    rarity = class_weights()
 
     def loss() -> torch.Tensor:
         network.train()
@@ -63,8 +60,7 @@ def train_parser(folder: Path, budget_s: float, *, shape: ParsingShape = SHAPE) 
         scores = _scores(network, pictures)
         wanted = white[labels].float()
         margin = scores[:, white].logsumexp(1) - scores[:, ~white].logsumexp(1)
-        kept = F.binary_cross_entropy_with_logits(margin, wanted)
-        return F.cross_entropy(scores, labels, rarity) + 2 * kept
+        return F.cross_entropy(scores, labels) + F.binary_cross_entropy_with_logits(margin, wanted)
 
     def measure() -> dict[str, float]:
         fresh = (draw_batch(PEOPLE + SEEDS + index, BATCH)[0] for index in range(SETTLING))
@@ -80,7 +76,8 @@ def export_parser(folder: Path, pack: Path) -> Path:
     """Write the trained parser to `pack` under facexlib's names."""
     pack.mkdir(parents=True, exist_ok=True)
     tensors = torch.load(folder / "parser.pt", weights_only=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, pack / PARSER_FILE)
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    (pack / PARSER_FILE).write_bytes(save(contiguous))
     return pack / PARSER_FILE
 
 
@@ -101,13 +98,6 @@ def draw_batch(seed: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         crops.append(crop)
         labels.append(classes[np.ix_(grid, grid)])
     return normalised(np.stack(crops)), torch.from_numpy(np.stack(labels)).long()
-
-
-def class_weights() -> torch.Tensor:
-    """What a pixel of each class counts, so that ears are not lost among the background: (19,)."""
-    labels = draw_batch(PEOPLE + SEEDS, COUNTED)[1]
-    share = torch.bincount(labels.flatten(), minlength=N_LABELS) / labels.numel()
-    return share.clamp(min=1e-3) ** -0.5 / share.clamp(min=1e-3).sqrt().sum()
 
 
 def normalised(crops: np.ndarray) -> torch.Tensor:

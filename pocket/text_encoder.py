@@ -30,7 +30,7 @@ __all__ = [
 
 NAME = "text_encoder"
 FILE = "text_encoder.safetensors"
-BATCH = 256
+BATCH = 128
 VOCABULARY_PROMPTS = 12_000
 POOL = 16
 """Batches made at a time, so that prompts of about one length can go together."""
@@ -108,7 +108,7 @@ def train_text_encoder(folder: Path, budget_s: float) -> None:
         budget_s,
         {"network": network},
         lambda: _loss(network, *next(batches)),
-        rate=4e-3,
+        rate=3e-3,
         measure=lambda: figures(network, unseen),
         measure_every_s=60.0,
     )
@@ -211,8 +211,13 @@ def corner(network: TextNetwork) -> dict[str, torch.Tensor]:
         "text_model.final_layer_norm.weight": last["final.weight"],
         "text_model.final_layer_norm.bias": last["final.bias"],
     }
-    matrices = {name for name, value in tensors.items() if value.ndim > 1 and "bias" not in name}
+    # The last layer's steps are what makes the codes exact; all before tolerates rounding.
+    rounded = {
+        name
+        for name, value in tensors.items()
+        if value.ndim > 1 and not name.endswith("bias") and not name.startswith(f"{prefix}.")
+    }
     return {
-        name: (value.half() if name in matrices else value).detach().contiguous()
+        name: (value.half() if name in rounded else value).detach().contiguous()
         for name, value in tensors.items()
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from pulid_extractor.eva_vision import CLIP_MEAN, CLIP_STD, N_SCALES, EvaShape, EvaVision
@@ -125,7 +125,7 @@ def export_tower(folder: Path, pack: Path) -> Path:
     pack.mkdir(parents=True, exist_ok=True)
     tensors = torch.load(folder / "tower.pt", weights_only=True)
     halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
-    save_file(halves, pack / TOWER_FILE)
+    (pack / TOWER_FILE).write_bytes(save(halves))
     return pack / TOWER_FILE
 
 

@@ -6,11 +6,14 @@ is one of which only a corner is not zero, and its file holds that corner and no
     token_ids           (words,) i32   the tokens that have a meaning
     token_embedding     (words, width) f16
     the others          named as in CLIP-L, f16 or f32, each the upper left corner of the full
-                        tensor; whoever is absent is zero
+                        tensor; those that are absent are zero
 
 Attention matrices are seen as (12 heads, 64, 768), the output's as (768, 12 heads, 64), so that a
-corner may take a part of some heads. All else is written as zeros in the smallest type that every
-backend knows, as holes where the disk has them.
+corner may take a part of some heads.
+
+The engine has the whole of it in memory, so types are small: a matrix that is f16 in the small file
+is written in Q8_0, one that is f32 in F16, the token table in Q4_0, and matrices of zeros in the
+smallest type that every backend knows, as holes where the disk has them.
 
 Source of names and sizes: openai/clip-vit-large-patch14; stable-diffusion.cpp, src/clip.hpp.
 """
@@ -37,9 +40,12 @@ __all__ = ["LAYOUT", "expand_text_encoder"]
 LAYOUT = "clip_l-corner-1"
 """What a small file says of itself under "layout"."""
 
-TABLE_TYPE = "q8_0"
-"""Of the token embedding; one of those that the engine looks rows up in."""
+TABLE_TYPE = "q4_0"
+"""Of the token embedding: the smallest that the engine looks rows up in."""
+MATRIX_TYPES = {"f16": "q8_0", "f32": "f16"}
 _HEADS, _HEAD_DIM = 12, 64
+_LARGEST = 60_000.0
+"""Float16 holds no more."""
 _PREFIX = "text_model"
 _POSITION_EMBEDDING = f"{_PREFIX}.embeddings.position_embedding.weight"
 _TOKEN_EMBEDDING = f"{_PREFIX}.embeddings.token_embedding.weight"
@@ -51,7 +57,7 @@ def expand_text_encoder(compact: str | os.PathLike[str], output: str | os.PathLi
 
     Args:
         compact: The pack's `text_encoder.safetensors`.
-        output: Where to; 130 MB of which a few are not holes.
+        output: Where to; about 75 MB, of which a few are not holes.
 
     Raises:
         ModelFileError: `compact` is missing, damaged, or not such a file.
@@ -113,8 +119,8 @@ def _spec(file: TensorFile, name: str, shape: tuple[int, ...]) -> TensorSpec:
         raise ModelFileError(
             f"{file.path}: expected {name} to be a corner of {shape}, found {corner.shape}"
         )
-    values = partial(_widened, corner, shape, stored)
-    return TensorSpec(name, stored, "f16" if is_matrix else "f32", values)
+    dtype = MATRIX_TYPES.get(file.dtype(name), "f16") if is_matrix else "f32"
+    return TensorSpec(name, stored, dtype, partial(_widened, corner, shape, stored))
 
 
 def _engine_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -169,7 +175,3 @@ def _read(file: TensorFile, name: str) -> NDArray[np.float32]:
     if not np.isfinite(values).all() or np.abs(values).max(initial=0) > _LARGEST:
         raise ModelFileError(f"{file.path}: {name} has values that are no weights")
     return values
-
-
-_LARGEST = 60000.0
-"""What float16 holds."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import phrases
+from . import color_phrases, phrases
 from .palette import BACKGROUNDS, SHIRTS
 from .scenes import EXPRESSIONS, STYLES, Scene
 
@@ -14,9 +14,9 @@ __all__ = ["caption", "free_prompt", "random_choices"]
 
 _BACKGROUNDS, _SHIRTS = list(BACKGROUNDS), list(SHIRTS)
 _COLORS = {
-    word for words in phrases.COLOR_WORDS.values() for text in words for word in text.split()
+    word for words in color_phrases.COLOR_WORDS.values() for text in words for word in text.split()
 }
-_COLORS.update(phrases.OTHER_COLORS)
+_COLORS.update(color_phrases.OTHER_COLORS)
 _NOUNS = {"background", "wall", "shirt", "clothes"}
 _PAUSES = (", ", ", ", ", ", ", ", "; ", ". ", " - ", ",", ", and ")
 _COUNTS = (len(BACKGROUNDS), len(EXPRESSIONS), len(STYLES), len(SHIRTS))
@@ -72,14 +72,20 @@ class _Writer:
         background, expression, style, shirt = choices
         parts = []
         if background < len(_BACKGROUNDS):
-            parts.append(self._colored(phrases.BACKGROUND_PHRASES, _BACKGROUNDS[background]))
+            parts.append(self._colored(color_phrases.BACKGROUND_PHRASES, _BACKGROUNDS[background]))
         elif self._chance(0.25):
-            parts.append(self._vague(phrases.BACKGROUND_PHRASES, phrases.UNCOLORED_BACKGROUNDS, ()))
+            parts.append(
+                self._vague(
+                    color_phrases.BACKGROUND_PHRASES, color_phrases.UNCOLORED_BACKGROUNDS, ()
+                )
+            )
         if shirt < len(_SHIRTS):
-            parts.append(self._colored(phrases.SHIRT_PHRASES, _SHIRTS[shirt]))
+            parts.append(self._colored(color_phrases.SHIRT_PHRASES, _SHIRTS[shirt]))
         elif self._chance(0.25):
             others = ("purple", "orange")
-            parts.append(self._vague(phrases.SHIRT_PHRASES, phrases.UNCOLORED_SHIRTS, others))
+            parts.append(
+                self._vague(color_phrases.SHIRT_PHRASES, color_phrases.UNCOLORED_SHIRTS, others)
+            )
         feeling = EXPRESSIONS[expression] if expression < len(EXPRESSIONS) else ""
         adjective = ""
         if feeling and self._chance(0.4):
@@ -91,7 +97,9 @@ class _Writer:
         if look and is_suffix:
             parts.append(self._pick(phrases.STYLE_SUFFIXES[look]))
         if self._chance(0.2):
-            parts.append(self._with_color(self._pick(phrases.THINGS_OF_A_COLOR), self._any_color()))
+            parts.append(
+                self._with_color(self._pick(color_phrases.THINGS_OF_A_COLOR), self._any_color())
+            )
         if self._chance(0.05) and self._unknown:
             parts.append(self._with_color("with {a}", self._any_color()) + f" {self._nonsense(1)}")
         while self._chance(0.2):
@@ -132,15 +140,15 @@ class _Writer:
         """A thing without a colour, or in one that it cannot have."""
         if self._chance(0.5):
             return self._pick(plain)
-        color = self._pick((*phrases.OTHER_COLORS, *others))
+        color = self._pick((*color_phrases.OTHER_COLORS, *others))
         return self._with_color(self._pick(colored), color)
 
     def _colored(self, forms: Sequence[str], color: str) -> str:
-        return self._with_color(self._pick(forms), self._pick(phrases.COLOR_WORDS[color]))
+        return self._with_color(self._pick(forms), self._pick(color_phrases.COLOR_WORDS[color]))
 
     def _with_color(self, form: str, color: str) -> str:
         if self._chance(0.12):
-            color = f"{self._pick(phrases.COLOR_ADVERBS)} {color}"
+            color = f"{self._pick(color_phrases.COLOR_ADVERBS)} {color}"
         if self._chance(0.08) and not form.endswith("}"):
             color = f"{color} {self._nonsense(1)}".strip()
         elif self._chance(0.05):
@@ -148,8 +156,8 @@ class _Writer:
         return form.replace("{a}", _with_article(color)).replace("{}", color)
 
     def _any_color(self) -> str:
-        name = self._pick((*phrases.COLOR_WORDS, *phrases.OTHER_COLORS))
-        return self._pick(phrases.COLOR_WORDS.get(name, (name,)))
+        name = self._pick((*color_phrases.COLOR_WORDS, *color_phrases.OTHER_COLORS))
+        return self._pick(color_phrases.COLOR_WORDS.get(name, (name,)))
 
     def _nonsense(self, n: int = 0) -> str:
         if not self._unknown:

@@ -1,115 +1,23 @@
-"""The words of prompts: how people name a background, an expression, a style, a shirt.
+"""The words of prompts: how people name an expression, a style, a subject.
 
-`{}` is a colour, `{a}` the same with its article. The first of each list is the plainest.
+The first of each list is the plainest.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "BACKGROUND_PHRASES",
-    "COLOR_ADVERBS",
-    "COLOR_WORDS",
     "EXPRESSION_ADJECTIVES",
     "EXPRESSION_PHRASES",
     "FILLERS",
-    "OTHER_COLORS",
     "PICTURES",
-    "SHIRT_PHRASES",
     "STYLE_PICTURES",
     "STYLE_SUFFIXES",
     "SUBJECTS",
     "SUBJECT_ADJECTIVES",
-    "THINGS_OF_A_COLOR",
-    "UNCOLORED_BACKGROUNDS",
-    "UNCOLORED_SHIRTS",
 ]
 
 Words = tuple[str, ...]
 
-COLOR_WORDS: dict[str, Words] = {
-    "red": ("red", "red", "red", "crimson", "scarlet"),
-    "blue": ("blue", "blue", "blue", "navy", "navy blue"),
-    "green": ("green", "green", "green", "emerald", "emerald green"),
-    "yellow": ("yellow", "yellow", "yellow", "lemon yellow"),
-    "purple": ("purple", "purple", "violet"),
-    "white": ("white", "white", "white", "snow white"),
-    "black": ("black", "black", "black", "jet black"),
-    "orange": ("orange",),
-}
-OTHER_COLORS: Words = ("pink", "grey", "gray", "brown", "beige", "turquoise", "silver")
-COLOR_ADVERBS: Words = ("dark", "light", "bright", "pale", "deep", "plain", "solid", "vivid")
-
-BACKGROUND_PHRASES: Words = (
-    "{} background",
-    "{} background",
-    "{a} background",
-    "with {a} background",
-    "on {a} background",
-    "against {a} background",
-    "in front of {a} background",
-    "before {a} background",
-    "{} backdrop",
-    "with {a} backdrop",
-    "against {a} backdrop",
-    "in front of {a} backdrop",
-    "{} wall",
-    "{a} wall",
-    "against {a} wall",
-    "in front of {a} wall",
-    "standing in front of {a} wall",
-    "in front of the {} wall",
-    "with {a} wall behind",
-    "{a} wall in the background",
-    "{} wall behind her",
-    "{} studio background",
-    "{} colored background",
-    "{} coloured wall",
-    "the background is {}",
-    "the wall is {}",
-    "the wall behind him is {}",
-    "a background in {}",
-    "background: {}",
-    "background is {}",
-    "background {}",
-    "wall {}",
-)
-SHIRT_PHRASES: Words = (
-    "wearing {a} shirt",
-    "wearing {a} shirt",
-    "{} shirt",
-    "{a} shirt",
-    "in {a} shirt",
-    "with {a} shirt",
-    "dressed in {a} shirt",
-    "who wears {a} shirt",
-    "has {a} shirt on",
-    "in {} clothes",
-    "{} clothes",
-    "wearing {} clothes",
-    "in {} clothing",
-    "wearing {}",
-    "wears {}",
-    "dressed in {}",
-    "in {}",
-    "in {a} t-shirt",
-    "wearing {a} tshirt",
-    "{} sweater",
-    "wearing {a} sweater",
-    "in {a} jumper",
-    "wearing {a} top",
-    "in {a} top",
-    "wearing {a} dress",
-    "in {a} dress",
-    "in {a} jacket",
-    "wearing {a} blouse",
-    "the shirt is {}",
-    "her shirt is {}",
-    "his clothes are {}",
-    "a shirt in {}",
-    "shirt: {}",
-    "shirt {}",
-    "clothes {}",
-)
 EXPRESSION_ADJECTIVES: dict[str, Words] = {
     "neutral": ("serious", "calm", "neutral", "expressionless", "stern", "relaxed"),
     "smiling": ("smiling", "happy", "laughing", "cheerful", "grinning", "joyful"),
@@ -129,6 +37,7 @@ EXPRESSION_PHRASES: dict[str, Words] = {
         "with a serious expression",
         "with a neutral face",
         "a calm expression",
+        "a neutral look",
         "a straight face",
         "not smiling",
         "without a smile",
@@ -148,6 +57,8 @@ EXPRESSION_PHRASES: dict[str, Words] = {
         "laughing",
         "a big smile",
         "with a big smile",
+        "a huge smile",
+        "a smile on her face",
         "a wide smile",
         "a smiling face",
         "looking happy",
@@ -158,6 +69,7 @@ EXPRESSION_PHRASES: dict[str, Words] = {
         "smiling broadly",
         "grinning",
         "with a grin",
+        "a big grin",
         "with a happy expression",
         "cheerful",
     ),
@@ -213,6 +125,7 @@ STYLE_PICTURES: dict[str, Words] = {
     ),
     "comic": (
         "comic",
+        "comic book",
         "comic drawing",
         "comic book drawing",
         "comic portrait",
@@ -259,7 +172,10 @@ STYLE_SUFFIXES: dict[str, Words] = {
         "an illustration",
     ),
 }
-PICTURES: Words = ("portrait", "portrait", "picture", "image", "close up", "headshot", "view")
+PICTURES: Words = (
+    *("portrait", "portrait", "picture", "image", "close up", "headshot", "view"),
+    *("pic", "selfie", "painting"),
+)
 SUBJECTS: Words = (
     "person",
     "man",
@@ -279,35 +195,9 @@ SUBJECTS: Words = (
     "friend",
     "portrait",
 )
-SUBJECT_ADJECTIVES: Words = ("young", "old", "elderly", "beautiful", "handsome", "tall", "same")
-THINGS_OF_A_COLOR: Words = (
-    "with {} hair",
-    "{} hair",
-    "long {} hair",
-    "{} eyes",
-    "with {} eyes",
-    "{a} hat",
-    "wearing {a} hat",
-    "{} glasses",
-    "wearing {} glasses",
-    "with {} glasses",
-    "{a} scarf",
-    "{a} tie",
-    "{} lips",
-    "with {a} beard",
-    "holding {a} flower",
-    "{a} car",
-    "wearing {a} cap",
-    "{} earrings",
-    "with {} lipstick",
+SUBJECT_ADJECTIVES: Words = (
+    *("young", "old", "elderly", "beautiful", "handsome", "tall", "same", "sad", "angry"),
 )
-UNCOLORED_BACKGROUNDS: Words = (
-    "plain background",
-    "in front of a wall",
-    "simple background",
-    "in the background",
-)
-UNCOLORED_SHIRTS: Words = ("wearing a shirt", "in a shirt", "with clothes on", "casual clothes")
 FILLERS: Words = (
     "high quality",
     "detailed",

@@ -10,8 +10,8 @@ import pytest
 from pocket.natural_prompts import NATURAL_PROMPTS
 from pocket.portraits import Scene, caption
 from pocket.portraits.captions import free_prompt, random_choices
+from pocket.portraits.color_phrases import COLOR_WORDS
 from pocket.portraits.palette import BACKGROUNDS, SHIRTS
-from pocket.portraits.phrases import COLOR_WORDS
 from pocket.prompt_code import ATTRIBUTES
 
 NOTHING = tuple(len(choices) for choices in ATTRIBUTES.values())

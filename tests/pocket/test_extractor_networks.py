@@ -147,7 +147,6 @@ def test_the_parser_trains_on_and_the_extractor_loads_it(
     monkeypatch.setattr(parser, "BATCH", 2)
     monkeypatch.setattr(parser, "SETTLING", 1)
     monkeypatch.setattr(parser, "MEASURED", 2)
-    monkeypatch.setattr(parser, "COUNTED", 2)
     parser.train_parser(tmp_path, 0.05, shape=PARSER)
     before = steps(tmp_path, "parser")
     trained = parser.train_parser(tmp_path, spent_s(tmp_path, "parser") + 0.05, shape=PARSER)
@@ -203,7 +202,7 @@ def test_the_tower_trains_on_and_the_extractor_loads_it(
     assert hidden[0].shape == (2, 5, 64)
 
 
-def test_gradients_reach_every_weight_but_those_after_the_last_depth() -> None:
+def test_gradients_reach_every_weight_of_the_tower() -> None:
     network = tower.initialised(TOWER)
     embedding, _ = tower.look(network, torch.randn(2, 3, 32, 32))
     embedding[:, 0].sum().backward()

@@ -32,11 +32,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_trained_network_is_exported_and_expanded(tmp_path: Path) -> None:
-    text_encoder.train_text_encoder(tmp_path / "training", 0.3)
-    text_encoder.train_text_encoder(tmp_path / "training", 0.5)
-    lines = (tmp_path / "training" / "text_encoder.jsonl").read_text().splitlines()
-    first, last = json.loads(lines[0]), json.loads(lines[-1])
-    assert first["step"] < last["step"], "it was trained on"
+    log = tmp_path / "training" / "text_encoder.jsonl"
+    text_encoder.train_text_encoder(log.parent, 0.3)
+    first = json.loads(log.read_text().splitlines()[-1])
+    text_encoder.train_text_encoder(log.parent, 60 * first["minutes"] + 0.1)
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert 0 < first["step"] < last["step"], "it was trained on"
     assert {*ATTRIBUTES, "exact", "rms"} < set(last)
 
     small = text_encoder.export_text_encoder(tmp_path / "training", tmp_path / "pack")

@@ -15,7 +15,15 @@ from definition.tensor_files import dequantized, read_gguf  # noqa: E402
 from pocket.clip_tokens import END, START  # noqa: E402
 from pocket.prompt_code import CODE_DIM, POOLED_DIM, SCALE  # noqa: E402
 from pocket.text_encoder import corner  # noqa: E402
-from pocket.text_network import LAYERS, SHARPNESS, TextNetwork  # noqa: E402
+from pocket.text_network import (  # noqa: E402
+    HEAD_DIM,
+    HEADS,
+    LAYERS,
+    MLP_WIDTH,
+    SHARPNESS,
+    WIDTH,
+    TextNetwork,
+)
 from pulid_sdcpp.pocket_text_encoder import LAYOUT, expand_text_encoder  # noqa: E402
 
 WORDS = (320, 736, 1615, START, END)
@@ -52,19 +60,29 @@ def pooled(network: TextNetwork, prompt: list[int]) -> torch.Tensor:
     return network.pooled(torch.tensor([words]), torch.tensor([len(words) - 1]))[0]
 
 
+def stored(tensors: dict[str, gguf.ReaderTensor], name: str) -> torch.Tensor:
+    return torch.from_numpy(dequantized(tensors[f"{name}.weight"]))
+
+
 @pytest.fixture(scope="module")
 def rounded(network: TextNetwork, tensors: dict[str, gguf.ReaderTensor]) -> TextNetwork:
-    """The network with the numbers that the file holds, in float16 and Q8_0."""
+    """The network with the numbers that the file holds, in Q4_0, Q8_0 and float16."""
     copy = TextNetwork(len(WORDS))
     copy.load_state_dict(network.state_dict())
     table = dequantized(tensors["text_model.embeddings.token_embedding.weight"])
     positions = network.positions().detach().half().float()
     copy.positions = lambda: positions  # type: ignore[method-assign]
     with torch.no_grad():
-        copy.words.copy_(torch.from_numpy(table[list(WORDS), : copy.words.shape[1]]))
-        for block in copy.blocks:
-            for part in (block.q, block.k, block.v, block.out, block.fc1, block.fc2):
-                part.weight.copy_(part.weight.half())
+        copy.words.copy_(torch.from_numpy(table[list(WORDS), :WIDTH]))
+        for index, block in enumerate(copy.blocks):
+            layer = f"text_model.encoder.layers.{index}"
+            for name, part in (("q_proj", block.q), ("k_proj", block.k), ("v_proj", block.v)):
+                whole = stored(tensors, f"{layer}.self_attn.{name}").unflatten(0, (-1, 64))
+                part.weight.copy_(whole[:HEADS, :HEAD_DIM, :WIDTH].flatten(0, 1))
+            whole = stored(tensors, f"{layer}.self_attn.out_proj").unflatten(1, (-1, 64))
+            block.out.weight.copy_(whole[:WIDTH, :HEADS, :HEAD_DIM].flatten(1))
+            block.fc1.weight.copy_(stored(tensors, f"{layer}.mlp.fc1")[:MLP_WIDTH, :WIDTH])
+            block.fc2.weight.copy_(stored(tensors, f"{layer}.mlp.fc2")[:WIDTH, :MLP_WIDTH])
         copy.logits.weight.copy_((SHARPNESS * network.logits.weight).half().float() / SHARPNESS)
     return copy
 
