@@ -9,6 +9,7 @@ Source of the layout: madebyollin/taesd; stable-diffusion.cpp, src/tae.hpp.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,15 +102,17 @@ def train_decoder(
     held: np.ndarray,
     *,
     rate: float = 1.5e-3,
-    threads_file: Path | None = None,
+    device: str = "cpu",
+    **options: Any,
 ) -> Decoder:
     """Train it until the budget is spent; see `loop.train`.
 
     Args:
         pictures, held: (n, side, side, 3) uint8, to learn from and to measure with.
+        options: Others of `loop.train`.
     """
     seed_training(folder, "decoder", 3)
-    decoder = Decoder().to(memory_format=torch.channels_last)
+    decoder = Decoder().to(device, memory_format=torch.channels_last)
     side = pictures.shape[1] // PATCH_PX - CROP + 1
 
     def loss() -> torch.Tensor:
@@ -121,12 +124,13 @@ def train_decoder(
         wanted = torch.from_numpy(np.stack(crops)).float() / 255
         latents = pca.encode(wanted)
         latents = latents + LATENT_NOISE * torch.rand(BATCH, 1, 1, 1) * torch.randn_like(latents)
-        return picture_error(decode(decoder, latents), wanted.permute(0, 3, 1, 2))
+        made = decode(decoder, latents.to(device))
+        return picture_error(made, wanted.permute(0, 3, 1, 2).to(device))
 
     def measure() -> dict[str, float]:
         with torch.no_grad():
             wanted = torch.from_numpy(held[:48]).float() / 255
-            made = decode(decoder, pca.encode(wanted)).clamp(0, 1)
+            made = decode(decoder, pca.encode(wanted).to(device)).clamp(0, 1).cpu()
         error = (made - wanted.permute(0, 3, 1, 2)).square().mean((1, 2, 3))
         return {"psnr_db": float((-10 * error.log10()).mean())}
 
@@ -142,7 +146,7 @@ def train_decoder(
         ema=0.995,
         clip=2.0,
         measure=measure,
-        threads_file=threads_file,
+        **options,
     )
     return decoder
 
@@ -157,7 +161,7 @@ def picture_error(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 def decode(decoder: Decoder, latents: torch.Tensor) -> torch.Tensor:
     """In bfloat16 where that is fast; float32 pictures."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(latents.device.type, torch.bfloat16):
         return decoder(latents.contiguous(memory_format=torch.channels_last)).float()
 
 

@@ -234,9 +234,7 @@ def idformer_figures(
         "nobody": (nobody - F.layer_norm(middle[0], width)).square().mean() / spread,
     }
     known = FeatureSet(*(values[:2000] for values in vars(data).values()))
-    reader = _fit(
-        all_tokens(network, known), torch.from_numpy(known.people), ridge=SEEN_RIDGE
-    )
+    reader = _fit(all_tokens(network, known), torch.from_numpy(known.people), ridge=SEEN_RIDGE)
     told = _with_one(tokens.flatten(0, 1)) @ reader
     truth = torch.from_numpy(held.people).repeat_interleave(tokens.shape[1], 0)
     return {key: float(value) for key, value in figures.items()} | group_scores(

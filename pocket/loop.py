@@ -45,7 +45,7 @@ def train(
     the last `decay_share` of the budget. At the end the networks hold the averaged weights.
 
     Args:
-        networks: By name; all their parameters are trained.
+        networks: By name, on one device; all their parameters that can be are trained.
         loss: Makes one batch's loss. Draws its randomness from torch's default generator.
         rate: The learning rate's peak.
         matrix_rate: That of matrices, which then are trained with Muon instead of AdamW (Jordan et
@@ -57,12 +57,14 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, log = folder / f"{name}.ckpt", folder / f"{name}.jsonl"
-    parameters = [p for network in networks.values() for p in network.parameters()]
+    parameters = [
+        p for network in networks.values() for p in network.parameters() if p.requires_grad
+    ]
     optimizer = _Optimizers(parameters, rate, matrix_rate, momenta, weight_decay)
     averaged = [p.detach().clone() for p in parameters]
     step, spent_s = 0, 0.0
     if file.exists():
-        saved = torch.load(file, weights_only=True)
+        saved = torch.load(file, weights_only=True, map_location=parameters[0].device)
         for key, network in networks.items():
             network.load_state_dict(saved["networks"][key])
         optimizer.load_state_dict(saved["optimizer"])
@@ -127,7 +129,8 @@ def train(
 
 def load_averaged(folder: Path, name: str, networks: Mapping[str, nn.Module]) -> None:
     """The averaged weights of a training, in networks like those that were trained."""
-    averaged = torch.load(folder / f"{name}.ckpt", weights_only=True)["averaged"]
+    file = folder / f"{name}.ckpt"
+    averaged = torch.load(file, weights_only=True, map_location="cpu")["averaged"]
     parameters = [p for network in networks.values() for p in network.parameters()]
     with torch.no_grad():
         for parameter, mean in zip(parameters, averaged, strict=True):

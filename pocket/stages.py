@@ -52,20 +52,20 @@ def patch_pca(folder: Path) -> PatchPca:
         return PatchPca(saved["matrix"], saved["mean"])
 
 
-def decoder(folder: Path, budget_s: float) -> None:
+def decoder(folder: Path, budget_s: float, device: str) -> None:
     pictures = _flat(draw_pictures(1_800_000, DECODER_PEOPLE, PER_PERSON)[0])
     held = _flat(draw_pictures(9_000_000, 48, 1)[0])
-    train_decoder(folder, budget_s, patch_pca(folder), pictures, held)
+    train_decoder(folder, budget_s, patch_pca(folder), pictures, held, device=device)
 
 
-def flux(folder: Path, budget_s: float) -> None:
-    train_flux.train_flux(folder, budget_s, *_latents(folder))
+def flux(folder: Path, budget_s: float, device: str) -> None:
+    train_flux.train_flux(folder, budget_s, *_latents(folder), device)
 
 
-def tuning(folder: Path, budget_s: float) -> None:
+def tuning(folder: Path, budget_s: float, device: str) -> None:
     data, held = _latents(folder)
     photos = photo_latents(folder, patch_pca(folder))
-    train_flux.tune_flux(folder, budget_s, data, photos, held)
+    train_flux.tune_flux(folder, budget_s, data, photos, held, device)
 
 
 def _latents(folder: Path) -> tuple[LatentSet, LatentSet]:

@@ -19,7 +19,7 @@ from . import stages
 
 __all__ = ["main"]
 
-SHARES: dict[str, tuple[float, Callable[[Path, float], None]]] = {
+SHARES: dict[str, tuple[float, Callable[..., None]]] = {
     "decoder": (0.12, stages.decoder),
     "text encoder": (0.01, stages.text_encoder),
     "recogniser": (0.04, stages.recogniser),
@@ -34,12 +34,16 @@ SHARES: dict[str, tuple[float, Callable[[Path, float], None]]] = {
 }
 """Share of the time, and how; in an order in which every stage finds what it needs."""
 
+LARGE = ("decoder", "flux", "tuning")
+"""What takes most of the time, and may be trained on a graphics card."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("build/pocket"))
     parser.add_argument("--minutes", type=float, default=240.0, help="of training, in all")
     parser.add_argument("--threads", type=int, help="of torch; not given: all cores")
+    parser.add_argument("--device", default="cpu", help="for the large networks: cpu, cuda, ...")
     parser.add_argument("--only", action="append", choices=SHARES, help="this stage; repeatable")
     parser.add_argument("--pack", type=Path, help="write the pack into this folder at the end")
     options = parser.parse_args(arguments)
@@ -52,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         budget_s = 60 * options.minutes * share
         logging.info("%s: %.0f minutes in all", name, budget_s / 60)
-        stage(options.folder, budget_s)
+        where = {"device": options.device} if name in LARGE else {}
+        stage(options.folder, budget_s, **where)
     if options.pack is not None:
         from .pack import write_pack
 

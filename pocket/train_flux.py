@@ -35,7 +35,12 @@ MEASURED = 192
 
 
 def train_flux(
-    folder: Path, budget_s: float, data: LatentSet, held: LatentSet, **options: Any
+    folder: Path,
+    budget_s: float,
+    data: LatentSet,
+    held: LatentSet,
+    device: str = "cpu",
+    **options: Any,
 ) -> tuple[Flux, Teacher]:
     """First part: Flux, its cross-attention and the teacher together, at a constant rate.
 
@@ -45,7 +50,7 @@ def train_flux(
         options: Others of `loop.train`.
     """
     seed_training(folder, "flux", 1)
-    flux, teacher = Flux(CONFIG), Teacher()
+    flux, teacher = Flux(CONFIG).to(device), Teacher().to(device)
     train(
         "flux",
         folder,
@@ -57,7 +62,7 @@ def train_flux(
         measure=lambda: measure(flux, teacher, held),
         **options,
     )
-    torch.save(teacher.state_dict(), folder / "teacher.pt")
+    torch.save(teacher.cpu().state_dict(), folder / "teacher.pt")
     return flux, teacher
 
 
@@ -67,6 +72,7 @@ def tune_flux(
     data: LatentSet,
     photos: LatentSet | None,
     held: LatentSet,
+    device: str = "cpu",
     **options: Any,
 ) -> Flux:
     """Second part: with the teacher fixed, and identities as the IDFormer sees them in photos.
@@ -78,6 +84,7 @@ def tune_flux(
     flux, teacher = Flux(CONFIG), Teacher().requires_grad_(False)
     load_averaged(folder, "flux", {"flux": flux, "teacher": Teacher()})
     teacher.load_state_dict(torch.load(folder / "teacher.pt", weights_only=True))
+    flux, teacher = flux.to(device), teacher.to(device)
     seed_training(folder, "tuning", 2)
 
     def loss() -> torch.Tensor:
@@ -108,23 +115,26 @@ def flux_loss(flux: Flux, teacher: Teacher, data: LatentSet) -> torch.Tensor:
     """The mean squared error of the velocity on a random batch."""
     people, per_person = data.scenes.shape[:2]
     who, which = torch.randint(people, (BATCH,)), torch.randint(per_person, (BATCH,))
-    picture = patchify(data.latents[who, which].float())
-    prompt = noisy(prompt_code(unmentioned(data.scenes[who, which])))
-    weight = (torch.rand(BATCH) >= NO_IDENTITY).float()
-    time = sampled_times(BATCH)
+    device = flux.img_in.weight.device
+    picture = patchify(data.latents[who, which].float()).to(device)
+    prompt = noisy(prompt_code(unmentioned(data.scenes[who, which]))).to(device)
+    weight = (torch.rand(BATCH) >= NO_IDENTITY).float().to(device)
+    time = sampled_times(BATCH).to(device)
     noise = torch.randn_like(picture)
     mixed = picture + time[:, None, None] * (noise - picture)
-    with torch.autocast("cpu", torch.bfloat16):
-        velocity = flux(mixed, time, prompt, identity_tokens(data, teacher, who), weight)
+    with torch.autocast(device.type, torch.bfloat16):
+        velocity = flux(mixed, time, prompt, identity_tokens(data, teacher, who, device), weight)
     return (velocity.float() - (noise - picture)).square().mean()
 
 
-def identity_tokens(data: LatentSet, teacher: Teacher, who: torch.Tensor) -> torch.Tensor:
+def identity_tokens(
+    data: LatentSet, teacher: Teacher, who: torch.Tensor, device: torch.device
+) -> torch.Tensor:
     """What the IDFormer saw in one of the person's photos, or else what the teacher knows."""
     if data.tokens is not None:
         photo = torch.randint(data.tokens.shape[1], who.shape)
-        return data.tokens[who, photo].float()
-    vectors = data.people[who]
+        return data.tokens[who, photo].float().to(device)
+    vectors = data.people[who].to(device)
     return teacher(vectors + VECTOR_NOISE * torch.randn_like(vectors))
 
 
@@ -152,15 +162,16 @@ def noisy(prompt: torch.Tensor) -> torch.Tensor:
 def measure(flux: Flux, teacher: Teacher, held: LatentSet) -> Mapping[str, float]:
     """The same error for people never seen, by share of noise, with and without identity."""
     generator = torch.Generator().manual_seed(7)
-    picture = patchify(held.latents[:MEASURED, 0].float())
-    prompt = prompt_code(held.scenes[:MEASURED, 0])
-    noise = torch.randn(picture.shape, generator=generator)
+    device = flux.img_in.weight.device
+    picture = patchify(held.latents[:MEASURED, 0].float()).to(device)
+    prompt = prompt_code(held.scenes[:MEASURED, 0]).to(device)
+    noise = torch.randn(picture.shape, generator=generator).to(device)
     figures = {}
-    with torch.autocast("cpu", torch.bfloat16):
-        tokens = teacher(held.people[:MEASURED])
+    with torch.autocast(device.type, torch.bfloat16):
+        tokens = teacher(held.people[:MEASURED].to(device))
         for time in MEASURED_TIMES:
             mixed = (1 - time) * picture + time * noise
-            times = torch.full((MEASURED,), time)
+            times = torch.full((MEASURED,), time, device=device)
             for label, identity in (("id", tokens), ("nobody", None)):
                 velocity = flux(mixed, times, prompt, identity)
                 error = (velocity.float() - (noise - picture)).square().mean()
