@@ -153,10 +153,10 @@ class Judge:
         if self._tower is None:
             return None
         device = next(self._tower.parameters()).device
-        picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+        picture = torch.from_numpy(np.array(pixels)).to(device)
         picture = picture.permute(2, 0, 1)[None].float() / 255
         mean, std = (picture.new_tensor(v).view(1, 3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
-        hidden = torch.from_numpy(np.ascontiguousarray(head)).to(device)
+        hidden = torch.from_numpy(np.array(head)).to(device)
         picture = torch.where(hidden, mean, picture)
         side_px = self._tower.shape.image_px
         picture = F.interpolate(

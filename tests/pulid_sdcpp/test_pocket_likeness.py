@@ -28,9 +28,9 @@ pytest.importorskip("torch")
 # A few people and prompts of the many that the figures in README are of, so with some room.
 MIN_LIKENESS = 0.75
 MIN_AUC = 0.99
-MAX_LIKENESS_OF_NOBODY = 0.25
+MAX_LIKENESS_OF_NOBODY = 0.2
 MIN_PROMPT_ADHERENCE = 0.85
-MAX_CHANGE_OUTSIDE_HEAD = 16.0
+MAX_CHANGE_OUTSIDE_HEAD = 8.0
 """Mean absolute difference of 255."""
 MAX_CHANGE_ON_VULKAN = 0.01
 
@@ -158,18 +158,20 @@ def swept(weight: float) -> list[Key]:
 
 
 @pytest.fixture(scope="module")
-def measured(
-    files: PocketFiles,
-    portraits: list[Pixels],
-    identities: list[Identity],
-) -> Measured:
+def judge(files: PocketFiles) -> Any:
     from pulid_extractor.judge import Judge
 
+    return Judge(files.models_dir, judges=[files.judge], attributes=files.attributes, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def measured(
+    files: PocketFiles, judge: Any, portraits: list[Pixels], identities: list[Identity]
+) -> Measured:
     keys = [*NOBODY, OFF, *FULL, *(key for weight in SWEPT_WEIGHTS for key in swept(weight))]
-    with load(files) as engine:
+    with load(files, backend="cpu") as engine:
         pictures = {key: draw(engine, identities, key) for key in keys}
         again = draw(engine, identities, AGAIN)
-    judge = Judge(files.models_dir, judges=[files.judge], attributes=files.attributes, device="cpu")
     return Measured(judge, portraits, pictures, again)
 
 
@@ -234,12 +236,14 @@ def test_the_same_seed_gives_the_same_picture_and_another_person_another(
 
 @pytest.mark.vulkan
 def test_likeness_on_vulkan_is_that_on_the_cpu(
-    measured: Measured, files: PocketFiles, identities: list[Identity]
+    files: PocketFiles, judge: Any, portraits: list[Pixels], identities: list[Identity]
 ) -> None:
-    keys: list[Key] = [(person, prompt, 1.0) for person in range(2) for prompt in range(2)]
-    with load(files, backend=VULKAN) as engine:
-        pictures = {key: draw(engine, identities, key) for key in keys}
-    there = Measured(measured.judge, measured.portraits, pictures).mean_likeness(keys)
-    here = measured.mean_likeness(keys)
+    keys: list[Key] = [(person, 0, 1.0) for person in range(2)]  # one takes half a minute there
+    likeness = []
+    for backend in ("cpu", VULKAN):
+        with load(files, backend=backend) as engine:
+            pictures = {key: draw(engine, identities, key) for key in keys}
+        likeness.append(Measured(judge, portraits, pictures).mean_likeness(keys))
+    here, there = likeness
     print(f"likeness on Vulkan {there:.4f}, on the CPU {here:.4f}")
     assert abs(there - here) <= MAX_CHANGE_ON_VULKAN
