@@ -73,16 +73,6 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
 
-class Modulation(nn.Module):
-    def __init__(self, width: int, parts: int) -> None:
-        super().__init__()
-        self.parts = parts
-        self.lin = nn.Linear(width, parts * width)
-
-    def forward(self, vec: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.lin(F.silu(vec))[:, None].chunk(self.parts, -1)
-
-
 def modulated(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)
 

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +27,6 @@ def train(
     loss: Callable[[], torch.Tensor],
     *,
     rate: float,
-    matrix_rate: float | None = None,
     decay_share: float = 0.6,
     weight_decay: float = 0.01,
     momenta: tuple[float, float] = (0.9, 0.97),
@@ -48,8 +46,6 @@ def train(
         networks: By name, on one device; all their parameters that can be are trained.
         loss: Makes one batch's loss. Draws its randomness from torch's default generator.
         rate: The learning rate's peak.
-        matrix_rate: That of matrices, which then are trained with Muon instead of AdamW (Jordan et
-            al. 2024; torch.optim.Muon).
         ema: The average keeps this share of itself every step.
         measure: Figures of the averaged weights for the log, `NAME.jsonl`.
         threads_file: A file with the number of threads to use, looked at now and then, so
@@ -60,7 +56,9 @@ def train(
     parameters = [
         p for network in networks.values() for p in network.parameters() if p.requires_grad
     ]
-    optimizer = _Optimizers(parameters, rate, matrix_rate, momenta, weight_decay)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=rate, betas=momenta, weight_decay=weight_decay, fused=True
+    )
     averaged = [p.detach().clone() for p in parameters]
     step, spent_s = 0, 0.0
     if file.exists():
@@ -88,12 +86,13 @@ def train(
     before_s = spent_s
     while spent_s < budget_s:
         left = 1 - spent_s / budget_s
-        optimizer.set_share(min(1, (step + 1) / WARMUP_STEPS) * min(1, left / decay_share))
+        share = min(1, (step + 1) / WARMUP_STEPS) * min(1, left / decay_share)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * share
         if threads_file is not None and step % 20 == 0 and threads_file.exists():
             torch.set_num_threads(int(threads_file.read_text() or 1))
         value = loss()
-        for parameter in parameters:
-            parameter.grad = None
+        optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
@@ -135,48 +134,6 @@ def load_averaged(folder: Path, name: str, networks: Mapping[str, nn.Module]) ->
     with torch.no_grad():
         for parameter, mean in zip(parameters, averaged, strict=True):
             parameter.copy_(mean)
-
-
-class _Optimizers:
-    """AdamW, or Muon for the matrices and AdamW for the rest."""
-
-    def __init__(
-        self,
-        parameters: list[nn.Parameter],
-        rate: float,
-        matrix_rate: float | None,
-        momenta: tuple[float, float],
-        weight_decay: float,
-    ) -> None:
-        matrices = [p for p in parameters if p.ndim == 2 and matrix_rate is not None]
-        others = [p for p in parameters if p.ndim != 2 or matrix_rate is None]
-        self._parts: list[tuple[torch.optim.Optimizer, float]] = []
-        if others:
-            adam = torch.optim.AdamW(
-                others, lr=rate, betas=momenta, weight_decay=weight_decay, fused=True
-            )
-            self._parts.append((adam, rate))
-        if matrices and matrix_rate is not None:
-            muon = torch.optim.Muon(
-                matrices, lr=matrix_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
-            self._parts.append((muon, matrix_rate))
-
-    def set_share(self, share: float) -> None:
-        for part, rate in self._parts:
-            for group in part.param_groups:
-                group["lr"] = share * rate
-
-    def step(self) -> None:
-        for part, _ in self._parts:
-            part.step()
-
-    def state_dict(self) -> dict[str, object]:
-        return {str(index): part.state_dict() for index, (part, _) in enumerate(self._parts)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for index, (part, _) in enumerate(self._parts):
-            part.load_state_dict(state[str(index)])
 
 
 class _swapped:
