@@ -9,7 +9,6 @@ Source of the layout: madebyollin/taesd; stable-diffusion.cpp, src/tae.hpp.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -103,13 +102,11 @@ def train_decoder(
     *,
     rate: float = 1.5e-3,
     device: str = "cpu",
-    **options: Any,
 ) -> Decoder:
     """Train it until the budget is spent; see `loop.train`.
 
     Args:
         pictures, held: (n, side, side, 3) uint8, to learn from and to measure with.
-        options: Others of `loop.train`.
     """
     seed_training(folder, "decoder", 3)
     decoder = Decoder().to(device, memory_format=torch.channels_last)
@@ -146,7 +143,6 @@ def train_decoder(
         ema=0.995,
         clip=2.0,
         measure=measure,
-        **options,
     )
     return decoder
 

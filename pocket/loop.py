@@ -34,7 +34,6 @@ def train(
     clip: float = 1.0,
     measure: Callable[[], Mapping[str, float]] | None = None,
     measure_every_s: float = 180.0,
-    threads_file: Path | None = None,
 ) -> None:
     """Train until `budget_s` seconds of training are spent, all runs of this folder together.
 
@@ -48,8 +47,6 @@ def train(
         rate: The learning rate's peak.
         ema: The average keeps this share of itself every step.
         measure: Figures of the averaged weights for the log, `NAME.jsonl`.
-        threads_file: A file with the number of threads to use, looked at now and then, so
-            that several trainings can share a machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, log = folder / f"{name}.ckpt", folder / f"{name}.jsonl"
@@ -89,8 +86,6 @@ def train(
         share = min(1, (step + 1) / WARMUP_STEPS) * min(1, left / decay_share)
         for group in optimizer.param_groups:
             group["lr"] = rate * share
-        if threads_file is not None and step % 20 == 0 and threads_file.exists():
-            torch.set_num_threads(int(threads_file.read_text() or 1))
         value = loss()
         optimizer.zero_grad(set_to_none=True)
         value.backward()

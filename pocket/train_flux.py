@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -42,14 +41,10 @@ def train_flux(
     data: LatentSet,
     held: LatentSet,
     device: str = "cpu",
-    **options: Any,
 ) -> tuple[Flux, Teacher]:
     """First part: Flux, its cross-attention and the teacher together, at a constant rate.
 
     At the end `teacher.pt` in `folder` is what the IDFormer learns to say.
-
-    Args:
-        options: Others of `loop.train`.
     """
     seed_training(folder, "flux", 1)
     flux, teacher = Flux(CONFIG).to(device), Teacher().to(device)
@@ -62,7 +57,6 @@ def train_flux(
         rate=RATE,
         decay_share=0.05,
         measure=lambda: measure(flux, teacher, held),
-        **options,
     )
     torch.save(teacher.cpu().state_dict(), folder / "teacher.pt")
     return flux, teacher
@@ -75,13 +69,11 @@ def tune_flux(
     photos: LatentSet | None,
     held: LatentSet,
     device: str = "cpu",
-    **options: Any,
 ) -> Flux:
     """Second part: with the teacher fixed, and identities as the IDFormer sees them in photos.
 
     Args:
         photos: With `tokens`; None where the IDFormer is not trained yet.
-        options: Others of `loop.train`.
     """
     flux, teacher = Flux(CONFIG), Teacher().requires_grad_(False)
     load_averaged(folder, "flux", {"flux": flux, "teacher": Teacher()})
@@ -101,7 +93,6 @@ def tune_flux(
         loss,
         rate=RATE,
         measure=lambda: measure(flux, teacher, held),
-        **options,
     )
     return flux
 
