@@ -28,6 +28,7 @@ from .options import (
     ContextOptions,
     GenerationOptions,
 )
+from .step_cache import check_cache_arguments, check_cache_for_flux
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +138,9 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
         raise ValueError(
             f"scm_mask is {arguments['scm_mask']!r}, but must be 0 and 1 with commas between"
         )
+    cache_mode = _name(arguments["cache_mode"], maps.SD_CACHE_MODE_MAP, "cache_mode")
+    check_choice("cache_mode", cache_mode, tuple(maps.SD_CACHE_MODE_MAP))
+    check_cache_arguments(cache_mode, arguments)
     _check_skipped_layers(arguments["skip_layers"])
     for name in ("progress_callback", "preview_callback"):
         if arguments[name] is not None and not callable(arguments[name]):
@@ -247,6 +251,8 @@ def check_parts(
     for name, given, part in needs:
         if given and not loaded_with[part]:
             raise ValueError(f"{name} is given, but the engine was loaded without {part}")
+    if flux is not None:
+        check_cache_for_flux(arguments["cache_mode"])
     if flux is not None and checked.scheduler == "ays":
         raise ValueError("scheduler is 'ays', which has no levels for Flux; use another")
     if arguments["hires"] and arguments["hires_path"]:

@@ -6,9 +6,10 @@ import contextlib
 import ctypes
 import functools
 import inspect
+import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -24,12 +25,14 @@ from .binding_arguments import (
     flux_prediction,
     read_pictures,
 )
-from .device import Placement, devices, parse_backend
+from .device import devices, parse_backend
 from .engine_files import check_engine_files, check_prompt_loras
+from .engine_loading import load_model, memory_advice
 from .engine_log import LastLines, write_log_to_stderr
-from .errors import GenerationCancelled, GenerationError, ModelFileError
+from .errors import GenerationCancelled, GenerationError
 from .flux_layout import FluxInfo
 from .folding_cache import limit_from_environment
+from .identity_options import IdentityOptions
 from .identity_slots import IdentitySlots
 from .identity_use import IdentityLike, IdentityUse, identity_uses
 from .memory_check import check_picture_fits, computes_on_cpu
@@ -39,13 +42,18 @@ from .native_calls import (
     NativeFailure,
     base,
     current_call,
+    enter_stage,
     served,
     succeeded,
 )
 from .native_library import last_error, library
 from .option_checks import check_choice, check_text
-from .options import PULID_DTYPES, ContextOptions, GenerationOptions, IdentityOptions
+from .options import PULID_DTYPES, ContextOptions, GenerationOptions
+from .person import Person
+from .progress_event import EventCallback
 from .pulid_weights import PulidWeights
+from .region_weights import TOKEN_PX
+from .step_point import StepPoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,6 +92,7 @@ class StableDiffusion:
         repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
         verbose: Write the engine's messages to stderr; they go to the logger
             "pulid_sdcpp.engine" in any case.
+        on_event: Told how far loading is, on the engine's thread; what it raises stops it.
         **options: The binding's: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
             taesd_path, offload_params_to_cpu, diffusion_flash_attn, n_threads, ...
 
@@ -105,6 +114,7 @@ class StableDiffusion:
         backend: str = "",
         repack: bool = True,
         verbose: bool = False,
+        on_event: EventCallback | None = None,
         **options: Any,
     ) -> None:
         self._state = threading.Lock()
@@ -143,7 +153,7 @@ class StableDiffusion:
             arguments["verbose"] = True
             # Merging a LoRA into weights needs them in the plain layout.
             repack = repack and arguments["lora_apply_mode"] != "immediately"
-            native_thread.run(lambda: self._load(arguments, placement, repack))
+            self._model = load_model(arguments, placement, repack, on_event)
             if weights is not None and flux is not None:
                 native_thread.run(
                     lambda: self._attach(weights, flux, pulid_dtype, cache_limit_bytes)
@@ -153,27 +163,6 @@ class StableDiffusion:
             if weights is not None and self._identities is None:
                 weights.close()
             raise
-
-    def _load(self, arguments: dict[str, Any], placement: Placement, repack: bool) -> None:
-        names = (placement.diffusion, placement.clip, placement.vae)
-        if placement.clip:
-            arguments["keep_clip_on_cpu"] = False  # the more exact wish
-        if placement.vae:
-            arguments["keep_vae_on_cpu"] = False
-        library().pulid_set_placement(*(name.encode() for name in names))
-        library().pulid_set_repack(repack)
-        with LastLines() as log:
-            try:
-                self._model = base().StableDiffusion(**arguments)
-            except CALL_FAILURES as error:
-                reason = last_error()
-                if reason:
-                    raise _load_failure(reason, log) from error
-                if isinstance(error, ValueError):  # the binding refused an argument itself
-                    raise
-                raise ValueError(f"the engine cannot take these arguments: {error}") from error
-            finally:
-                library().pulid_set_placement(b"", b"", b"")
 
     def _attach(self, weights: PulidWeights, flux: Any, dtype: Any, cache_limit_bytes: int) -> None:
         self._identities = IdentitySlots(self._context, weights, flux, dtype, cache_limit_bytes)
@@ -192,9 +181,11 @@ class StableDiffusion:
         *args: Any,
         pulid_id_embedding: IdentityLike | None = None,
         pulid_id_weight: float = IdentityOptions.weight,
-        pulid_start_step: int = IdentityOptions.start_step,
-        pulid_end_step: int | None = None,
+        pulid_start_step: StepPoint = IdentityOptions.start_step,
+        pulid_end_step: StepPoint | None = None,
+        pulid_people: Sequence[Person] = (),
         cfg_start_step: int | None = None,
+        on_event: EventCallback | None = None,
         progress_callback: ProgressCallback | None = None,
         **options: Any,
     ) -> list[Image]:
@@ -205,12 +196,15 @@ class StableDiffusion:
             pulid_id_embedding: Whose face: an identity file, an `Identity`, or (tokens, width)
                 numbers, (32, 2048) for the published weights. None: nobody's.
             pulid_id_weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
-            pulid_start_step: First step with the identity; 0 or 1 is stylised, 4 photographic.
-            pulid_end_step: First step without it again; None: to the end.
+            pulid_start_step: First step with the identity; 0 or 1 is stylised, 4 of 20
+                photographic. A whole number counts steps, a float is a part of them.
+            pulid_end_step: First step without it again, likewise; None: to the end.
+            pulid_people: Several people, each with a weight, steps and a region, instead.
             cfg_start_step: First step with true CFG (`cfg_scale` not 1). None: 1 with an
                 identity, as PuLID's own pipeline has it, else 0.
-            progress_callback: Called with (step, steps, seconds per step) on the engine's
-                thread; what it raises stops the generation and is raised here.
+            on_event: Told of every stage and of its steps, on the engine's thread; what it
+                raises stops the generation and is raised here.
+            progress_callback: The binding's: called with (step, steps, seconds per step).
             *args, **options: The binding's: negative_prompt, width, height, sample_steps,
                 cfg_scale, guidance, sample_method, scheduler, seed, batch_count, ...
 
@@ -246,8 +240,11 @@ class StableDiffusion:
             prompt, self._loaded_with["lora_model_dir"] or ".", self._flux is not None
         )
         identity = IdentityOptions(
-            pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step, cfg_start_step
+            *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
+            *(cfg_start_step, tuple(pulid_people)),
         )
+        if arguments["hires"] and any(person.region for person in identity.people):
+            raise ValueError("the second pass (hires) has another size, where no regions are known")
         uses, cfg_start_step = identity_uses(identity, checked, self._identities is not None)
 
         def generate() -> list[Image]:
@@ -255,7 +252,7 @@ class StableDiffusion:
             pictures: list[Image] = self._model.generate_image(**arguments)
             return pictures
 
-        return self._run(generate, progress_callback)
+        return self._run(generate, progress_callback, on_event)
 
     def evaluate(
         self,
@@ -269,8 +266,9 @@ class StableDiffusion:
         negative: bool = False,
         pulid_id_embedding: IdentityLike | None = None,
         pulid_id_weight: float = IdentityOptions.weight,
-        pulid_start_step: int = IdentityOptions.start_step,
-        pulid_end_step: int | None = None,
+        pulid_start_step: StepPoint = IdentityOptions.start_step,
+        pulid_end_step: StepPoint | None = None,
+        pulid_people: Sequence[Person] = (),
     ) -> NDArray[np.float32]:
         """Evaluate the diffusion model once, as a generation does at each step.
 
@@ -291,9 +289,13 @@ class StableDiffusion:
         """
         arrays = [np.ascontiguousarray(array, np.float32) for array in (latent, context, pooled)]
         check_evaluation(arrays, timestep, guidance, self._flux)
-        checked = GenerationOptions("", steps=step + 1, cfg_scale=2.0 if negative else 1.0)
+        height, width = (TOKEN_PX * math.ceil(side / 2) for side in arrays[0].shape[1:])
+        checked = GenerationOptions(
+            *("", "", width, height), steps=step + 1, cfg_scale=2.0 if negative else 1.0
+        )
         identity = IdentityOptions(
-            pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step
+            *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
+            people=tuple(pulid_people),
         )
         uses, _ = identity_uses(identity, checked, self._identities is not None)
         result = np.empty_like(arrays[0])
@@ -369,7 +371,7 @@ class StableDiffusion:
 
     def _use_identities(self, uses: list[IdentityUse], cfg_start_step: int) -> None:
         if self._identities is not None:
-            self._identities.use(uses, cfg_start_step)
+            self._identities.use(uses, cfg_start_step, lambda: enter_stage("fold"))
         else:
             library().pulid_set_uses(self._context, None, 0, cfg_start_step)
 
@@ -377,6 +379,7 @@ class StableDiffusion:
         self,
         call: Callable[[], Result],
         progress: ProgressCallback | None = None,
+        on_event: EventCallback | None = None,
         *,
         spoils: bool = True,
     ) -> Result:
@@ -385,13 +388,11 @@ class StableDiffusion:
         Args:
             spoils: Whether a failure in its midst can leave the model half changed.
         """
-        return native_thread.run(lambda: self._guarded(call, progress, spoils), self.cancel)
+        current = NativeCall(None, progress, on_event)
+        return native_thread.run(lambda: self._guarded(call, current, spoils), self.cancel)
 
-    def _guarded(
-        self, call: Callable[[], Result], progress: ProgressCallback | None, spoils: bool
-    ) -> Result:
-        context = self._context
-        current = NativeCall(context, progress)
+    def _guarded(self, call: Callable[[], Result], current: NativeCall, spoils: bool) -> Result:
+        context = current.context = self._context
         with LastLines() as log, self._running_on(context), current_call(current):
             try:
                 return call()
@@ -407,7 +408,7 @@ class StableDiffusion:
                     raise ValueError(f"the engine cannot take these arguments: {error}") from error
                 if spoils:  # an exception went through it: its state is not to be trusted
                     self._broken = reason
-                raise GenerationError(_advice(reason or log.first_error), log.lines) from None
+                raise GenerationError(memory_advice(reason or log.first_error), log.lines) from None
 
     @contextlib.contextmanager
     def _running_on(self, context: Any) -> Iterator[None]:
@@ -420,16 +421,3 @@ class StableDiffusion:
         finally:
             with self._state:
                 self._running = None
-
-
-def _load_failure(reason: str, log: LastLines) -> Exception:
-    if "out of memory" in reason:
-        return GenerationError(_advice(reason), log.lines)
-    return ModelFileError(f"the engine could not load the model: {log.first_error or reason}")
-
-
-def _advice(reason: str) -> str:
-    text = reason or "the engine failed without saying why; see its log (verbose)"
-    if "out of memory" in text or "alloc" in text:
-        text += "; try a smaller picture, vae_tiling, offload_params_to_cpu or a smaller model"
-    return text

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .option_checks import check_number, check_path, check_text, check_whole
-from .options import MAX_IDENTITY_WEIGHT, MAX_PROMPT_CHARS, MAX_SEED
+from .options import MAX_PROMPT_CHARS, MAX_SEED
+from .person import MAX_IDENTITY_WEIGHT
 
 __all__ = ["EvaluationOptions", "EvaluationPrompt", "Reference"]
 

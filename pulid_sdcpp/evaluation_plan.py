@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from .evaluation_options import EvaluationOptions
-from .options import IdentityOptions
+from .identity_options import IdentityOptions
+from .step_point import StepPoint
 
 __all__ = ["PlannedPicture", "Setting", "plan_pictures", "plan_settings"]
 
@@ -22,7 +23,7 @@ class Setting:
     """
 
     id_weight: float
-    start_step: int
+    start_step: StepPoint
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -73,8 +73,16 @@ class IdentitySlots:
             return int(self._weights.file.shape(_LATENTS)[-2])
         return ID_TOKENS
 
-    def use(self, uses: Sequence[IdentityUse], cfg_start_step: int = 0) -> None:
+    def use(
+        self,
+        uses: Sequence[IdentityUse],
+        cfg_start_step: int = 0,
+        on_fold: Callable[[], object] = lambda: None,
+    ) -> None:
         """Make `uses` take part in what is generated next; none: as if there were no PuLID.
+
+        Args:
+            on_fold: Told when an identity is about to be folded that the engine does not hold.
 
         Raises:
             ModelMismatchError: An identity made by another PuLID model.
@@ -83,22 +91,36 @@ class IdentitySlots:
         """
         keys = [self._key(use.tokens) for use in uses]
         slots = [
-            self._slot_with(key, use.tokens, keys) for key, use in zip(keys, uses, strict=True)
+            self._slot_with(key, use.tokens, keys, on_fold)
+            for key, use in zip(keys, uses, strict=True)
         ]
         array = (pulid_use_t * len(uses))()
+        regions: list[NDArray[np.float32]] = []
         for target, slot, use in zip(array, slots, uses, strict=True):
             end = _NO_END if use.end_step is None else use.end_step
             target.slot, target.weight, target.negative = slot, use.weight, use.negative
             target.start_step, target.end_step = use.start_step, end
+            if use.region is not None:
+                region = np.ascontiguousarray(use.region, np.float32)
+                regions.append(region)  # the engine copies it in the call below
+                target.region = region.ctypes.data_as(ctypes.c_void_p)
+                target.region_size = region.size
         _check(library().pulid_set_uses(self._context, array, len(uses), cfg_start_step))
 
     def close(self) -> None:
         """Close the weights file."""
         self._weights.close()
 
-    def _slot_with(self, key: str, tokens: NDArray[np.float32], keep: Sequence[str]) -> int:
+    def _slot_with(
+        self,
+        key: str,
+        tokens: NDArray[np.float32],
+        keep: Sequence[str],
+        on_fold: Callable[[], object],
+    ) -> int:
         if key in self._content:
             return self._content.index(key)
+        on_fold()
         free = [slot for slot, content in enumerate(self._content) if content not in keep]
         if not free:
             self._reserve(len(self._content) + 1)

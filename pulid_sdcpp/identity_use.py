@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import IdentityFileError
 from .identity import Identity
-from .options import GenerationOptions, IdentityOptions
+from .identity_options import IdentityOptions, takes_part
+from .options import GenerationOptions
+from .person import Person
+from .region_weights import token_weights
+from .step_point import step_at
 
 __all__ = ["IdentityLike", "IdentityUse", "as_identity", "identity_uses"]
 
@@ -29,6 +34,8 @@ class IdentityUse:
         weight: What its contribution is multiplied by.
         start_step, end_step: First step with it, first step without it again (None: to the end).
         negative: It belongs to the negative pass of true CFG.
+        region: (rows, columns) float32, 0 to 1 for each image token: what its contribution is
+            multiplied by there; None: the whole picture.
     """
 
     tokens: NDArray[np.float32]
@@ -36,6 +43,7 @@ class IdentityUse:
     start_step: int = 0
     end_step: int | None = None
     negative: bool = False
+    region: NDArray[np.float32] | None = None
 
 
 def as_identity(given: IdentityLike) -> Identity:
@@ -60,28 +68,51 @@ def identity_uses(
         has_weights: Whether the engine was loaded with PuLID weights.
 
     Raises:
-        ValueError: An identity without PuLID weights.
+        ValueError: An identity without PuLID weights; or a region with nothing of the picture.
         IdentityFileError: It cannot be used, or has no unconditional part, which true CFG needs.
+        ImageFileError: The mask of a region cannot be read.
     """
-    if options.embedding is None:
+    everybody = [(person, as_identity(person.identity)) for person in options.everybody]
+    if not everybody:
         return [], options.cfg_start_step or 0
-    identity = as_identity(options.embedding)
     if not has_weights:
         raise ValueError(
             "an identity is given, but the engine was loaded without PuLID weights: name "
             "pulid_weights (--pulid-weights)"
         )
-    if not options.has_effect(generation.steps):
+    steps = generation.evaluated_steps
+    uses: list[IdentityUse] = []
+    for person, identity in everybody:
+        if takes_part(person, steps):
+            uses += _uses_of(person, identity, generation)
+    if not uses:
         return [], options.cfg_start_step or 0
-    span = (options.weight, options.start_step, options.end_step)
-    uses = [IdentityUse(identity.tokens, *span)]
     if generation.cfg_scale == 1.0:
         return uses, 0
+    start = options.cfg_start_step
+    return uses, REFERENCE_CFG_START_STEP if start is None else start
+
+
+def _uses_of(
+    person: Person, identity: Identity, generation: GenerationOptions
+) -> Iterator[IdentityUse]:
+    steps = generation.evaluated_steps
+    region = person.region
+    positive = IdentityUse(
+        identity.tokens,
+        person.weight,
+        step_at(person.start_step, steps),
+        None if person.end_step is None else step_at(person.end_step, steps),
+        region=None
+        if region is None
+        else token_weights(region, generation.width, generation.height),
+    )
+    yield positive
+    if generation.cfg_scale == 1.0:
+        return
     if identity.uncond_tokens is None:
         raise IdentityFileError(
             "the identity has no unconditional part, which true CFG needs: extract it again "
             "with this program, or set cfg_scale to 1"
         )
-    uses.append(IdentityUse(identity.uncond_tokens, *span, negative=True))
-    start = options.cfg_start_step
-    return uses, REFERENCE_CFG_START_STEP if start is None else start
+    yield replace(positive, tokens=identity.uncond_tokens, negative=True)

@@ -12,9 +12,10 @@ import ctypes
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from .native_library import binding, last_error, library
+from .native_library import binding, last_error, library, pulid_stage_callback_t
+from .progress_event import EventCallback, ProgressEvent, Stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +26,7 @@ __all__ = [
     "NativeFailure",
     "base",
     "current_call",
+    "enter_stage",
     "served",
     "succeeded",
 ]
@@ -51,14 +53,31 @@ class NativeCall:
     """A running native call.
 
     Attributes:
-        context: The engine's `sd_ctx_t*`.
+        context: The engine's `sd_ctx_t*`; None while it is made.
         progress: Called with (step, steps, seconds per step).
+        on_event: Told of stages and their steps.
+        stage: Which one it is.
         failure: What a callback raised; to be raised when native code has returned.
     """
 
     context: Any
-    progress: Callable[[int, int, float], None] | None
+    progress: Callable[[int, int, float], None] | None = None
+    on_event: EventCallback | None = None
+    stage: Stage = "load"
     failure: BaseException | None = None
+
+    def enter(self, stage: Stage) -> None:
+        """A stage begins."""
+        self.stage = stage
+        if self.on_event is not None:
+            self.serve(self.on_event, ProgressEvent(stage))
+
+    def step(self, step: int, steps: int, time_s: float) -> None:
+        """A step is done."""
+        if self.progress is not None:
+            self.serve(self.progress, step, steps, time_s)
+        if self.on_event is not None and step > 0:
+            self.serve(self.on_event, ProgressEvent(self.stage, step, steps, time_s))
 
     def serve(self, callback: Callable[..., object], *arguments: object) -> None:
         if self.failure is not None:
@@ -67,7 +86,10 @@ class NativeCall:
             callback(*arguments)
         except BaseException as error:
             self.failure = error
-            library().pulid_set_cancelled(self.context, True)
+            if self.context is None:
+                library().pulid_set_loading_cancelled(True)
+            else:
+                library().pulid_set_cancelled(self.context, True)
 
 
 _current: NativeCall | None = None
@@ -97,6 +119,12 @@ def served(callback: Callable[..., object]) -> Callable[..., None]:
     return serve
 
 
+def enter_stage(stage: Stage) -> None:
+    """Tell whoever listens to the running call that a stage begins."""
+    if _current is not None:
+        _current.enter(stage)
+
+
 def succeeded(result: Any) -> Any:
     """The result of a binding's method, which says "failed" with False."""
     if result is False:
@@ -114,7 +142,9 @@ def base() -> Any:
     module = binding()
     callback = module.sd_progress_callback(_on_progress)
     module.sd_set_progress_callback(callback, None)
-    module.pulid_progress_callback = callback  # the library keeps only its address
+    stage_callback = pulid_stage_callback_t(_on_stage)
+    library().pulid_set_stage_callback(stage_callback, None)
+    module.pulid_callbacks = (callback, stage_callback)  # the library keeps their addresses only
     convert = module.StableDiffusion._sd_image_t_p_to_images
     module.StableDiffusion._sd_image_t_p_to_images = functools.partialmethod(
         _images_from_native, convert
@@ -123,8 +153,12 @@ def base() -> Any:
 
 
 def _on_progress(step: int, steps: int, time_s: float, data: object) -> None:
-    if _current is not None and _current.progress is not None:
-        _current.serve(_current.progress, step, steps, time_s)
+    if _current is not None:
+        _current.step(step, steps, time_s)
+
+
+def _on_stage(stage: bytes, data: object) -> None:
+    enter_stage(cast(Stage, stage.decode()))
 
 
 def _images_from_native(

@@ -19,7 +19,7 @@ from .errors import NativeLibraryError
 
 __all__ = ["API_VERSION", "EngineInfo", "binding", "engine_info", "last_error", "library"]
 
-API_VERSION = 1
+API_VERSION = 2
 """PULID_API_VERSION of native/src/pulid_api.h."""
 
 # Without a handler of its own, Python would print the engine's warnings on the terminal.
@@ -53,7 +53,7 @@ class pulid_layout_t(ctypes.Structure):
 
 
 # typedef struct { int32_t slot; float weight; int32_t start_step; int32_t end_step;
-#                  bool negative; } pulid_use_t;
+#                  bool negative; const float* region; int64_t region_size; } pulid_use_t;
 class pulid_use_t(ctypes.Structure):
     _fields_ = (
         ("slot", ctypes.c_int32),
@@ -61,8 +61,13 @@ class pulid_use_t(ctypes.Structure):
         ("start_step", ctypes.c_int32),
         ("end_step", ctypes.c_int32),
         ("negative", ctypes.c_bool),
+        ("region", ctypes.c_void_p),
+        ("region_size", ctypes.c_int64),
     )
 
+
+# typedef void (*pulid_stage_callback_t)(const char* stage, void* data);
+pulid_stage_callback_t = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
 
 _CONTEXT = ctypes.c_void_p
 _FLOATS = ctypes.c_void_p
@@ -76,7 +81,9 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "pulid_get_device": (ctypes.c_bool, [ctypes.c_int32, ctypes.POINTER(pulid_device_t)]),
     "pulid_set_placement": (None, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p]),
     "pulid_set_repack": (None, [ctypes.c_bool]),
+    "pulid_set_stage_callback": (None, [pulid_stage_callback_t, ctypes.c_void_p]),
     "pulid_set_cancelled": (None, [_CONTEXT, ctypes.c_bool]),
+    "pulid_set_loading_cancelled": (None, [ctypes.c_bool]),
     "pulid_set_layout": (ctypes.c_bool, [_CONTEXT, ctypes.POINTER(pulid_layout_t)]),
     "pulid_reserve_slots": (ctypes.c_bool, [_CONTEXT, ctypes.c_int32]),
     "pulid_write_layer": (

@@ -6,6 +6,7 @@ given when they are made, so that no value reaches native code that could make i
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 import operator
@@ -13,17 +14,16 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .option_checks import check_choice, check_number, check_path, check_text, check_whole
+from .step_cache import cache_arguments, check_cache
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
-    from .identity import Identity
 
 __all__ = [
     "LORA_APPLY_MODES",
@@ -35,7 +35,6 @@ __all__ = [
     "WEIGHT_TYPES",
     "ContextOptions",
     "GenerationOptions",
-    "IdentityOptions",
 ]
 
 # Names as stable-diffusion.cpp's own sd-cli spells them.
@@ -98,7 +97,6 @@ MAX_SIDE_PX = 4096  # 65,536 image tokens at 4096 x 4096
 MAX_STEPS = 1000
 MAX_BATCH = 100
 MAX_SEED = 2**63 - 1  # int64 in the engine
-MAX_IDENTITY_WEIGHT = 5.0
 MAX_THREADS = 512  # GGML_MAX_N_THREADS
 MAX_PROMPT_CHARS = 10_000  # T5 reads 256 to 512 tokens; the rest is memory for nothing
 
@@ -231,6 +229,8 @@ class GenerationOptions:
         ref_images: References for Kontext models.
         vae_tile_size: (x, y) in latent pixels of 8; 0 is the engine's choice.
         vae_relative_tile_size: (x, y) in parts of the picture below 1, in tiles from 1 on.
+        cache_mode: A step cache, one of step_cache.CACHE_MODES: faster, and another picture.
+        cache_option: Its settings as sd-cli writes them: "threshold=0.2,start=0.15,end=0.95".
 
     Raises:
         ValueError: A value out of range; names the value and the range.
@@ -261,6 +261,8 @@ class GenerationOptions:
     vae_tile_size: tuple[int, int] = (0, 0)
     vae_tile_overlap: float = 0.5
     vae_relative_tile_size: tuple[float, float] = (0.0, 0.0)
+    cache_mode: str = "disabled"
+    cache_option: str = ""
 
     def __post_init__(self) -> None:
         check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
@@ -298,6 +300,7 @@ class GenerationOptions:
         check_number("vae_tile_overlap", self.vae_tile_overlap, 0.0, 0.5)
         for part in self.vae_relative_tile_size:
             check_number("vae_relative_tile_size", part, 0.0, 64.0)
+        check_cache(self.cache_mode, self.cache_option)
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options with a negative seed replaced by a random one below 2^32."""
@@ -309,6 +312,20 @@ class GenerationOptions:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, which is random; call with_fixed_seed() first")
         return tuple(self.seed + index for index in range(self.batch_count))
+
+    @property
+    def evaluated_steps(self) -> int:
+        """How many steps are made: fewer than `steps` where a picture is started from.
+
+        Source: stable-diffusion.cpp, SamplePlan::resolve, prepare_image_generation_latents.
+        """
+        total = len(self.sigmas) - 1 if self.sigmas else self.steps
+        steps = min(self.steps, total)
+        if self.init_image is None or self.strength >= 1:
+            return total
+        # The engine multiplies in single precision.
+        product = ctypes.c_float(steps * ctypes.c_float(self.strength).value).value
+        return total - steps + 1 + min(int(product), steps - 1)
 
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `generate_image`, under the binding's names."""
@@ -324,54 +341,9 @@ class GenerationOptions:
         kwargs["ref_images"] = [_engine_image(image) for image in self.ref_images] or None
         kwargs["vae_tile_size"] = "x".join(str(side) for side in self.vae_tile_size)
         kwargs["vae_relative_tile_size"] = "x".join(str(p) for p in self.vae_relative_tile_size)
+        del kwargs["cache_option"]
+        kwargs |= cache_arguments(self.cache_mode, self.cache_option)
         return kwargs
-
-
-@dataclass(frozen=True, eq=False)
-class IdentityOptions:
-    """Whose face, how strongly, and during which steps.
-
-    Args:
-        embedding: An identity file, an `Identity`, or an array (tokens, width); None: nobody.
-        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
-        start_step: First step with the identity; 0 or 1 is stylised, 4 photographic.
-        end_step: First step without it again; None: to the end.
-        cfg_start_step: First step with true CFG, when cfg_scale is not 1; None: the engine's own.
-
-    Raises:
-        ValueError: A value out of range; names the value and the range.
-    """
-
-    embedding: FilePath | Identity | np.ndarray | None = field(default=None)
-    weight: float = 1.0
-    start_step: int = 0
-    end_step: int | None = None
-    cfg_start_step: int | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.embedding, str | os.PathLike):
-            check_path("embedding", self.embedding)
-        check_number("weight", self.weight, 0.0, MAX_IDENTITY_WEIGHT)
-        check_whole("start_step", self.start_step, 0, 2**31 - 1)
-        if self.end_step is not None:
-            check_whole("end_step", self.end_step, 0, 2**31 - 1)
-        if self.cfg_start_step is not None:
-            check_whole("cfg_start_step", self.cfg_start_step, 0, 2**31 - 1)
-
-    def has_effect(self, steps: int) -> bool:
-        """Whether a generation of `steps` steps differs from one without identity."""
-        end = steps if self.end_step is None else min(self.end_step, steps)
-        return self.embedding is not None and self.weight > 0 and self.start_step < end
-
-    def to_engine_kwargs(self) -> dict[str, Any]:
-        """The keyword arguments that `generate_image` takes beside the binding's own."""
-        return {
-            "pulid_id_embedding": self.embedding,
-            "pulid_id_weight": self.weight,
-            "pulid_start_step": self.start_step,
-            "pulid_end_step": self.end_step,
-            "cfg_start_step": self.cfg_start_step,
-        }
 
 
 def _binding_rng(name: str) -> str:

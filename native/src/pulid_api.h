@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-#define PULID_API_VERSION 1
+#define PULID_API_VERSION 2
 
 SD_API int32_t pulid_api_version(void);
 
@@ -38,8 +38,16 @@ SD_API void pulid_set_placement(const char* diffusion, const char* clip, const c
 // Whether the next new_sd_ctx() on this thread may keep matrices in the CPU's own fast layouts.
 SD_API void pulid_set_repack(bool wanted);
 
+// Told, on the calling thread, when generate_image() begins to "encode", "denoise" or "decode".
+typedef void (*pulid_stage_callback_t)(const char* stage, void* data);
+SD_API void pulid_set_stage_callback(pulid_stage_callback_t callback, void* data);
+
 // From any thread: makes the running generate_image() return null within one model evaluation.
 SD_API void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled);
+
+// From any thread: makes a running new_sd_ctx() or convert() fail as soon as the tensors that are
+// being read are done; false again before the next one.
+SD_API void pulid_set_loading_cancelled(bool cancelled);
 
 typedef struct {
     int64_t hidden;
@@ -57,6 +65,8 @@ typedef struct {
     int32_t start_step;
     int32_t end_step;
     bool negative;
+    const float* region;  // per image token what the contribution is multiplied by; null: 1
+    int64_t region_size;
 } pulid_use_t;
 
 SD_API bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout);

@@ -34,6 +34,12 @@ static Result guarded(Result failed, Call call) {
     return failed;
 }
 
+static void check_loading_cancelled() {
+    if (loading_cancelled) {
+        throw Cancelled();
+    }
+}
+
 static IdentityRunner& identity_runner(const sd_ctx_t* ctx) {
     auto model = ctx == nullptr ? nullptr : std::dynamic_pointer_cast<FluxModel>(ctx->sd->diffusion_model);
     if (model == nullptr || model->flux.flux_params.is_chroma || !sd_version_is_flux(ctx->sd->version)) {
@@ -94,8 +100,17 @@ void pulid_set_repack(bool wanted) {
     pulid::repack_wanted = wanted;
 }
 
+void pulid_set_stage_callback(pulid_stage_callback_t callback, void* data) {
+    pulid::stage_callback      = callback;
+    pulid::stage_callback_data = data;
+}
+
 void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled) {
     pulid::guarded(false, [&] { return ctx->sd->cancelled = cancelled; });
+}
+
+void pulid_set_loading_cancelled(bool cancelled) {
+    pulid::loading_cancelled = cancelled;
 }
 
 bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout) {
@@ -131,7 +146,9 @@ bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32
     return pulid::guarded(false, [&] {
         std::vector<pulid::IdentityUse> result;
         for (int i = 0; i < count; i++) {
-            result.push_back({uses[i].slot, uses[i].weight, uses[i].start_step, uses[i].end_step, uses[i].negative});
+            const pulid_use_t& use = uses[i];
+            std::vector<float> region(use.region, use.region + (use.region != nullptr ? use.region_size : 0));
+            result.push_back({use.slot, use.weight, use.start_step, use.end_step, use.negative, std::move(region)});
         }
         if (!result.empty()) {
             pulid::identity_runner(ctx).set_identity_uses(std::move(result));
@@ -205,6 +222,7 @@ sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* params) {
     return pulid::guarded<sd_ctx_t*>(nullptr, [&]() -> sd_ctx_t* {
         auto engine = std::make_unique<StableDiffusionGGML>();
         if (!engine->init(params)) {
+            pulid::check_loading_cancelled();
             pulid::fail("the model could not be loaded");
         }
         auto ctx = static_cast<sd_ctx_t*>(malloc(sizeof(sd_ctx_t)));
@@ -265,6 +283,8 @@ bool convert(const char* input_path,
              const char* tensor_type_rules,
              bool convert_name) {
     return pulid::guarded(false, [&] {
-        return convert_unguarded(input_path, vae_path, output_path, output_type, tensor_type_rules, convert_name);
+        const bool done = convert_unguarded(input_path, vae_path, output_path, output_type, tensor_type_rules, convert_name);
+        pulid::check_loading_cancelled();
+        return done;
     });
 }

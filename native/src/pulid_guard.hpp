@@ -26,6 +26,9 @@ struct EngineFailure : public std::runtime_error {
 inline thread_local int guard_depth                       = 0;
 inline thread_local const std::atomic<bool>* cancel_flag = nullptr;
 
+// Asked by the threads that read weights files; of the process, as there is no context yet.
+inline std::atomic<bool> loading_cancelled{false};
+
 [[noreturn]] inline void fail(const std::string& message) {
     throw EngineFailure(message);
 }

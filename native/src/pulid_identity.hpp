@@ -3,7 +3,8 @@
 // The identity does not change while a picture is made, so Python computes everything on its
 // side of the cross-attention once (pulid_sdcpp/folding.py) and the engine keeps, per layer,
 //   a (hidden, rows), bias (rows), b (rows, hidden)         rows = heads * identity tokens
-// and adds   weight * b . softmax_per_head(a . LayerNorm0(x) + bias)   to the image tokens x.
+// and adds   weight * b . softmax_per_head(a . LayerNorm0(x) + bias)   to the image tokens x,
+// in a region of the picture only where one is given.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,8 @@ struct IdentityUse {
     int start_step = 0;
     int end_step   = INT32_MAX;
     bool negative  = false;
+    // Per image token what the contribution is multiplied by; empty: 1 everywhere.
+    std::vector<float> region = {};
 };
 
 // A model runner with slots for identities. Their tensors are parameters of the runner (members
@@ -128,8 +131,22 @@ struct IdentityRunner : public GGMLRunner {
         }
     }
 
+    // Whether another set of identities takes part in a step (from 0) than in the one before it.
+    bool identities_change_at(int step) const {
+        for (const IdentityUse& use : uses) {
+            if (use.weight != 0.f && (use.start_step == step || use.end_step == step)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     // Kontext references follow the generated tokens; the identity belongs on the latter only.
-    void set_image_tokens(int64_t count) { image_tokens = count; }
+    // Called when a graph is built, whose regions are inputs of their own.
+    void set_image_tokens(int64_t count) {
+        image_tokens = count;
+        regions.assign(active_uses.size(), nullptr);
+    }
 
     // x: (hidden, n_tokens, 1), the output of a block; its image tokens begin at `first_token`.
     ggml_tensor* add_identity(ggml_context* ctx, ggml_tensor* x, bool single, int block, int64_t first_token) {
@@ -140,7 +157,8 @@ struct IdentityRunner : public GGMLRunner {
         const size_t offset = first_token * x->nb[1];
         ggml_tensor* image  = ggml_view_2d(ctx, x, x->ne[0], image_tokens, x->nb[1], offset);
         ggml_tensor* normed = ggml_norm(ctx, image, 1e-5f);
-        for (const IdentityUse& use : active_uses) {
+        for (size_t i = 0; i < active_uses.size(); i++) {
+            const IdentityUse& use     = active_uses[i];
             const IdentityLayer& layer = slots[use.slot][found->second];
             ggml_tensor* scores        = ggml_mul_mat(ctx, layer.a, normed);  // (rows, image_tokens)
             ggml_mul_mat_set_prec(scores, GGML_PREC_F32);
@@ -150,6 +168,7 @@ struct IdentityRunner : public GGMLRunner {
             scores = ggml_reshape_2d(ctx, scores, layout.rows(), image_tokens);
             // Here it is fewer numbers than in what they are multiplied with.
             scores             = use.weight == 1.f ? scores : ggml_scale_inplace(ctx, scores, use.weight);
+            scores             = use.region.empty() ? scores : ggml_mul_inplace(ctx, scores, region_input(i));
             ggml_tensor* delta = ggml_mul_mat(ctx, layer.b, scores);  // (hidden, image_tokens)
             x                  = ggml_acc_inplace(ctx, x, delta, x->nb[1], x->nb[2], x->nb[3], offset);
         }
@@ -165,11 +184,24 @@ struct IdentityRunner : public GGMLRunner {
     }
 
 private:
+    ggml_tensor* region_input(size_t index) {
+        if (regions[index] == nullptr) {
+            const std::vector<float>& region = active_uses[index].region;
+            if (static_cast<int64_t>(region.size()) != image_tokens) {
+                fail("the region of a person was made for a picture of another size");
+            }
+            regions[index] = ggml_new_tensor_2d(compute_ctx, GGML_TYPE_F32, 1, image_tokens);
+            set_backend_tensor_data(regions[index], region.data());
+        }
+        return regions[index];
+    }
+
     IdentityLayout layout;
     std::vector<std::vector<IdentityLayer>> slots;
     std::vector<ggml_backend_buffer_t> identity_buffers;
     std::vector<IdentityUse> uses;
     std::vector<IdentityUse> active_uses;
+    std::vector<ggml_tensor*> regions;  // of active_uses, in the graph that is being built
     int64_t image_tokens = 0;
 };
 

@@ -41,7 +41,7 @@ TIME_FACTOR = 1000.0
 PATCH = 2
 
 Identities = Sequence[tuple[np.ndarray, float]]
-"""(tokens (n, id_dim), weight) of each person."""
+"""Of each person (tokens (n, id_dim), weight): one number, or one for each image token."""
 
 
 class FluxPulid:
@@ -114,7 +114,10 @@ class FluxPulid:
         txt = self._tensor(context)
         turns = rotations(torch.cat([torch.zeros(len(txt), 3), ids]).to(torch.float64))
         turns = turns.to(self.dtype)
-        people = [(self._tensor(person), weight) for person, weight in identities]
+        people = [
+            (self._tensor(person), self._tensor(np.asarray(weight)).reshape(-1, 1))
+            for person, weight in identities
+        ]
         if people and self.pulid_layers != self._layers_needed():
             raise ValueError(
                 f"{self._layers_needed()} identity layers needed, found {self.pulid_layers}"
@@ -157,7 +160,7 @@ class FluxPulid:
         return out @ self.weights[f"{prefix}.to_out.weight"].T
 
     def _add_identity(
-        self, layer: int, img: Tensor, tokens: int, people: Sequence[tuple[Tensor, float]]
+        self, layer: int, img: Tensor, tokens: int, people: Sequence[tuple[Tensor, Tensor]]
     ) -> Tensor:
         """Only the generated tokens, which come first, get an identity."""
         generated = img[:tokens]

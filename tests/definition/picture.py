@@ -43,6 +43,7 @@ def picture(
     cfg_scale: float = 1.0,
     decoder: str = "taesd",
     text_vectors: Mapping[str, np.ndarray] | None = None,
+    reference: np.ndarray | None = None,
 ) -> np.ndarray:
     """Generate with the "euler" sampler and the "discrete" scheduler.
 
@@ -54,6 +55,7 @@ def picture(
         cfg_scale: Other than 1: true guidance with the negative prompt.
         decoder: "taesd" or "vae".
         text_vectors: (768,) by prompt, instead of asking the stand-in text encoder.
+        reference: (height, width, 3) uint8, a Kontext reference of the picture's size.
 
     Returns:
         (height, width, 3) float32 of 0..255, not rounded.
@@ -70,14 +72,18 @@ def picture(
     positive = text_vector(prompt)
     negative = positive if cfg_scale == 1 else text_vector(negative_prompt)
 
+    tiny = read_safetensors(files["taesd"])
+    seen = None if reference is None else taef1.encode(tiny, _pixels(reference)).numpy()
+
     def velocity(x: np.ndarray, sigma: float, step: int) -> np.ndarray:
         with_identity = identity_steps is None or step in identity_steps
         people = identities if with_identity else ()
-        out = model.velocity(x, sigma, context, positive, guidance, people)
+        out = model.velocity(x, sigma, context, positive, guidance, people, seen)
         if cfg_scale == 1:
             return out
         people = negative_identities if with_identity else ()
-        return guided(out, model.velocity(x, sigma, context, negative, guidance, people), cfg_scale)
+        other = model.velocity(x, sigma, context, negative, guidance, people, seen)
+        return guided(out, other, cfg_scale)
 
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(16, height // 8, width // 8, generator=generator).numpy()
@@ -89,3 +95,7 @@ def picture(
     else:
         image = (autoencoder_kl.decode(weights, latent / VAE_SCALE + VAE_SHIFT) + 1) / 2
     return (image.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
+
+
+def _pixels(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)

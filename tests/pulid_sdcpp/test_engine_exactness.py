@@ -21,8 +21,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from PIL import Image  # noqa: E402
+
 from definition.flux_pulid import FluxPulid  # noqa: E402
-from pulid_sdcpp import Identity, StableDiffusion  # noqa: E402
+from pulid_sdcpp import Identity, Person, Region, StableDiffusion  # noqa: E402
 
 pytestmark = pytest.mark.engine
 
@@ -44,7 +46,9 @@ class Case:
     inputs: tuple[np.ndarray, float, np.ndarray, np.ndarray]
     half_sums: bool
 
-    def check(self, found: np.ndarray, identities: list[tuple[np.ndarray, float]]) -> float:
+    def check(
+        self, found: np.ndarray, identities: list[tuple[np.ndarray, float | np.ndarray]]
+    ) -> float:
         expected = self.exact.velocity(*self.inputs, identities=identities)
         rounded = self.rounded.velocity(*self.inputs, identities=identities)
         plain = self.exact.velocity(*self.inputs)
@@ -101,6 +105,31 @@ def test_with_identity(case: Case, make_identity: Callable[[int], Identity], wei
     found = case.engine.evaluate(*case.inputs, pulid_id_embedding=identity, pulid_id_weight=weight)
     contribution = case.check(found, [(identity.tokens, weight)])
     assert contribution > 0.5, "an identity that changes little would hide an error"
+
+
+def test_two_people_each_in_a_region(case: Case, make_identity: Callable[[int], Identity]) -> None:
+    alice, bob = make_identity(1), make_identity(2)
+    rows, columns = (side // 2 for side in case.inputs[0].shape[1:])
+    everywhere = np.ones((rows, columns))
+    left = everywhere.copy()
+    left[:, columns // 2 :] = 0
+    fading = np.linspace(0, 1, columns) * everywhere
+    mask = Image.fromarray(np.round(255 * fading).astype(np.uint8))
+    people = [
+        Person(alice, 0.8, region=Region(box=(0, 0, 16 * (columns // 2), 16 * rows))),
+        Person(bob, 1.3, region=Region(mask=mask)),
+    ]
+    found = case.engine.evaluate(*case.inputs, pulid_people=people)
+    case.check(
+        found, [(alice.tokens, 0.8 * left), (bob.tokens, 1.3 * np.round(255 * fading) / 255)]
+    )
+    # Where everybody is everywhere, regions change nothing at all.
+    whole = Region(box=(0, 0, 1, 1))
+    with_regions, without = (
+        case.engine.evaluate(*case.inputs, pulid_people=[Person(alice, 0.8, region=region)])
+        for region in (whole, None)
+    )
+    assert with_regions.tobytes() == without.tobytes()
 
 
 def test_negative_pass_gets_the_unconditional_identity(

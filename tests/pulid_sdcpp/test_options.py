@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pulid_sdcpp.identity_options import IdentityOptions
 from pulid_sdcpp.options import (
     MAX_SEED,
     SAMPLING_METHODS,
     SCHEDULERS,
     ContextOptions,
     GenerationOptions,
-    IdentityOptions,
 )
 
 FILES = {"diffusion_model_path": "flux.gguf", "clip_l_path": "clip.safetensors", "vae_path": "ae"}
