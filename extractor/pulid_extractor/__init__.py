@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pulid_sdcpp.face_choice import FaceChoice
+
     from .adherence import AttributeReader
     from .extract import FoundFace, IdentityExtractor, extract_identity
-    from .faces import Face, FaceChoice
+    from .faces import Face
     from .judge import Judge, JudgedFace
     from .models_folder import PUBLISHED, ModelFiles, find_model_files
     from .photo import Photo, PhotoSource, load_photo
@@ -42,7 +44,7 @@ _MODULES = {
     "PUBLISHED": "models_folder",
     "AttributeReader": "adherence",
     "Face": "faces",
-    "FaceChoice": "faces",
+    "FaceChoice": "face_selection",
     "FoundFace": "extract",
     "IdentityExtractor": "extract",
     "Judge": "judge",

@@ -29,10 +29,10 @@ WHAT = "attribute reader"
 
 
 class AttributeReader:
-    """See the module.
+    """A network that reads back what a picture shows, such as its background and style.
 
     Args:
-        path: The ONNX model.
+        path: The ONNX model, in the form that docs/evaluate.md describes.
         providers: ONNX Runtime execution providers, the preferred one first.
 
     Attributes:

@@ -6,7 +6,7 @@ import torch
 
 from pulid_sdcpp.errors import DeviceError
 
-__all__ = ["DTYPES", "resolve_device", "resolve_dtype"]
+__all__ = ["DTYPES", "free_cached_memory", "resolve_device", "resolve_dtype"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What the vision tower and the IDFormer can compute in, by the name users give."""
@@ -51,3 +51,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
             "use fp32 or bf16"
         )
     return DTYPES[name]
+
+
+def free_cached_memory() -> None:
+    """Give a card's memory that torch keeps for later back to others."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

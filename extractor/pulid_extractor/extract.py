@@ -20,12 +20,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError, ModelMismatchError
+from pulid_sdcpp.face_choice import FaceChoice
+from pulid_sdcpp.fusion import Fusion, check_fusion
 from pulid_sdcpp.identity import Identity
 
 from .align import ffhq_crop
 from .compute import DTYPES, resolve_device, resolve_dtype
 from .eva_vision import CLIP_MEAN, CLIP_STD, load_eva
-from .faces import Face, FaceChoice, FaceFinder, onnx_providers, select_face
+from .face_selection import from_left, select_face
+from .faces import Face, FaceFinder, onnx_providers
 from .idformer import load_idformer
 from .models_folder import find_model_files
 from .parsing import face_only, load_parsing
@@ -165,22 +168,26 @@ class IdentityExtractor:
             ImageFileError: The photo cannot be used.
             FaceNotFoundError: There is no face.
         """
-        return sorted(self._faces.find(load_photo(photo)), key=lambda face: face.center)
+        return from_left(self._faces.find(load_photo(photo)))
 
     def extract(
         self,
         photo: PhotoSource | Sequence[PhotoSource],
         face: FaceChoice = "largest",
         *,
+        fusion: Fusion = "idformer",
         on_face: Callable[[FoundFace], object] | None = None,
     ) -> Identity:
         """The identity of the person in a photo.
 
         Args:
             photo: A file, a Pillow image or an array (see `load_photo`), or a list of them: several
-                photos of one person, which the IDFormer joins into one identity.
-            face: Which face where there are several: "largest", "left", "right", "center", or a
-                number counting from left to right from 0. The same for every photo.
+                photos of one person.
+            face: Which face where there are several: "largest", "left", "right", "center", a
+                number counting from left to right from 0, or the face in a box: left, top, width,
+                height in pixels of the photo as given, upright. The same for every photo.
+            fusion: How several photos become one identity. "idformer": PuLID's encoder reads them
+                together. "mean": the mean of their own identities.
             on_face: Told which face was taken, photo by photo, before the slow networks run.
 
         Returns:
@@ -191,24 +198,31 @@ class IdentityExtractor:
             ImageFileError: A photo cannot be used.
             FaceNotFoundError: A photo without a face, or without the one asked for.
             ModelFileError: The weights give numbers that are not finite.
-            ValueError: An empty list, or no such choice of face.
+            ValueError: An empty list, no such choice of face, or no such fusion.
         """
+        check_fusion(fusion)
         photos: Sequence[Any] = photo if isinstance(photo, (list, tuple)) else [photo]
         if not photos:
             raise ValueError("expected at least one photo, found an empty list")
         # 1-5. Each photo by itself.
         looks = [self._look_at(source, face, on_face) for source in photos]
-        # 6. The IDFormer joins the photos: embeddings side by side, vision tokens in a row.
+        # 6. The IDFormer, of all photos together or of each.
+        groups = [looks] if fusion == "idformer" else [[look] for look in looks]
+        tokens = torch.stack([self._tokens(group) for group in groups]).mean(dim=0)
+        self._check_finite(tokens, "identity", self.files.pulid)
+        # 7. With where it came from.
+        metadata = self._metadata(looks)
+        if len(looks) > 1:
+            metadata["fusion"] = fusion
+        return Identity.from_array(_as_array(tokens), self._unconditional(), **metadata)
+
+    def _tokens(self, looks: Sequence[_Look]) -> torch.Tensor:
+        """The photos joined by the IDFormer: embeddings side by side, vision tokens in a row."""
         embeddings = torch.stack([look.embedding for look in looks], dim=1)
         hidden = [
             torch.cat(scale, dim=1) for scale in zip(*(look.hidden for look in looks), strict=True)
         ]
-        tokens = self._idformer(embeddings, hidden)
-        self._check_finite(tokens, "identity", self.files.pulid)
-        # 7. With where it came from.
-        return Identity.from_array(
-            _as_array(tokens), self._unconditional(), **self._metadata(looks)
-        )
+        return self._idformer(embeddings, hidden).float()
 
     def _look_at(
         self,
@@ -221,7 +235,7 @@ class IdentityExtractor:
         height, width = photo.pixels.shape[:2]
         try:
             faces = self._faces.find(photo)
-            face = select_face(faces, choice, width_px=width, height_px=height)
+            face = select_face(faces, choice, width_px=width, height_px=height, scale=photo.scale)
             found = _found_face(photo, face, faces)
             if on_face is not None:
                 on_face(found)
@@ -299,6 +313,7 @@ def extract_identity(
     models_dir: str | os.PathLike[str] | None = None,
     *,
     face: FaceChoice = "largest",
+    fusion: Fusion = "idformer",
     **options: Any,
 ) -> Identity:
     """The identity of the person in one photo: `IdentityExtractor(...).extract(...)` in one call.
@@ -306,14 +321,14 @@ def extract_identity(
     Args:
         photo: See `IdentityExtractor.extract`.
         models_dir: See `IdentityExtractor`.
-        face: See `IdentityExtractor.extract`.
+        face, fusion: See `IdentityExtractor.extract`.
         options: Other arguments of `IdentityExtractor`.
 
     Raises:
         PulidError: See both.
         ValueError: See both.
     """
-    return IdentityExtractor(models_dir, **options).extract(photo, face)
+    return IdentityExtractor(models_dir, **options).extract(photo, face, fusion=fusion)
 
 
 def clip_picture(face: torch.Tensor, side_px: int) -> torch.Tensor:
@@ -333,8 +348,7 @@ def clip_picture(face: torch.Tensor, side_px: int) -> torch.Tensor:
 
 def _found_face(photo: Photo, face: Face, faces: Sequence[Face]) -> FoundFace:
     left, top, right, bottom = (round(edge / photo.scale) for edge in face.box)
-    by_position = sorted(faces, key=lambda other: other.center)
-    index = next(number for number, other in enumerate(by_position) if other is face)
+    index = next(number for number, other in enumerate(from_left(faces)) if other is face)
     return FoundFace(photo.name, (left, top, right, bottom), face.score, index, len(faces))
 
 

@@ -1,4 +1,4 @@
-"""Faces in a photo: where they are, which one is meant, and its ArcFace embedding."""
+"""Faces in a photo: where they are, and their ArcFace embeddings."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
+from pulid_sdcpp.face_choice import FaceBox
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
 
 from .align import ARCFACE_PX, arcface_crop
 from .dependencies import load_cv2, load_model_zoo, load_onnxruntime
 from .photo import Photo
 
-__all__ = ["Face", "FaceChoice", "FaceFinder", "select_face"]
-
-FaceChoice: TypeAlias = int | Literal["largest", "left", "right", "center"]
+__all__ = ["Face", "FaceDetector", "FaceFinder"]
 
 DET_SIZES_PX = (640, 512, 384, 256, 160)
 """Sizes the photo is fitted into for detection, in the order tried. 640 is the reference's; a
@@ -33,7 +32,6 @@ PADDING = 0.5
 """Width of that margin, in long sides of the photo."""
 MIN_SCORE = 0.5
 """Detections below are dropped (insightface's default)."""
-CHOICES = ("largest", "left", "right", "center")
 
 _logger = logging.getLogger("pulid_extractor")
 
@@ -60,76 +58,36 @@ class Face:
     def center(self) -> tuple[float, float]:
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
-
-def select_face(
-    faces: Sequence[Face], choice: FaceChoice, *, width_px: int, height_px: int
-) -> Face:
-    """The face that is meant.
-
-    Args:
-        faces: At least one.
-        choice: "largest", "left", "right", "center" (nearest to the middle of the photo), or a
-            number, counting the faces from left to right from 0.
-        width_px: Width of the photo.
-        height_px: Height of the photo.
-
-    Raises:
-        ValueError: No such choice.
-        FaceNotFoundError: The number is that of no face.
-    """
-    by_position = sorted(faces, key=lambda face: face.center)
-    if isinstance(choice, int) and not isinstance(choice, bool):
-        if not 0 <= choice < len(faces):
-            raise FaceNotFoundError(
-                f"face {choice} was asked for, but there {'is' if len(faces) == 1 else 'are'} "
-                f"{len(faces)} (counted from left to right from 0)"
-            )
-        return by_position[choice]
-    if choice == "largest":
-        return max(by_position, key=lambda face: face.area)
-    if choice == "left":
-        return by_position[0]
-    if choice == "right":
-        return by_position[-1]
-    if choice == "center":
-        middle = np.array([width_px / 2, height_px / 2])
-        return min(by_position, key=lambda face: float(np.hypot(*(face.center - middle))))
-    raise ValueError(f"face {choice!r}: expected a number or one of {', '.join(CHOICES)}")
+    def box_in(self, scale: float) -> FaceBox:
+        """Left, top, width, height in pixels of a photo that was reduced by `scale`."""
+        left, top, right, bottom = (edge / scale for edge in self.box)
+        return left, top, right - left, bottom - top
 
 
-class FaceFinder:
-    """SCRFD detection and ArcFace recognition, through insightface and ONNX Runtime.
+class FaceDetector:
+    """SCRFD detection, through insightface and ONNX Runtime.
 
     Args:
         detector: `scrfd_10g_bnkps.onnx`.
-        recogniser: `glintr100.onnx`.
         providers: ONNX Runtime execution providers, the preferred one first.
 
     Raises:
-        ModelFileError: A file is not such a model.
+        ModelFileError: The file is not such a model.
         MissingDependencyError: insightface, ONNX Runtime or a library OpenCV needs is missing.
     """
 
     def __init__(
         self,
         detector: str | os.PathLike[str],
-        recogniser: str | os.PathLike[str],
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        self._detector = _load(Path(detector), "detection", "SCRFD face detector", providers)
-        self._recogniser = _load(Path(recogniser), "recognition", "ArcFace recogniser", providers)
+        self._detector_path = Path(detector)
+        self._detector = _load(self._detector_path, "detection", "SCRFD face detector", providers)
         if not self._detector.use_kps:
             raise ModelFileError(
                 f"{detector}: expected a SCRFD face detector with landmarks (nine outputs), found "
                 "one without"
             )
-        if tuple(self._recogniser.input_size) != (ARCFACE_PX, ARCFACE_PX):
-            # insightface would enlarge the crop to any other size without a word.
-            raise ModelFileError(
-                f"{recogniser}: expected an ArcFace recogniser of {ARCFACE_PX} x {ARCFACE_PX} "
-                f"pixels, found one of {' x '.join(map(str, self._recogniser.input_size))}"
-            )
-        self._paths = {"detector": Path(detector), "recogniser": Path(recogniser)}
 
     def find(self, photo: Photo) -> list[Face]:
         """Every face, the surest first.
@@ -154,26 +112,8 @@ class FaceFinder:
             "upright, sharp and not covered"
         )
 
-    def embed(self, photo: Photo, face: Face) -> NDArray[np.float32]:
-        """The ArcFace embedding of a face, (512,) float32, not normalised: its length counts.
-
-        Raises:
-            FaceNotFoundError: The face's landmarks lie on one point.
-            ModelFileError: The recogniser fails, or gives numbers that are not finite.
-        """
-        crop = arcface_crop(photo.pixels, face.landmarks)
-        bgr = np.ascontiguousarray(crop[:, :, ::-1])
-        with _running(self._paths["recogniser"]):
-            embedding = np.asarray(self._recogniser.get_feat(bgr), np.float32).reshape(-1)
-        if not np.isfinite(embedding).all():
-            raise ModelFileError(
-                f"{self._paths['recogniser']}: the embedding has numbers that are not finite; the "
-                "weights are damaged: download them again"
-            )
-        return embedding
-
     def _detect(self, bgr: NDArray[np.uint8], size_px: int, *, margin_px: int) -> list[Face]:
-        with _running(self._paths["detector"]):
+        with _running(self._detector_path):
             boxes, landmarks = self._detector.detect(
                 bgr, input_size=(size_px, size_px), det_thresh=MIN_SCORE
             )
@@ -187,6 +127,56 @@ class FaceFinder:
         ]
         _logger.debug("detection at %d px, margin %d px: %d", size_px, margin_px, len(faces))
         return faces
+
+
+class FaceFinder(FaceDetector):
+    """SCRFD detection and ArcFace recognition.
+
+    Args:
+        detector: `scrfd_10g_bnkps.onnx`.
+        recogniser: `glintr100.onnx`.
+        providers: ONNX Runtime execution providers, the preferred one first.
+
+    Raises:
+        ModelFileError: A file is not such a model.
+        MissingDependencyError: insightface, ONNX Runtime or a library OpenCV needs is missing.
+    """
+
+    def __init__(
+        self,
+        detector: str | os.PathLike[str],
+        recogniser: str | os.PathLike[str],
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        super().__init__(detector, providers)
+        self._recogniser_path = Path(recogniser)
+        self._recogniser = _load(
+            self._recogniser_path, "recognition", "ArcFace recogniser", providers
+        )
+        if tuple(self._recogniser.input_size) != (ARCFACE_PX, ARCFACE_PX):
+            # insightface would enlarge the crop to any other size without a word.
+            raise ModelFileError(
+                f"{recogniser}: expected an ArcFace recogniser of {ARCFACE_PX} x {ARCFACE_PX} "
+                f"pixels, found one of {' x '.join(map(str, self._recogniser.input_size))}"
+            )
+
+    def embed(self, photo: Photo, face: Face) -> NDArray[np.float32]:
+        """The ArcFace embedding of a face, (512,) float32, not normalised: its length counts.
+
+        Raises:
+            FaceNotFoundError: The face's landmarks lie on one point.
+            ModelFileError: The recogniser fails, or gives numbers that are not finite.
+        """
+        crop = arcface_crop(photo.pixels, face.landmarks)
+        bgr = np.ascontiguousarray(crop[:, :, ::-1])
+        with _running(self._recogniser_path):
+            embedding = np.asarray(self._recogniser.get_feat(bgr), np.float32).reshape(-1)
+        if not np.isfinite(embedding).all():
+            raise ModelFileError(
+                f"{self._recogniser_path}: the embedding has numbers that are not finite; the "
+                "weights are damaged: download them again"
+            )
+        return embedding
 
 
 def onnx_providers(device_type: str) -> tuple[str, ...]:

@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
+from pulid_sdcpp.errors import FaceNotFoundError
 
 from .adherence import AttributeReader
 from .compute import resolve_device
 from .eva_vision import CLIP_MEAN, CLIP_STD, EvaVision, load_eva
-from .faces import FaceFinder, onnx_providers, select_face
+from .face_selection import select_face
+from .faces import FaceFinder, onnx_providers
 from .head_mask import box_head, parsed_head
-from .models_folder import PUBLISHED, find_model_file
+from .models_folder import find_model_file, needed_model_file
 from .parsing import BiSeNet, load_parsing
 from .photo import load_photo
 
@@ -81,7 +82,9 @@ class Judge:
     ) -> None:
         torch_device = resolve_device(device)
         providers = onnx_providers(torch_device.type)
-        detector, recogniser = (_needed(models_dir, role) for role in ("detector", "recogniser"))
+        detector, recogniser = (
+            needed_model_file(models_dir, role) for role in ("detector", "recogniser")
+        )
         paths = [recogniser, *map(Path, judges)]
         name, count = Counter(path.stem for path in paths).most_common(1)[0]
         if count > 1:
@@ -178,14 +181,3 @@ class Judge:
     def _load_tower(models_dir: str | os.PathLike[str], device: torch.device) -> EvaVision | None:
         path = find_model_file(models_dir, "eva")
         return None if path is None else load_eva(path, device=device, dtype=torch.float32)
-
-
-def _needed(models_dir: str | os.PathLike[str], role: str) -> Path:
-    path = find_model_file(models_dir, role)
-    if path is None:
-        published = PUBLISHED[role]
-        raise ModelFileError(
-            f"{models_dir}: the {published.what} {published.names[0]} is missing; it is published "
-            f"in {published.repository}"
-        )
-    return path

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pulid_sdcpp.errors import ModelFileError
 
-__all__ = ["PUBLISHED", "ModelFiles", "PublishedFile", "find_model_file", "find_model_files"]
+__all__ = ["PUBLISHED", "ModelFiles", "PublishedFile", "find_model_file", "find_model_files",
+           "needed_model_file"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,26 @@ def find_model_file(models_dir: str | os.PathLike[str], role: str) -> Path | Non
     if not folder.is_dir():
         raise ModelFileError(f"{folder}: expected the models folder, found {_found(folder)}")
     return _look_for(folder, PUBLISHED[role])
+
+
+def needed_model_file(models_dir: str | os.PathLike[str], role: str) -> Path:
+    """One file of the models folder.
+
+    Args:
+        models_dir: The models folder.
+        role: A key of PUBLISHED.
+
+    Raises:
+        ModelFileError: It is not there; says where it is published.
+    """
+    path = find_model_file(models_dir, role)
+    if path is None:
+        published = PUBLISHED[role]
+        raise ModelFileError(
+            f"{models_dir}: the {published.what} {published.names[0]} is missing; it is published "
+            f"in {published.repository}"
+        )
+    return path
 
 
 def _look_for(folder: Path, published: PublishedFile) -> Path | None:

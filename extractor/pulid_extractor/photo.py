@@ -22,7 +22,8 @@ from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
 
 from .dependencies import load_cv2
 
-__all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo"]
+__all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo",
+           "photo_sha256"]  # fmt: skip
 
 PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 
@@ -86,6 +87,18 @@ def load_photo(source: PhotoSource) -> Photo:
         digest = hashlib.sha256(pixels.data).hexdigest()
     reduced = _limit_long_side(pixels)
     return Photo(reduced, name, digest, scale=max(reduced.shape[:2]) / max(pixels.shape[:2]))
+
+
+def photo_sha256(source: PhotoSource) -> str:
+    """`Photo.sha256` of what `load_photo` would give, without decoding a file.
+
+    Raises:
+        ImageFileError: The file is missing or unreadable; a picture in memory cannot be used.
+        ValueError: An array of another shape or type, or too small.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return hashlib.sha256(_read(os.fspath(source))).hexdigest()
+    return hashlib.sha256(_given(source, "the given picture").data).hexdigest()
 
 
 def _read(name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,18 @@ import click
 
 from ..atomic_file import check_writable
 from ..errors import FaceNotFoundError, ImageFileError
+from ..face_choice import FaceChoice
+from ..fusion import FUSIONS, Fusion
+from .extraction_options import PhotoPath, models_options, preset_files
+from .face_choice import FaceChoiceType
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from pulid_extractor import FaceChoice, FoundFace, IdentityExtractor
+    from pulid_extractor import FoundFace, IdentityExtractor
 
 __all__ = ["extract", "identity_jobs"]
 
 _PATH = click.Path(path_type=Path)
-_FACES = ("largest", "left", "right", "center")
 DEFAULT_SUFFIX = ".pulidembd"
 
 
@@ -69,38 +71,22 @@ def identity_jobs(
     return [(group, path) for path, group in jobs.items()]
 
 
-class _Photo(click.Path):
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
-            self.fail(f"{value!r} is a web address; download the photo first", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class _Face(click.ParamType):
-    name = "WHICH"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str | int:
-        if value in _FACES:
-            return str(value)
-        if str(value).isdecimal():
-            return int(value)
-        self.fail(f"{value!r} is none of {', '.join(_FACES)} and no number", param, ctx)
-
-
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...",
-                type=_Photo(exists=True, dir_okay=False, path_type=Path))  # fmt: skip
+                type=PhotoPath())  # fmt: skip
 @click.option("-o", "--output", type=_PATH, help="Identity file to write, or a folder that exists; "
               "not given: the first photo's name with .pulidembd.")  # fmt: skip
 @click.option("--each", is_flag=True, help="Every photo is another person: one identity file per "
               "photo, named after it.")  # fmt: skip
-@click.option("--models-dir", type=_PATH, default=Path("models"), show_default=True,
-              help="Folder with antelopev2/, EVA02_CLIP_L_336_psz14_s6B.pt, parsing_bisenet.pth "
-              "and the PuLID weights.")  # fmt: skip
-@click.option("--pulid-weights", type=_PATH, help="PuLID-Flux weights; not given: in --models-dir.")
-@click.option("--face", type=_Face(), default="largest", show_default=True,
-              help="Which face, where there are several: largest, left, right, center, or a number "
-              "counting from 0 at the left. The same for every photo.")  # fmt: skip
+@models_options
+@click.option("--pulid-weights", type=_PATH, help="PuLID-Flux weights, instead of those found.")
+@click.option("--face", type=FaceChoiceType(), default="largest", show_default=True,
+              help="Which face, where there are several: largest, left, right, center, a number "
+              "counting from 0 at the left, or x,y,w,h: the one in this box, in pixels of the "
+              "photo; 'pulid-sdcpp faces' shows them. The same for every photo.")  # fmt: skip
+@click.option("--fusion", type=click.Choice(FUSIONS), default="idformer", show_default=True,
+              help="How several photos become one identity: idformer, PuLID's encoder reads them "
+              "together; mean, of their own identities.")  # fmt: skip
 @click.option("--aligner", type=click.Choice(["insightface", "retinaface"]), default="insightface",
               show_default=True, help="Whose landmarks the face is cropped by; retinaface is "
               "slower, PuLID's own choice, and needs the extra [reference] and "
@@ -116,9 +102,11 @@ def extract(
     photos: tuple[Path, ...],
     output: Path | None,
     each: bool,
+    preset: str | None,
     models_dir: Path,
     pulid_weights: Path | None,
     face: FaceChoice,
+    fusion: Fusion,
     aligner: str,
     device: str,
     dtype: str,
@@ -132,16 +120,11 @@ def extract(
     jobs = identity_jobs(photos, output, each=each)
     for _, path in jobs:
         check_writable(path)
+    files = _files(preset, models_dir, pulid_weights)
     progress = Progress(quiet)
 
     progress.stage("loading the extractor")
-    extractor = create_extractor(
-        models_dir=models_dir,
-        pulid_weights=pulid_weights,
-        aligner=aligner,
-        device=device,
-        dtype=dtype,
-    )
+    extractor = create_extractor(**files, aligner=aligner, device=device, dtype=dtype)
     n_failed = 0
     for group, path in jobs:
         started_s = time.monotonic()
@@ -150,6 +133,7 @@ def extract(
             identity = extractor.extract(
                 list(group) if len(group) > 1 else group[0],
                 face=face,
+                fusion=fusion,
                 on_face=None if quiet else lambda found: click.echo(_line(found)),
             )
         except (FaceNotFoundError, ImageFileError) as error:
@@ -168,6 +152,15 @@ def extract(
     if n_failed:
         click.echo(f"error: {n_failed} of {len(jobs)} photos gave no identity", err=True)
         click.get_current_context().exit(1)
+
+
+def _files(preset: str | None, models_dir: Path, pulid_weights: Path | None) -> dict[str, Any]:
+    """The files as `IdentityExtractor` takes them."""
+    if preset is None:
+        return {"models_dir": models_dir, "pulid_weights": pulid_weights}
+    files = preset_files(preset, models_dir)
+    pulid = files.pop("pulid")
+    return {**files, "pulid_weights": pulid_weights or pulid}
 
 
 def _line(found: FoundFace) -> str:

@@ -128,6 +128,24 @@ def test_selection_by_word(
     assert len(extractor.find_faces(t1_path)) == 6
 
 
+def test_selection_by_box_is_in_pixels_of_the_photo_as_given(
+    extractor: IdentityExtractor, t1_path: Path, six: list[Identity], tmp_path: Path
+) -> None:
+    for person in six:
+        left, top, right, bottom = person.metadata["face_box"]  # type: ignore[misc]
+        box = (left, top, right - left, bottom - top)
+        assert extractor.extract(t1_path, face=box).sha256 == person.sha256
+    # Turned by its EXIF, as viewers show it: the fourth face stands at (800, 410) of 1280 x 886.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = tmp_path / "turned.png"
+    with Image.open(t1_path) as photo:
+        photo.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    assert extractor.extract(turned, face=(750, 350, 100, 120)).sha256 == six[3].sha256
+    with pytest.raises(FaceNotFoundError, match=r"turned\.png: no face in the box 0,700,60,60"):
+        extractor.extract(turned, face=(0, 700, 60, 60))
+
+
 def test_same_photo_gives_the_same_identity(
     models_dir: Path, astronaut: NDArray[np.uint8], astronaut_identity: Identity
 ) -> None:
@@ -151,6 +169,26 @@ def test_several_photos_of_one_person(
     assert all(len(part) == 64 for part in hashes)
     with pytest.raises(ValueError, match="at least one photo"):
         extractor.extract([])
+
+
+def test_the_mean_is_that_of_the_photos_own_identities(
+    extractor: IdentityExtractor, t1_path: Path, astronaut: NDArray[np.uint8],
+    astronaut_identity: Identity, six: list[Identity],
+) -> None:  # fmt: skip
+    mean = extractor.extract([astronaut, t1_path], face="left", fusion="mean")
+    alone = [astronaut_identity, six[0]]
+    np.testing.assert_allclose(
+        mean.tokens, np.mean([identity.tokens for identity in alone], axis=0), atol=1e-5
+    )
+    assert mean.uncond_tokens is not None
+    uncond = [identity.uncond_tokens for identity in alone]
+    np.testing.assert_allclose(mean.uncond_tokens, np.mean(uncond, axis=0), atol=1e-5)  # type: ignore[arg-type]
+    together = extractor.extract([astronaut, t1_path], face="left")
+    assert [each.metadata["fusion"] for each in (mean, together)] == ["mean", "idformer"]
+    assert np.abs(together.tokens - mean.tokens).max() > 0.01
+    assert extractor.extract([astronaut], fusion="mean").sha256 == astronaut_identity.sha256
+    with pytest.raises(ValueError, match="fusion 'median': expected idformer or mean"):
+        extractor.extract(astronaut, fusion="median")  # type: ignore[arg-type]
 
 
 def test_metadata(

@@ -12,7 +12,7 @@ import skimage.data
 from numpy.typing import NDArray
 
 from pulid_extractor import faces as faces_module
-from pulid_extractor.faces import Face, FaceChoice, FaceFinder, select_face
+from pulid_extractor.faces import FaceDetector, FaceFinder
 from pulid_extractor.photo import Photo, load_photo
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
 
@@ -132,32 +132,12 @@ def test_embedding_is_that_of_insightface(finder: FaceFinder, t1_path: Path) -> 
     np.testing.assert_allclose(finder.embed(photo, face), expected, atol=1e-3)
 
 
-def face_at(x: float, y: float, side: float) -> Face:
-    box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
-    return Face(box, 0.9, np.zeros((5, 2), np.float32))
-
-
-FACES = [face_at(500, 300, 90), face_at(100, 50, 60), face_at(900, 500, 80), face_at(420, 90, 50)]
-
-
-@pytest.mark.parametrize(
-    ("choice", "index"),
-    [("largest", 0), ("left", 1), ("right", 2), ("center", 0), (0, 1), (1, 3), (2, 0), (3, 2)],
-)
-def test_selection(choice: FaceChoice, index: int) -> None:
-    assert select_face(FACES, choice, width_px=1000, height_px=600) is FACES[index]
-
-
-@pytest.mark.parametrize("choice", [4, -1])
-def test_a_face_that_is_not_there(choice: int) -> None:
-    with pytest.raises(FaceNotFoundError, match=f"face {choice} was asked for, .* there are 4"):
-        select_face(FACES, choice, width_px=1000, height_px=600)
-
-
-@pytest.mark.parametrize("choice", ["biggest", "", True, 1.5, None])
-def test_no_such_choice(choice: object) -> None:
-    with pytest.raises(ValueError, match="expected a number or one of largest, left"):
-        select_face(FACES, choice, width_px=1000, height_px=600)  # type: ignore[arg-type]
+def test_the_detector_alone_finds_the_same(
+    finder: FaceFinder, models_dir: Path, t1_path: Path
+) -> None:
+    photo = load_photo(t1_path)
+    alone = FaceDetector(models_dir / "antelopev2" / "scrfd_10g_bnkps.onnx").find(photo)
+    assert [face.box for face in alone] == [face.box for face in finder.find(photo)]
 
 
 def test_the_wrong_model_is_refused_by_name(models_dir: Path, tmp_path: Path) -> None:

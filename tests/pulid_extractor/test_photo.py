@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pulid_extractor import photo as photo_module
-from pulid_extractor.photo import MAX_LONG_SIDE_PX, load_photo
+from pulid_extractor.photo import MAX_LONG_SIDE_PX, load_photo, photo_sha256
 from pulid_sdcpp.errors import ImageFileError
 
 Pixels = NDArray[np.uint8]
@@ -52,6 +52,19 @@ def test_formats(
     assert photo.name == str(path)
     assert photo.scale == 1
     assert photo.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_hash_alone_is_that_of_the_photo(tmp_path: Path, scene: Pixels) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(scene).save(path)
+    turned = Image.fromarray(scene)
+    turned.getexif()[0x0112] = 6
+    sources = [path, str(path), scene, scene[..., 0], Image.fromarray(scene), turned]
+    hashes = [photo_sha256(source) for source in sources]
+    assert hashes == [load_photo(source).sha256 for source in sources]
+    assert len(set(hashes)) == 4
+    with pytest.raises(ImageFileError, match="no such file"):
+        photo_sha256(tmp_path / "absent.jpg")
 
 
 def test_the_name_does_not_matter(tmp_path: Path, scene: Pixels) -> None:

@@ -22,14 +22,16 @@ class FakeExtractor:
     def __init__(self, **options: Any) -> None:
         self.options = options
         self.calls: list[tuple[Any, Any]] = []
+        self.fusions: list[str] = []
         self.without_a_face: set[Path] = set()
 
     def create(self, **options: Any) -> FakeExtractor:
         self.options = options
         return self
 
-    def extract(self, photo: Any, face: Any, on_face: Any) -> Identity:
+    def extract(self, photo: Any, face: Any, fusion: str, on_face: Any) -> Identity:
         self.calls.append((photo, face))
+        self.fusions.append(fusion)
         for number, path in enumerate(photo if isinstance(photo, list) else [photo]):
             if path in self.without_a_face:
                 raise FaceNotFoundError(f"{path}: no face found")
@@ -77,7 +79,39 @@ def test_several_photos_are_given_together(extractor: FakeExtractor) -> None:
     result = run("me.jpg", "too.jpg", "--face", "1", "--save-dtype", "f32", "--quiet")
     assert (result.exit_code, result.output) == (0, "")
     assert extractor.calls == [([Path("me.jpg"), Path("too.jpg")], 1)]
+    assert extractor.fusions == ["idformer"]
     assert Identity.load("me.pulidembd").dtype == "f32"
+
+
+def test_face_by_box_and_fusion_by_mean(extractor: FakeExtractor) -> None:
+    result = run("me.jpg", "too.jpg", "--face", "10, 20,110,140.5", "--fusion", "mean")
+    assert result.exit_code == 0, result.output
+    assert extractor.calls[0][1] == (10, 20, 110, 140.5)
+    assert extractor.fusions == ["mean"]
+
+
+def test_the_files_of_a_preset(extractor: FakeExtractor, tmp_path: Path) -> None:
+    result = run("me.jpg", "--preset", "pocket")
+    assert result.exit_code == 0, result.output
+    files = {name: path for name, path in extractor.options.items() if isinstance(path, Path)}
+    assert set(files) == {"detector", "recogniser", "eva", "parsing", "pulid_weights"}
+    assert all(path.is_file() for path in files.values())
+    assert run("me.jpg", "--preset", "pocket", "--pulid-weights", "own").exit_code == 0
+    assert extractor.options["pulid_weights"] == Path("own")
+
+
+def test_what_a_preset_lacks_is_named_and_how_to_get_it(
+    extractor: FakeExtractor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    result = run("me.jpg", "--preset", "flux-schnell-q4", "--models-dir", str(folder))
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "preset flux-schnell-q4: missing model files: pulid_flux_v0.9.1.safetensors" in line
+    assert "flux1-schnell" not in line, "extraction needs no Flux"
+    assert "pulid-sdcpp models pull flux-schnell-q4" in line
+    assert not extractor.options
 
 
 def test_which_face_was_taken_is_said_of_each_photo(extractor: FakeExtractor) -> None:
@@ -140,7 +174,11 @@ def test_identity_jobs(tmp_path: Path) -> None:
         ([], 2, "Missing argument 'PHOTO...'"),
         (["absent.jpg"], 2, "'absent.jpg' does not exist"),
         (["."], 2, "is a directory"),
-        (["me.jpg", "--face", "best"], 2, "'best' is none of"),
+        (["me.jpg", "--face", "best"], 2, "'best': expected one of largest"),
+        (["me.jpg", "--face", "1,2,3"], 2, "'1,2,3': expected one of largest"),
+        (["me.jpg", "--face", "1,2,3,0"], 2, "width and height more than 0"),
+        (["me.jpg", "--fusion", "median"], 2, "'median' is not one of"),
+        (["me.jpg", "--preset", "nonsense"], 2, "there is no preset 'nonsense'"),
         (["me.jpg", "--dtype", "int4"], 2, "'int4' is not one of"),
         (["me.jpg", "-o", "me.jpg"], 2, "one of the photos"),
         (["me.jpg", "too.jpg", "--each", "-o", "all"], 2, "a folder that exists; all is none"),
@@ -183,18 +221,19 @@ def test_choices_and_defaults_are_those_of_the_extractor() -> None:
     pytest.importorskip("torch")
     from pulid_extractor import IdentityExtractor, extract
     from pulid_extractor.compute import DTYPES
-    from pulid_extractor.faces import CHOICES
 
     options = {option.name: option for option in extract_module.extract.params}
     for name, choices in (("dtype", {"auto", *DTYPES}), ("aligner", {*extract.ALIGNERS})):
         kind = options[name].type
         assert isinstance(kind, click.Choice)
         assert set(kind.choices) == choices
-    assert extract_module._FACES == CHOICES
     created = inspect.signature(IdentityExtractor).parameters
     for name in ("aligner", "device", "dtype"):
         assert options[name].get_default(click.Context(extract_module.extract)) == (
             created[name].default
         )
-    face = inspect.signature(IdentityExtractor.extract).parameters["face"]
-    assert options["face"].get_default(click.Context(extract_module.extract)) == face.default
+    extracted = inspect.signature(IdentityExtractor.extract).parameters
+    for name in ("face", "fusion"):
+        assert options[name].get_default(click.Context(extract_module.extract)) == (
+            extracted[name].default
+        )

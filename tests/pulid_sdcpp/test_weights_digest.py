@@ -1,7 +1,8 @@
-"""The content hash of PuLID's layers: when it is computed, and when it is only looked up."""
+"""Content hashes of weights: when they are computed, and when they are only looked up."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from file_drafts import write_pulid_weights
+from pulid_sdcpp import weights_digest
+from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.pulid_weights import PulidWeights
 from pulid_sdcpp.weights import TensorFile
-from pulid_sdcpp.weights_digest import layers_digest
+from pulid_sdcpp.weights_digest import file_digest, layers_digest
 
 
 @pytest.fixture
@@ -136,3 +139,42 @@ def test_a_damaged_record_is_made_anew(weights_file, folder, hashed, damaged):
 def test_a_folder_that_cannot_be_written_is_no_error(weights_file, tmp_path):
     digest(weights_file, tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_whole_file_is_hashed_once(tmp_path, folder, monkeypatch):
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"weights" * 1000)
+    written_long_ago(path)
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert file_digest(path, folder) == expected
+    with monkeypatch.context() as patched:
+        patched.setattr(weights_digest, "_sha256", lambda path: "computed again")
+        assert file_digest(path, folder) == expected
+    path.write_bytes(b"others!" * 1000)
+    assert file_digest(path, folder) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_not_remembered(tmp_path, folder, monkeypatch):
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"weights")
+    written_long_ago(path)
+
+    def replaced_meanwhile(path):
+        path.write_bytes(b"others!")
+        return "ab" * 32
+
+    monkeypatch.setattr(weights_digest, "_sha256", replaced_meanwhile)
+    assert file_digest(path, folder) == "ab" * 32
+    assert list(folder.iterdir()) == []
+
+
+def test_the_two_kinds_of_hash_of_one_file_are_kept_apart(weights_file, folder):
+    layers, whole = digest(weights_file, folder), file_digest(weights_file, folder)
+    assert layers != whole
+    assert (digest(weights_file, folder), file_digest(weights_file, folder)) == (layers, whole)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, folder):
+    with pytest.raises(ModelFileError, match=r"absent\.onnx: cannot read it: No such file"):
+        file_digest(tmp_path / "absent.onnx", folder)

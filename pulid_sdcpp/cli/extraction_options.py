@@ -1,0 +1,69 @@
+"""Options of the commands that look at photos: which photo, and where the networks are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["PhotoPath", "detector_file", "models_options", "preset_files"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class PhotoPath(click.Path):
+    """A photo's file, which exists."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
+            self.fail(f"{value!r} is a web address; download the photo first", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def models_options(command: Command) -> Command:
+    """`--preset` and `--models-dir`."""
+    folder = click.option(
+        "--models-dir", type=click.Path(path_type=Path), default=Path("models"), show_default=True,
+        help="Folder with antelopev2/, EVA02_CLIP_L_336_psz14_s6B.pt, parsing_bisenet.pth and the "
+        "PuLID weights; with --preset, one more folder to look in.",
+    )  # fmt: skip
+    preset = click.option(
+        "--preset", metavar="NAME",
+        help="Take the files of this preset, see 'pulid-sdcpp models', instead of --models-dir's.",
+    )  # fmt: skip
+    return preset(folder(command))
+
+
+def preset_files(preset: str, models_dir: Path, *roles: str) -> dict[str, Path]:
+    """The preset's files for extraction by role; of all roles when none is named.
+
+    Raises:
+        ModelFileError, ValueError: As `extraction_files`.
+    """
+    from ..extraction_files import extraction_files
+    from ..model_registry import EXTRACTION_ROLES
+
+    source = click.get_current_context().get_parameter_source("models_dir")
+    is_given = source is not None and source.name != "DEFAULT"
+    folders = [models_dir] if is_given else []
+    return extraction_files(preset, folders, roles or EXTRACTION_ROLES)
+
+
+def detector_file(preset: str | None, models_dir: Path) -> Path:
+    """The face detector's.
+
+    Raises:
+        ModelFileError: It is not there.
+        ValueError: There is no such preset.
+    """
+    if preset is not None:
+        return preset_files(preset, models_dir, "detector")["detector"]
+    from pulid_extractor.models_folder import needed_model_file
+
+    return needed_model_file(models_dir, "detector")
