@@ -40,7 +40,10 @@ _STAND_INS: Mapping[str, Sequence[str]] = {
         "opencv-contrib-python-headless",
     ),
 }
-_NEEDED = ("click", "gguf", "numpy", "pillow", "typing-extensions")
+_NEEDED = (
+    *("click", "filelock", "gguf", "huggingface_hub", "numpy", "pillow", "tqdm"),
+    "typing-extensions",
+)
 # Shared library: (what needs it, Debian package).
 _LINUX_LIBRARIES: Mapping[str, tuple[str, str]] = {
     "libgomp.so.1": ("the engine on the CPU", "libgomp1"),
@@ -60,7 +63,10 @@ _VARIABLES = (
     "OMP_NUM_THREADS",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
+    "PULID_SDCPP_CONFIG",
     "HF_HOME",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
 )
 _ENGINE_PROBE = """
 import dataclasses, json, pulid_sdcpp

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["cache_folder"]
+__all__ = ["cache_folder", "config_folder"]
 
 _NAME = "pulid-sdcpp"
 
@@ -31,3 +31,23 @@ def cache_folder(
     xdg = variables.get("XDG_CACHE_HOME", "")
     # XDG base directory specification: a relative path is to be ignored.
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / _NAME
+
+
+def config_folder(
+    platform: str = sys.platform, environment: Mapping[str, str] | None = None
+) -> Path:
+    """The folder for what the user has set; it may not exist yet.
+
+    PULID_SDCPP_CONFIG names another. Else: ~/.config/pulid-sdcpp (or under XDG_CONFIG_HOME),
+    ~/Library/Application Support/pulid-sdcpp, %APPDATA%\\pulid-sdcpp.
+    """
+    variables = os.environ if environment is None else environment
+    if own := variables.get("PULID_SDCPP_CONFIG"):
+        return Path(own)
+    if platform == "win32":
+        roaming = variables.get("APPDATA")
+        return (Path(roaming) if roaming else Path.home() / "AppData" / "Roaming") / _NAME
+    if platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / _NAME
+    xdg = variables.get("XDG_CONFIG_HOME", "")
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".config") / _NAME

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hub_server import HubServer, hub_of_a_user
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
 from pulid_sdcpp.native_library import binding
 from pulid_sdcpp.standin import make_standin_weights
@@ -51,10 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _isolated_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nobody's home, caches or settings are read or written."""
     home = tmp_path_factory.mktemp("home")
-    for variable in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA"):
+    for variable in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "APPDATA",
+                     "LOCALAPPDATA", "HF_HOME"):  # fmt: skip
         os.environ[variable] = str(home)
-    for variable in ("PULID_SDCPP_CACHE", "PULID_SDCPP_FOLD_CACHE_MB"):
+    for variable in ("PULID_SDCPP_CACHE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_FOLD_CACHE_MB",
+                     "HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN",
+                     "HUGGINGFACE_HUB_CACHE"):  # fmt: skip
         os.environ.pop(variable, None)
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 
@@ -132,3 +137,10 @@ def load_engine() -> Callable[..., StableDiffusion]:
         )
 
     return load
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A hub on this computer that huggingface_hub asks; its cache, and ours, are the test's own."""
+    with hub_of_a_user(tmp_path) as server:
+        yield server

@@ -1,0 +1,62 @@
+"""Which terms of use the user has accepted: asked once, remembered in the config folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .atomic_file import atomic_file
+from .errors import OutputFileError
+from .model_registry import License
+from .user_folders import config_folder
+
+__all__ = ["remember_accepted", "unaccepted"]
+
+_NAME = "accepted-licenses.json"
+_MAX_BYTES = 1 << 20
+
+
+def unaccepted(licenses: Mapping[str, License]) -> dict[str, License]:
+    """Those that forbid commercial use and were not accepted yet.
+
+    Accepted is a text, not a key: terms with another name or address are asked for again.
+    """
+    accepted = _accepted()
+    return {
+        key: terms
+        for key, terms in licenses.items()
+        if not terms.commercial and _text(terms) not in accepted
+    }
+
+
+def remember_accepted(licenses: Iterable[License]) -> None:
+    """Note that the user has accepted these.
+
+    Raises:
+        OutputFileError: The config folder cannot be written.
+    """
+    texts = sorted({*_accepted(), *map(_text, licenses)})
+    path = _path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFileError(f"cannot write {path}: {error.strerror}") from error
+    with atomic_file(path) as file:
+        file.write(json.dumps({"accepted": texts}, indent=1).encode() + b"\n")
+
+
+def _accepted() -> set[str]:
+    try:
+        with _path().open("rb") as file:
+            return {str(text) for text in json.loads(file.read(_MAX_BYTES))["accepted"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _text(terms: License) -> str:
+    return f"{terms.name} {terms.url}".strip()
+
+
+def _path() -> Path:
+    return config_folder() / _NAME
