@@ -58,7 +58,7 @@ class PictureSizes:
         text_tokens: See `compute_memory.text_tokens`.
         references: Width and height of each Kontext reference, as the engine will scale it.
         from_picture: Whether a picture is encoded first: an init picture or a reference.
-        identities: Identities held: 0, 1, or 2 with true CFG.
+        identities: Identities held: one for each person, and one more with true CFG.
     """
 
     width: int

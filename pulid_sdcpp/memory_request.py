@@ -55,11 +55,13 @@ def _relative_tile(picture: GenerationOptions) -> tuple[int, int]:
     return side(picture.width, parts[0]), side(picture.height, parts[1])
 
 
-def picture_sizes(context: ContextOptions, picture: GenerationOptions) -> PictureSizes:
+def picture_sizes(
+    context: ContextOptions, picture: GenerationOptions, people: int = 1
+) -> PictureSizes:
     """Everything about the picture that memory depends on."""
     identities = 0
-    if context.pulid_weights is not None:
-        identities = 1 if picture.cfg_scale == 1.0 else 2
+    if context.pulid_weights is not None:  # there is room for one from the start
+        identities = max(people, 1) + (picture.cfg_scale != 1.0)  # one unconditional for all
     longest = max(picture.prompt, picture.negative_prompt, key=len)
     return PictureSizes(
         picture.width,

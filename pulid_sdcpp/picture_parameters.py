@@ -7,32 +7,36 @@ change the last bits of a picture (backend, flash attention) is.
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .options import ContextOptions, GenerationOptions, IdentityOptions
+from .identity_options import IdentityOptions
+from .options import ContextOptions, GenerationOptions
+from .picture_people import PERSON_ENTRIES, describe_people
 from .png_text import PictureText
+from .text_entries import (
+    Entry,
+    FileUsed,
+    describe_file_used,
+    read_entries,
+    read_list,
+    write_entries,
+    write_float,
+    write_list,
+)
 
-__all__ = ["describe_picture", "generation_options_from", "identity_values_from"]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One option in the text. Written when it is not the default, or always."""
-
-    key: str
-    option: str
-    write: Callable[[Any], str] = str
-    read: Callable[[str], Any] = str
-    always: bool = False
-
-
-def _write_float(value: float) -> str:
-    return repr(float(value))
+__all__ = [
+    "CONTEXT_FIELDS",
+    "context_values_from",
+    "describe_picture",
+    "file_names_from",
+    "generation_options_from",
+    "identity_values_from",
+    "image_names_from",
+]
 
 
 def _read_size(text: str) -> tuple[int, int]:
@@ -45,15 +49,13 @@ def _read_parts(text: str) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _write_list(values: Sequence[float]) -> str:
-    return " ".join(_write_float(value) for value in values)
-
-
-def _read_list(text: str) -> tuple[float, ...]:
-    return tuple(float(value) for value in text.split())
+def _file_name(path: str | os.PathLike[str]) -> str:
+    return Path(path).name
 
 
 def _read_bool(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise ValueError
     return text == "True"
 
 
@@ -87,48 +89,54 @@ _write_schedule, _read_schedule = _named(
 )
 
 _GENERATION = (
-    _Entry("Steps", "steps", str, int, always=True),
-    _Entry("Sampler", "sampling_method", _write_sampler, _read_sampler, always=True),
-    _Entry("Schedule type", "scheduler", _write_schedule, _read_schedule),
-    _Entry("CFG scale", "cfg_scale", _write_float, float, always=True),
-    _Entry("Distilled CFG Scale", "guidance", _write_float, float, always=True),
-    _Entry("Eta", "eta", _write_float, float),
-    _Entry("Clip skip", "clip_skip", str, int),
-    _Entry("Sigmas", "sigmas", _write_list, _read_list),
-    _Entry("Flow shift", "flow_shift", _write_float, float),
-    _Entry("Resize ref image", "auto_resize_ref_image", str, _read_bool),
-    _Entry("Increase ref index", "increase_ref_index", str, _read_bool),
-    _Entry("VAE tiling", "vae_tiling", str, _read_bool),
-    _Entry("VAE tile size", "vae_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_size),
-    _Entry("VAE tile overlap", "vae_tile_overlap", _write_float, float),
-    _Entry(
+    Entry("Steps", "steps", str, int, always=True),
+    Entry("Sampler", "sampling_method", _write_sampler, _read_sampler, always=True),
+    Entry("Schedule type", "scheduler", _write_schedule, _read_schedule),
+    Entry("CFG scale", "cfg_scale", write_float, float, always=True),
+    Entry("Distilled CFG Scale", "guidance", write_float, float, always=True),
+    Entry("Eta", "eta", write_float, float),
+    Entry("Clip skip", "clip_skip", str, int),
+    Entry("Sigmas", "sigmas", write_list, read_list),
+    Entry("Flow shift", "flow_shift", write_float, float),
+    Entry("Resize ref image", "auto_resize_ref_image", str, _read_bool),
+    Entry("Increase ref index", "increase_ref_index", str, _read_bool),
+    Entry("VAE tiling", "vae_tiling", str, _read_bool),
+    Entry("VAE tile size", "vae_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_size),
+    Entry("VAE tile overlap", "vae_tile_overlap", write_float, float),
+    Entry(
         "VAE relative tile size", "vae_relative_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_parts
     ),
+    Entry("Cache mode", "cache_mode"),
+    Entry("Cache option", "cache_option"),
+)
+_FILES = (
+    Entry("VAE", "vae_path", _file_name),
+    Entry("TAESD", "taesd_path", _file_name),
+    Entry("CLIP-L", "clip_l_path", _file_name),
+    Entry("T5XXL", "t5xxl_path", _file_name),
 )
 _CONTEXT = (
-    _Entry("VAE", "vae_path", lambda path: Path(path).name),
-    _Entry("TAESD", "taesd_path", lambda path: Path(path).name),
-    _Entry("CLIP-L", "clip_l_path", lambda path: Path(path).name),
-    _Entry("T5XXL", "t5xxl_path", lambda path: Path(path).name),
-    _Entry("Weight type", "wtype"),
-    _Entry("Tensor type rules", "tensor_type_rules"),
-    _Entry("PuLID type", "pulid_dtype"),
-    _Entry("RNG", "rng_type"),
-    _Entry("Sampler RNG", "sampler_rng_type"),
-    _Entry("LoRA apply mode", "lora_apply_mode"),
-    _Entry("Circular x", "circular_x"),
-    _Entry("Circular y", "circular_y"),
-    _Entry("Flash attention", "flash_attn"),
-    _Entry("Diffusion flash attention", "diffusion_flash_attn"),
-    _Entry("Diffusion conv direct", "diffusion_conv_direct"),
-    _Entry("VAE conv direct", "vae_conv_direct"),
-    _Entry("Backend", "backend"),
+    Entry("Weight type", "wtype"),
+    Entry("Tensor type rules", "tensor_type_rules"),
+    Entry("PuLID type", "pulid_dtype"),
+    Entry("RNG", "rng_type"),
+    Entry("Sampler RNG", "sampler_rng_type"),
+    Entry("LoRA apply mode", "lora_apply_mode"),
+    Entry("Circular x", "circular_x", str, _read_bool),
+    Entry("Circular y", "circular_y", str, _read_bool),
+    Entry("Flash attention", "flash_attn", str, _read_bool),
+    Entry("Diffusion flash attention", "diffusion_flash_attn", str, _read_bool),
+    Entry("Diffusion conv direct", "diffusion_conv_direct", str, _read_bool),
+    Entry("VAE conv direct", "vae_conv_direct", str, _read_bool),
+    Entry("Backend", "backend"),
+    Entry("CLIP on CPU", "keep_clip_on_cpu", str, _read_bool),
+    Entry("VAE on CPU", "keep_vae_on_cpu", str, _read_bool),
+    Entry("Repacked", "repack", str, _read_bool),
 )
-_IDENTITY = (
-    _Entry("PuLID weight", "weight", _write_float, float, always=True),
-    _Entry("PuLID start step", "start_step", str, int, always=True),
-    _Entry("PuLID end step", "end_step", str, int),
-)
+CONTEXT_FIELDS = tuple(entry.option for entry in _CONTEXT)
+"""Of `ContextOptions`: what can change pixels, less the files."""
+_CFG_START = Entry("CFG start step", "cfg_start_step", str, int)
+_IMAGES = {"init": "Init image", "mask": "Mask image", "ref": "Ref image"}
 
 
 def describe_picture(
@@ -138,7 +146,8 @@ def describe_picture(
     *,
     index: int = 0,
     identity_hash: str = "",
-    image_names: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
+    image_names: Mapping[str, Sequence[str | os.PathLike[str] | FileUsed | None]] | None = None,
+    preset: str = "",
     version: str = "",
 ) -> PictureText:
     """The text of picture `index` of a batch: everything needed to make it again.
@@ -146,29 +155,32 @@ def describe_picture(
     Args:
         context, generation, identity: The options; the seed must be fixed.
         index: Number of the picture in its batch, from 0.
-        identity_hash: `Identity.short_hash`, when an identity is used.
-        image_names: Files of the images in `generation`, under "init", "mask" and "ref".
+        identity_hash: `Identity.short_hash`, of an identity that is given as a file.
+        image_names: Files of the images in `generation`, under "init", "mask" and "ref", and of
+            the masks of people, under "people", one each; None for what was in memory only.
+        preset: Name of the preset that the files in `context` come from.
         version: Of this package.
     """
     values: dict[str, str] = {}
-    values.update(_write(_GENERATION[:5], generation))
+    values.update(write_entries(_GENERATION[:5], generation))
     values["Seed"] = str(generation.seeds[index])
     values["Size"] = f"{generation.width}x{generation.height}"
-    model = context.diffusion_model_path or context.model_path
-    values["Model"] = Path(model or "").stem
-    values.update(_write(_GENERATION[5:], generation))
+    if preset:
+        values["Preset"] = preset
+    values["Model"] = Path(context.diffusion_model_path or context.model_path or "").stem
+    values.update(write_entries(_GENERATION[5:], generation))
     names = image_names or {}
-    for role, label in (("init", "Init image"), ("mask", "Mask image"), ("ref", "Ref image")):
+    for role, label in _IMAGES.items():
         for number, path in enumerate(names.get(role, ()), start=1):
-            key = f"{label} {number}" if role == "ref" else label
-            values[key] = Path(path).name
-            values[f"{key} hash"] = _short_hash(path)
+            values.update(describe_file_used(_numbered(label, role, number), path))
     if generation.init_image is not None:
-        values["Denoising strength"] = _write_float(generation.strength)
-    values.update(_write(_CONTEXT, context))
-    if identity is not None and identity.embedding is not None:
-        values["PuLID identity"] = identity_hash
-        values.update(_write(_IDENTITY, identity))
+        values["Denoising strength"] = write_float(generation.strength)
+    values.update(write_entries(_FILES, context))
+    values.update(write_entries(_CONTEXT, context))
+    if identity is not None and identity.everybody:
+        with_uncond = generation.cfg_scale != 1.0
+        masks = names.get("people", ())
+        values.update(describe_people(identity.everybody, identity_hash, with_uncond, masks))
         values["PuLID weights"] = Path(context.pulid_weights or "").name
     if identity is not None and identity.cfg_start_step is not None:
         values["CFG start step"] = str(identity.cfg_start_step)
@@ -179,12 +191,13 @@ def describe_picture(
 def generation_options_from(text: PictureText) -> GenerationOptions:
     """The options that a picture's text names; what it does not name has its default.
 
-    Images that the picture started from are not in the text, only their names are.
+    Images that the picture started from are not in the text, only their names are, see
+    `image_names_from`.
 
     Raises:
         ValueError: A value that is not what its name promises.
     """
-    options: dict[str, Any] = _read(_GENERATION, text.values)
+    options: dict[str, Any] = read_entries(_GENERATION, text.values)
     values = text.values
     try:
         if "Size" in values:
@@ -199,48 +212,47 @@ def generation_options_from(text: PictureText) -> GenerationOptions:
 
 
 def identity_values_from(text: PictureText) -> dict[str, Any]:
-    """The arguments of `IdentityOptions`, less the embedding, that a picture's text names.
+    """The arguments of `IdentityOptions`, less the people, that a picture's text names.
 
     Raises:
         ValueError: A value that is not what its name promises.
     """
-    values = _read(_IDENTITY, text.values)
-    if "CFG start step" in text.values:
-        values |= _read((_Entry("CFG start step", "cfg_start_step", str, int),), text.values)
-    return values
+    return read_entries((*PERSON_ENTRIES, _CFG_START), text.values)
 
 
-def _write(entries: Sequence[_Entry], options: object) -> dict[str, str]:
-    defaults = {field.name: field.default for field in fields(options)}  # type: ignore[arg-type]
-    written = {}
-    for entry in entries:
-        value = getattr(options, entry.option)
-        if entry.always or (value != defaults[entry.option] and not _is_empty(value)):
-            written[entry.key] = entry.write(value)
-    return written
+def context_values_from(text: PictureText) -> dict[str, Any]:
+    """The fields of `ContextOptions`, less the files, that a picture's text names.
+
+    Raises:
+        ValueError: A value that is not what its name promises.
+    """
+    return read_entries(_CONTEXT, text.values)
 
 
-def _read(entries: Sequence[_Entry], values: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for entry in entries:
-        if entry.key in values:
-            try:
-                found[entry.option] = entry.read(values[entry.key])
-            except ValueError:
-                raise ValueError(
-                    f"the picture's text is damaged: {entry.key} is {values[entry.key]!r}"
-                ) from None
+def file_names_from(text: PictureText) -> dict[str, str]:
+    """The model files that a picture's text names, by field of `ContextOptions`.
+
+    The diffusion model's is without its suffix, under "diffusion_model_path".
+    """
+    names: dict[str, str] = read_entries(_FILES, text.values)
+    for key, field in (("Model", "diffusion_model_path"), ("PuLID weights", "pulid_weights")):
+        if key in text.values:
+            names[field] = text.values[key]
+    return names
+
+
+def image_names_from(text: PictureText) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Name and hash of the images that a picture started from, under "init", "mask" and "ref".
+
+    The hash is "" for one that was in memory only.
+    """
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for role, label in _IMAGES.items():
+        keys = (_numbered(label, role, number) for number in itertools.count(1))
+        several = itertools.takewhile(text.values.__contains__, keys if role == "ref" else [label])
+        found[role] = tuple((text.values[k], text.values.get(f"{k} hash", "")) for k in several)
     return found
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or value in ("", [])
-
-
-def _short_hash(path: str | os.PathLike[str]) -> str:
-    """The first ten hex digits of a file's SHA-256, as web UIs shorten hashes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:10]
+def _numbered(label: str, role: str, number: int) -> str:
+    return f"{label} {number}" if role == "ref" else label

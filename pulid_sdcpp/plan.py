@@ -116,6 +116,7 @@ def plan_memory(
     generation: GenerationOptions | None = None,
     *,
     vram: Vram = "auto",
+    people: int = 1,
     this_computer: bool = False,
     available: Sequence[Device] | None = None,
 ) -> Plan:
@@ -127,6 +128,7 @@ def plan_memory(
         context: The model files, and what is decided already.
         generation: The picture; None: the default size.
         vram: GiB that may be used, 0.5 to 4096; "auto": what is free on the device now.
+        people: How many identities are in the picture at a time.
         this_computer: Without a graphics device, plan for the CPU, as "auto" does; else a number
             is taken to be about a card that is not here.
         available: The devices there are; None asks the engine.
@@ -146,7 +148,7 @@ def plan_memory(
     if device is not None and not context.backend and vram != "auto" and not this_computer:
         device = None if device.kind == "cpu" else device
     models = model_sizes(context)
-    sizes = picture_sizes(context, picture)
+    sizes = picture_sizes(context, picture, people)
     given = given_measures(context, picture, placement)
     if device is not None and device.kind == "cpu":
         return _cpu_plan(models, sizes, given)

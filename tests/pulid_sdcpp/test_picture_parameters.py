@@ -7,20 +7,29 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from pulid_sdcpp.identity import Identity
+from pulid_sdcpp.identity_options import IdentityOptions
 from pulid_sdcpp.options import (
     SAMPLING_METHODS,
     SCHEDULERS,
     ContextOptions,
     GenerationOptions,
-    IdentityOptions,
 )
+from pulid_sdcpp.person import Person
 from pulid_sdcpp.picture_parameters import (
+    CONTEXT_FIELDS,
+    context_values_from,
     describe_picture,
+    file_names_from,
     generation_options_from,
     identity_values_from,
+    image_names_from,
 )
+from pulid_sdcpp.picture_people import identity_numbers, people_from
 from pulid_sdcpp.png_text import PictureText, format_text, parse_text
+from pulid_sdcpp.region import Region
 
 CONTEXT = ContextOptions(
     diffusion_model_path="models/flux1-schnell-Q4_K_S.gguf",
@@ -52,6 +61,8 @@ generations = st.builds(
     vae_tile_size=st.tuples(st.integers(8, 512), st.just(0)),
     vae_tile_overlap=st.floats(0, 0.5),
     vae_relative_tile_size=st.tuples(st.floats(0, 64), st.just(0.1)),
+    cache_mode=st.just("easycache"),
+    cache_option=st.sampled_from(("", "threshold=0.5,end=0.9")),
 )
 
 
@@ -118,19 +129,119 @@ def test_input_images_are_named_with_their_hash(tmp_path: Path) -> None:
     assert values["Denoising strength"] == "0.5"
 
 
+def test_images_that_were_in_memory_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"abc")
+    names = {"ref": [None, tmp_path / "a.png"]}
+    text = describe_picture(CONTEXT, GenerationOptions("p"), image_names=names)
+    assert text.values["Ref image 1"] == "in memory"
+    assert "Ref image 1 hash" not in text.values
+    back = image_names_from(parse_text(format_text(text)))
+    assert back == {
+        "init": (), "mask": (), "ref": (("in memory", ""), ("a.png", "ba7816bf8f")),
+    }  # fmt: skip
+
+
+MASK = Image.new("L", (16, 16), 255)
+
+
+@pytest.mark.parametrize(
+    "people",
+    [
+        [{}],
+        [{"weight": 0.7, "start_step": 0.2, "end_step": 1.0}],
+        [{"start_step": 3, "end_step": 4}],
+        [{"region": Region(box=(0.0, 1 / 3, 0.5, 0.5))}],
+        [{"weight": 1 / 3, "region": Region(box=(0, 0, 64, 128))}, {"start_step": 0.5}],
+        [{"region": Region(mask=MASK)}, {"weight": 0.0}, {"region": Region(box=(0, 0, 1, 1))}],
+    ],
+)
+def test_people_come_back(people: list[dict[str, Any]]) -> None:
+    given = [
+        Person(Identity.from_array([[number, 2.0]]), **arguments)
+        for number, arguments in enumerate(people)
+    ]
+    options = IdentityOptions(people=tuple(given), cfg_start_step=2)
+    text = parse_text(format_text(describe_picture(CONTEXT, GenerationOptions("p"), options)))
+    described = people_from(text)
+    assert identity_values_from(text)["cfg_start_step"] == 2
+    for person, back in zip(given, described, strict=True):
+        identity: Any = person.identity
+        assert (back.identity_hash, back.numbers) == (
+            identity.short_hash,
+            identity_numbers(identity, False),
+        )
+        again = Person(identity, **back.span)
+        for name in ("weight", "start_step", "end_step"):
+            assert repr(getattr(again, name)) == repr(getattr(person, name))
+        assert back.box == (person.region and person.region.box)
+        has_mask = person.region is not None and person.region.mask is not None
+        assert back.mask == (("in memory", "") if has_mask else None)
+
+
+def test_one_person_is_described_as_before_there_were_several() -> None:
+    identity = Identity.from_array([[1.0, 2.0]])
+    alone = describe_picture(CONTEXT, GenerationOptions("p"), IdentityOptions(identity, 0.7))
+    as_people = IdentityOptions(people=(Person(identity, 0.7),))
+    assert describe_picture(CONTEXT, GenerationOptions("p"), as_people) == alone
+    assert alone.values["PuLID identity"] == identity.short_hash
+
+
+def test_the_mask_of_a_person_is_named_with_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "left.png").write_bytes(b"abc")
+    person = Person("a.pulidembd", region=Region(mask=tmp_path / "left.png"))
+    options = IdentityOptions(people=(person, Person("b.pulidembd")))
+    values = describe_picture(CONTEXT, GenerationOptions("p"), options).values
+    assert (values["PuLID mask 1"], values["PuLID mask 1 hash"]) == ("left.png", "ba7816bf8f")
+    assert "PuLID mask 2" not in values
+
+
+def test_the_hash_of_the_numbers_knows_what_the_hash_of_a_person_does_not() -> None:
+    exact = Identity.from_array([[1.0001, 2.0]], [[0.0, 1.0]])
+    rounded = Identity.from_array(exact.tokens.astype("<f2"), exact.uncond_tokens)
+    other = Identity.from_array(exact.tokens, [[0.0, 3.0]])
+    assert exact.sha256 == rounded.sha256 == other.sha256
+    assert identity_numbers(exact) != identity_numbers(rounded)
+    assert identity_numbers(exact) != identity_numbers(other)
+    assert identity_numbers(exact, False) == identity_numbers(other, False)
+
+
+def test_context_options_and_file_names_come_back() -> None:
+    given = {
+        "wtype": "q8_0", "tensor_type_rules": "^vae=f16", "pulid_dtype": "f32", "rng_type": "cpu",
+        "sampler_rng_type": "cuda", "lora_apply_mode": "at_runtime", "circular_x": True,
+        "circular_y": True, "flash_attn": True, "diffusion_flash_attn": False,
+        "diffusion_conv_direct": True, "vae_conv_direct": True, "backend": "diffusion=cpu,vae=cpu",
+        "keep_clip_on_cpu": True, "keep_vae_on_cpu": True, "repack": False,
+    }  # fmt: skip
+    assert set(given) == set(CONTEXT_FIELDS)
+    context = dataclasses.replace(CONTEXT, **given)
+    text = parse_text(
+        format_text(describe_picture(context, GenerationOptions("p"), preset="small"))
+    )
+    assert context_values_from(text) == given
+    assert text.values["Preset"] == "small"
+    assert file_names_from(text) == {
+        "diffusion_model_path": "flux1-schnell-Q4_K_S",
+        "vae_path": "ae.safetensors",
+        "clip_l_path": "clip_l.safetensors",
+    }
+    plain = describe_picture(CONTEXT, GenerationOptions("p"))
+    assert context_values_from(plain) == {}
+
+
 def test_every_option_that_changes_a_picture_is_written() -> None:
     """A new option must be given a name in the text, or be listed here as one that is not."""
     # Written without the table.
     elsewhere = {"prompt", "negative_prompt", "width", "height", "seed", "batch_count",
                  "init_image", "mask_image", "ref_images", "strength",
-                 "embedding", "cfg_start_step", "diffusion_model_path", "model_path",
+                 "embedding", "people", "cfg_start_step", "diffusion_model_path", "model_path",
                  "pulid_weights"}  # fmt: skip
     only_place_the_work = {"n_threads", "max_vram", "offload_params_to_cpu", "enable_mmap",
-                           "keep_clip_on_cpu", "keep_vae_on_cpu", "verbose",
-                           "lora_model_dir", "repack", "vae_decode_only"}  # fmt: skip
+                           "verbose", "lora_model_dir", "vae_decode_only"}  # fmt: skip
     from pulid_sdcpp import picture_parameters as module
 
-    written = {e.option for e in (*module._GENERATION, *module._CONTEXT, *module._IDENTITY)}
+    tables = (*module._GENERATION, *module._FILES, *module._CONTEXT, *module.PERSON_ENTRIES)
+    written = {entry.option for entry in tables}
     named = {
         field.name
         for kind in (ContextOptions, GenerationOptions, IdentityOptions)
@@ -139,10 +250,25 @@ def test_every_option_that_changes_a_picture_is_written() -> None:
     assert named == written | elsewhere | only_place_the_work
 
 
-@pytest.mark.parametrize(("key", "value"), [("Steps", "four"), ("Size", "12"), ("Seed", "")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("Steps", "four"), ("Size", "12"), ("Seed", ""), ("VAE tiling", "yes"), ("Cache mode", "?")],
+)
 def test_damaged_text_is_refused_by_name(key: str, value: str) -> None:
-    with pytest.raises(ValueError, match="text is damaged"):
+    with pytest.raises(ValueError, match=r"text is damaged|cache_mode is '\?'"):
         generation_options_from(PictureText("p", "", {key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("PuLID weight", "x"), ("PuLID start step", "1.2.3"), ("PuLID box", "1 2 3")],
+)
+def test_damaged_people_are_refused_by_name(key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"text is damaged: {key} is"):
+        people_from(PictureText("p", "", {"PuLID identity": "0123456789", key: value}))
+    numbered = {"PuLID identity 1": "a", "PuLID identity 2": "b", f"{key} 2": value}
+    with pytest.raises(ValueError, match=f"text is damaged: {key} 2 is"):
+        people_from(PictureText("p", "", numbered))
 
 
 def test_values_out_of_range_in_the_text_are_refused() -> None:

@@ -52,7 +52,7 @@ def plan(
     picture: GenerationOptions = PICTURE,
     vram: float | str = 12,
     available: list[Device] | None = None,
-    **options: bool,
+    **options: int,
 ) -> Plan:
     there = [CARD, CPU] if available is None else available
     return plan_memory(context, picture, vram=vram, available=there, **options)  # type: ignore[arg-type]
@@ -211,3 +211,14 @@ def test_the_default_picture_is_planned_without_one(context: ContextOptions) -> 
     assert (found.width, found.height) == (512, 512)
     assert found.notes == ("everything fits as it is: nothing to do",)
     assert found.summary.startswith("everything on Vulkan0: ")
+
+
+def test_every_person_takes_room(context: ContextOptions) -> None:
+    alone = plan(context, vram=12)
+    assert plan(context, vram=12, people=0).phases == alone.phases
+    identity = 126e6
+    for people, cfg_scale, more in ((2, 1.0, 1), (4, 1.0, 3), (1, 2.0, 1), (2, 2.0, 2)):
+        found = plan(context, replace(PICTURE, cfg_scale=cfg_scale), vram=12, people=people)
+        denoise, before = found.phases[1], alone.phases[1]
+        grown = denoise.device_bytes - before.device_bytes
+        assert grown == pytest.approx(more * identity, rel=0.1)
