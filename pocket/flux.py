@@ -36,7 +36,8 @@ class FluxConfig:
     Attributes:
         hidden: Width, a multiple of 128.
         depth, depth_single: Double and single blocks.
-        grid: Patches along a side: pixels / 16.
+        grid: Patches from top to bottom: pixels / 16.
+        columns: Patches from left to right; None: as many, a square.
         id_dim: Width of an identity token.
         id_heads: Heads of the identity's cross-attention.
     """
@@ -47,6 +48,7 @@ class FluxConfig:
     grid: int = 8
     id_dim: int = 512
     id_heads: int = 4
+    columns: int | None = None
 
 
 class RmsNorm(nn.Module):
@@ -96,11 +98,11 @@ def attention(
 class Attend(nn.Module):
     """Rotary positions and attention over the one text token and the picture's."""
 
-    def __init__(self, grid: int) -> None:
+    def __init__(self, rows: int, columns: int) -> None:
         super().__init__()
-        rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
-        places = torch.zeros(1 + grid * grid, 3, dtype=torch.float64)
-        places[1:, 1], places[1:, 2] = rows.flatten(), columns.flatten()
+        row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        places = torch.zeros(1 + rows * columns, 3, dtype=torch.float64)
+        places[1:, 1], places[1:, 2] = row.flatten(), column.flatten()
         angles = []
         for axis, width in enumerate(ROPE_AXES):
             frequencies = ROPE_THETA ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
@@ -108,7 +110,7 @@ class Attend(nn.Module):
         angle = torch.cat(angles, -1)
         turn = torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
         self.register_buffer("turn", turn, persistent=False)
-        bias = torch.zeros(1, 1, 1, 1 + grid * grid)
+        bias = torch.zeros(1, 1, 1, 1 + rows * columns)
         bias[..., 0] = math.log(T5_TOKENS)
         self.register_buffer("bias", bias, persistent=False)
 
@@ -225,7 +227,7 @@ class Flux(nn.Module):
         self.pulid_ca = nn.ModuleList(
             IdentityAttention(width, config.id_dim, config.id_heads) for _ in range(layers)
         )
-        self.attend = Attend(config.grid)
+        self.attend = Attend(config.grid, config.columns or config.grid)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -261,25 +263,27 @@ class Flux(nn.Module):
         """The velocity.
 
         Args:
-            x: (n, grid**2, 64) noisy latents in patches.
+            x: (n, patches, 64) noisy latents in patches, row by row.
             time: (n,) share of noise, 0..1.
             prompt: (n, 768) CLIP-L's pooled output.
-            identity: (n, tokens, id_dim), or None for nobody.
-            weight: id_weight, one for all or (n,).
+            identity: (n, tokens, id_dim), or (n, people, tokens, id_dim) for several, or None for
+                nobody.
+            weight: id_weight, one for all or (n,); of several people (n, people, patches), in
+                every patch another.
         """
         img = self.img_in(x).float()
         vec = self.time_in(time_embedding(time)) + self.vector_in(prompt)
         act = F.silu(vec.float())
         txt = self.txt_in_bias.expand(len(x), 1, -1)
         if isinstance(weight, torch.Tensor):
-            weight = weight[:, None, None]
+            weight = weight[:, None, None] if weight.ndim == 1 else weight[..., None]
         layers = iter(self.pulid_ca)
         for index, block in enumerate(self.double_blocks):
             img, txt = block(img, txt, act, self.attend)
             if index % 2 == 0:
                 layer = next(layers)
                 if identity is not None:
-                    img = img + weight * layer(identity, img)
+                    img = img + contribution(layer, identity, img, weight)
         both = torch.cat((txt, img), 1)
         for index, block in enumerate(self.single_blocks):
             both = block(both, act, self.attend)
@@ -287,10 +291,26 @@ class Flux(nn.Module):
                 layer = next(layers)
                 if identity is not None:
                     img = both[:, 1:]
-                    img = img + weight * layer(identity, img)
+                    img = img + contribution(layer, identity, img, weight)
                     both = torch.cat((both[:, :1], img), 1)
         shift, scale = self.final_layer.adaLN_modulation(vec)[:, None].chunk(2, -1)
         return self.final_layer.linear(modulated(both[:, 1:], shift, scale))
+
+
+def contribution(
+    layer: IdentityAttention,
+    identity: torch.Tensor,
+    img: torch.Tensor,
+    weight: torch.Tensor | float,
+) -> torch.Tensor:
+    """Of one person, or of several (see `Flux.forward`): the sum, each by his weights."""
+    if identity.ndim == 3:
+        return weight * layer(identity, img)
+    if not isinstance(weight, torch.Tensor):
+        raise ValueError(f"several people need a weight in every patch each, found {weight}")
+    return sum(
+        weight[:, person] * layer(identity[:, person], img) for person in range(identity.shape[1])
+    )
 
 
 def time_embedding(time: torch.Tensor) -> torch.Tensor:
@@ -306,10 +326,10 @@ def patchify(latents: torch.Tensor) -> torch.Tensor:
     return F.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2)
 
 
-def unpatchify(patches: torch.Tensor) -> torch.Tensor:
-    """The reverse, of a square picture."""
-    side = math.isqrt(patches.shape[1])
-    return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (side, side)), 2)
+def unpatchify(patches: torch.Tensor, rows: int | None = None) -> torch.Tensor:
+    """The reverse, of a picture of so many rows of patches; None: a square one."""
+    rows = rows or math.isqrt(patches.shape[1])
+    return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (rows, -1)), 2)
 
 
 @torch.no_grad()
@@ -320,14 +340,14 @@ def sample(
     identity: torch.Tensor | None = None,
     *,
     steps: int = 4,
-    weight: float = 1.0,
+    weight: torch.Tensor | float = 1.0,
     shift: float = 1.0,
 ) -> torch.Tensor:
-    """Euler's method from noise (n, grid**2, 64) to latents (n, 16, h, w)."""
+    """Euler's method from noise (n, patches, 64) to latents (n, 16, h, w)."""
     times = torch.linspace(1, 0, steps + 1)
     times = shift * times / (1 + (shift - 1) * times)
     x = noise
     for now, then in pairwise(times):
         velocity = model(x, now.expand(len(x)).to(x.device), prompt, identity, weight)
         x = x + (then - now) * velocity.float()
-    return unpatchify(x)
+    return unpatchify(x, model.config.grid)

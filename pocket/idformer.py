@@ -32,6 +32,7 @@ __all__ = [
     "SHAPE",
     "all_tokens",
     "fit_idformer",
+    "held_features",
     "idformer_tensors",
     "load_idformer",
     "train_idformer",
@@ -74,16 +75,21 @@ def train_idformer(folder: Path, budget_s: float, *, n_people: int = N_PEOPLE) -
     teacher = Teacher()
     teacher.load_state_dict(torch.load(folder / "teacher.pt", weights_only=True))
     teacher.eval().requires_grad_(False)
-    networks = _networks(folder)
     data = trained_features(folder, n_people)
-    held = make_features(folder / "features", "held", networks, HELD_OUT, N_HELD_OUT, PER_PERSON)
-    return fit_idformer(folder, budget_s, teacher, data, held)
+    return fit_idformer(folder, budget_s, teacher, data, held_features(folder))
 
 
 def trained_features(folder: Path, n_people: int = N_PEOPLE) -> FeatureSet:
     """The features that `train_idformer` learns from."""
     return make_features(
         folder / "features", "features", _networks(folder), PEOPLE, n_people, PER_PERSON
+    )
+
+
+def held_features(folder: Path) -> FeatureSet:
+    """Those of people whom no network was trained on."""
+    return make_features(
+        folder / "features", "held", _networks(folder), HELD_OUT, N_HELD_OUT, PER_PERSON
     )
 
 

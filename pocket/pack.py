@@ -22,6 +22,7 @@ from .recogniser import export_judge, export_recogniser
 from .text_encoder import export_text_encoder
 from .tower import export_tower
 from .train_flux import load_flux
+from .two_people import export_two_people
 
 __all__ = ["draw_references", "write_pack"]
 
@@ -47,6 +48,7 @@ def write_pack(folder: Path, pack: Path) -> None:
         export_attribute_reader,
         export_parser,
         export_tower,
+        export_two_people,
     ):
         export(folder, pack)
     draw_references(pack / "portraits")

@@ -11,7 +11,9 @@ from .attribute_reader import train_attribute_reader as attribute_reader
 from .autoencoder import train_decoder
 from .dataset import SIDE_PX, LatentSet, draw_pictures, make_latents
 from .detector import train_detector as detector
+from .idformer import all_tokens, held_features, load_idformer, trained_features
 from .idformer import train_idformer as idformer
+from .pairs import PairSet, make_pairs
 from .parser import train_parser as parser
 from .patches import PatchPca, fit_patch_pca
 from .photos import photo_latents
@@ -19,6 +21,7 @@ from .recogniser import train_judge as judge
 from .recogniser import train_recogniser as recogniser
 from .text_encoder import train_text_encoder as text_encoder
 from .tower import train_tower as tower
+from .two_people import train_two_people
 
 __all__ = [
     "attribute_reader",
@@ -27,12 +30,14 @@ __all__ = [
     "flux",
     "idformer",
     "judge",
+    "pair_sets",
     "parser",
     "patch_pca",
     "recogniser",
     "text_encoder",
     "tower",
     "tuning",
+    "two_people",
 ]
 
 PEOPLE = 20_000
@@ -40,6 +45,7 @@ PER_PERSON = 6
 HELD_PEOPLE = 250
 PCA_SEED, PCA_PEOPLE = 1_900_000, 300
 DECODER_PEOPLE = 1000
+PAIRS, HELD_PAIRS = 16_000, 128
 
 
 def patch_pca(folder: Path) -> PatchPca:
@@ -66,6 +72,25 @@ def tuning(folder: Path, budget_s: float, device: str) -> None:
     data, held = _latents(folder)
     photos = photo_latents(folder, patch_pca(folder))
     train_flux.tune_flux(folder, budget_s, data, photos, held, device)
+
+
+def two_people(folder: Path, budget_s: float, device: str) -> None:
+    flux = train_flux.load_flux(folder)
+    train_two_people(folder, budget_s, flux, *pair_sets(folder), device)
+
+
+def pair_sets(folder: Path) -> tuple[PairSet, PairSet]:
+    """Pairs of the people whose photos the IDFormer was trained on, and of people never seen."""
+    network, pca = load_idformer(folder), patch_pca(folder)
+    sets = []
+    for name, features, count, seed in (
+        ("pairs", trained_features(folder), PAIRS, 7),
+        ("held_pairs", held_features(folder), HELD_PAIRS, 8),
+    ):
+        tokens = all_tokens(network, features).half()
+        file = folder / f"{name}.pt"
+        sets.append(make_pairs(file, pca, features.people, tokens, count, seed))
+    return sets[0], sets[1]
 
 
 def _latents(folder: Path) -> tuple[LatentSet, LatentSet]:

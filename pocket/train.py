@@ -30,11 +30,12 @@ SHARES: dict[str, tuple[float, Callable[..., None]]] = {
     "tower": (0.03, stages.tower),
     "flux": (0.26, stages.flux),
     "idformer": (0.05, stages.idformer),
-    "tuning": (0.4, stages.tuning),
+    "tuning": (0.36, stages.tuning),
+    "two people": (0.04, stages.two_people),
 }
 """Share of the time, and how; in an order in which every stage finds what it needs."""
 
-LARGE = ("decoder", "flux", "tuning")
+LARGE = ("decoder", "flux", "tuning", "two people")
 """What takes most of the time, and may be trained on a graphics card."""
 
 

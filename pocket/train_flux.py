@@ -145,10 +145,10 @@ def sampled_times(count: int) -> torch.Tensor:
     return torch.where(torch.rand(count) < 0.3, torch.rand(count), middle)
 
 
-def unmentioned(scenes: torch.Tensor) -> torch.Tensor:
-    """(n, 4) scenes, some attributes of which are replaced by "not mentioned"."""
+def unmentioned(scenes: torch.Tensor, share: float = UNMENTIONED) -> torch.Tensor:
+    """(n, 4) scenes, a share of whose attributes is replaced by "not mentioned"."""
     counts = torch.tensor([len(choices) for choices in ATTRIBUTES.values()])
-    dropped = torch.rand(scenes.shape) < UNMENTIONED
+    dropped = torch.rand(scenes.shape) < share
     return torch.where(dropped, counts, scenes.long())
 
 

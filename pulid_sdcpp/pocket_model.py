@@ -40,6 +40,7 @@ _NAMES = {
 }
 _TEXT_ENCODER = "text_encoder.safetensors"
 _PORTRAITS = "portraits"
+_LORAS = "loras"
 _REMEDY = "reinstall pulid-sdcpp, or name the folder of a complete pack"
 
 
@@ -57,6 +58,8 @@ class PocketFiles:
         judge: A recogniser that extraction never uses, to score likeness with.
         attributes: Reads a drawn portrait's background, expression, style and shirt.
         portraits: Pictures of people the model never saw, in order.
+        loras: The folder for `lora_model_dir`: `<lora:two-people:1>` in a prompt makes pictures
+            of two people, 256 x 128 pixels.
     """
 
     models_dir: Path
@@ -69,6 +72,7 @@ class PocketFiles:
     judge: Path
     attributes: Path
     portraits: tuple[Path, ...]
+    loras: Path
 
 
 def pocket_files(folder: str | os.PathLike[str] | None = None) -> PocketFiles:
@@ -91,6 +95,7 @@ def pocket_files(folder: str | os.PathLike[str] | None = None) -> PocketFiles:
         models_dir=root,
         clip_l=_expanded(root / _TEXT_ENCODER, hashes[_TEXT_ENCODER]),
         portraits=tuple(root / name for name in portraits),
+        loras=root / _LORAS,
         **{role: root / name for role, name in _NAMES.items()},
     )
 

@@ -43,6 +43,7 @@ def test_every_file_is_found(pack: Path, cache: Path, monkeypatch: pytest.Monkey
     assert files.models_dir == pack
     assert files.diffusion_model == pack / "flux1-schnell-pocket.gguf"
     assert [path.stem for path in files.portraits] == ["a", "b"]
+    assert files.loras == pack / "loras"
     for name in ("diffusion_model", "pulid_weights", "taesd", "judge", "attributes", "clip_l"):
         assert getattr(files, name).is_file(), name
     assert files.clip_l.parent == cache
@@ -223,6 +224,7 @@ def test_the_shipped_pack_is_whole_and_small_and_runs_no_code() -> None:
     names = check_pack()
     on_disk = {path.relative_to(PACK_FOLDER).as_posix() for path in PACK_FOLDER.rglob("*.*")}
     assert set(names) == on_disk - {MANIFEST_NAME}
+    assert "loras/two-people.safetensors" in names
     assert {Path(name).suffix for name in names} == {".gguf", ".safetensors", ".onnx", ".png"}
     zipped = sum(len(zlib.compress((PACK_FOLDER / name).read_bytes())) for name in names)
     print(f"{len(names)} files, {zipped / 1e6:.1f} MB zipped")
