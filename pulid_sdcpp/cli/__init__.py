@@ -11,9 +11,13 @@ __all__ = ["main"]
 # Command: where it is. A later command is one more line here.
 _COMMANDS = {
     "extract": "pulid_sdcpp.cli.extract:extract",
+    "faces": "pulid_sdcpp.cli.faces:faces",
     "generate": "pulid_sdcpp.cli.generate:generate",
+    "batch": "pulid_sdcpp.cli.batch:batch",
     "plan": "pulid_sdcpp.cli.plan:plan",
     "evaluate": "pulid_sdcpp.cli.evaluate:evaluate",
+    "convert": "pulid_sdcpp.cli.convert:convert",
+    "models": "pulid_sdcpp.cli.models:models",
     "inspect": "pulid_sdcpp.cli.inspect:inspect",
     "doctor": "pulid_sdcpp.cli.doctor:doctor",
     "demo": "pulid_sdcpp.cli.demo:demo",
@@ -47,7 +51,7 @@ def main(context: click.Context, debug: bool) -> None:
     """Put a person's face into pictures made by a quantized Flux.
 
     \b
-    pulid-sdcpp extract me.jpg -o me.pulidembd --models-dir models
-    pulid-sdcpp generate --pulid-id-embedding me.pulidembd -p "a portrait in oil" ...
+    pulid-sdcpp models pull flux-schnell-q4
+    pulid-sdcpp generate --preset flux-schnell-q4 --portrait me.jpg -p "a portrait in oil"
     """
     context.obj.debug = debug

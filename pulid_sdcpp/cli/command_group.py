@@ -20,6 +20,8 @@ from typing import Any
 import click
 
 from ..errors import GenerationCancelled, PulidError
+from .interrupt import Interrupted
+from .json_progress import json_line
 
 __all__ = ["CommandGroup", "Settings"]
 
@@ -33,6 +35,7 @@ class Settings:
     """What the options before the command say; `context.obj` of every command."""
 
     debug: bool = False
+    as_json: bool = False
 
 
 class CommandGroup(click.Group):
@@ -75,43 +78,46 @@ class CommandGroup(click.Group):
             if settings.debug:
                 traceback.print_exc()
                 _say("\n".join(getattr(error, "log_lines", ())))
-            status = _report(error)
+            status = _report(error, settings.as_json)
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def _report(error: BaseException) -> int:
+def _report(error: BaseException, as_json: bool) -> int:
     """Say in one line what went wrong; returns the exit status."""
-    if isinstance(error, click.Abort | KeyboardInterrupt | GenerationCancelled):
-        _say("interrupted; nothing was left half-written")
-        return EXIT_INTERRUPTED
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return EXIT_USAGE
+    status, line = _described(error)
+    _say(line)
+    if as_json:
+        message = line.removeprefix("error: ")
+        click.echo(json_line("error", status=status, message=message), nl=False)
+    return status
+
+
+def _described(error: BaseException) -> tuple[int, str]:
+    """The exit status, and one line for the user."""
+    if isinstance(error, Interrupted):
+        return EXIT_INTERRUPTED, str(error)
+    if isinstance(error, click.Abort | KeyboardInterrupt | GenerationCancelled):
+        return EXIT_INTERRUPTED, "interrupted; nothing was left half-written"
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "pulid-sdcpp"
-        _say(f"error: {_one_line(error.format_message()).rstrip('.')}; see '{path} --help'")
-        return EXIT_USAGE
+        text = _one_line(error.format_message()).rstrip(".")
+        return EXIT_USAGE, f"error: {text}; see '{path} --help'"
     if isinstance(error, click.ClickException):
-        _say(f"error: {_one_line(error.format_message())}")
-        return error.exit_code
-    if isinstance(error, PulidError):
-        _say(f"error: {_one_line(str(error))}")
-        return EXIT_ERROR
+        return error.exit_code, f"error: {_one_line(error.format_message())}"
+    text = _one_line(str(error))
     if isinstance(error, ValueError):
-        _say(f"error: {_one_line(str(error))}")
-        return EXIT_USAGE
+        return EXIT_USAGE, f"error: {text}"
+    if isinstance(error, PulidError | OSError):
+        return EXIT_ERROR, f"error: {text}"
     if isinstance(error, MemoryError):
-        _say("error: out of memory; make a smaller picture, or use smaller weights")
-        return EXIT_ERROR
-    if isinstance(error, OSError):
-        _say(f"error: {_one_line(str(error))}")
-        return EXIT_ERROR
-    kind = type(error).__name__
-    _say(
-        f"error: {kind}: {_one_line(str(error))}; this is a defect of pulid-sdcpp: please report "
-        f"it with what 'pulid-sdcpp --debug ...' shows"
+        return EXIT_ERROR, "error: out of memory; make a smaller picture, or use smaller weights"
+    return EXIT_ERROR, (
+        f"error: {type(error).__name__}: {text}; this is a defect of pulid-sdcpp: please report it "
+        f"with what 'pulid-sdcpp --debug ...' shows"
     )
-    return EXIT_ERROR
 
 
 def _one_line(text: str) -> str:

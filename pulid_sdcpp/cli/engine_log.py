@@ -7,8 +7,6 @@ import logging
 import re
 from collections.abc import Iterator
 
-import click
-
 from .progress import Progress
 
 __all__ = ["show_engine_log"]
@@ -24,11 +22,10 @@ class _Handler(logging.Handler):
         self._with_place = with_place
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._progress.clear()
         text = record.getMessage().rstrip()
         if not self._with_place:
             text = _PLACE.sub("", text)
-        click.echo(f"{record.levelname.lower()}: {text}", err=True)
+        self._progress.log(record.levelname.lower(), text)
 
 
 @contextlib.contextmanager

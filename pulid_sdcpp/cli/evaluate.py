@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import IdentityOptions
+from ..identity_options import IdentityOptions
 from .generate_options import some_options
 from .option_table import GroupedCommand, GroupedOption
 from .progress import Progress
@@ -106,8 +106,9 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     from ..evaluation import evaluate as run
     from .engine_log import show_engine_log
     from .extract import create_extractor
-    from .generate import create_engine, plan_for, read_options
+    from .generate import create_engine
     from .interrupt import second_interrupt_leaves
+    from .read_options import plan_for, read_options
 
     progress = Progress(quiet, unit="picture")
     if pocket:

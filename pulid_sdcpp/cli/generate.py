@@ -2,217 +2,201 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from ..atomic_file import check_writable
-from ..options import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions, IdentityOptions
+from ..errors import GenerationCancelled
+from ..identity_options import takes_part
+from ..options import ContextOptions, GenerationOptions
 from .generate_options import generate_options
 from .option_table import GroupedCommand
-from .output_paths import output_paths
-from .progress import Progress
+from .progress import Progress, create_progress
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from ..engine import StableDiffusion
+    from ..model_store import PresetFiles
+    from ..person import Person
+    from ..pipeline import PulidFlux
+    from .preview_file import PreviewFile
 
-__all__ = ["generate", "plan_for", "read_options"]
+__all__ = ["create_pipeline", "generate"]
 
 
-def create_engine(context: ContextOptions) -> StableDiffusion:
+def create_engine(context: ContextOptions, **options: Any) -> StableDiffusion:
     """Load the models; tests put another engine here."""
     from ..engine import StableDiffusion
 
     # The log is shown around the progress bar, by show_engine_log.
-    return StableDiffusion(**{**context.to_engine_kwargs(), "verbose": False})
+    return StableDiffusion(**{**context.to_engine_kwargs(), "verbose": False}, **options)
 
 
 @click.command(cls=GroupedCommand)
 @generate_options
 @click.pass_context
-def generate(
-    ctx: click.Context,
-    output: Path,
-    output_begin_idx: int,
-    disable_image_metadata: bool,
-    quiet: bool,
-    vram: Any,
-    **values: Any,
-) -> None:
-    """Make pictures, of a person where an identity is given.
+def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values: Any) -> None:
+    """Make pictures, of a person where one is named.
+
+    \b
+    pulid-sdcpp generate --preset flux-schnell-q4 --portrait me.jpg -p "a portrait in oil"
 
     Takes the flags of stable-diffusion.cpp's sd-cli, so that its commands work with the
     program's name replaced; flags may be written with - or _.
     """
     from .engine_log import show_engine_log
     from .interrupt import second_interrupt_leaves
+    from .output_files import OutputFiles
+    from .people import enroll, wanted_people
+    from .picture_again import apply_recipe, people_of, read_recipe, remark_differences
+    from .read_options import apply_preset, plan_for, read_options
 
     # 1. What was asked for, refused here if it cannot be done.
-    progress = Progress(quiet)
-    image_names = _image_names(values)
+    if as_json and quiet:
+        raise click.UsageError("--json and --quiet exclude each other")
+    progress = create_progress(quiet=quiet, as_json=as_json)
+    recipe = read_recipe(ctx, values)
+    files = apply_preset(ctx, values)
+    if recipe is not None:
+        apply_recipe(ctx, values, recipe)
     context, generation = read_options(ctx, values)
-    if vram is not None:
-        context, generation = plan_for(context, generation, vram, progress)
-    identity = _read_identity(context, _options(IdentityOptions, values), generation, progress)
-    paths = output_paths(output, generation.batch_count, output_begin_idx)
-    texts = [""] * len(paths)
-    if not disable_image_metadata:
-        texts = _texts(context, generation, identity, image_names)
-    _check_outputs(paths, texts)
+    wanted = wanted_people(ctx, values)
+    if recipe is not None:
+        wanted = wanted or people_of(ctx, values, recipe)
+        remark_differences(recipe, context, values, progress)
+    if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
+        plan_for(context, generation, vram, progress, people=max(len(wanted), 1))
+    outputs = OutputFiles(values, generation, wanted, progress)
+    others = [*outputs.paths, *(source for one in wanted for source in one.sources)]
+    preview = _preview(values, context, generation, others, progress)
 
-    log = show_engine_log(progress, verbose=context.verbose, quiet=quiet)
-    with log, second_interrupt_leaves():
-        # 2. Load.
-        progress.stage("loading the models")
-        with create_engine(context) as engine:
-            # 3. Generate.
-            progress.stage(_summary(generation, identity))
-            images = engine.generate_image(
-                **generation.to_engine_kwargs(),
-                **identity.to_engine_kwargs(),
-                progress_callback=progress.step,
-            )
+    with contextlib.ExitStack() as stack:
+        quiet_log = quiet or values["preset"] == "pocket"  # the engine would miss its T5
+        stack.enter_context(show_engine_log(progress, verbose=context.verbose, quiet=quiet_log))
+        stack.enter_context(second_interrupt_leaves())
+        pipeline = stack.enter_context(create_pipeline(context, files, values, vram, progress))
 
-    # 4. Save.
-    _save(images, paths, texts, generation, quiet)
+        # 2. Who is in the pictures.
+        people = enroll(pipeline, wanted, values, progress)
+        _remark(values, generation, people, progress)
+
+        # 3. Generate; each picture is saved when it is finished.
+        progress.stage(_summary(generation, people))
+        shared = _request(generation, people, values, preview)
+        try:
+            for result in pipeline.generate_each(_seeds(generation, progress), **shared):
+                outputs.save(result)
+                if preview is not None:
+                    preview.finish(result.image)
+        except (KeyboardInterrupt, GenerationCancelled):
+            raise outputs.interrupted() from None
 
 
-def read_options(
-    ctx: click.Context, values: dict[str, Any]
-) -> tuple[ContextOptions, GenerationOptions]:
-    """The options that a command's values make; pictures are read."""
-    _read_images(ctx, values)
-    values["vae_decode_only"] = not values["init_image"] and not values["ref_images"]
-    return (
-        _options(ContextOptions, values),
-        _options(GenerationOptions, values).with_fixed_seed(),
+def create_pipeline(
+    context: ContextOptions,
+    files: PresetFiles | None,
+    values: Mapping[str, Any],
+    vram: Any,
+    progress: Progress,
+) -> PulidFlux:
+    """A pipeline of a preset's files, or of those named one by one; nothing is loaded yet."""
+    from ..pipeline import PulidFlux
+    from .extract import create_extractor
+
+    extractor: dict[str, Any] = {}
+    problem = ""
+    if files is not None:
+        extractor, problem = dict(files.extractor), files.missing_for_extraction
+    elif values["models_dirs"]:
+        extractor = {"models_dir": values["models_dirs"][0], "pulid_weights": context.pulid_weights}
+    else:
+        problem = "photos need the extractor's files; name a --preset, or their --models-dir"
+
+    return PulidFlux(
+        context,
+        extractor=extractor,
+        preset=values["preset"] or "",
+        vram=vram,
+        extractor_problem=problem,
+        create_engine=create_engine,
+        create_extractor=create_extractor,
+        on_event=progress.event,
     )
 
 
-def plan_for(
-    context: ContextOptions, generation: GenerationOptions, vram: Any, progress: Progress
-) -> tuple[ContextOptions, GenerationOptions]:
-    """The options with what makes them fit; flags that were given stay as they are."""
-    from ..plan import plan_memory
+def _preview(
+    values: Mapping[str, Any],
+    context: ContextOptions,
+    generation: GenerationOptions,
+    others: Sequence[Path],
+    progress: Progress,
+) -> PreviewFile | None:
+    if values["preview"] is None:
+        return None
+    from ..picture_request import check_preview
+    from .preview_file import PreviewFile
 
-    plan = plan_memory(context, generation, vram=vram, this_computer=True)
-    progress.stage(f"memory: {plan.summary}")
-    return plan.apply(context, generation)
+    check_preview(context, values["preview_method"], values["preview_interval"])
+    named = (values["init_image"], values["mask_image"], values["from_picture"])
+    read = [path for path in (*named, *values["ref_images"]) if path is not None]
+    size = (generation.width, generation.height)
+    return PreviewFile(values["preview"], size, [*read, *others], progress)
 
 
-def _options(kind: Any, values: dict[str, Any]) -> Any:
-    """An options object of the values that belong to it."""
-    names = [field.name for field in dataclasses.fields(kind)]
-    return kind(**{name: values[name] for name in names if name in values})
+def _remark(
+    values: Mapping[str, Any],
+    generation: GenerationOptions,
+    people: Sequence[Person],
+    progress: Progress,
+) -> None:
+    """Say what may not be what was meant."""
+    if values["pulid_weights"] is not None and not values["preset"] and not people:
+        progress.note("no --pulid-id-embedding given, so the picture is of nobody")
+    if not all(takes_part(person, generation.evaluated_steps) for person in people):
+        progress.note("this weight, start step and end step leave the identity out")
 
 
-def _image_names(values: dict[str, Any]) -> dict[str, list[Path]]:
+def _request(
+    generation: GenerationOptions,
+    people: Sequence[Person],
+    values: Mapping[str, Any],
+    preview: PreviewFile | None,
+) -> dict[str, Any]:
+    """What all pictures have in common, for `PulidFlux.generate`."""
+    names = {field.name for field in dataclasses.fields(generation)} - {"batch_count", "seed"}
+    fields = {name: getattr(generation, name) for name in names}
+    previews: dict[str, Any] = {}
+    if preview is not None:
+        previews = {
+            "on_preview": preview.show,
+            "preview_method": values["preview_method"],
+            "preview_interval": values["preview_interval"],
+        }
     return {
-        "init": [values["init_image"]] if values["init_image"] else [],
-        "mask": [values["mask_image"]] if values["mask_image"] else [],
-        "ref": list(values["ref_images"]),
+        **fields,
+        "identity": tuple(people) or None,
+        "cfg_start_step": values["cfg_start_step"],
+        **previews,
     }
 
 
-def _read_images(ctx: click.Context, values: dict[str, Any]) -> None:
-    """Replace paths of images by the images; an init image gives the size not asked for."""
-    from ..image_file import read_image
-
-    values["ref_images"] = tuple(read_image(path) for path in values["ref_images"])
-    if values.get("mask_image") is not None:
-        values["mask_image"] = read_image(values["mask_image"])
-    if values["init_image"] is not None:
-        image = values["init_image"] = read_image(values["init_image"])
-        for name, side in zip(("width", "height"), image.size, strict=True):
-            if ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
-                rounded = round(side / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX
-                values[name] = max(rounded, SIZE_MULTIPLE_PX)
+def _seeds(generation: GenerationOptions, progress: Progress) -> Iterator[dict[str, int]]:
+    for index, seed in enumerate(generation.seeds):
+        progress.picture(index, generation.batch_count)
+        yield {"seed": seed}
 
 
-def _read_identity(
-    context: ContextOptions,
-    identity: IdentityOptions,
-    generation: GenerationOptions,
-    progress: Progress,
-) -> IdentityOptions:
-    """Read the identity file: a bad one must not be found after loading the models."""
-    if identity.embedding is None:
-        if context.pulid_weights is not None:
-            progress.stage("note: no --pulid-id-embedding given, so the picture is of nobody")
-        return identity
-    if context.pulid_weights is None:
-        raise click.UsageError(
-            "--pulid-id-embedding needs --pulid-weights; add it, or leave both out"
-        )
-    from ..identity import Identity
-
-    if not identity.has_effect(generation.steps):
-        progress.stage("note: this weight, start step and end step leave the identity out")
-    path: Any = identity.embedding
-    return dataclasses.replace(identity, embedding=Identity.load(path))
-
-
-def _texts(
-    context: ContextOptions,
-    generation: GenerationOptions,
-    identity: IdentityOptions,
-    image_names: dict[str, list[Path]],
-) -> list[str]:
-    from ..package_version import package_version
-    from ..picture_parameters import describe_picture
-    from ..png_text import format_text
-
-    return [
-        format_text(
-            describe_picture(
-                context,
-                generation,
-                identity,
-                index=index,
-                identity_hash=getattr(identity.embedding, "short_hash", ""),
-                image_names=image_names,
-                version=package_version(),
-            )
-        )
-        for index in range(generation.batch_count)
-    ]
-
-
-def _check_outputs(paths: list[Path], texts: list[str]) -> None:
-    from ..png_text import check_picture_path
-
-    for path, text in zip(paths, texts, strict=True):
-        check_picture_path(path, text)
-        check_writable(path)
-
-
-def _summary(generation: GenerationOptions, identity: IdentityOptions) -> str:
+def _summary(generation: GenerationOptions, people: Sequence[Person]) -> str:
     count = generation.batch_count
     what = "1 picture" if count == 1 else f"{count} pictures"
-    whose = ""
-    if identity.embedding is not None:
-        whose = f", identity {getattr(identity.embedding, 'short_hash', '')} at {identity.weight:g}"
+    whose = "".join(
+        f", identity {person.identity.short_hash} at {person.weight:g}"  # type: ignore[union-attr]
+        for person in people
+    )
     return (
         f"generating {what}, {generation.width}x{generation.height}, "
         f"{generation.steps} steps, seed {generation.seed}{whose}"
     )
-
-
-def _save(
-    images: list[Image.Image],
-    paths: list[Path],
-    texts: list[str],
-    generation: GenerationOptions,
-    quiet: bool,
-) -> None:
-    from ..png_text import save_picture
-
-    for image, path, text, seed in zip(images, paths, texts, generation.seeds, strict=True):
-        save_picture(image, path, text)
-        if not quiet:
-            click.echo(f"saved {path} (seed {seed})")

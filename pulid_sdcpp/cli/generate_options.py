@@ -5,86 +5,36 @@ Source of names and meanings: stable-diffusion.cpp, examples/cli and examples/co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ..options import (
     LORA_APPLY_MODES,
-    PULID_DTYPES,
     RNG_TYPES,
     SAMPLING_METHODS,
     SCHEDULERS,
     WEIGHT_TYPES,
     ContextOptions,
     GenerationOptions,
-    IdentityOptions,
 )
-from .option_table import GroupedOption, dataclass_option
+from ..step_cache import CACHE_MODES
+from .option_table import FILE_PATH as _PATH
+from .option_table import dataclass_option, grouped_option
+from .option_types import Numbers, Pair, Vram
+from .output_options import OUTPUT_OPTIONS
+from .person_options import PERSON_OPTIONS
 
 __all__ = ["generate_options", "plan_options", "some_options"]
 
-_PATH = click.Path(path_type=Path)
 _RNG = "|".join(RNG_TYPES)  # click would show the names with - for _
 
 
-class _Pair(click.ParamType):
-    """`32x48`, or `32` for both."""
-
-    def __init__(self, number: type[int] | type[float]) -> None:
-        self.number = number
-        self.name = "XxY"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        x, cross, y = value.partition("x")
-        try:
-            return self.number(x), self.number(y if cross else x)
-        except ValueError:
-            self.fail(f"{value!r} is not of the form 32x32 or 32", param, ctx)
-
-
-class _Numbers(click.ParamType):
-    """`14.6,7.8,0`, with or without brackets."""
-
-    name = "A,B,..."
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in re.split(r"\s*,\s*", value.strip("[] ")) if part)
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 14.6,7.8,0", param, ctx)
-
-
-class _Vram(click.ParamType):
-    """A number of GiB, or "auto"."""
-
-    name = "GiB|auto"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
-        if isinstance(value, str) and value.strip().lower() == "auto":
-            return "auto"
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number of GiB nor auto", param, ctx)
-
-
 def _vram(default: str | None, help: str) -> Any:
-    return click.option("--vram", cls=GroupedOption, heading="Memory and speed", type=_Vram(),
-                        metavar="GiB|auto", default=default, show_default=bool(default),
-                        help=help)  # fmt: skip
-
-
-def _image_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
-    if mode != "img_gen":
-        raise click.BadParameter(f"{mode!r} is not offered; only img_gen is", ctx, param)
+    return grouped_option("vram", "--vram", heading="Memory and speed", type=Vram(),
+                          metavar="GiB|auto", default=default, show_default=bool(default),
+                          help=help)  # fmt: skip
 
 
 def _context(field: str, *flags: str, heading: str, help: str, **kwargs: Any) -> Any:
@@ -95,12 +45,14 @@ def _picture(field: str, *flags: str, heading: str, help: str, **kwargs: Any) ->
     return dataclass_option(GenerationOptions, field, *flags, heading=heading, help=help, **kwargs)
 
 
-def _identity(field: str, *flags: str, help: str, **kwargs: Any) -> Any:
-    heading = "Identity"
-    return dataclass_option(IdentityOptions, field, *flags, heading=heading, help=help, **kwargs)
-
-
 _FILES = [
+    grouped_option("preset", "--preset", heading="Model files", metavar="NAME",
+                   help="Files and settings that belong together, as flux-schnell-q4; flags given "
+                        "beside it go before. 'pulid-sdcpp models list' shows all, 'models pull "
+                        "NAME' downloads one."),
+    grouped_option("models_dirs", "--models-dir", heading="Model files", type=_PATH,
+                   multiple=True, help="Folder where the files of --preset are looked for, too, as "
+                   "ComfyUI's models; may be repeated."),
     _context("diffusion_model_path", "--diffusion-model", heading="Model files", type=_PATH,
              help="Flux weights (.gguf, .safetensors)."),
     _context("model_path", "-m", "--model", heading="Model files", type=_PATH,
@@ -121,26 +73,12 @@ _FILES = [
              metavar="PATTERN=TYPE,...", help="Weight types by tensor name, as ^vae\\.=f16."),
 ]  # fmt: skip
 
-_IDENTITY = [
-    _context("pulid_weights", "--pulid-weights", heading="Identity", type=_PATH,
-             help="PuLID-Flux weights (pulid_flux_v0.9.1.safetensors)."),
-    _context("pulid_dtype", "--pulid-dtype", heading="Identity", type=click.Choice(PULID_DTYPES),
-             metavar="|".join(PULID_DTYPES),
-             help="How an identity is kept: beside Flux, f16 takes 126 MB and q8_0 67 MB."),
-    _identity("embedding", "--pulid-id-embedding", type=_PATH,
-              help="Whose face: a file that 'pulid-sdcpp extract' wrote."),
-    _identity("weight", "--pulid-id-weight",
-              help="How strongly, 0 to 5; 0.7 to 1.2 is usual."),
-    _identity("start_step", "--id-start-step",
-              help="First step with the identity; 0 or 1 is stylised, 4 photographic."),
-    _identity("end_step", "--id-end-step", type=int,
-              help="First step without it again; not given: it stays to the end."),
-    _identity("cfg_start_step", "--cfg-start-step", type=int,
-              help="First step with true CFG, when --cfg-scale is not 1."),
-]  # fmt: skip
-
 _PICTURE = [
-    _picture("prompt", "-p", "--prompt", heading="Picture", help="What to show."),
+    _picture("prompt", "-p", "--prompt", heading="Picture", required=False,
+             help="What to show; needed unless --from names a picture."),
+    grouped_option("from_picture", "--from", heading="Picture", type=_PATH, metavar="PNG",
+                   help="Make this picture again, from the parameters in it; flags given beside it "
+                        "change them."),
     _picture("negative_prompt", "-n", "--negative-prompt", heading="Picture",
              help="What not to show; works only when --cfg-scale is not 1."),
     _picture("width", "-W", "--width", heading="Picture",
@@ -175,13 +113,19 @@ _SAMPLING = [
              type=click.Choice(SAMPLING_METHODS), help=f"One of {', '.join(SAMPLING_METHODS)}."),
     _picture("scheduler", "--scheduler", heading="Sampling", metavar="NAME",
              type=click.Choice(SCHEDULERS), help=f"One of {', '.join(SCHEDULERS)}."),
-    _picture("sigmas", "--sigmas", heading="Sampling", type=_Numbers(),
+    _picture("sigmas", "--sigmas", heading="Sampling", type=Numbers(),
              help="Noise levels, instead of a scheduler."),
     _picture("eta", "--eta", heading="Sampling", type=float,
              help="Noise multiplier; not given: the sampling method's own."),
     _picture("flow_shift", "--flow-shift", heading="Sampling", type=float,
              help="Shift of the schedule; not given: the model's own."),
     _picture("clip_skip", "--clip-skip", heading="Sampling", help="Last CLIP layers to leave out."),
+    _picture("cache_mode", "--cache-mode", heading="Sampling", metavar="NAME",
+             help="Answer some steps from earlier ones: faster, and another picture. One of "
+                  f"{', '.join(CACHE_MODES)}."),
+    _picture("cache_option", "--cache-option", heading="Sampling", metavar="NAME=VALUE,...",
+             help="How the cache is set, as threshold=0.2,start=0.15,end=0.95; see "
+                  "docs/combinations.md."),
     _context("rng_type", "--rng", heading="Sampling", type=click.Choice(RNG_TYPES), metavar=_RNG,
              help="Noise generator: cuda as the web UIs, cpu as ComfyUI."),
     _context("sampler_rng_type", "--sampler-rng", heading="Sampling",
@@ -226,10 +170,10 @@ _MEMORY = [
     _picture("vae_tiling", "--vae-tiling", heading="Memory and speed",
              help="Decode in tiles: less memory."),
     _picture("vae_tile_size", "--vae-tile-size", heading="Memory and speed",
-             type=_Pair(int), metavar="XxY", show_default="the engine's",
+             type=Pair(int), metavar="XxY", show_default="the engine's",
              help="In latent pixels of 8."),
     _picture("vae_relative_tile_size", "--vae-relative-tile-size", heading="Memory and speed",
-             type=_Pair(float), metavar="XxY", show_default="not used",
+             type=Pair(float), metavar="XxY", show_default="not used",
              help="Parts of the picture below 1, tiles from 1 on."),
     _picture("vae_tile_overlap", "--vae-tile-overlap", heading="Memory and speed",
              help="Part of a tile, 0 to 0.5."),
@@ -239,24 +183,10 @@ _MEMORY = [
              help="Tileable top to bottom."),
 ]  # fmt: skip
 
-_OUTPUT = [
-    click.option("-o", "--output", cls=GroupedOption, heading="Output", type=_PATH,
-                 default=Path("output.png"), show_default=True,
-                 help="Picture to write (.png, .jpg, .webp), overwritten if it exists. Several "
-                      "become NAME_0, NAME_1, ...; or put %03d where the number belongs."),
-    click.option("--output-begin-idx", cls=GroupedOption, heading="Output",
-                 type=click.IntRange(min=0), default=0, show_default=True, help="First number."),
-    click.option("--disable-image-metadata", cls=GroupedOption, heading="Output", is_flag=True,
-                 help="Write no parameters into the picture."),
-    click.option("--quiet", cls=GroupedOption, heading="Output", is_flag=True,
-                 help="Print nothing but errors."),
-    _context("verbose", "-v", "--verbose", heading="Output", help="Show the engine's log."),
-    click.option("-M", "--mode", cls=GroupedOption, heading="Output", default="img_gen",
-                 callback=_image_mode, expose_value=False, hidden=True),
-]  # fmt: skip
-
-
-_OPTIONS = [*_FILES, *_IDENTITY, *_PICTURE, *_SAMPLING, _VRAM, *_MEMORY, *_OUTPUT]
+_OPTIONS = [
+    *(*_FILES, *PERSON_OPTIONS, *_PICTURE, *_SAMPLING),
+    *(_VRAM, *_MEMORY, *OUTPUT_OPTIONS),
+]
 
 
 def generate_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -268,6 +198,7 @@ def generate_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 # Those of the options of `generate` that memory depends on.
 _PLAN_FIELDS = {
+    "preset", "models_dirs",
     "diffusion_model_path", "model_path", "vae_path", "taesd_path", "clip_l_path", "t5xxl_path",
     "wtype", "tensor_type_rules", "pulid_weights", "pulid_dtype", "negative_prompt", "width",
     "height", "init_image", "ref_images", "auto_resize_ref_image", "cfg_scale", "backend",
@@ -279,8 +210,8 @@ _PLAN_FIELDS = {
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `command` the options of `generate` that memory depends on, and `--vram`."""
-    prompt = click.option("-p", "--prompt", cls=GroupedOption, heading="Picture", default="",
-                          help="Its length matters, from about 150 words on.")  # fmt: skip
+    prompt = grouped_option("prompt", "-p", "--prompt", heading="Picture", default="",
+                            help="Its length matters, from about 150 words on.")  # fmt: skip
     vram = _vram("auto", "What may be used of the card; auto: what is free now.")
     return some_options(_PLAN_FIELDS)(prompt(vram(command)))
 

@@ -14,7 +14,13 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["second_interrupt_leaves"]
+import click
+
+__all__ = ["Interrupted", "second_interrupt_leaves"]
+
+
+class Interrupted(click.Abort):
+    """Ctrl-C, after some of the work was finished; its text says what is there."""
 
 
 @contextlib.contextmanager

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["GroupedCommand", "GroupedOption", "dataclass_option"]
+__all__ = [
+    "FILE_PATH",
+    "GroupedCommand",
+    "GroupedOption",
+    "dataclass_option",
+    "grouped_option",
+]
+
+FILE_PATH = click.Path(path_type=Path)  # what is wrong with a file, its reader says better
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +58,7 @@ def dataclass_option(
     """
     default = next(f.default for f in dataclasses.fields(options) if f.name == field)
     if default is dataclasses.MISSING:
-        kwargs["required"] = True
+        kwargs.setdefault("required", True)
     elif isinstance(default, bool) and "/" in flags[0]:
         kwargs |= {"default": default, "show_default": True}
     elif isinstance(default, bool):
@@ -60,3 +69,8 @@ def dataclass_option(
     if isinstance(default, int | float) and not isinstance(default, bool):
         kwargs.setdefault("type", type(default))
     return click.option(*flags, field, cls=GroupedOption, heading=heading, help=help, **kwargs)
+
+
+def grouped_option(name: str, *flags: str, heading: str, help: str = "", **kwargs: Any) -> Any:
+    """A click option of the command itself, called `name`, under a heading."""
+    return click.option(*flags, name, cls=GroupedOption, heading=heading, help=help, **kwargs)

@@ -1,32 +1,129 @@
-"""Where the pictures of a batch go, numbered as sd-cli numbers them."""
+"""Where pictures go: names by template, numbers as sd-cli has them, and no file replaced."""
 
 from __future__ import annotations
 
+import os
 import re
+import string
+import unicodedata
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..errors import OutputFileError
 from ..png_text import PICTURE_SUFFIXES
 
-__all__ = ["output_paths"]
+__all__ = [
+    "FIELDS",
+    "fields_of",
+    "fill_in",
+    "numbered_paths",
+    "safe_name",
+    "save_under_free_name",
+]
+
+FIELDS = ("seed", "index", "person", "prompt", "preset", "weight", "date", "time")
 
 _NUMBER = re.compile(r"((?:[^%]|^)(?:%%)*)%(\d{0,3})d")
+_MAX_NAME_BYTES = 80  # of one field; file systems take 255 of a whole name
+# Windows, "Naming Files, Paths, and Namespaces": with any suffix, too.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_MOST_TRIED = 10_000
 
 
-def output_paths(output: Path, count: int, first: int = 0) -> list[Path]:
-    """The files for `count` pictures.
+def fields_of(template: Path) -> set[str]:
+    """The fields that a template names.
+
+    Raises:
+        ValueError: One that does not exist, or a brace by itself.
+    """
+    try:
+        parsed = list(string.Formatter().parse(str(template)))
+    except ValueError:
+        raise ValueError(
+            f"the output {template} has a brace by itself; write {{{{ for one that is meant"
+        ) from None
+    for _, field, spec, conversion in parsed:
+        if field is not None and (field not in FIELDS or spec or conversion):
+            known = ", ".join(f"{{{name}}}" for name in FIELDS)
+            raise ValueError(f"the output {template} has {{{field}}}; the fields are {known}")
+    return {field for _, field, _, _ in parsed if field is not None}
+
+
+def numbered_paths(output: Path, count: int, first: int = 0) -> list[Path]:
+    """The files for `count` pictures, fields not filled in yet.
 
     `out.png` is that file for one picture and out_0.png, out_1.png, ... for several;
-    `out_%03d.png` is out_000.png, ... (`%%` for a percent sign); no suffix means .png.
+    `out_%03d.png` is out_000.png, ... (`%%` for a percent sign); no suffix means .png. A template
+    with {index} or {seed} needs no number.
 
     Source: stable-diffusion.cpp, examples/cli/main.cpp, save_results.
+
+    Raises:
+        ValueError: As `fields_of`.
     """
-    if output.suffix == "":
+    if output.suffix == "" or "{" in output.suffix:
         output = output.with_name(output.name + PICTURE_SUFFIXES[0])
     if _NUMBER.search(str(output)):
         return [_numbered(str(output), first + index) for index in range(count)]
-    if count == 1:
-        return [output]
+    if count == 1 or fields_of(output) & {"index", "seed"}:
+        return [output] * count
     return [output.with_stem(f"{output.stem}_{first + index}") for index in range(count)]
+
+
+def fill_in(template: Path, values: Mapping[str, object]) -> Path:
+    """The path with its fields filled in, made safe for file names on every system.
+
+    Args:
+        template: As `numbered_paths` gives it.
+        values: By field, all of FIELDS.
+
+    Raises:
+        ValueError: As `fields_of`.
+    """
+    if not fields_of(template):
+        return Path(str(template).replace("{{", "{").replace("}}", "}"))
+    safe = {name: safe_name(str(value)) for name, value in values.items()}
+    parts = [
+        part if part == template.anchor else _not_reserved(part, part.format(**safe))
+        for part in template.parts
+    ]
+    return Path(*parts)
+
+
+def safe_name(text: str) -> str:
+    """Letters, digits and few signs of a text, the others as "-"; cut, and never empty."""
+    normal = unicodedata.normalize("NFC", text)
+    kept = "".join(
+        char if char in "-_.+" or unicodedata.category(char)[0] in "LMN" else "-" for char in normal
+    )
+    kept = re.sub(r"-{2,}", "-", kept).strip("-.")
+    kept = kept.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip("-.")
+    return kept or "_"
+
+
+def save_under_free_name(path: Path, save: Callable[[Path], None]) -> Path:
+    """Save as `path`, or as NAME-2, NAME-3, ... where that is taken.
+
+    Args:
+        save: Writes a file; raises FileExistsError where there is one.
+
+    Returns:
+        The path that was free.
+
+    Raises:
+        OutputFileError: Thousands are taken.
+    """
+    candidate = path
+    for number in range(2, _MOST_TRIED):
+        if not os.path.lexists(candidate):
+            try:
+                save(candidate)
+            except FileExistsError:  # another process was faster
+                pass
+            else:
+                return candidate
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    raise OutputFileError(f"cannot write {path}: it and {_MOST_TRIED} more names are taken")
 
 
 def _numbered(pattern: str, number: int) -> Path:
@@ -34,3 +131,7 @@ def _numbered(pattern: str, number: int) -> Path:
         return match[1] + f"%{match[2]}d" % number
 
     return Path(_NUMBER.sub(fill, pattern).replace("%%", "%"))
+
+
+def _not_reserved(template: str, name: str) -> str:
+    return f"_{name}" if name != template and _RESERVED.match(name) else name

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .generate import read_options
 from .generate_options import plan_options
 from .option_table import GroupedCommand, GroupedOption
+from .read_options import apply_preset, read_options
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -38,6 +38,7 @@ def plan(ctx: click.Context, vram: Any, as_json: bool, **values: Any) -> None:
     """
     from ..plan import plan_memory
 
+    apply_preset(ctx, values)
     context, generation = read_options(ctx, values)
     found = plan_memory(context, generation, vram=vram)
     if as_json:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from click.core import ParameterSource
+
+from .read_options import fill_in
 
 __all__ = ["fill_in_pocket"]
 
@@ -32,9 +33,7 @@ def fill_in_pocket(ctx: click.Context, values: dict[str, Any]) -> None:
         "height": 128,
         "steps": 4,
     }
-    for name, value in defaults.items():
-        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
-            values[name] = value
+    fill_in(ctx, values, defaults)
     if not values["portraits"] and not values["identities"]:
         values["portraits"] = files.portraits
     if not values["prompts"] and values["prompts_file"] is None:

@@ -164,11 +164,14 @@ def test_options_are_those_of_generate() -> None:
         assert ours[name] is theirs[name] or ours[name].to_info_dict() == (
             theirs[name].to_info_dict()
         ), name
-    # Batches, pictures to start from, and where pictures go are not for an evaluation.
+    # Batches, pictures to start from, and where pictures go are not for an evaluation; people
+    # and files it names in its own way.
     assert theirs.keys() - ours.keys() == {
         "prompt", "seed", "embedding", "batch_count", "init_image", "strength", "mask_image",
         "ref_images", "auto_resize_ref_image", "increase_ref_index", "output_begin_idx",
-        "disable_image_metadata", "mode",
+        "disable_image_metadata", "mode", "persons", "face", "fusion", "preset",
+        "models_dirs", "from_picture", "overwrite", "preview", "preview_method",
+        "preview_interval", "as_json", "cache_mode", "cache_option",
     }  # fmt: skip
 
 
@@ -188,6 +191,7 @@ def pocket(monkeypatch: pytest.MonkeyPatch, engine: DrawingEngine, tmp_path: Pat
         judge=tmp_path / "judge.onnx",
         attributes=tmp_path / "reader.onnx",
         portraits=tuple(sorted(Path("people").glob("*.png"))),
+        loras=tmp_path / "loras",
     )
     monkeypatch.setattr("pulid_sdcpp.pocket_model.pocket_files", lambda: files)
     # The pocket model's prompts begin with no colour, and its reader knows more than one thing.

@@ -18,7 +18,8 @@ from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.generate import generate
 from pulid_sdcpp.errors import DeviceError, GenerationCancelled, GenerationError
 from pulid_sdcpp.identity import Identity
-from pulid_sdcpp.options import ContextOptions, GenerationOptions, IdentityOptions
+from pulid_sdcpp.identity_options import IdentityOptions
+from pulid_sdcpp.options import ContextOptions, GenerationOptions
 from pulid_sdcpp.png_text import parse_text, read_picture_text
 
 BASE = [
@@ -48,8 +49,8 @@ def run(*arguments: str) -> Result:
 
 def error_line(result: Result) -> str:
     """The one line a failed command says; fails on anything more."""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("  step")]
-    lines = [line for line in lines if line and not line.startswith(("loading", "generating"))]
+    told = ("load", "denoise", "generating", "  step")
+    lines = [line for line in result.stderr.splitlines() if line and not line.startswith(told)]
     assert len(lines) == 1, result.output
     assert "Traceback" not in result.output
     return lines[0]
@@ -92,7 +93,12 @@ def test_every_default_is_the_dataclasses() -> None:
         for field in dataclasses.fields(kind)
     }
     del expected["vae_decode_only"]  # follows from the pictures given
-    of_the_command = {"output", "output_begin_idx", "disable_image_metadata", "quiet", "vram"}
+    del expected["people"]  # made of what says who is in the picture
+    of_the_command = {
+        *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
+        *("output", "overwrite", "output_begin_idx", "disable_image_metadata"),
+        *("preview", "preview_method", "preview_interval", "as_json", "quiet", "vram"),
+    }
     assert set(given) == set(expected) | of_the_command
     assert expected.pop("prompt") is dataclasses.MISSING
     for name, default in expected.items():
@@ -138,14 +144,11 @@ def test_flags_of_the_engine(engine: FakeEngine, flags: list[str], name: str, va
         (["--sampling-method", "euler_a"], "sample_method", "euler_a"),
         (["--sampling-method", "dpm++2m"], "sample_method", "dpm++2m"),
         (["--scheduler", "sgm_uniform"], "scheduler", "sgm_uniform"),
-        (["-b", "2"], "batch_count", 2),
         (["--eta", "0.5"], "eta", 0.5),
         (["--sigmas", "[14.6, 7.8, 0]"], "sigmas", "14.6,7.8,0.0"),
         (["--vae-tiling", "--vae-tile-size", "16x24"], "vae_tile_size", "16x24"),
         (["--vae-tile-size", "16"], "vae_tile_size", "16x16"),
         (["--disable-auto-resize-ref-image"], "auto_resize_ref_image", False),
-        (["--id-start-step", "1"], "pulid_start_step", 1),
-        (["--id-end-step", "3"], "pulid_end_step", 3),
         (["--cfg-start-step", "1"], "cfg_start_step", 1),
         (["-M", "img_gen"], "sample_steps", 2),
     ],
@@ -163,8 +166,8 @@ def test_a_batch_is_numbered_and_each_picture_has_its_seed(engine: FakeEngine) -
         text = read_picture_text(f"out_{index}.png")
         assert text is not None
         assert parse_text(text).values["Seed"] == str(7 + index)
-        with Image.open(f"out_{index}.png") as image:
-            assert image.getpixel((0, 0)) == (200, index, 0)
+    assert [call["seed"] for call in engine.calls] == [7, 8, 9]
+    assert {call["batch_count"] for call in engine.calls} == {1}
     assert sorted(os.listdir()) == ["out_0.png", "out_1.png", "out_2.png"]
 
 
@@ -181,10 +184,21 @@ def test_the_picture_can_go_without_parameters(engine: FakeEngine) -> None:
     assert read_picture_text("output.png") is None
 
 
-def test_an_existing_picture_is_overwritten_as_by_sd_cli(engine: FakeEngine) -> None:
+def test_an_existing_picture_is_kept_and_another_name_taken(engine: FakeEngine) -> None:
     Path("output.png").write_bytes(b"old")
-    assert run().exit_code == 0
-    assert Path("output.png").read_bytes() != b"old"
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "note: output.png is there already, so this one is output-2.png" in result.stderr
+    assert result.stdout == "saved output-2.png (seed 42)\n"
+    assert run().stdout == "saved output-3.png (seed 42)\n"
+    assert Path("output.png").read_bytes() == b"old"
+
+
+def test_an_existing_picture_is_replaced_when_asked(engine: FakeEngine) -> None:
+    Path("output.png").write_bytes(b"old")
+    assert run("--overwrite").stdout == "saved output.png (seed 42)\n"
+    assert read_picture_text("output.png") is not None
+    assert os.listdir() == ["output.png"]
 
 
 def test_the_size_not_given_is_that_of_the_init_image(engine: FakeEngine) -> None:
@@ -204,8 +218,9 @@ def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: I
     identity = ("--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd")
     result = run(*identity, "--pulid-id-weight", "0.8")
     assert result.stderr.splitlines() == [
-        "loading the models",
         f"generating 1 picture, 64x32, 2 steps, seed 42, identity {alice.short_hash} at 0.8",
+        "load",
+        "denoise",
         "  step 1/2, 2.00 steps/s",
         "  step 2/2, 2.00 steps/s",
     ]
@@ -235,6 +250,14 @@ def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: I
         (["--photo-maker", "x"], "No such option"),
         (["-o", "out.gif"], ".gif is not a picture format"),
         (["--pulid-id-embedding", "alice.pulidembd"], "needs --pulid-weights"),
+        (["--id-start-step", "1.5"], "1.5"),
+        (["--id-end-step", "late"], "'late' is no point in a generation"),
+        (["-o", "{name}.png"], "{name}; the fields are {seed}, {index}, {person}"),
+        (["-o", "a{.png"], "a brace by itself"),
+        (["--json", "--quiet"], "exclude each other"),
+        (["--preview", "a.gif"], ".gif is not a picture format"),
+        (["--preview", "a.png", "--preview-method", "tae"], "no tiny autoencoder is loaded"),
+        (["--preview", "a.png", "--preview-interval", "0"], "0 is not in the range"),
         (["stray"], "unexpected extra argument"),
     ],
 )
@@ -266,6 +289,8 @@ def write(name: str, content: bytes) -> None:
         (["-o", "absent/out.png"], "the folder absent does not exist"),
         (["-o", "text.bin/out.png"], "text.bin does not exist"),
         (["-o", "folder.png"], "it is a folder"),
+        (["--preview", "absent/out.png"], "the folder absent does not exist"),
+        (["--from", "text.bin"], "text.bin is not a picture"),
     ],
 )
 def test_a_bad_file_is_one_line_and_status_1_before_anything_is_loaded(
@@ -342,7 +367,7 @@ def test_the_engines_log_shows_warnings_or_everything_or_nothing(
 ) -> None:
     log = logging.getLogger("pulid_sdcpp.engine")
 
-    def create(context: ContextOptions) -> FakeEngine:
+    def create(context: ContextOptions, on_event: Any = None) -> FakeEngine:
         log.debug("a detail")
         log.warning("conditioner.hpp:1105 - a warning\n")
         log.error("a failure")

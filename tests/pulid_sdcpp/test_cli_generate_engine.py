@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from command_worker import CommandWorker, Outcome
 from pulid_sdcpp.identity import Identity
-from pulid_sdcpp.options import IdentityOptions
+from pulid_sdcpp.identity_options import IdentityOptions
 from pulid_sdcpp.picture_parameters import generation_options_from, identity_values_from
 from pulid_sdcpp.png_text import parse_text, read_picture_text
 
@@ -50,8 +50,8 @@ class Generate:
         if "--clip-l" in chosen:
             chosen["--clip_l"] = chosen.pop("--clip-l")
         named = [str(part) for pair in chosen.items() for part in pair]
-        size = ("-p", "a face", "-W", "64", "-H", "64", "--steps", "2", "-o", str(self.output))
-        return ["generate", *named, *size, *flags]
+        size = ("-p", "a face", "-W", "64", "-H", "64", "--steps", "2")
+        return ["generate", *named, *size, "-o", str(self.output), "--overwrite", *flags]
 
     def __call__(self, *flags: str, **files: Path) -> Outcome:
         return self.worker.run(self.command(*flags, **files))
@@ -124,21 +124,24 @@ def test_each_picture_of_a_batch_is_that_of_its_seed(generate: Generate) -> None
 
 
 def test_ctrl_c_stops_within_a_step_and_leaves_nothing(generate: Generate) -> None:
-    command = [*PROGRAM, *generate.command("--steps", "1000")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    command = [*PROGRAM, *generate.command("--steps", "1000", "--json")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
         watchdog = threading.Timer(LIMIT_S, process.kill)
         watchdog.start()
+        assert process.stdout is not None
         assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("  step 2/"):
+        for line in process.stdout:
+            if '"stage": "denoise", "step": 2,' in line:
                 process.send_signal(signal.SIGINT)
                 break
-        rest = process.stderr.read()
+        rest = process.stdout.read()
+        said = process.stderr.read()
         watchdog.cancel()
-    assert process.returncode == 130, rest
-    assert "interrupted" in rest
-    assert "Traceback" not in rest
-    assert rest.count("  step ") <= 3  # those under way when the signal came
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert rest.count('"event": "step"') <= 3  # those under way when the signal came
     assert not list(generate.folder.iterdir())
 
 

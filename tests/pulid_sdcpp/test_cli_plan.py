@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fake_engine import FakeEngine
-from pulid_sdcpp import Device
+from pulid_sdcpp import Device, loaded_model
 from pulid_sdcpp import plan as plan_module
 from pulid_sdcpp.cli import generate as generate_module
 from pulid_sdcpp.cli import main
@@ -27,7 +27,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "devices", lambda: [CARD, CPU])
+    for module in (plan_module, loaded_model):
+        monkeypatch.setattr(module, "devices", lambda: [CARD, CPU])
 
 
 @pytest.fixture
@@ -137,7 +138,8 @@ def test_flags_that_are_given_stay(files: Files, card: None, engine: FakeEngine)
 def test_generate_without_a_card_goes_on_as_it_would(
     files: Files, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "devices", lambda: [CPU])
+    for module in (plan_module, loaded_model):
+        monkeypatch.setattr(module, "devices", lambda: [CPU])
     for vram in ("4", "auto"):
         result = run("generate", files, "-p", "a face", "--vram", vram)
         assert result.exit_code == 0, result.output

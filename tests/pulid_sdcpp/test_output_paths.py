@@ -1,10 +1,32 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
 
-from pulid_sdcpp.cli.output_paths import output_paths
+from pulid_sdcpp import atomic_file as atomic_module
+from pulid_sdcpp.atomic_file import atomic_file
+from pulid_sdcpp.cli.output_paths import (
+    FIELDS,
+    fill_in,
+    numbered_paths,
+    safe_name,
+    save_under_free_name,
+)
+from pulid_sdcpp.errors import OutputFileError
+
+VALUES: dict[str, object] = {
+    "seed": 7,
+    "index": 3,
+    "person": "alice+bob",
+    "prompt": 'a/b\\c: "who?"\n<x>|*',
+    "preset": "pocket",
+    "weight": "0.8",
+    "date": "2026-01-31",
+    "time": "10-05-09",
+}
 
 
 # Expected names: stable-diffusion.cpp, examples/cli/main.cpp, save_results.
@@ -23,7 +45,152 @@ from pulid_sdcpp.cli.output_paths import output_paths
         ("100%.png", 2, 0, ["100%_0.png", "100%_1.png"]),
         ("%d/%d.png", 1, 3, ["3/3.png"]),
         ("a.b.png", 2, 0, ["a.b_0.png", "a.b_1.png"]),
+        # Ours: with a field that differs, no number is needed.
+        ("{prompt}.png", 2, 0, ["{prompt}_0.png", "{prompt}_1.png"]),
+        ("{seed}.png", 2, 0, ["{seed}.png", "{seed}.png"]),
+        ("{person}.{index}", 2, 0, ["{person}.{index}.png", "{person}.{index}.png"]),
+        ("{seed}-%02d.png", 2, 0, ["{seed}-00.png", "{seed}-01.png"]),
     ],
 )
 def test_numbering_is_sd_clis(output: str, count: int, first: int, expected: list[str]) -> None:
-    assert output_paths(Path(output), count, first) == [Path(name) for name in expected]
+    assert numbered_paths(Path(output), count, first) == [Path(name) for name in expected]
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("out.png", "out.png"),
+        ("{seed}-{index}.png", "7-3.png"),
+        ("a/{person}/{date}_{time}.png", "a/alice+bob/2026-01-31_10-05-09.png"),
+        ("{preset}-{weight}.png", "pocket-0.8.png"),
+        ("{prompt}.png", "a-b-c-who-x.png"),
+        ("{{seed}}.png", "{seed}.png"),
+        ("{{{seed}}}.png", "{7}.png"),
+        ("/tmp/{seed}.png", "/tmp/7.png"),
+    ],
+)
+def test_fields_are_filled_in(template: str, expected: str) -> None:
+    assert fill_in(Path(template), VALUES) == Path(expected)
+    assert set(VALUES) == set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ünïcode is fine: 猫", "Ünïcode-is-fine-猫"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("...", "_"),
+        ("", "_"),
+        ("a\0b\x7fc", "a-b-c"),
+        ("trailing. ", "trailing"),
+        ("हिन्दी", "हिन्दी"),
+        ("e\u0301", "\u00e9"),  # one spelling of a letter, whatever was typed
+    ],
+)
+def test_a_value_is_safe_in_a_file_name(text: str, expected: str) -> None:
+    assert safe_name(text) == expected
+
+
+def test_a_long_value_is_cut_between_letters() -> None:
+    assert safe_name("猫" * 1000) == "猫" * 26  # 78 of 80 bytes
+    assert len(safe_name("a " * 1000)) <= 80
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "com1.x", "Aux"])
+def test_names_that_windows_keeps_for_itself_are_not_made(name: str) -> None:
+    path = fill_in(Path("{person}.png"), {**VALUES, "person": name})
+    assert path.name == f"_{name}.png"
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{name}.png", "{name}; the fields are {seed}, {index}, {person}"),
+        ("{}.png", "has {};"),
+        ("{seed:04}.png", "{seed}"),
+        ("{seed!r}.png", "{seed}"),
+        ("{0}.png", "{0}"),
+        ("{seed.real}.png", "{seed.real}"),
+        ("a{b.png", "a brace by itself"),
+        ("a}b.png", "a brace by itself"),
+    ],
+)
+def test_a_field_that_is_none_is_refused(template: str, words: str) -> None:
+    with pytest.raises(ValueError, match="the output") as caught:
+        fill_in(Path(template), VALUES)
+    assert words in str(caught.value)
+
+
+def write_new(path: Path) -> None:
+    with atomic_file(path, overwrite=False) as file:
+        file.write(str(os.getpid()).encode())
+
+
+def test_the_next_free_name_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.b.png"
+    names = [save_under_free_name(path, write_new).name for _ in range(3)]
+    assert names == ["a.b.png", "a.b-2.png", "a.b-3.png"]
+    (tmp_path / "a.b-2.png").unlink()
+    assert save_under_free_name(path, write_new).name == "a.b-2.png"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_that_leads_nowhere_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "out.png").symlink_to(tmp_path / "elsewhere")
+    assert save_under_free_name(tmp_path / "out.png", write_new).name == "out-2.png"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_name_taken_while_it_is_written_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = atomic_module._place_new
+
+    def place_late(temporary: Path, target: Path) -> None:
+        if target.name == "out.png":
+            target.write_bytes(b"another's")
+        place(temporary, target)
+
+    monkeypatch.setattr(atomic_module, "_place_new", place_late)
+    assert save_under_free_name(tmp_path / "out.png", write_new).name == "out-2.png"
+    assert (tmp_path / "out.png").read_bytes() == b"another's"
+    assert sorted(os.listdir(tmp_path)) == ["out-2.png", "out.png"]
+
+
+def test_a_file_system_without_links_does_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    names = [save_under_free_name(tmp_path / "out.png", write_new).name for _ in range(2)]
+    assert names == ["out.png", "out-2.png"]
+    assert sorted(os.listdir(tmp_path)) == ["out-2.png", "out.png"]
+    assert (tmp_path / "out.png").read_bytes()
+
+
+def test_thousands_of_taken_names_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "lexists", lambda path: True)
+    with pytest.raises(OutputFileError, match="names are taken"):
+        save_under_free_name(tmp_path / "out.png", write_new)
+
+
+def _save_many(path: Path) -> None:
+    for _ in range(20):
+        save_under_free_name(path, write_new)
+
+
+def test_processes_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_save_many, args=(tmp_path / "o.png",)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    written = [path.read_text() for path in tmp_path.iterdir()]
+    assert len(written) == 40
+    assert sorted(map(written.count, set(written))) == [20, 20]

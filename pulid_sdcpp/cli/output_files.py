@@ -1,0 +1,129 @@
+"""The pictures of one `generate`: where each goes, and that none is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..atomic_file import check_writable
+from ..options import GenerationOptions
+from .interrupt import Interrupted
+from .output_paths import fill_in, numbered_paths, save_under_free_name
+
+if TYPE_CHECKING:
+    from ..result import Result
+    from .people import Wanted
+    from .progress import Progress
+
+__all__ = ["OutputFiles"]
+
+_LONGEST_PARAMETERS = 4000  # characters of a picture's text, beside its prompts
+
+
+class OutputFiles:
+    """Saves pictures in order, each under its own name.
+
+    Args:
+        values: The command's: output, output_begin_idx, overwrite, disable_image_metadata, preset.
+        generation: What all pictures have in common.
+        wanted: Who is in them.
+        progress: Told of each file.
+
+    Raises:
+        ValueError: A name that cannot be, or a picture format that is not offered.
+        OutputFileError: A place that cannot be written.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        generation: GenerationOptions,
+        wanted: Sequence[Wanted],
+        progress: Progress,
+    ) -> None:
+        self._overwrite = values["overwrite"]
+        self._with_text = not values["disable_image_metadata"]
+        self._progress = progress
+        self._saved: list[Path] = []
+        first = values["output_begin_idx"]
+        shared = {
+            "date": time.strftime("%Y-%m-%d"),
+            "time": time.strftime("%H-%M-%S"),
+            "person": "+".join(one.name for one in wanted) or "nobody",
+            "preset": values["preset"] or "no-preset",
+            "prompt": generation.prompt,
+            "weight": "+".join(f"{one.arguments['weight']:g}" for one in wanted) or "0",
+        }
+        self._paths = [
+            fill_in(path, {**shared, "index": first + index, "seed": seed})
+            for index, (path, seed) in enumerate(
+                zip(
+                    numbered_paths(values["output"], generation.batch_count, first),
+                    generation.seeds,
+                    strict=True,
+                )
+            )
+        ]
+        # A template may name folders that are not there yet; a plain path must not be mistyped.
+        self._makes_folders = "{" in str(values["output"].parent)
+        self._check(generation)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The names of the pictures; another is taken where a file is in the way."""
+        return list(self._paths)
+
+    def save(self, result: Result) -> None:
+        """Save the next picture.
+
+        Raises:
+            OutputFileError: It cannot be written.
+        """
+        from ..png_text import save_picture
+
+        path = self._paths[len(self._saved)]
+        text = result.text if self._with_text else ""
+        if self._makes_folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if self._overwrite:
+            save_picture(result.image, path, text)
+            saved = path
+        else:
+            saved = save_under_free_name(
+                path, lambda free: save_picture(result.image, free, text, overwrite=False)
+            )
+        self._saved.append(saved)
+        if saved != path:
+            self._progress.note(f"{path} is there already, so this one is {saved.name}")
+        self._progress.saved(
+            str(saved),
+            result.seed,
+            {
+                "prompt": result.metadata.prompt,
+                "negative_prompt": result.metadata.negative_prompt,
+                "parameters": dict(result.metadata.values),
+            },
+        )
+
+    def interrupted(self) -> Interrupted:
+        """What to say after Ctrl-C."""
+        count = len(self._paths)
+        return Interrupted(
+            f"interrupted; {len(self._saved)} of {count} pictures are finished and saved"
+            if self._saved
+            else "interrupted; nothing was left half-written"
+        )
+
+    def _check(self, generation: GenerationOptions) -> None:
+        from ..png_text import PictureText, check_picture_path, format_text
+
+        values = {"Steps": "0", "Seed": "0", "Model": "x" * _LONGEST_PARAMETERS}
+        text = format_text(PictureText(generation.prompt, generation.negative_prompt, values))
+        for path in self._paths:
+            check_picture_path(path, text if self._with_text else "")
+            folder = path.parent
+            while self._makes_folders and not folder.exists():
+                folder = folder.parent
+            check_writable(folder / path.name)
