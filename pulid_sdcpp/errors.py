@@ -3,7 +3,9 @@
     PulidError
     ├── ModelFileError          a weights or model file that cannot be used
     │   └── ModelMismatchError  two files that do not belong together
+    ├── DownloadError           a model file that cannot be fetched
     ├── IdentityFileError       an identity file (.pulidembd) that cannot be used
+    ├── BatchFileError          a file of jobs that cannot be used
     ├── ImageFileError          a photo or picture that cannot be read
     ├── FaceNotFoundError       a photo without a usable face
     ├── MissingDependencyError  an optional package or system library is absent
@@ -23,7 +25,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "BatchFileError",
     "DeviceError",
+    "DownloadError",
     "FaceNotFoundError",
     "GenerationCancelled",
     "GenerationError",
@@ -51,8 +55,16 @@ class ModelMismatchError(ModelFileError):
     """Two files are each valid but do not belong together (depth, width, version)."""
 
 
+class DownloadError(PulidError):
+    """A model file could not be fetched; nothing half-downloaded is used."""
+
+
 class IdentityFileError(PulidError):
     """An identity file is missing, damaged, or not an identity."""
+
+
+class BatchFileError(PulidError):
+    """A file of jobs for `batch` is missing, or something in it is wrong."""
 
 
 class ImageFileError(PulidError):

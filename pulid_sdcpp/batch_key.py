@@ -1,0 +1,178 @@
+"""What a picture of a batch is made of, as one hash: by it a finished picture is known again.
+
+Everything that makes its pixels counts: the job and the preset's settings, the contents of the
+model files, photos, identity files, masks and LoRAs. What only places the work (memory, threads,
+offloading) does not, and neither does this program's version: a batch can be finished after an
+update.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .batch_job import BatchJob, BatchPerson, IdentitySource
+from .engine_files import check_prompt_loras
+from .enrolment import is_identity_file
+from .errors import BatchFileError
+from .identity import Identity
+from .image_file import read_image
+from .options import ContextOptions
+from .region import Region
+from .user_folders import cache_folder
+from .weights_digest import file_digest
+
+__all__ = ["JobKeys"]
+
+_VERSION = 1
+_PLACING = {
+    "n_threads", "offload_params_to_cpu", "max_vram", "enable_mmap", "repack", "keep_clip_on_cpu",
+    "keep_vae_on_cpu", "vae_decode_only", "lora_model_dir", "verbose",
+}  # fmt: skip
+_LORA = re.compile(r"<lora:([^:>]+):")
+_LORA_SUFFIXES = ("", ".pt", ".safetensors", ".gguf")  # as the engine looks for them
+
+
+class JobKeys:
+    """Keys of the jobs of one run; each file is read once.
+
+    Args:
+        context: The model files, and how they compute.
+        settings: The preset's, behind the jobs' own.
+        extractor: The extractor's files, by role.
+    """
+
+    def __init__(
+        self,
+        context: ContextOptions,
+        settings: Mapping[str, Any],
+        extractor: Mapping[str, str | os.PathLike[str]],
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._extractor = extractor
+        self._records = _records_folder()
+        self._found: dict[Any, Any] = {}
+        self._model = self._described(context, _PLACING, self._digest)
+
+    def key(self, job: BatchJob) -> str:
+        """SHA-256 of everything that makes a job's picture, in hexadecimal.
+
+        Raises:
+            BatchFileError: An option that the preset's do not go together with, an identity
+                without PuLID weights, or a LoRA that is none; names the job.
+            PulidError: A file that the job needs is not what it should be.
+        """
+        try:
+            generation = job.generation(self._settings)
+            check_prompt_loras(job.prompt, self._context.lora_model_dir or ".", for_flux=True)
+            if job.people and self._context.pulid_weights is None:
+                raise ValueError("there is a person, but no PuLID weights; name a preset with "
+                                 "them, or pulid_weights (--pulid-weights)")  # fmt: skip
+        except ValueError as error:
+            raise BatchFileError(f"{job.where}: {error}") from None
+        parts = {
+            "version": _VERSION,
+            "model": self._model,
+            "generation": self._described(generation, {"seed"}, self._image_digest),
+            "seed": str(job.seed),
+            "loras": self._lora_digests(job.prompt),
+            "cfg_start_step": job.cfg_start_step,
+            "people": [self._person(person) for person in job.people],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _described(self, options: Any, left_out: set[str], digest: Any) -> dict[str, Any]:
+        """The options that are not as they are anyway, so that new ones change no key."""
+        described = {}
+        for field in dataclasses.fields(options):
+            value = getattr(options, field.name)
+            if field.name not in left_out and value != field.default:
+                described[field.name] = _plain(value, digest)
+        return described
+
+    def _person(self, person: BatchPerson) -> dict[str, Any]:
+        return {
+            "identity": self._once(person.source, self._source),
+            "weight": float(person.weight),
+            "steps": [repr(person.start_step), repr(person.end_step)],  # 1 is not 1.0 here
+            "region": None if person.region is None else self._region(person.region),
+        }
+
+    def _region(self, region: Region) -> Any:
+        return _plain(region.box if region.mask is None else region.mask, self._image_digest)
+
+    def _source(self, source: IdentitySource) -> dict[str, Any]:
+        if is_identity_file(source.files[0]):
+            identity = Identity.load(source.files[0])
+            digest = hashlib.sha256(repr(identity.tokens.shape).encode())
+            for tokens in (identity.tokens, identity.uncond_tokens):
+                digest.update(b"" if tokens is None else tokens.astype("<f4").tobytes())
+            return {"tokens": digest.hexdigest()}
+        return {
+            "photos": [self._once(photo, _sha256) for photo in source.files],
+            "face": source.face,
+            "fusion": source.fusion if len(source.files) > 1 else "",
+            "extractor": {role: self._digest(path) for role, path in self._extractor.items()},
+        }
+
+    def _lora_digests(self, prompt: str) -> list[str]:
+        found = []
+        for name in _LORA.findall(prompt):
+            base = Path(self._context.lora_model_dir or ".", name)
+            paths = (base.with_name(base.name + suffix) for suffix in _LORA_SUFFIXES)
+            found += [self._digest(path) for path in paths if path.is_file()]
+        return found
+
+    def _digest(self, path: str | os.PathLike[str]) -> str:
+        return str(self._once(os.fspath(path), lambda name: file_digest(name, self._records)))
+
+    def _image_digest(self, path: str | os.PathLike[str]) -> str:
+        def look(name: str) -> str:
+            read_image(name)  # what is none is better found now
+            return _sha256(Path(name))
+
+        return str(self._once(("image", os.fspath(path)), lambda key: look(key[1])))
+
+    def _once(self, key: Any, compute: Any) -> Any:
+        if key not in self._found:
+            self._found[key] = compute(key)
+        return self._found[key]
+
+
+def _plain(value: Any, digest: Any) -> Any:
+    """A value for JSON; 4 and 4.0 are one number, and a file is its content."""
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, os.PathLike):
+        return digest(value)
+    return [_plain(part, digest) for part in value]
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise BatchFileError(f"cannot read {path}: {error.strerror or error}") from None
+    return digest.hexdigest()
+
+
+def _records_folder() -> Path:
+    """Where hashes of model files are remembered; without a home, nowhere."""
+    try:
+        folder = cache_folder() / "hashes"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return Path("no such folder")
+    return folder
