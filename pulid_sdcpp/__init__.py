@@ -1,22 +1,14 @@
 """Put a person's face into pictures made by a quantized Flux, on an ordinary computer.
 
-    from pulid_sdcpp import StableDiffusion
+    from pulid_sdcpp import PulidFlux
 
-    with StableDiffusion(
-        diffusion_model_path="flux1-schnell-Q4_K_S.gguf",
-        vae_path="ae.safetensors",
-        clip_l_path="clip_l.safetensors",
-        t5xxl_path="t5xxl_fp16.safetensors",
-        pulid_weights="pulid_flux_v0.9.1.safetensors",
-    ) as engine:
-        pictures = engine.generate_image(
-            "candid photograph of a person reading in a cafe",
-            pulid_id_embedding="alice.pulidembd",
-            cfg_scale=1.0,
-            sample_steps=4,
-        )
+    with PulidFlux.from_preset("flux-schnell-q4", vram="auto") as pipeline:
+        alice = pipeline.enroll("alice.jpg")
+        result = pipeline.generate("candid photograph of a person reading in a cafe", alice)
+        result.save("alice.png")
 
-Identity files are made by `pulid_extractor`, which comes with `pulid-sdcpp[extract]`.
+`StableDiffusion` is the engine below it, for files that are named one by one. Photos are read by
+`pulid_extractor`, which comes with `pulid-sdcpp[extract]`.
 """
 
 from __future__ import annotations
@@ -28,7 +20,9 @@ if TYPE_CHECKING:
     from .device import Device, devices
     from .engine import StableDiffusion
     from .errors import (
+        BatchFileError,
         DeviceError,
+        DownloadError,
         FaceNotFoundError,
         GenerationCancelled,
         GenerationError,
@@ -46,15 +40,24 @@ if TYPE_CHECKING:
     from .evaluation_options import EvaluationOptions, EvaluationPrompt, Reference
     from .evaluation_report import EvaluationResult
     from .identity import Identity
+    from .identity_options import IdentityOptions
     from .model_files import FileInfo, describe_file
     from .native_library import EngineInfo, engine_info
-    from .options import ContextOptions, GenerationOptions, IdentityOptions
+    from .options import ContextOptions, GenerationOptions
+    from .person import Person
+    from .picture_recipe import PictureRecipe, recipe_from
+    from .pipeline import PulidFlux
     from .plan import Plan, plan_memory
+    from .progress_event import ProgressEvent
+    from .region import Region
+    from .result import Result
 
 __all__ = [
+    "BatchFileError",
     "ContextOptions",
     "Device",
     "DeviceError",
+    "DownloadError",
     "EngineInfo",
     "EvaluationOptions",
     "EvaluationPrompt",
@@ -74,15 +77,22 @@ __all__ = [
     "ModelMismatchError",
     "NativeLibraryError",
     "OutputFileError",
+    "Person",
+    "PictureRecipe",
     "Plan",
+    "ProgressEvent",
     "PulidError",
+    "PulidFlux",
     "Reference",
+    "Region",
+    "Result",
     "StableDiffusion",
     "describe_file",
     "devices",
     "engine_info",
     "evaluate",
     "plan_memory",
+    "recipe_from",
 ]
 
 _MODULES = {
@@ -95,15 +105,22 @@ _MODULES = {
     "FileInfo": "model_files",
     "GenerationOptions": "options",
     "Identity": "identity",
-    "IdentityOptions": "options",
+    "IdentityOptions": "identity_options",
+    "Person": "person",
+    "PictureRecipe": "picture_recipe",
     "Plan": "plan",
+    "ProgressEvent": "progress_event",
+    "PulidFlux": "pipeline",
     "Reference": "evaluation_options",
+    "Region": "region",
+    "Result": "result",
     "StableDiffusion": "engine",
     "describe_file": "model_files",
     "devices": "device",
     "engine_info": "native_library",
     "evaluate": "evaluation",
     "plan_memory": "plan",
+    "recipe_from": "picture_recipe",
 }
 
 

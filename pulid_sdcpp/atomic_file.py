@@ -15,7 +15,7 @@ __all__ = ["atomic_file", "check_writable"]
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`, moved into its place when the block ends well.
 
     The temporary file is in the same folder, so that the final rename is atomic; it is
@@ -24,10 +24,13 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Args:
         path: The file to write.
+        overwrite: Whether it may replace a file, or only become a new one.
 
     Raises:
         OutputFileError: The folder is missing or read-only, `path` is a folder, or the disk is
             full.
+        FileExistsError: `overwrite` is off and there is such a file, also when another process
+            wrote it meanwhile.
     """
     target = Path(path)
     check_writable(target)
@@ -42,8 +45,13 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _mode_for(target))
-        os.replace(temporary, target)
+        if overwrite:
+            os.replace(temporary, target)
+        else:
+            _place_new(temporary, target)
         temporary = None
+    except FileExistsError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputFileError(f"cannot write {target}: {reason}") from error
@@ -66,6 +74,22 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise OutputFileError(f"cannot write {target}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
         raise OutputFileError(f"cannot write {target}: the folder {folder} is read-only")
+
+
+def _place_new(temporary: Path, target: Path) -> None:
+    """Give a file its name unless that is taken, in one step."""
+    if os.name == "nt":
+        os.rename(temporary, target)  # does not replace there
+        return
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: take the name first
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL))
+        os.replace(temporary, target)
+        return
+    temporary.unlink()
 
 
 def _mode_for(target: Path) -> int:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from .atomic_file import check_writable
 from .errors import FaceNotFoundError, GenerationError, ModelFileError
-from .options import MAX_SEED, ContextOptions, GenerationOptions, IdentityOptions
+from .identity_options import IdentityOptions
+from .options import MAX_SEED, ContextOptions, GenerationOptions
 from .pocket_model import pocket_files
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from .evaluation_options import EvaluationOptions
 from .evaluation_plan import Setting, plan_pictures, plan_settings
 from .evaluation_report import EvaluationResult, write_report
 from .evaluation_scores import PictureScores, summarise
-from .options import ContextOptions, GenerationOptions, IdentityOptions
+from .identity_options import IdentityOptions
+from .options import ContextOptions, GenerationOptions
 
 __all__ = ["PLOT_NAME", "SHEET_NAME", "evaluate"]
 

@@ -9,8 +9,9 @@ from .evaluation_options import EvaluationOptions
 from .evaluation_plan import PlannedPicture
 from .evaluation_report import EvaluationResult
 from .evaluation_scores import PictureScores
+from .identity_options import IdentityOptions
 from .identity_use import as_identity
-from .options import ContextOptions, GenerationOptions, IdentityOptions
+from .options import ContextOptions, GenerationOptions
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,7 +17,8 @@ from .atomic_file import atomic_file
 from .evaluation_options import EvaluationOptions
 from .evaluation_plan import Setting
 from .evaluation_scores import PictureScores, Scores
-from .options import ContextOptions, GenerationOptions, IdentityOptions
+from .identity_options import IdentityOptions
+from .options import ContextOptions, GenerationOptions
 
 __all__ = ["PICTURES_NAME", "SUMMARY_NAME", "EvaluationResult", "write_report"]
 

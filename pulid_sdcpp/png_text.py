@@ -133,17 +133,21 @@ def check_picture_path(path: str | os.PathLike[str], text: str = "") -> None:
         )
 
 
-def save_picture(image: Image.Image, path: str | os.PathLike[str], text: str = "") -> None:
+def save_picture(
+    image: Image.Image, path: str | os.PathLike[str], text: str = "", *, overwrite: bool = True
+) -> None:
     """Save `image` as RGB with `text` in it; the file appears whole or not at all.
 
     Args:
         image: The picture.
         path: Where to; the suffix, of PICTURE_SUFFIXES, decides the format.
         text: As `format_text` gives it; "" for none.
+        overwrite: Whether it may replace a file.
 
     Raises:
         ValueError: As `check_picture_path`.
         OutputFileError: The file cannot be written.
+        FileExistsError: `overwrite` is off and there is such a file.
     """
     check_picture_path(path, text)
     format_name = _FORMATS[Path(path).suffix.lower()]
@@ -159,7 +163,7 @@ def save_picture(image: Image.Image, path: str | os.PathLike[str], text: str = "
             options["exif"] = _exif(text)
     encoded = io.BytesIO()
     image.convert("RGB").save(encoded, format_name, **options)
-    with atomic_file(path) as file:
+    with atomic_file(path, overwrite=overwrite) as file:
         file.write(encoded.getbuffer())
 
 

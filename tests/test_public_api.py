@@ -22,17 +22,18 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "leaves",
-        {"chart", "compute_memory", "errors", "face_similarity", "file_signature",
-         "option_checks", "package_version", "picture_agreement", "system_memory",
+        {"callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
+         "fair_lock", "file_signature", "fusion", "option_checks", "package_version", "person",
+         "picture_agreement", "progress_event", "region", "step_point", "system_memory",
          "tensor_header", "user_folders"},
     ),
-    ("options", {"options"}),
+    ("options", {"identity_options", "options", "step_cache"}),
     (
         "files",
         {"atomic_file", "gguf_header", "image_file", "mapped_file", "model_kinds",
-         "safetensors_header", "weights"},
+         "model_registry", "safetensors_header", "user_config", "weights"},
     ),
-    ("identity", {"identity"}),
+    ("identity", {"identity", "identity_store"}),
     (
         "folding",
         {"blas_threads", "flux_layout", "folded_file", "folding", "folding_cache",
@@ -41,25 +42,35 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ),
     (
         "engine",
-        {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_log",
-         "identity_slots", "identity_use", "memory_check", "memory_request", "native_calls",
-         "native_library", "native_thread"},
+        {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
+         "engine_log", "identity_slots", "identity_use", "memory_check", "memory_request",
+         "native_calls", "native_library", "native_thread", "region_weights"},
     ),
     (
         "pipeline",
-        {"contact_sheet", "demo", "doctor", "evaluation", "evaluation_options",
-         "evaluation_people", "evaluation_pictures", "evaluation_plan", "evaluation_plot",
-         "evaluation_prompts", "evaluation_report", "evaluation_run", "evaluation_scores",
-         "picture_parameters", "plan", "png_text", "pocket_evaluation", "pocket_model",
-         "pocket_text_encoder", "standin"},
+        {"batch_fields", "batch_file", "batch_job", "batch_key", "batch_names", "batch_people",
+         "batch_plan", "batch_run", "batch_sheet", "batch_text", "contact_sheet", "conversion",
+         "conversion_check", "conversion_plan", "demo", "doctor", "enrolment", "evaluation",
+         "evaluation_options", "evaluation_people", "evaluation_pictures", "evaluation_plan",
+         "evaluation_plot", "evaluation_prompts", "evaluation_report", "evaluation_run",
+         "evaluation_scores", "extraction_files", "face_preview", "license_acceptance",
+         "loaded_model", "model_check", "model_download", "model_removal", "model_source",
+         "model_store", "picture_parameters", "picture_people", "picture_recipe",
+         "picture_request", "pipeline", "plan", "png_text", "pocket_evaluation", "pocket_model",
+         "pocket_text_encoder", "result", "resumable_download", "running_picture", "standin",
+         "text_entries"},
     ),
     ("cli", {"__main__", "cli"}),
 )  # fmt: skip
 RANKS = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
 # These call the extractor when they are called.
-USERS_OF_THE_EXTRACTOR = {"demo", "cli.extract", "evaluation"}
+USERS_OF_THE_EXTRACTOR = {
+    "cli.extract", "cli.extraction_options", "cli.faces", "demo", "enrolment", "evaluation",
+    "extraction_files",
+}  # fmt: skip
 # What the extractor may know of the other half; file_signature is a leaf that names file types.
-KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "file_signature", "identity"}
+KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_signature", "fusion",
+                          "identity"}  # fmt: skip
 HEAVY = {"cv2", "facexlib", "insightface", "onnx", "onnxruntime", "open_clip", "timm", "torch",
          "torchvision"}  # fmt: skip
 
