@@ -5,6 +5,7 @@ python docs/generate_cli_reference.py
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -25,7 +26,8 @@ command; 130 after Ctrl-C. An error is one line on stderr.
 
 | environment variable | |
 | --- | --- |
-| `PULID_SDCPP_CACHE` | what can be made again: folded identities, the pocket model's text encoder |
+| `PULID_SDCPP_CACHE` | what can be made again: identities, the pocket model's text encoder |
+| `PULID_SDCPP_CONFIG` | the folder of `config.toml`: own models folders, files and presets |
 | `PULID_SDCPP_FOLD_CACHE_MB` | most that folded identities may take, in MiB (2048); 0: none kept |
 | `PULID_SDCPP_LIBRARY` | another compiled engine to load |
 | `PULID_SDCPP_ENGINE_SDIST` | while installing: the engine's sdist, already downloaded |
@@ -35,12 +37,17 @@ command; 130 after Ctrl-C. An error is one line on stderr.
 def render() -> str:
     """The page, as Markdown."""
     context = click.Context(main, info_name=PROGRAM, **main.context_settings)
-    parts = [INTRODUCTION, _section(main, context)]
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None
-        parts.append(_section(command, click.Context(command, info_name=name, parent=context)))
-    return "\n".join(parts)
+    return "\n".join([INTRODUCTION, *_sections(main, context)])
+
+
+def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+    """The command's section, and those of the commands below it."""
+    yield _section(command, context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _sections(below, click.Context(below, info_name=name, parent=context))
 
 
 def _section(command: click.Command, context: click.Context) -> str:

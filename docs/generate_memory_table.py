@@ -1,21 +1,26 @@
-"""Write the tables of docs/memory.md with the planner itself; a test compares the two.
+"""Write the tables of memory with the planner itself; a test compares them with the pages.
 
 python docs/generate_memory_table.py
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pulid_sdcpp.memory_measures import CONTEXT_BYTES, GIB, choose_measures, least_budget
-from pulid_sdcpp.memory_model import Measures, PictureSizes, device_peak, phases
+from pulid_sdcpp.memory_model import Measures, Phase, PictureSizes, device_peak, phases
+from pulid_sdcpp.model_registry import Registry, load_registry
 from pulid_sdcpp.parameter_memory import ModelSizes, row_bytes
+from pulid_sdcpp.user_config import UserConfig
 
-__all__ = ["OUTPUT", "PUBLISHED", "render"]
+__all__ = ["OUTPUT", "PRESETS_OUTPUT", "PUBLISHED", "render", "render_presets"]
 
 OUTPUT = Path(__file__).with_name("memory.md")
+PRESETS_OUTPUT = Path(__file__).with_name("quick-start.md")
 HIDDEN, DOUBLE, SINGLE = 3072, 19, 38
 # Matrices of a double block (modulation, q, k, v, projection, MLP; twice) and of a single one.
 DOUBLE_ELEMENTS, SINGLE_ELEMENTS = 36 * HIDDEN**2, 15 * HIDDEN**2
@@ -42,14 +47,71 @@ SIZES = (1024, 512)
 
 
 def render(page: str) -> str:
-    """The page with its tables made anew."""
+    """The page of memory with its tables made anew."""
     for side in SIZES:
-        begin, end = f"<!-- {side} -->\n", "<!-- end -->"
-        old = re.search(f"{begin}.*?{end}", page, re.DOTALL)
-        if old is None:
-            raise SystemExit(f"{OUTPUT.name} has no place for {side} x {side}")
-        page = page.replace(old[0], f"{begin}{_table(side)}\n{end}")
+        page = _put(page, str(side), _table(side))
     return page
+
+
+def render_presets(page: str) -> str:
+    """The quick start with its table made anew."""
+    return _put(page, "presets", _presets_table())
+
+
+def _put(page: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name} -->\n", "<!-- end -->"
+    old = re.search(f"{begin}.*?{end}", page, re.DOTALL)
+    if old is None:
+        raise SystemExit(f"a page has no place for its table {name}")
+    return page.replace(old[0], f"{begin}{table}\n{end}")
+
+
+def _presets_table() -> str:
+    """Cards and the presets of each Flux size: what is done, and how much RAM it takes."""
+    registry = load_registry(UserConfig(Path("none")))  # the package's own
+    groups: dict[str, list[str]] = {}
+    for name, preset in registry.presets.items():
+        if not preset.packaged:
+            groups.setdefault(preset.name.rpartition("-")[2], []).append(name)
+    models = {names[0]: _preset_sizes(registry, names[0]) for names in groups.values()}
+    titles = [", ".join(f"`{name}`" for name in names) for names in groups.values()]
+    lines = [
+        "| card | " + " | RAM | ".join(titles) + " | RAM |",
+        "| --- |" + " --- | --- |" * len(titles),
+    ]
+    picture = PictureSizes(SIZES[0], SIZES[0], identities=1)
+    for gib in CARDS_GIB:
+        cells = [_in_words(sizes, picture, gib) for sizes in models.values()]
+        lines.append(f"| {gib} GiB | " + " | ".join(cells) + " |")
+    picture, on_cpu = replace(picture, width=SIZES[1], height=SIZES[1]), Measures(True)
+    ram = [_ram_gib(phases(sizes, picture, on_cpu, on_cpu=True)) for sizes in models.values()]
+    lines.append("| none | " + " | ".join(f"on the CPU | {one} GiB" for one in ram) + " |")
+    return "\n".join(lines)
+
+
+def _preset_sizes(registry: Registry, name: str) -> ModelSizes:
+    files = registry.files_of(registry.preset(name))
+    dtype = "q8_0" if files["diffusion_model"].key.endswith("q8") else "q4_0"
+    t5 = files["t5xxl"].shown_bytes
+    segment = PUBLISHED.t5_segment * t5 // PUBLISHED.t5
+    return replace(_flux_in(dtype), t5=t5, t5_segment=segment)
+
+
+def _in_words(models: ModelSizes, picture: PictureSizes, gib: int) -> str:
+    measures = choose_measures(models, picture, gib * GIB)
+    if measures is None:
+        return "no | "
+    if measures.segment_bytes:
+        what = "in segments"
+    elif measures.offload:
+        what = "offloaded"
+    else:
+        what = "text encoders on the CPU" if measures.text_on_cpu else "all on the card"
+    return f"{what} | {_ram_gib(phases(models, picture, measures))} GiB"
+
+
+def _ram_gib(found: Sequence[Phase]) -> int:
+    return math.ceil(max(phase.host_bytes for phase in found) / GIB)
 
 
 def _table(side: int) -> str:
@@ -93,5 +155,6 @@ def _flux_in(dtype: str) -> ModelSizes:
 
 
 if __name__ == "__main__":
-    OUTPUT.write_text(render(OUTPUT.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote {OUTPUT}")
+    for path, make in ((OUTPUT, render), (PRESETS_OUTPUT, render_presets)):
+        path.write_text(make(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"wrote {path}")

@@ -12,6 +12,8 @@ from types import ModuleType
 import click
 import pytest
 
+import pulid_extractor
+import pulid_sdcpp
 from pulid_sdcpp.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +28,10 @@ FOREIGN = {
     "warning: t5xxl text encoder not found! Prompt adherence might be degraded.",
 }
 # Options of other programs that the pages name.
-FOREIGN_OPTIONS = {"--output", "--download"}  # native/prepare_source.py
+FOREIGN_OPTIONS = {
+    "--output", "--download",  # native/prepare_source.py
+    "--index-url",  # pip
+}  # fmt: skip
 
 names = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -72,6 +77,19 @@ def test_the_reference_of_commands_is_current() -> None:
     generator = load(ROOT / "docs" / "generate_cli_reference.py")
     written = generator.OUTPUT.read_text(encoding="utf-8")
     assert written == generator.render(), "run: python docs/generate_cli_reference.py"
+
+
+def test_the_reference_of_python_is_current() -> None:
+    generator = load(ROOT / "docs" / "generate_api_reference.py")
+    written = generator.OUTPUT.read_text(encoding="utf-8")
+    assert written == generator.render(), "run: python docs/generate_api_reference.py"
+
+
+def test_the_reference_of_python_has_every_public_name() -> None:
+    headings = re.findall(
+        r"^### (\w+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(headings) == sorted({*pulid_sdcpp.__all__, *pulid_extractor.__all__})
 
 
 def test_the_reference_has_every_command_and_option() -> None:
@@ -148,12 +166,17 @@ def test_the_license_is_ours_first_and_has_what_must_be_reproduced() -> None:
 
 def options() -> list[str]:
     """Every flag of every command, hidden ones too."""
-    context = click.Context(main, **main.context_settings)
-    commands = [main.get_command(context, name) for name in main.list_commands(context)]
-    found: list[str] = []
-    for command in [main, *commands]:
-        assert command is not None
-        for parameter in command.get_params(click.Context(command, parent=context)):
+
+    def below(command: click.Command, context: click.Context) -> list[str]:
+        found: list[str] = []
+        for parameter in command.get_params(context):
             if isinstance(parameter, click.Option):
                 found += [*parameter.opts, *parameter.secondary_opts]
-    return found
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                one = command.get_command(context, name)
+                assert one is not None
+                found += below(one, click.Context(one, parent=context))
+        return found
+
+    return below(main, click.Context(main, **main.context_settings))

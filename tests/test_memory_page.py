@@ -1,4 +1,4 @@
-"""docs/memory.md is what the planner says, about files as they are published."""
+"""The tables of memory are what the planner says, about files as they are published."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def test_the_tables_are_current() -> None:
     page = generator.OUTPUT.read_text(encoding="utf-8")
     assert page.count("| Flux in |") == len(generator.SIZES)
     assert page == generator.render(page), "run: python docs/generate_memory_table.py"
+    page = generator.PRESETS_OUTPUT.read_text(encoding="utf-8")
+    assert page.count(" GiB | ") > len(generator.CARDS_GIB)
+    assert page == generator.render_presets(page), "run: python docs/generate_memory_table.py"
 
 
 @pytest.mark.parametrize("dtype", ["q8_0", "q4_0"])

@@ -13,7 +13,7 @@ from ..atomic_file import check_writable
 from ..errors import FaceNotFoundError, ImageFileError
 from ..face_choice import FaceChoice
 from ..fusion import FUSIONS, Fusion
-from .extraction_options import PhotoPath, models_options, preset_files
+from .extraction_options import PhotoPath, chosen_preset, models_options, preset_files
 from .face_choice import FaceChoiceType
 from .progress import Progress
 
@@ -156,11 +156,14 @@ def extract(
 
 def _files(preset: str | None, models_dir: Path, pulid_weights: Path | None) -> dict[str, Any]:
     """The files as `IdentityExtractor` takes them."""
-    if preset is None:
+    if (name := chosen_preset(preset, models_dir)) is None:
         return {"models_dir": models_dir, "pulid_weights": pulid_weights}
-    files = preset_files(preset, models_dir)
-    pulid = files.pop("pulid")
-    return {**files, "pulid_weights": pulid_weights or pulid}
+    from ..model_registry import EXTRACTION_ROLES
+
+    roles = [role for role in EXTRACTION_ROLES if role != "pulid" or pulid_weights is None]
+    files = preset_files(name, models_dir, *roles)
+    pulid = files.pop("pulid", pulid_weights)
+    return {**files, "pulid_weights": pulid}
 
 
 def _line(found: FoundFace) -> str:

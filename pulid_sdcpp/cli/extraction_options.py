@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["PhotoPath", "detector_file", "models_options", "preset_files"]
+__all__ = ["PhotoPath", "chosen_preset", "detector_file", "models_options", "preset_files"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,13 +31,24 @@ def models_options(command: Command) -> Command:
     folder = click.option(
         "--models-dir", type=click.Path(path_type=Path), default=Path("models"), show_default=True,
         help="Folder with antelopev2/, EVA02_CLIP_L_336_psz14_s6B.pt, parsing_bisenet.pth and the "
-        "PuLID weights; with --preset, one more folder to look in.",
+        "PuLID weights; with --preset, one more folder to look in. Where there is no such folder, "
+        "the files that 'pulid-sdcpp models pull' brings are used.",
     )  # fmt: skip
     preset = click.option(
         "--preset", metavar="NAME",
         help="Take the files of this preset, see 'pulid-sdcpp models', instead of --models-dir's.",
     )  # fmt: skip
     return preset(folder(command))
+
+
+def chosen_preset(preset: str | None, models_dir: Path) -> str | None:
+    """The preset that is named; one that stands for all where no folder is to be looked in.
+
+    The published presets have the same networks for photos.
+    """
+    if preset is None and not _folder_is_given() and not models_dir.is_dir():
+        return "flux-schnell-q4"
+    return preset
 
 
 def preset_files(preset: str, models_dir: Path, *roles: str) -> dict[str, Path]:
@@ -49,9 +60,7 @@ def preset_files(preset: str, models_dir: Path, *roles: str) -> dict[str, Path]:
     from ..extraction_files import extraction_files
     from ..model_registry import EXTRACTION_ROLES
 
-    source = click.get_current_context().get_parameter_source("models_dir")
-    is_given = source is not None and source.name != "DEFAULT"
-    folders = [models_dir] if is_given else []
+    folders = [models_dir] if _folder_is_given() else []
     return extraction_files(preset, folders, roles or EXTRACTION_ROLES)
 
 
@@ -62,8 +71,13 @@ def detector_file(preset: str | None, models_dir: Path) -> Path:
         ModelFileError: It is not there.
         ValueError: There is no such preset.
     """
-    if preset is not None:
-        return preset_files(preset, models_dir, "detector")["detector"]
+    if (name := chosen_preset(preset, models_dir)) is not None:
+        return preset_files(name, models_dir, "detector")["detector"]
     from pulid_extractor.models_folder import needed_model_file
 
     return needed_model_file(models_dir, "detector")
+
+
+def _folder_is_given() -> bool:
+    source = click.get_current_context().get_parameter_source("models_dir")
+    return source is not None and source.name != "DEFAULT"

@@ -49,6 +49,7 @@ def extractor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeExtractor:
     monkeypatch.chdir(tmp_path)
     Path("me.jpg").write_bytes(b"photo")
     Path("too.jpg").write_bytes(b"photo")
+    Path("models").mkdir()
     return fake
 
 
@@ -140,7 +141,7 @@ def test_one_bad_photo_of_a_batch_does_not_cost_the_others(extractor: FakeExtrac
     assert result.exit_code == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
     assert errors == ["error: me.jpg: no face found", "error: 1 of 2 photos gave no identity"]
-    assert sorted(os.listdir()) == ["me.jpg", "too.jpg", "too.pulidembd"]
+    assert sorted(os.listdir()) == ["me.jpg", "models", "too.jpg", "too.pulidembd"]
 
 
 def test_identity_jobs(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_a_photo_without_a_face_leaves_no_file(extractor: FakeExtractor) -> None
     result = run("me.jpg")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("error: me.jpg: no face")
-    assert sorted(os.listdir()) == ["me.jpg", "too.jpg"]
+    assert sorted(os.listdir()) == ["me.jpg", "models", "too.jpg"]
 
 
 def test_without_the_extra_the_error_says_what_to_install(

@@ -1,0 +1,221 @@
+"""Write docs/api.md from the packages' docstrings; a test compares the two.
+
+python docs/generate_api_reference.py
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from types import ModuleType
+
+from api_source import (
+    MAX_LINE,
+    Definition,
+    Module,
+    class_signature,
+    find_in,
+    find_public,
+    function_signature,
+)
+
+import pulid_extractor
+import pulid_sdcpp
+
+__all__ = ["OUTPUT", "render"]
+
+OUTPUT = Path(__file__).with_name("api.md")
+GROUPS = {
+    "Pipeline": ("PulidFlux", "Result", "ProgressEvent", "PictureRecipe", "recipe_from"),
+    "Engine": ("StableDiffusion", "Device", "devices", "EngineInfo", "engine_info"),
+    "Identities and people": ("Identity", "Person", "Region"),
+    "Options": ("ContextOptions", "GenerationOptions", "IdentityOptions"),
+    "Files": ("FileInfo", "describe_file"),
+    "Memory": ("Plan", "plan_memory"),
+    "Evaluation": ("evaluate", "EvaluationOptions", "EvaluationPrompt", "Reference",
+                   "EvaluationResult"),
+    "Extractor": ("IdentityExtractor", "extract_identity", "FoundFace", "Face", "FaceChoice",
+                  "Photo", "PhotoSource", "load_photo", "ModelFiles", "PUBLISHED",
+                  "find_model_files", "Judge", "JudgedFace", "AttributeReader"),
+    "Errors": ("PulidError", "ModelFileError", "ModelMismatchError", "DownloadError",
+               "IdentityFileError", "BatchFileError", "ImageFileError", "FaceNotFoundError",
+               "MissingDependencyError", "NativeLibraryError", "DeviceError", "MemoryPlanError",
+               "OutputFileError", "GenerationError", "GenerationCancelled"),
+}  # fmt: skip
+INTRODUCTION = """\
+# Python
+
+Written by `docs/generate_api_reference.py`; change the docstrings, not this page.
+
+Everything is imported from `pulid_sdcpp`, what is under [Extractor](#extractor) from
+`pulid_extractor`, which needs the extra `extract`. Importing either loads nothing large.
+A caller's mistake is a `ValueError`, raised before anything is computed; everything else that can
+go wrong is a `PulidError` with one line of text.
+"""
+# What signatures and texts name and nobody needs to import: the module that has it.
+OTHERS = {
+    "EventCallback": "progress_event",
+    "FaceBox": "face_choice",
+    "FaceWord": "face_choice",
+    "FilePath": "options",
+    "Fusion": "fusion",
+    "IdentityLike": "identity_use",
+    "LORA_APPLY_MODES": "options",
+    "MAX_PROMPT_CHARS": "options",
+    "MAX_SEED": "options",
+    "MAX_SIDE_PX": "options",
+    "MAX_STEPS": "options",
+    "PULID_DTYPES": "options",
+    "Phase": "memory_model",
+    "PictureText": "png_text",
+    "PreviewCallback": "running_picture",
+    "ProgressCallback": "engine",
+    "RNG_TYPES": "options",
+    "SAMPLING_METHODS": "options",
+    "SCHEDULERS": "options",
+    "SIZE_MULTIPLE_PX": "options",
+    "StepPoint": "step_point",
+    "Vram": "plan",
+    "WEIGHT_TYPES": "options",
+}
+SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
+
+
+def render() -> str:
+    """The page, as Markdown."""
+    names = [name for group in GROUPS.values() for name in group]
+    public = {*pulid_sdcpp.__all__, *pulid_extractor.__all__}
+    if wrong := sorted(public.symmetric_difference(names)):
+        raise SystemExit(f"GROUPS and __all__ differ in {', '.join(wrong)}")
+    parts = [INTRODUCTION, _described(pulid_sdcpp), ""]
+    for title, group in GROUPS.items():
+        links = ", ".join(f"[`{name}`](#{name.lower()})" for name in group)
+        parts.append(f"- [{title}](#{title.lower().replace(' ', '-')}): {links}")
+    for title, group in GROUPS.items():
+        parts.append(f"\n## {title}")
+        if title == "Extractor":
+            parts += ["", _described(pulid_extractor)]
+        for name in group:
+            module, node = find_public(name)
+            parts.append("\n" + "\n\n".join(_entry(name, module, node)))
+    parts.append("\n## Other names\n")
+    parts += [_other(name, *find_in(f"pulid_sdcpp.{stem}", name)) for name, stem in OTHERS.items()]
+    return _linked("\n".join(parts), set(names)) + "\n"
+
+
+def _described(package: ModuleType) -> str:
+    return "\n\n".join(_prose(inspect.cleandoc(package.__doc__ or "")))
+
+
+def _entry(name: str, module: Module, node: Definition) -> Iterator[str]:
+    yield f"### {name}"
+    if isinstance(node, ast.FunctionDef):
+        yield _indented(function_signature(module, node, name))
+        yield from _prose(ast.get_docstring(node))
+    elif isinstance(node, ast.ClassDef):
+        yield _indented(class_signature(module, node))
+        yield from _prose(ast.get_docstring(node))
+        for member in node.body:
+            if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                yield from _member(module, node.name, member)
+    else:
+        yield _indented(_assigned(name, module, node))
+        after = module.tree.body[module.tree.body.index(node) + 1 :]
+        if after and isinstance(after[0], ast.Expr) and isinstance(after[0].value, ast.Constant):
+            yield from _prose(inspect.cleandoc(after[0].value.value))
+
+
+def _member(module: Module, owner: str, node: ast.FunctionDef) -> Iterator[str]:
+    decorators = {module.source(decorator) for decorator in node.decorator_list}
+    yield f"#### {owner}.{node.name}"
+    if decorators & {"property", "cached_property", "functools.cached_property"}:
+        assert node.returns is not None
+        yield _indented(f"{node.name}: {module.source(node.returns)}")
+    else:
+        name = f"{owner}.{node.name}" if "classmethod" in decorators else node.name
+        yield _indented(function_signature(module, node, name, leave_first=True))
+    yield from _prose(ast.get_docstring(node))
+
+
+def _other(name: str, module: Module, node: Definition) -> str:
+    if isinstance(node, ast.ClassDef):
+        return "\n" + _indented(class_signature(module, node))
+    assert isinstance(node, ast.Assign | ast.AnnAssign)
+    line = _assigned(name, module, node)
+    wrapped = textwrap.wrap(line, MAX_LINE, subsequent_indent="    ")
+    return "\n" + _indented("\n".join(wrapped))
+
+
+def _assigned(name: str, module: Module, node: ast.Assign | ast.AnnAssign) -> str:
+    """A constant with its value, another variable with its type."""
+    if isinstance(node.value, ast.Dict) and isinstance(node, ast.AnnAssign):
+        return f"{name}: {module.source(node.annotation)}"
+    assert node.value is not None
+    return f"{name} = {module.source(node.value)}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _prose(docstring: str | None) -> Iterator[str]:
+    """Paragraphs, lists and examples of a docstring."""
+    paragraphs = docstring.split("\n\n") if docstring else []
+    for is_example, group in groupby(paragraphs, lambda text: text.startswith("    ")):
+        if is_example:
+            example = textwrap.dedent("\n\n".join(group))
+            yield f"```python\n{example}\n```"
+            continue
+        for paragraph in group:
+            head, _, rest = paragraph.partition("\n")
+            if head.removesuffix(":") in SECTIONS and head.endswith(":"):
+                yield f"**{head}**"
+                yield _list(textwrap.dedent(rest))
+            else:
+                yield paragraph
+
+
+def _list(text: str) -> str:
+    """Entries `name: what it is`, continued on deeper lines; or text."""
+    items: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(" ") and items:
+            items[-1] += " " + line.strip()
+        else:
+            items.append(line)
+    if not any(re.match(r"\*{0,2}\w[\w*, ]*: ", item) for item in items):
+        return text
+    return "\n".join(f"- {_item(item)}" for item in items)
+
+
+def _item(item: str) -> str:
+    match = re.match(r"(\*{0,2}\w[\w*, ]*): (.*)", item, re.DOTALL)
+    if match is None:
+        return item
+    names = ", ".join(f"`{name}`" for name in match[1].split(", "))
+    return f"{names}: {match[2]}"
+
+
+def _linked(page: str, names: set[str]) -> str:
+    """Names in backticks lead to their entries; not in code, in headings or in links."""
+
+    def link(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"[`{name}`](#{name.lower()})" if name in names else match[0]
+
+    lines, in_code = [], False
+    for line in page.splitlines():
+        in_code ^= line.startswith("```")
+        is_text = not in_code and not line.startswith(("    ", "#"))
+        lines.append(re.sub(r"(?<!\[)`(\w+)`", link, line) if is_text else line)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(render(), encoding="utf-8")
+    print(f"wrote {OUTPUT}")
