@@ -411,59 +411,6 @@ def test_two_processes_at_once_both_succeed(
     assert extractors.extracted == []
 
 
-def test_an_identity_is_found_by_its_hash(enroller: Enroller, photo: Path, tmp_path: Path) -> None:
-    enrolled = enroller.enroll(photo)
-    found = find_identity(enrolled.short_hash)
-    assert found is not None
-    assert_same(found, enrolled)
-    assert find_identity(enrolled.sha256.upper()) is not None
-    assert find_identity(enrolled.short_hash + "000000") is None
-    stranger = identity_of([draw(tmp_path / "stranger.png", 7)])
-    assert find_identity(stranger.short_hash) is None
-    people = tmp_path / "people"
-    people.mkdir()
-    (people / "a damaged one.pulidembd").write_bytes(b"GGUF")
-    stranger.save(people / "stranger.pulidembd")
-    found = find_identity(stranger.short_hash, [tmp_path / "absent", people])
-    assert found is not None
-    assert found.sha256 == stranger.sha256
-
-
-@pytest.mark.parametrize("wrong", ["", "12345678", "0123456789g", "*" * 10])
-def test_no_hash(wrong: str) -> None:
-    with pytest.raises(ValueError, match="expected 10 hexadecimal digits or more"):
-        find_identity(wrong)
-
-
-def test_an_identity_with_an_unconditional_part_comes_first(photo: Path, tmp_path: Path) -> None:
-    whole = identity_of([photo])
-    half = Identity(whole.tokens)
-    half.save(tmp_path / "a.pulidembd")
-    found = find_identity(whole.short_hash, [tmp_path])
-    assert found is not None
-    assert found.uncond_tokens is None
-    whole.save(tmp_path / "b.pulidembd")
-    found = find_identity(whole.short_hash, [tmp_path])
-    assert found is not None
-    assert found.uncond_tokens is not None
-
-
-def test_what_is_kept_is_found_exactly_as_it_was(cache: Path, photo: Path) -> None:
-    identity = identity_of([photo], extractor_version="1")
-    assert not np.array_equal(identity.tokens, identity.tokens.astype(np.float16))
-    for _ in range(2):
-        keep_identity(identity)
-    found = find_identity(identity.short_hash)
-    assert found is not None
-    assert_same(found, identity)
-    assert len(kept(cache)) == 1
-    # A copy in float16 has the same hash, but makes a picture of its own.
-    rounded = Identity(identity.tokens.astype(np.float16), identity.uncond_tokens, dtype="f16")
-    assert rounded.short_hash == identity.short_hash
-    keep_identity(rounded)
-    assert len(kept(cache)) == 2
-
-
 def test_an_enrolled_identity_is_not_kept_twice(
     enroller: Enroller, photo: Path, cache: Path
 ) -> None:
