@@ -139,7 +139,11 @@ class TestRuns:
     def test_the_page_works_from_top_to_bottom(
         self, page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pulls = [words for words in own_commands(page) if words[:2] == ["models", "pull"]]
+        pulls = [
+            words
+            for words in own_commands(page)
+            if words[:2] == ["models", "pull"] or "--pull" in words
+        ]
         if pulls:  # it begins with nothing
             from huggingface_hub import constants
 

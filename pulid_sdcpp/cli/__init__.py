@@ -51,7 +51,6 @@ def main(context: click.Context, debug: bool) -> None:
     """Put a person's face into pictures made by a quantized Flux.
 
     \b
-    pulid-sdcpp models pull flux-schnell-q4
-    pulid-sdcpp generate --preset flux-schnell-q4 --portrait me.jpg -p "a portrait in oil"
+    pulid-sdcpp generate --preset flux-schnell-q4 --pull --portrait me.jpg -p "a portrait in oil"
     """
     context.obj.debug = debug

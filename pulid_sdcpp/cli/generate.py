@@ -59,6 +59,8 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
         raise click.UsageError("--json and --quiet exclude each other")
     progress = create_progress(quiet=quiet, as_json=as_json)
     recipe = read_recipe(ctx, values)
+    if values.pop("pull"):
+        _pull(values, create_progress(quiet=quiet, as_json=as_json, unit="B"))
     files = apply_preset(ctx, values)
     if recipe is not None:
         apply_recipe(ctx, values, recipe)
@@ -93,6 +95,22 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
                     preview.finish(result.image)
         except (KeyboardInterrupt, GenerationCancelled):
             raise outputs.interrupted() from None
+
+
+def _pull(values: Mapping[str, Any], progress: Progress) -> None:
+    """Download what the preset lacks for these pictures, if the user agrees."""
+    from .model_pull import pull_presets
+
+    preset = values["preset"]
+    if not preset:
+        raise click.UsageError("--pull needs --preset, which says what to download")
+    pull_presets(
+        [preset],
+        values["models_dirs"],
+        progress,
+        extraction=bool(values["portraits"] or values["persons"]),
+        command=f"pulid-sdcpp models pull {preset}",
+    )
 
 
 def create_pipeline(

@@ -50,6 +50,9 @@ _FILES = [
                    help="Files and settings that belong together, as flux-schnell-q4; flags given "
                         "beside it go before. 'pulid-sdcpp models list' shows all, 'models pull "
                         "NAME' downloads one."),
+    grouped_option("pull", "--pull", heading="Model files", is_flag=True,
+                   help="Download what the preset lacks, as 'models pull' does: sizes and licenses "
+                        "are shown, and you are asked."),
     grouped_option("models_dirs", "--models-dir", heading="Model files", type=_PATH,
                    multiple=True, help="Folder where the files of --preset are looked for, too, as "
                    "ComfyUI's models; may be repeated."),

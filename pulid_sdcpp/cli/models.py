@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .interrupt import Interrupted
-
 if TYPE_CHECKING:
-    from ..model_registry import License, Preset, Registry
+    from ..model_registry import Preset, Registry
     from ..model_store import ModelStore
 
 __all__ = ["models"]
@@ -85,40 +82,21 @@ def pull(
     They go into the cache of the Hugging Face hub, where other programs find them, too. What is in
     a folder of yours is not downloaded. Before, you see sizes and licenses and are asked.
     """
-    from huggingface_hub import logging
-
-    from ..license_acceptance import remember_accepted, unaccepted
-    from ..model_download import check_disk, download, plan_pull
-    from ..model_store import ModelStore
-    from .model_tables import show_pull
+    from .model_pull import pull_presets
     from .progress import create_progress
 
     ctx.obj.as_json = as_json
     if as_json and not yes:
         raise click.UsageError("--json cannot ask; give --yes with it")
-    logging.set_verbosity_error()  # its notes about retries would tear the bar
     progress = create_progress(quiet=quiet, as_json=as_json, unit="B")
-    plan = plan_pull(presets, ModelStore(models_dirs), extraction=not no_extraction)
-    show_pull(plan, progress.stage)
-    if plan.missing:
-        check_disk(plan)
-        if terms := unaccepted(plan.licenses):
-            if not accept_licenses:
-                _ask_to_accept(terms, may_ask=not yes)
-            remember_accepted(terms.values())
-        if not yes:
-            _ask("Download?", "--yes")
-    for number, source in enumerate(plan.missing, 1):
-        if source.note:
-            progress.note(source.note)
-        progress.stage(f"{number}/{len(plan.missing)} {source.file.file_name}")
-        try:
-            path = download(source, _Pace(progress))
-        except KeyboardInterrupt:
-            progress.clear()
-            raise Interrupted("interrupted; what has arrived is kept for the next pull") from None
-        progress.stage(f"saved {click.format_filename(path)}")
-    progress.stage(f"ready: {', '.join(presets)}")
+    pull_presets(
+        presets,
+        models_dirs,
+        progress,
+        extraction=not no_extraction,
+        yes=yes,
+        accept_licenses=accept_licenses,
+    )
 
 
 @models.command()
@@ -208,6 +186,7 @@ def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
     """
     from ..model_removal import plan_removal, remove
     from ..model_store import ModelStore, described_size
+    from .model_pull import ask
 
     removal = plan_removal(preset, ModelStore(models_dirs))
     for found, reason in removal.kept:
@@ -218,25 +197,8 @@ def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
         click.echo("nothing to remove")
         return
     if not yes:
-        _ask("Remove?", "--yes")
+        ask("Remove?", "--yes")
     click.echo(f"freed {described_size(remove(removal))}")
-
-
-class _Pace:
-    """Tells a progress bar of bytes, and how fast they come: earlier ones do not count."""
-
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
-        self._first: tuple[int, float] | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        import time
-
-        now_s = time.monotonic()
-        if self._first is None:
-            self._first = done, now_s
-        came = done - self._first[0]
-        self._progress.step(done, total, (now_s - self._first[1]) / came if came > 0 else 0.0)
 
 
 def _described(store: ModelStore, preset: Preset) -> dict[str, Any]:
@@ -259,30 +221,3 @@ def _non_commercial(registry: Registry, preset: Preset, roles: Sequence[str]) ->
     """Names of the terms that forbid commercial use of these files."""
     terms = map(registry.license_of, registry.files_of(preset, roles).values())
     return sorted({one.name for one in terms if not one.commercial})
-
-
-def _ask_to_accept(terms: dict[str, License], may_ask: bool) -> None:
-    named = [f"{one.name} {one.url}".strip() for one in terms.values()]
-    if not may_ask:
-        raise click.UsageError(
-            f"these terms forbid commercial use: {'; '.join(named)}. --yes does not accept them; "
-            "--accept-licenses does"
-        )
-    click.echo("\n  ".join(["Not for commercial use:", *named]), err=True)
-    _ask("Do you accept these terms?", "--accept-licenses")
-
-
-def _ask(question: str, option: str) -> None:
-    """Ask on the terminal; leave if the answer is no.
-
-    Raises:
-        click.UsageError: There is nobody to ask; names the option that answers.
-    """
-    try:
-        agreed = click.confirm(question, err=True, default=False)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise click.UsageError(f"{question} There is nobody to ask; give {option}") from None
-    if not agreed:
-        raise click.ClickException("not agreed to; nothing was done")

@@ -97,7 +97,7 @@ def test_every_default_is_the_dataclasses() -> None:
     of_the_command = {
         *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
         *("output", "overwrite", "output_begin_idx", "disable_image_metadata"),
-        *("preview", "preview_method", "preview_interval", "as_json", "quiet", "vram"),
+        *("preview", "preview_method", "preview_interval", "as_json", "quiet", "vram", "pull"),
     }
     assert set(given) == set(expected) | of_the_command
     assert expected.pop("prompt") is dataclasses.MISSING

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,16 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 from command_worker import CommandWorker
-from pulid_sdcpp.cli import main
 from pulid_sdcpp.pocket_model import pocket_files
 
 pytestmark = [pytest.mark.engine, pytest.mark.extract]
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "pulid_sdcpp")
 LIMIT_S = 240
 
@@ -123,27 +117,6 @@ def test_a_bad_photo_is_found_before_the_model_is_loaded(
         assert words in done.stderr.splitlines()[-1]
         assert "load" not in done.stderr.splitlines()
     assert os.listdir(tmp_path) == ["wall.png"]
-
-
-def test_the_commands_of_the_page_work(
-    portraits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(portraits[0], "me.jpg")  # told by its content, not by its name
-    page = (ROOT / "docs" / "generate.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```console\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
-    for line in lines:
-        arguments = [word.replace("flux-schnell-q4", "pocket") for word in line[1:]]
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == 0, (arguments, result.output)
-    found = sorted(str(path) for path in Path().rglob("*.png"))
-    assert found == [
-        *sorted(str(Path("me", f"in-the-rain-{seed}.png")) for seed in range(42, 46)),
-        "output-2.png", "output-3.png", "output.png", "rain.png",
-    ]  # fmt: skip
-    assert Path("output-2.png").read_bytes() == Path("rain.png").read_bytes()
-    assert pixels(Path("output-3.png")) != pixels(Path("rain.png"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal that POSIX has")

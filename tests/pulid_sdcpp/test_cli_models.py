@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from fake_engine import FakeEngine
 from hub_server import HubServer
-from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli import models as models_module
+from pulid_sdcpp.cli import main, model_pull
 
 FLUX = b"flux" * 500_000
 CONFIG = """
@@ -144,11 +145,36 @@ def test_a_download_that_fails_is_one_line_and_exit_1(hub: HubServer) -> None:
     assert not hub.content_requests()
 
 
+def test_generate_pulls_what_it_needs(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    module = importlib.import_module("pulid_sdcpp.cli.generate")
+    monkeypatch.setattr(module, "create_engine", engine.create)
+    for name in ("c", "t"):
+        (tmp_path / name).touch()
+    others = ("--clip_l", str(tmp_path / "c"), "--taesd", str(tmp_path / "t"), "-p", "somebody")
+    command = ["generate", "--preset", "mine", *others, "-o", str(tmp_path / "out.png")]
+    refused = CliRunner().invoke(main, [*command, "--pull"], input="")
+    assert refused.exit_code == 2
+    assert "give 'pulid-sdcpp models pull mine' with --yes" in refused.stderr
+    assert not hub.content_requests()
+    done = CliRunner().invoke(main, [*command, "--pull"], input="y\n")
+    assert done.exit_code == 0, done.output
+    # The extractor's files are not needed, so their terms need not be accepted.
+    assert [request.path for request in hub.content_requests()] == ["/content/a/flux/flux.gguf"]
+    assert (tmp_path / "out.png").is_file()
+    assert CliRunner().invoke(main, command).exit_code == 0
+    nothing = CliRunner().invoke(main, ["generate", "--pull", *others])
+    assert nothing.exit_code == 2
+    assert "--pull needs --preset" in nothing.stderr
+
+
 def test_an_interrupted_pull(monkeypatch: pytest.MonkeyPatch, hub: HubServer) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models_module, "_Pace", lambda progress: interrupted)
+    monkeypatch.setattr(model_pull, "_Pace", lambda progress: interrupted)
     result = run("pull", "mine", "--yes", "--accept-licenses")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulid_sdcpp import GenerationCancelled, Identity, StableDiffusion
+from pulid_sdcpp import GenerationCancelled, Identity, Person, Region, StableDiffusion
 
 pytestmark = [pytest.mark.engine, pytest.mark.vulkan]
 
@@ -62,6 +62,19 @@ def with_identity(
         }
 
 
+def two_people(make_identity: MakeIdentity) -> list[Person]:
+    halves = (Region(box=(0, 0, 0.5, 1)), Region(box=(0.5, 0, 0.5, 1)))
+    return [Person(make_identity(2 + i), region=half) for i, half in enumerate(halves)]
+
+
+@pytest.fixture(scope="module")
+def with_people(
+    weights: dict[str, Path], load_engine: Load, make_identity: MakeIdentity
+) -> np.ndarray:
+    with load_engine(weights, backend=VULKAN) as engine:
+        return engine.evaluate(*INPUTS, pulid_people=two_people(make_identity))
+
+
 def test_identities_change_and_leave_no_trace(
     plain: bytes, engine: StableDiffusion, make_identity: MakeIdentity
 ) -> None:
@@ -88,6 +101,7 @@ def test_offloading_and_streaming_keep_the_identity(
     weights: dict[str, Path],
     load_engine: Load,
     with_identity: dict[bool, np.ndarray],
+    with_people: np.ndarray,
     make_identity: MakeIdentity,
     caplog: pytest.LogCaptureFixture,
     options: dict[str, object],
@@ -104,6 +118,9 @@ def test_offloading_and_streaming_keep_the_identity(
             difference = np.abs(found - expected).max()
             print(f"max difference {difference:.1e} of {np.abs(expected).max():.1f}")
             assert difference <= tolerance * np.abs(expected).max()
+        found = other.evaluate(*INPUTS, pulid_people=two_people(make_identity))
+        difference = np.abs(found - with_people).max()
+        assert difference <= tolerance * np.abs(with_people).max()
     segments = [record for record in caplog.records if "executing segment" in record.getMessage()]
     assert bool(segments) == ("max_vram" in options)
 
