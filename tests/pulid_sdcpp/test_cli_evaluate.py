@@ -171,7 +171,7 @@ def test_options_are_those_of_generate() -> None:
         "ref_images", "auto_resize_ref_image", "increase_ref_index", "output_begin_idx",
         "disable_image_metadata", "mode", "persons", "face", "fusion", "preset",
         "models_dirs", "from_picture", "overwrite", "preview", "preview_method",
-        "preview_interval", "as_json", "cache_mode", "cache_option",
+        "preview_interval", "as_json", "cache_mode", "cache_option", "pull",
     }  # fmt: skip
 
 
