@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import native_thread
 from .atomic_file import check_writable
 from .conversion_check import check_conversion
 from .conversion_plan import CONVERSION_TYPES, ConversionPlan, plan_conversion
+from .engine_loading import run_loading
 from .engine_log import LastLines
 from .errors import (
     GenerationCancelled,
@@ -208,7 +208,6 @@ def _run(source: str, target: Path, plan: ConversionPlan, progress: Progress | N
     call = NativeCall(None, progress)
 
     def convert() -> None:
-        library().pulid_set_loading_cancelled(False)
         with LastLines() as log, current_call(call):
             # Names stay: readers of the input are readers of the output.
             done = module.stable_diffusion_cpp.convert(
@@ -223,7 +222,7 @@ def _run(source: str, target: Path, plan: ConversionPlan, progress: Progress | N
             reason = last_error() or log.first_error or "it does not say why"
             raise GenerationError(f"the engine could not convert {source}: {reason}", log.lines)
 
-    native_thread.run(convert, lambda: library().pulid_set_loading_cancelled(True))
+    run_loading(convert)
 
 
 def _put_in_place(temporary: Path, target: Path, overwrite: bool) -> None:

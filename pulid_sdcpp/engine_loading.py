@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from . import native_thread
 from .device import Placement
@@ -13,7 +14,9 @@ from .native_calls import CALL_FAILURES, NativeCall, base, current_call
 from .native_library import last_error, library
 from .progress_event import EventCallback
 
-__all__ = ["load_model", "memory_advice"]
+__all__ = ["load_model", "memory_advice", "run_loading"]
+
+Result = TypeVar("Result")
 
 
 def load_model(
@@ -35,19 +38,43 @@ def load_model(
         ModelFileError: The engine cannot load the files.
         GenerationError: No memory; GenerationCancelled: interrupted.
     """
-    interrupted = threading.Event()
+    call = NativeCall(None, on_event=on_event)
+    return run_loading(lambda: _load(arguments, placement, repack, call))
+
+
+def run_loading(load: Callable[[], Result]) -> Result:
+    """Run on the engine's thread what reads weights files; Ctrl-C stops it.
+
+    The native flag is of the process, and a LoRA that another call loads asks it too: so it is
+    set only while `load` runs, and never left behind.
+
+    Raises:
+        GenerationCancelled: Interrupted before it began.
+    """
+    lock = threading.Lock()
+    is_running = is_interrupted = False
 
     def interrupt() -> None:
-        interrupted.set()
-        library().pulid_set_loading_cancelled(True)
+        nonlocal is_interrupted
+        with lock:
+            is_interrupted = True
+            if is_running:
+                library().pulid_set_loading_cancelled(True)
 
-    def load() -> Any:
-        library().pulid_set_loading_cancelled(False)
-        if interrupted.is_set():  # while it waited for another call to end
-            raise GenerationCancelled("cancelled")
-        return _load(arguments, placement, repack, NativeCall(None, on_event=on_event))
+    def run() -> Result:
+        nonlocal is_running
+        with lock:
+            if is_interrupted:  # while it waited for another call to end
+                raise GenerationCancelled("cancelled")
+            is_running = True
+        try:
+            return load()
+        finally:
+            with lock:
+                is_running = False
+                library().pulid_set_loading_cancelled(False)
 
-    return native_thread.run(load, interrupt)
+    return native_thread.run(run, interrupt)
 
 
 def memory_advice(reason: str) -> str:

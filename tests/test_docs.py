@@ -30,7 +30,6 @@ FOREIGN = {
 # Options of other programs that the pages name.
 FOREIGN_OPTIONS = {
     "--output", "--download",  # native/prepare_source.py
-    "--index-url",  # pip
 }  # fmt: skip
 
 names = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -146,6 +146,20 @@ def test_weight_0_is_nobody_and_weight_1_is_somebody(
 # LoRA
 
 
+def test_a_lora_loads_after_another_model_was_stopped_while_loading(
+    engine: StableDiffusion, weights: dict[str, Path], load_engine: Load
+) -> None:
+    def stop(event: object) -> None:
+        raise LookupError("enough")
+
+    with_lora = pixels(engine, prompt="another<lora:some:1>")
+    with pytest.raises(LookupError):
+        load_engine(weights, on_event=stop)
+    pixels(engine, prompt="another<lora:some:0.5>")  # so that the LoRA is read again
+    assert np.array_equal(pixels(engine, prompt="another<lora:some:1>"), with_lora)
+    assert changes(with_lora, pixels(engine, prompt="another"))
+
+
 @pytest.mark.parametrize(
     ("flux", "lora", "mode"),
     [

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fake_engine import FakeEngine
+from fake_pipeline import CONTEXT, pipelines
 from pulid_sdcpp import (
     ContextOptions,
     GenerationCancelled,
@@ -29,10 +30,6 @@ from pulid_sdcpp.user_folders import cache_folder
 
 MakeIdentity = Callable[[int], Identity]
 
-CONTEXT = ContextOptions(
-    diffusion_model_path="flux.gguf", clip_l_path="c", taesd_path="t", pulid_weights="pulid"
-)
-SETTINGS = {"width": 32, "height": 16, "steps": 3}
 LEFT = Region(box=(0.0, 0.0, 0.5, 1.0))
 
 
@@ -63,18 +60,8 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., PulidFlux]]:
-    made: list[PulidFlux] = []
-
-    def make(engine: FakeEngine, **options: Any) -> PulidFlux:
-        options = {"settings": SETTINGS, **options}
-        made.append(
-            PulidFlux(options.pop("context", CONTEXT), create_engine=engine.create, **options)
-        )
-        return made[-1]
-
-    yield make
-    for pipeline in made:
-        pipeline.close()
+    with pipelines() as make:
+        yield make
 
 
 @pytest.fixture

@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 
 from fake_engine import FakeEngine
-from pulid_sdcpp import ContextOptions, Identity, ModelFileError, ProgressEvent, PulidFlux
+from fake_pipeline import pipelines
+from pulid_sdcpp import Identity, ModelFileError, ProgressEvent, PulidFlux
 from pulid_sdcpp import pipeline as module
-
-CONTEXT = ContextOptions(
-    diffusion_model_path="flux.gguf", clip_l_path="c", taesd_path="t", pulid_weights="pulid"
-)
-SETTINGS = {"width": 32, "height": 16, "steps": 3}
 
 
 @pytest.fixture
@@ -26,15 +22,8 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., PulidFlux]]:
-    made: list[PulidFlux] = []
-
-    def make(engine: FakeEngine, **options: Any) -> PulidFlux:
-        made.append(PulidFlux(CONTEXT, settings=SETTINGS, create_engine=engine.create, **options))
-        return made[-1]
-
-    yield make
-    for pipeline in made:
-        pipeline.close()
+    with pipelines() as make:
+        yield make
 
 
 class FakeEnroller:
