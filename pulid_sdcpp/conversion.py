@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .atomic_file import check_writable
+from .atomic_file import atomic_path, check_new, check_writable
 from .conversion_check import check_conversion
 from .conversion_plan import CONVERSION_TYPES, ConversionPlan, plan_conversion
 from .engine_loading import run_loading
@@ -29,6 +27,7 @@ from .native_calls import NativeCall, base, current_call
 from .native_library import last_error, library
 from .option_checks import check_choice, check_path
 from .options import ContextOptions
+from .output_names import check_is_no_input
 from .pulid_weights import PulidWeights
 from .system_memory import total_memory_bytes
 from .weights import TensorFile
@@ -103,13 +102,14 @@ def convert_file(
         what = _checked_kind(opened)
         plan = plan_conversion(opened.header, opened.path, wtype, tensor_type_rules)
         _check_room(target, plan)
-        with _temporary(target) as temporary:
+        # With its suffix: the engine tells the format from it.
+        suffix = f".part{target.suffix.lower()}"
+        with atomic_path(target, overwrite=overwrite, suffix=suffix) as temporary:
             _run(opened.path, temporary, plan, progress)
             with TensorFile(temporary) as result:
                 error = check_conversion(opened, result, plan)
                 _check_use(result, opened)
                 size = result.size_bytes
-            _put_in_place(temporary, target, overwrite)
         types = dict(Counter(plan.types.values()).most_common())
         return Conversion(target, what, opened.size_bytes, size, types, error)
 
@@ -134,16 +134,10 @@ def _checked_target(
             f"a .safetensors file holds {', '.join(_PLAIN_TYPES)}, not {wtype}; name a .gguf"
         )
     check_writable(target)
-    if target.exists():
-        if os.path.exists(source) and target.samefile(source):
-            raise ValueError(f"the output {target} is the file to convert; name another")
-        _refuse_existing(target, overwrite)
+    check_is_no_input(target, [source])
+    if not overwrite:
+        check_new(target)
     return target
-
-
-def _refuse_existing(target: Path, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        raise OutputFileError(f"{target} exists; name another file, or add overwrite (--overwrite)")
 
 
 def _checked_kind(opened: TensorFile) -> str:
@@ -184,24 +178,6 @@ def _check_room(target: Path, plan: ConversionPlan) -> None:
         )
 
 
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A name beside `target`, with its suffix: the engine tells the format from it."""
-    try:
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{target.name[:100]}.", suffix=f".part{target.suffix.lower()}",
-            dir=target.parent,
-        )  # fmt: skip
-    except OSError as error:
-        raise OutputFileError(f"cannot write {target}: {error.strerror or error}") from error
-    os.close(descriptor)
-    path = Path(name)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _run(source: str, target: Path, plan: ConversionPlan, progress: Progress | None) -> None:
     module = base()
     number = module.stable_diffusion.GGML_TYPE_MAP[plan.pool_type.lower()]
@@ -223,16 +199,3 @@ def _run(source: str, target: Path, plan: ConversionPlan, progress: Progress | N
             raise GenerationError(f"the engine could not convert {source}: {reason}", log.lines)
 
     run_loading(convert)
-
-
-def _put_in_place(temporary: Path, target: Path, overwrite: bool) -> None:
-    try:
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        _refuse_existing(target, overwrite)  # it may have come meanwhile
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputFileError(f"cannot write {target}: {error.strerror or error}") from error

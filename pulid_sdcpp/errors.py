@@ -13,6 +13,7 @@
     ├── DeviceError             a compute device that does not exist or cannot be used
     ├── MemoryPlanError         a generation that does not fit the memory it may use
     ├── OutputFileError         a result that cannot be written
+    │   └── OutputExistsError   a file is there already, and is kept
     └── GenerationError         the engine failed; carries its last log lines
         └── GenerationCancelled the caller asked for it
 
@@ -38,6 +39,7 @@ __all__ = [
     "ModelFileError",
     "ModelMismatchError",
     "NativeLibraryError",
+    "OutputExistsError",
     "OutputFileError",
     "PulidError",
 ]
@@ -93,6 +95,10 @@ class MemoryPlanError(PulidError):
 
 class OutputFileError(PulidError):
     """A result could not be written; nothing was left behind."""
+
+
+class OutputExistsError(OutputFileError):
+    """A file has the name of a result already; it was kept."""
 
 
 class GenerationError(PulidError):

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic_file import atomic_file
+from .atomic_file import atomic_file, private_folder
 from .errors import OutputFileError
 from .folded_file import DamagedFileError, FoldedFileWriter, FoldedLayout, read_folded_file
 from .folding import PackedLayer, fold
@@ -127,7 +127,7 @@ class FoldingCache:
     ) -> Iterator[PackedLayer]:
         _make_room(self._folder, self._limit_bytes - layout.file_bytes)
         try:
-            with atomic_file(path) as file:
+            with atomic_file(path, private=True) as file:
                 writer = FoldedFileWriter(file, layout, key)
                 for layer in folded:
                     yield layer
@@ -146,7 +146,7 @@ class FoldingCache:
     def _has_folder(self) -> bool:
         try:
             # Not for others to read: it is as private as the photos behind it.
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self._folder, f"*{_SUFFIX}")
         except OSError as error:
             self._warn(f"cannot create {self._folder}: {error.strerror or error}")
             return False

@@ -136,9 +136,13 @@ class Identity:
             raise IdentityFileError(str(error)) from None
 
     def save(
-        self, path: str | os.PathLike[str], dtype: Literal["f16", "f32", "bf16"] = "f16"
+        self,
+        path: str | os.PathLike[str],
+        dtype: Literal["f16", "f32", "bf16"] = "f16",
+        *,
+        overwrite: bool = False,
     ) -> None:
-        """Write the identity file, whole or not at all.
+        """Write the identity file, whole or not at all; only the user may read it.
 
         The same tokens, metadata and dtype give the same bytes.
 
@@ -146,16 +150,19 @@ class Identity:
             path: The file to write, by convention ending in `.pulidembd`.
             dtype: Element type of the tokens; "f16" is what stable-diffusion.cpp's own PuLID
                 writes and reads.
+            overwrite: Whether a file that is there may be replaced.
 
         Raises:
             ValueError: An unknown dtype, or tokens beyond what it can hold.
-            OutputFileError: The file cannot be written.
+            OutputFileError: The file cannot be written; OutputExistsError: there is one, and
+                `overwrite` is off.
         """
         tensors = {TENSOR: _packed(self.tokens, dtype)}
         if self.uncond_tokens is not None:
             tensors[UNCOND_TENSOR] = _packed(self.uncond_tokens, dtype)
         # GGUFWriter only writes to a path of its own choosing of mode, hence the detour.
-        with atomic_file(path) as file, tempfile.TemporaryDirectory() as folder:
+        written = atomic_file(path, overwrite=overwrite, private=True)
+        with written as file, tempfile.TemporaryDirectory() as folder:
             draft = Path(folder, "identity.gguf")
             _write_gguf(draft, tensors, dtype, self.metadata)
             file.write(draft.read_bytes())

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .atomic_file import private_folder
 from .errors import IdentityFileError, OutputFileError
 from .identity import Identity
 from .user_folders import cache_folder
@@ -35,13 +36,11 @@ _HASH_DIGITS = 10
 def store_folder() -> Path | None:
     """The folder, made when it is not there; None where that cannot be."""
     try:
-        folder = cache_folder() / "identities"
         # Not for others to read: it is as private as the photos behind it.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return private_folder(cache_folder() / "identities", f"*{_SUFFIX}")
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
         _warn_once(f"identities are not kept: {error}")
         return None
-    return folder
 
 
 def find_entry(folder: Path | None, key: str) -> Identity | None:
@@ -64,7 +63,7 @@ def write_entry(folder: Path | None, key: str, identity: Identity) -> None:
     entry = replace(identity, metadata={**identity.metadata, _CHECKSUM: _checksum(identity)})
     path = folder / f"{identity.short_hash}-{key}{_SUFFIX}"
     try:
-        entry.save(path, "f16" if identity.dtype == "f16" else "f32")
+        entry.save(path, "f16" if identity.dtype == "f16" else "f32", overwrite=True)
     except OutputFileError as error:
         _warn_once(f"an identity is not kept: {error}")
 

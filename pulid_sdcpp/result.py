@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import OutputFileError
 from .png_text import PictureText, format_text, save_picture
 
 if TYPE_CHECKING:
@@ -50,14 +49,10 @@ class Result:
             The path.
 
         Raises:
-            OutputFileError: There is such a file and `overwrite` is off; or it cannot be written.
+            OutputFileError: It cannot be written; OutputExistsError: there is such a file, and
+                `overwrite` is off.
             ValueError: The suffix is of no format we write.
         """
         target = Path(path)
-        try:
-            save_picture(self.image, target, self.text, overwrite=overwrite)
-        except FileExistsError:
-            raise OutputFileError(
-                f"cannot write {target}: it exists; name another file, or allow to overwrite it"
-            ) from None
+        save_picture(self.image, target, self.text, overwrite=overwrite)
         return target

@@ -1,15 +1,14 @@
-"""Where pictures go: names by template, numbers as sd-cli has them, and no file replaced."""
+"""Where pictures go: names by template, and numbers as sd-cli has them."""
 
 from __future__ import annotations
 
-import os
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import OutputFileError
+from ..output_names import is_device_name
 from ..png_text import PICTURE_SUFFIXES
 
 __all__ = [
@@ -18,16 +17,12 @@ __all__ = [
     "fill_in",
     "numbered_paths",
     "safe_name",
-    "save_under_free_name",
 ]
 
 FIELDS = ("seed", "index", "person", "prompt", "preset", "weight", "date", "time")
 
 _NUMBER = re.compile(r"((?:[^%]|^)(?:%%)*)%(\d{0,3})d")
 _MAX_NAME_BYTES = 80  # of one field; file systems take 255 of a whole name
-# Windows, "Naming Files, Paths, and Namespaces": with any suffix, too.
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-_MOST_TRIED = 10_000
 
 
 def fields_of(template: Path) -> set[str]:
@@ -101,31 +96,6 @@ def safe_name(text: str) -> str:
     return kept or "_"
 
 
-def save_under_free_name(path: Path, save: Callable[[Path], None]) -> Path:
-    """Save as `path`, or as NAME-2, NAME-3, ... where that is taken.
-
-    Args:
-        save: Writes a file; raises FileExistsError where there is one.
-
-    Returns:
-        The path that was free.
-
-    Raises:
-        OutputFileError: Thousands are taken.
-    """
-    candidate = path
-    for number in range(2, _MOST_TRIED):
-        if not os.path.lexists(candidate):
-            try:
-                save(candidate)
-            except FileExistsError:  # another process was faster
-                pass
-            else:
-                return candidate
-        candidate = path.with_stem(f"{path.stem}-{number}")
-    raise OutputFileError(f"cannot write {path}: it and {_MOST_TRIED} more names are taken")
-
-
 def _numbered(pattern: str, number: int) -> Path:
     def fill(match: re.Match[str]) -> str:
         return match[1] + f"%{match[2]}d" % number
@@ -134,4 +104,4 @@ def _numbered(pattern: str, number: int) -> Path:
 
 
 def _not_reserved(template: str, name: str) -> str:
-    return f"_{name}" if name != template and _RESERVED.match(name) else name
+    return f"_{name}" if name != template and is_device_name(name) else name

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pulid_sdcpp.atomic_file import atomic_file, check_writable
-from pulid_sdcpp.errors import OutputFileError
+from pulid_sdcpp.atomic_file import (
+    atomic_file,
+    atomic_path,
+    check_new,
+    check_writable,
+    private_folder,
+)
+from pulid_sdcpp.errors import OutputExistsError, OutputFileError
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -95,6 +101,95 @@ def test_permissions_are_those_of_an_ordinary_file(tmp_path):
     with atomic_file(path):
         pass
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_private_file_is_the_users_own_at_every_moment(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o666)
+    for _ in range(2):  # over a file that others may read, and over its own
+        with atomic_file(path, private=True):
+            assert [mode_of(part) for part in tmp_path.glob(".*.part")] == [0o600]
+        assert mode_of(path) == 0o600
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_that_replaces_one_is_never_open_to_more_people(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    for mode in (0o640, 0o400, 0o666):
+        path.chmod(mode)
+        with atomic_file(path):
+            assert all(mode_of(part) & ~mode & 0o077 == 0 for part in tmp_path.glob(".*.part"))
+        assert mode_of(path) == mode
+
+
+def test_the_umask_of_the_process_is_never_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("all threads have but one"))
+    for private in (False, True):
+        with atomic_file(tmp_path / "file", private=private):
+            pass
+
+
+def test_a_new_file_replaces_none(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match=r"it exists; name another file.*--overwrite"):
+        check_new(path)
+    with pytest.raises(OutputExistsError), atomic_file(path, overwrite=False) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    check_new(tmp_path / "free")
+
+
+def test_for_who_writes_by_name_there_is_a_path(tmp_path):
+    path = tmp_path / "file.gguf"
+    with atomic_path(path, suffix=".part.gguf") as temporary:
+        assert temporary.suffix == ".gguf"
+        temporary.write_bytes(b"content")
+        assert not path.exists()
+    assert path.read_bytes() == b"content"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\x7f", "\x9b", "\u202e", "\n"])
+def test_a_name_with_control_characters_is_refused(tmp_path, char):
+    with pytest.raises(OutputFileError, match=f"control character U\\+{ord(char):04X}") as caught:
+        check_writable(tmp_path / f"a{char}.png")
+    assert char not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_private_folder_is_closed_to_others_with_the_files_in_it(tmp_path):
+    folder = tmp_path / "new" / "ours"
+    assert private_folder(folder, "*.face") == folder
+    assert mode_of(folder) == 0o700
+    for name in ("a.face", "other"):
+        (folder / name).touch()
+        (folder / name).chmod(0o664)
+    folder.chmod(0o777)
+    private_folder(folder, "*.face")
+    assert [mode_of(path) for path in (folder, folder / "a.face", folder / "other")] == [
+        0o700, 0o600, 0o664,
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_behind_a_link_only_our_files_are_closed(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (shared / "a.face").touch()
+    (tmp_path / "ours").symlink_to(shared)
+    private_folder(tmp_path / "ours", "*.face")
+    assert mode_of(shared) == 0o777
+    assert mode_of(shared / "a.face") == 0o600
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_a_very_long_name_still_has_a_temporary_one(tmp_path):

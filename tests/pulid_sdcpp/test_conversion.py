@@ -214,7 +214,7 @@ def test_a_picture_from_converted_files_shows_the_person(tmp_path: Path) -> None
         ({"wtype": "default"}, "but must be one of f32"),
         ({"output": "out.bin"}, "must end in .gguf or .safetensors"),
         ({"output": "out.safetensors"}, "a .safetensors file holds f32, f16, bf16, not q8_0"),
-        ({"output": "pulid.safetensors", "wtype": "f16"}, "is the file to convert"),
+        ({"output": "pulid.safetensors", "wtype": "f16"}, "is a file that is read"),
         ({"tensor_type_rules": "to_q"}, "must have PATTERN=TYPE"),
         ({"tensor_type_rules": "to_(q=f16"}, "tensor_type_rules"),
     ],

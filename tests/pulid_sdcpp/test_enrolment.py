@@ -265,6 +265,13 @@ def test_the_cache_can_be_switched_off(photo: Path, extractors: Extractors, cach
 def test_the_folder_is_private(enroller: Enroller, photo: Path, cache: Path) -> None:
     enroller.enroll(photo)
     assert cache.stat().st_mode & 0o777 == 0o700
+    (file,) = cache.glob("*.pulidembd")
+    assert file.stat().st_mode & 0o777 == 0o600
+    # As an earlier version may have left it.
+    cache.chmod(0o755)
+    file.chmod(0o644)
+    enroller.enroll(photo)
+    assert (cache.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 def test_callers_are_told_only_of_work(enroller: Enroller, photo: Path) -> None:

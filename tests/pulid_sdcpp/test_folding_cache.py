@@ -394,6 +394,14 @@ def test_weights_that_change_while_they_are_folded_are_not_kept(cache, folder, w
 def test_the_folder_is_the_users_own(cache, folder):
     contents(cache.fold(person(1)))
     assert folder.stat().st_mode & 0o077 == 0
+    (file,) = kept(folder)
+    assert file.stat().st_mode & 0o777 == 0o600
+    # As an earlier version may have left it.
+    folder.chmod(0o777)
+    file.chmod(0o644)
+    contents(cache.fold(person(1)))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 # With the engine

@@ -1,21 +1,10 @@
 from __future__ import annotations
 
-import multiprocessing
-import os
 from pathlib import Path
 
 import pytest
 
-from pulid_sdcpp import atomic_file as atomic_module
-from pulid_sdcpp.atomic_file import atomic_file
-from pulid_sdcpp.cli.output_paths import (
-    FIELDS,
-    fill_in,
-    numbered_paths,
-    safe_name,
-    save_under_free_name,
-)
-from pulid_sdcpp.errors import OutputFileError
+from pulid_sdcpp.cli.output_paths import FIELDS, fill_in, numbered_paths, safe_name
 
 VALUES: dict[str, object] = {
     "seed": 7,
@@ -96,7 +85,7 @@ def test_a_long_value_is_cut_between_letters() -> None:
     assert len(safe_name("a " * 1000)) <= 80
 
 
-@pytest.mark.parametrize("name", ["con", "NUL", "com1.x", "Aux"])
+@pytest.mark.parametrize("name", ["con", "NUL", "com1.x", "Aux", "COM\u00b9", "lpt\u00b2.x"])
 def test_names_that_windows_keeps_for_itself_are_not_made(name: str) -> None:
     path = fill_in(Path("{person}.png"), {**VALUES, "person": name})
     assert path.name == f"_{name}.png"
@@ -119,78 +108,3 @@ def test_a_field_that_is_none_is_refused(template: str, words: str) -> None:
     with pytest.raises(ValueError, match="the output") as caught:
         fill_in(Path(template), VALUES)
     assert words in str(caught.value)
-
-
-def write_new(path: Path) -> None:
-    with atomic_file(path, overwrite=False) as file:
-        file.write(str(os.getpid()).encode())
-
-
-def test_the_next_free_name_is_taken(tmp_path: Path) -> None:
-    path = tmp_path / "a.b.png"
-    names = [save_under_free_name(path, write_new).name for _ in range(3)]
-    assert names == ["a.b.png", "a.b-2.png", "a.b-3.png"]
-    (tmp_path / "a.b-2.png").unlink()
-    assert save_under_free_name(path, write_new).name == "a.b-2.png"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_link_that_leads_nowhere_is_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "out.png").symlink_to(tmp_path / "elsewhere")
-    assert save_under_free_name(tmp_path / "out.png", write_new).name == "out-2.png"
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_name_taken_while_it_is_written_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = atomic_module._place_new
-
-    def place_late(temporary: Path, target: Path) -> None:
-        if target.name == "out.png":
-            target.write_bytes(b"another's")
-        place(temporary, target)
-
-    monkeypatch.setattr(atomic_module, "_place_new", place_late)
-    assert save_under_free_name(tmp_path / "out.png", write_new).name == "out-2.png"
-    assert (tmp_path / "out.png").read_bytes() == b"another's"
-    assert sorted(os.listdir(tmp_path)) == ["out-2.png", "out.png"]
-
-
-def test_a_file_system_without_links_does_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*paths: object) -> None:
-        raise PermissionError("no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    names = [save_under_free_name(tmp_path / "out.png", write_new).name for _ in range(2)]
-    assert names == ["out.png", "out-2.png"]
-    assert sorted(os.listdir(tmp_path)) == ["out-2.png", "out.png"]
-    assert (tmp_path / "out.png").read_bytes()
-
-
-def test_thousands_of_taken_names_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os.path, "lexists", lambda path: True)
-    with pytest.raises(OutputFileError, match="names are taken"):
-        save_under_free_name(tmp_path / "out.png", write_new)
-
-
-def _save_many(path: Path) -> None:
-    for _ in range(20):
-        save_under_free_name(path, write_new)
-
-
-def test_processes_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_save_many, args=(tmp_path / "o.png",)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
-    written = [path.read_text() for path in tmp_path.iterdir()]
-    assert len(written) == 40
-    assert sorted(map(written.count, set(written))) == [20, 20]

@@ -1,0 +1,36 @@
+"""Text from outside, made so that it cannot steer the terminal it is printed on."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+__all__ = ["control_character", "escaped", "escaped_line"]
+
+_JOINERS = {"\u200c", "\u200d"}  # belong to words of Persian and Hindi, and to emoji
+
+
+def escaped(text: str) -> str:
+    r"""The text with control characters as \x1b or \u202e; line breaks and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(char) if char not in "\n\t" and _steers(char) else char for char in text)
+
+
+def escaped_line(text: str | os.PathLike[str]) -> str:
+    r"""A name as one line: as `escaped`, and line breaks and tabs as \n and \t."""
+    return escaped(os.fsdecode(text)).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def control_character(text: str) -> str:
+    """The first character that nobody sees or that steers a terminal, as "U+001B"; or ""."""
+    return next((f"U+{ord(char):04X}" for char in text if _steers(char)), "")
+
+
+def _steers(char: str) -> bool:
+    """Control characters, marks of direction, separators of lines, what takes no place."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in _JOINERS
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

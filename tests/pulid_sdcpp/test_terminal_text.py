@@ -1,0 +1,48 @@
+"""Text from outside steers no terminal."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pulid_sdcpp.terminal_text import control_character, escaped, escaped_line
+
+STEERING = {
+    "\x1b": r"\x1b",
+    "\x07": r"\x07",
+    "\r": r"\r",
+    "\x7f": r"\x7f",
+    "\x9b": r"\x9b",
+    "\u061c": r"\u061c",
+    "\u200b": r"\u200b",
+    "\u202e": r"\u202e",
+    "\u2028": r"\u2028",
+    "\u2066": r"\u2066",
+    "\ufeff": r"\ufeff",
+    "\U000e0041": r"\U000e0041",
+}
+
+
+@pytest.mark.parametrize(("char", "shown"), STEERING.items())
+def test_what_steers_is_written_out(char: str, shown: str) -> None:
+    assert escaped(f"a{char}b") == escaped_line(f"a{char}b") == f"a{shown}b"
+    assert control_character(f"ab{char}\x1b") == f"U+{ord(char):04X}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "日本", "Zoë é", "עברית", "क्‍ष", "👩‍👩‍👧", "a\u3000b\u00a0c", "a\nb\tc"]
+)
+def test_what_people_write_stays(text: str) -> None:
+    assert escaped(text) == text
+
+
+def test_a_name_is_one_line() -> None:
+    assert escaped_line("a\nsaved b.png\tc") == r"a\nsaved b.png\tc"
+    assert control_character("a\nb") == "U+000A"
+    assert control_character("a b.png") == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_bytes_that_are_no_text_are_left_to_the_stream() -> None:
+    assert escaped_line(os.fsdecode(b"a\xff\x1b")) == "a\udcff" + r"\x1b"
