@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .engine_files import check_upscaler
-from .errors import ImageFileError
 from .flux_layout import FluxInfo
 from .image_file import read_image
+from .mask_image import read_mask
 from .model_files import LATENT_CHANNELS
 from .option_checks import check_choice, check_number, check_path, check_text, check_whole
 from .options import (
@@ -271,12 +271,13 @@ def read_pictures(arguments: dict[str, Any]) -> None:
     """
     for name in ("init_image", "mask_image", "control_image"):
         if arguments[name] is not None:
-            arguments[name] = _picture(name, arguments[name])
+            read = read_mask if name == "mask_image" else read_image
+            arguments[name] = _picture(name, arguments[name], read)
     for name in ("ref_images", "pm_id_images"):
         given = arguments[name]
         if given is not None:
             several = list(given) if isinstance(given, list | tuple) else [given]
-            arguments[name] = [_picture(name, picture) for picture in several]
+            arguments[name] = [_picture(name, picture, read_image) for picture in several]
     for picture in arguments["ref_images"] or ():
         _check_reference(picture, arguments)
 
@@ -325,18 +326,13 @@ def _check_reference(picture: Image, arguments: Mapping[str, Any]) -> None:
         )
 
 
-def _picture(name: str, given: object) -> Image:
+def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
     from PIL import Image
 
-    if isinstance(given, Image.Image):
-        try:
-            given.load()  # pictures are read from their file when first used
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ImageFileError(f"{name} cannot be read: {error}") from error
-        return given
     if isinstance(given, str | os.PathLike):
         check_path(name, given)
-        return read_image(given)
+    if isinstance(given, str | os.PathLike | Image.Image):
+        return read(given)
     raise ValueError(f"{name} is {given!r}, but must be a picture or the path of one")
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .engine_files import check_prompt_loras
 from .enrolment import is_identity_file
-from .errors import ImageFileError
 from .identity import Identity
 from .identity_options import IdentityOptions
 from .identity_use import IdentityLike, as_identity, identity_uses
-from .image_file import read_image
+from .image_file import picture_bytes, read_image
+from .mask_image import read_mask
 from .options import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
 from .person import Person
 from .region import Region
@@ -30,7 +30,10 @@ PREVIEW_METHODS = ("proj", "tae", "vae")
 
 _OWN_ARGUMENTS = {"prompt", "batch_count"}
 _GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS
-_IMAGES = {"init": "init_image", "mask": "mask_image"}
+_IMAGES: dict[str, tuple[str, Callable[..., Image]]] = {
+    "init": ("init_image", read_image),
+    "mask": ("mask_image", read_mask),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +80,17 @@ def read_request(
         ValueError: A value out of range, or what does not go together.
         PulidError: A file that cannot be used.
     """
-    options = _generation_options(prompt, settings, generation)
-    names = {
-        "init": _names([options.init_image]),
-        "mask": _names([options.mask_image]),
-        "ref": _names(options.ref_images),
-    }
+    options, names = _generation_options(prompt, settings, generation)
     if context.vae_decode_only and (names["init"] or names["ref"]):
         raise ValueError(
             "a picture to start from is given, but the pipeline was made with vae_decode_only, "
             "which leaves out what reads it"
         )
     asked = _identity_options(identity, span, cfg_start_step)
-    names["people"] = tuple(map(_mask_name, asked.people))
-    asked = replace(asked, people=tuple(map(_with_mask_read, asked.people)))
-    request = PictureRequest(_read_images(options).with_fixed_seed(), asked, names)
+    people = [_with_mask_read(person) for person in asked.people]
+    asked = replace(asked, people=tuple(person for person, _ in people))
+    names["people"] = tuple(used for _, used in people)
+    request = PictureRequest(options.with_fixed_seed(), asked, names)
     identity_uses(asked, request.generation, context.pulid_weights is not None)
     check_prompt_loras(prompt, context.lora_model_dir or ".", for_flux=True)
     return request
@@ -141,7 +140,8 @@ def identity_file_of(photos: Any) -> str | os.PathLike[str] | None:
 
 def _generation_options(
     prompt: str, settings: Mapping[str, Any], given: Mapping[str, Any]
-) -> GenerationOptions:
+) -> tuple[GenerationOptions, dict[str, tuple[FileUsed | None, ...]]]:
+    """The options with their images read, and the files of these."""
     batch_count = given.get("batch_count", 1)
     if batch_count != 1:
         raise ValueError(
@@ -152,14 +152,20 @@ def _generation_options(
         if name not in _GENERATION_FIELDS and name != "batch_count":
             raise TypeError(f"generate() got an unexpected keyword argument {name!r}")
     values = {**settings, **given}
+    GenerationOptions(prompt, **values)  # what is no image is refused before one is read
+    names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
+    for role, (name, read) in _IMAGES.items():
+        if values.get(name) is not None:
+            values[name], used = _read_once(values[name], read)
+            names[role] = (used,)
+    refs = [_read_once(image, read_image) for image in values.get("ref_images", ())]
+    values["ref_images"] = tuple(image for image, _ in refs)
+    names["ref"] = tuple(used for _, used in refs)
     if given.get("init_image") is not None:
-        image = values["init_image"]
-        if isinstance(image, str | os.PathLike):
-            image = read_image(image)
-        for name, side in zip(("width", "height"), image.size, strict=True):
+        for name, side in zip(("width", "height"), values["init_image"].size, strict=True):
             if name not in given:
                 values[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
-    return GenerationOptions(prompt, **values)
+    return GenerationOptions(prompt, **values), names
 
 
 def _identity_options(
@@ -201,38 +207,18 @@ def _people(identity: object) -> tuple[Person, ...] | None:
     return tuple(identity)
 
 
-def _mask_name(person: Person) -> FileUsed | None:
-    return None if person.region is None else _name(person.region.mask)
-
-
-def _with_mask_read(person: Person) -> Person:
+def _with_mask_read(person: Person) -> tuple[Person, FileUsed | None]:
+    """The person, and the file of the mask, if there is one."""
     region = person.region
-    if region is None or not isinstance(region.mask, str | os.PathLike):
-        return person
-    return replace(person, region=Region(mask=read_image(region.mask)))
+    if region is None or region.mask is None:
+        return person, None
+    mask, used = _read_once(region.mask, read_mask)
+    return replace(person, region=Region(mask=mask)), used
 
 
-def _names(images: Sequence[Any]) -> tuple[FileUsed | None, ...]:
-    return tuple(_name(image) for image in images if image is not None)
-
-
-def _name(image: Any) -> FileUsed | None:
-    """Hashed now: the file may be another one when the picture is made."""
+def _read_once(image: Any, read: Callable[..., Image]) -> tuple[Image, FileUsed | None]:
+    """A picture, and of a file its name and hash: of the very bytes that the picture is."""
     if not isinstance(image, str | os.PathLike):
-        return None
-    try:
-        return FileUsed.of(image)
-    except OSError as error:
-        raise ImageFileError(f"cannot read {image}: {error.strerror or error}") from None
-
-
-def _read_images(options: GenerationOptions) -> GenerationOptions:
-    def read(image: Any) -> Image:
-        return read_image(image) if isinstance(image, str | os.PathLike) else image
-
-    found: dict[str, Any] = {
-        name: read(getattr(options, name))
-        for name in _IMAGES.values()
-        if getattr(options, name) is not None
-    }
-    return replace(options, **found, ref_images=tuple(map(read, options.ref_images)))
+        return read(image), None
+    content = picture_bytes(image)
+    return read(image, content), FileUsed.of(image, content)

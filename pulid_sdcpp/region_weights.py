@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_file import read_image
+from .mask_image import read_mask
 from .region import Region
 
 __all__ = ["TOKEN_PX", "token_weights"]
@@ -27,17 +27,17 @@ def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.f
         that a box covers, their mean brightness in a mask.
 
     Raises:
-        ValueError: Nothing of the picture is inside.
-        ImageFileError: The mask cannot be read.
+        ValueError: Nothing of the picture is inside a box.
+        ImageFileError: The mask cannot be read, or is black everywhere.
     """
     if region.box is None:
-        weights = _of_mask(region, width_px // TOKEN_PX, height_px // TOKEN_PX)
-        problem = "its mask is black everywhere"
-    else:
-        weights = _of_box(region, width_px, height_px)
-        problem = f"its box {region.box} is outside of {width_px}x{height_px}"
+        return _of_mask(region, width_px // TOKEN_PX, height_px // TOKEN_PX)
+    weights = _of_box(region, width_px, height_px)
     if not weights.any():
-        raise ValueError(f"the region of a person has nothing of the picture in it: {problem}")
+        raise ValueError(
+            "the region of a person has nothing of the picture in it: its box "
+            f"{region.box} is outside of {width_px}x{height_px}"
+        )
     return weights
 
 
@@ -56,9 +56,9 @@ def _of_mask(region: Region, columns: int, rows: int) -> NDArray[np.float32]:
     from PIL import Image
 
     assert region.mask is not None
-    mask = region.mask if isinstance(region.mask, Image.Image) else read_image(region.mask)
     # In float: eight bits would round a token that is almost black to nothing.
-    brightness = mask.convert("L").convert("F").resize((columns, rows), Image.Resampling.BOX)
+    mask = read_mask(region.mask).convert("F")
+    brightness = mask.resize((columns, rows), Image.Resampling.BOX)
     return np.asarray(brightness, np.float32) / np.float32(255)
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "write_list",
 ]
 
+_HASH_DIGITS = 10
 _IN_MEMORY = "in memory"
 """Instead of a file's name, for a picture that came from none."""
 
@@ -105,9 +106,9 @@ class FileUsed:
     digest: str
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> FileUsed:
-        """The file as it is now."""
-        return cls(Path(path).name, file_hash(path))
+    def of(cls, path: str | os.PathLike[str], content: bytes | None = None) -> FileUsed:
+        """The file as it is now, or as it was with this content."""
+        return cls(Path(path).name, file_hash(path) if content is None else _shortened(content))
 
 
 def describe_file_used(key: str, file: str | os.PathLike[str] | FileUsed | None) -> dict[str, str]:
@@ -119,12 +120,16 @@ def describe_file_used(key: str, file: str | os.PathLike[str] | FileUsed | None)
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
-    """The first ten hex digits of a file's SHA-256, as web UIs shorten hashes."""
+    """The first digits of a file's SHA-256, as web UIs shorten hashes."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest()[:10]
+    return digest.hexdigest()[:_HASH_DIGITS]
+
+
+def _shortened(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
 def _is_empty(value: object) -> bool:

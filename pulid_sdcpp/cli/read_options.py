@@ -60,10 +60,13 @@ def read_options(
 ) -> tuple[ContextOptions, GenerationOptions]:
     """The options that a command's values make; a picture to start from gives the size."""
     from ..image_file import read_image
+    from ..mask_image import read_mask
 
-    for path in (values.get("mask_image"), *values["ref_images"]):
-        if path is not None:
-            read_image(path)  # a bad one is found before anything is loaded
+    # A bad one is found before anything is loaded.
+    if values.get("mask_image") is not None:
+        read_mask(values["mask_image"])
+    for path in values["ref_images"]:
+        read_image(path)
     if values["init_image"] is not None:
         image = read_image(values["init_image"])
     if is_given(ctx, "init_image"):  # not by a picture that is made again: that has a size

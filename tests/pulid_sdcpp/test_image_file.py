@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -27,6 +28,26 @@ def test_a_picture_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
 def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_pillow_image_is_read_like_the_file_it_comes_from(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGBA", (20, 10), (255, 0, 0, 0))
+    image.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as opened:
+        for source in (tmp_path / "a.png", opened):
+            found = read_image(source)
+            assert (found.mode, found.size) == ("RGB", (10, 20))
+            assert found.getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_become_eight(tmp_path: Path, suffix: str) -> None:
+    levels = np.array([[0, 257, 256 * 128, 65535]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / f"a.{suffix}")
+    found = read_image(tmp_path / f"a.{suffix}")
+    assert [found.getpixel((x, 0)) for x in range(4)] == [(v,) * 3 for v in (0, 1, 128, 255)]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n"])
