@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -17,12 +18,15 @@ from .option_checks import check_number, check_text, check_whole
 from .options import MAX_PROMPT_CHARS, MAX_SEED, GenerationOptions
 from .person import MAX_IDENTITY_WEIGHT
 from .step_point import check_step_point, parse_step_point
+from .terminal_text import control_character
+from .user_folders import with_home
 
 __all__ = [
     "GENERATION_FIELDS",
     "PERSON_FIELDS",
     "SCENE_FIELDS",
     "check_known",
+    "escape_hint",
     "existing_file",
     "field_values",
     "list_of",
@@ -89,14 +93,24 @@ def existing_file(value: object, folder: Path) -> Path:
         value = os.fspath(value)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{value!r} is no name of a file")
-    path = folder / value.strip()
+    path = Path(value.strip())
+    with contextlib.suppress(ValueError):  # a name that begins with ~
+        path = with_home(path)
+    path = folder / path
     try:
         is_file = path.is_file()
     except (OSError, ValueError):  # a name that no file can have
         is_file = False
     if not is_file:
-        raise ValueError(f"there is no file {str(path)!r}")
+        raise ValueError(f"there is no file {str(path)!r}{escape_hint(value)}")
     return path
+
+
+def escape_hint(value: str) -> str:
+    r"""What may be meant by a name with a tab in it: "C:\test" in TOML's double quotes."""
+    if not control_character(value):
+        return ""
+    return r"; a path with \ in it goes into single quotes, as 'C:\photos\alice.jpg'"
 
 
 def list_of(value: object) -> Sequence[Any]:

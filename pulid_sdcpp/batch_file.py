@@ -14,7 +14,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .batch_fields import (
@@ -22,15 +22,19 @@ from .batch_fields import (
     PERSON_FIELDS,
     SCENE_FIELDS,
     check_known,
+    escape_hint,
     field_values,
     list_of,
 )
 from .batch_job import Batch, BatchJob, BatchPerson
-from .batch_names import DEFAULT_TEMPLATE, file_name, folded
+from .batch_names import DEFAULT_TEMPLATE, file_name
 from .batch_people import PeopleReader
 from .batch_text import read_csv, read_json_lines, read_toml
 from .errors import BatchFileError
 from .options import GenerationOptions
+from .output_names import folded
+from .terminal_text import control_character
+from .user_folders import with_home
 
 __all__ = ["FORMATS", "SHARED_FIELDS", "read_batch"]
 
@@ -57,7 +61,8 @@ def read_batch(
     """Read and check a file of jobs; no model is loaded.
 
     Args:
-        path: A file whose name ends in one of FORMATS, UTF-8; paths in it are relative to it.
+        path: A file whose name ends in one of FORMATS, UTF-8 or UTF-16; paths in it are relative
+            to it, or begin with ~, the user's home.
         settings: Values of SHARED_FIELDS that go over the file's shared ones.
         preset, output_dir: Go over the file's, when given. Without any, the pictures go into a
             folder named as the file, beside it.
@@ -226,6 +231,7 @@ class _Reader:
 def _named(drafts: Iterable[_Draft], preset: str) -> Iterator[BatchJob]:
     """The jobs with their file names, each of which must be its own."""
     places: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for index, draft in enumerate(drafts):
         job = draft.job
         with _at(job.where):
@@ -242,12 +248,22 @@ def _named(drafts: Iterable[_Draft], preset: str) -> Iterator[BatchJob]:
             )
             if folded(name).startswith(_RESERVED):
                 raise ValueError(f"its picture would be {name}, which the batch itself writes")
-            if folded(name) in places:
+            place = folded(name)
+            above = [str(folder) for folder in PurePosixPath(place).parents[:-1]]
+            if place in places:
                 raise ValueError(
-                    f"its picture would be {name}, as that of {places[folded(name)]}; give them "
+                    f"its picture would be {name}, as that of {places[place]}; give them "
                     "different names"
                 )
-        places[folded(name)] = job.where.removeprefix(f"{job.where.rpartition(', ')[0]}, ")
+            crossed = [folders.get(place), *map(places.get, above)]
+            for other in filter(None, crossed):
+                raise ValueError(
+                    f"its picture would be {name}, where a file and a folder would have one name, "
+                    f"because of that of {other}; give them different names"
+                )
+        where = job.where.removeprefix(f"{job.where.rpartition(', ')[0]}, ")
+        places[place] = where
+        folders.update(dict.fromkeys(above, where))
         yield replace(job, file_name=name)
 
 
@@ -288,6 +304,7 @@ def _seeds(document: Mapping[str, Any], seed: int) -> Sequence[int]:
 
 
 def _folder(value: object, base: Path) -> Path:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"output_dir is {value!r}, but must name a folder")
-    return base / value
+    if not isinstance(value, str) or not value or control_character(value):
+        hint = escape_hint(value) if isinstance(value, str) else ""
+        raise ValueError(f"output_dir is {value!r}, but must name a folder{hint}")
+    return base / with_home(value)

@@ -22,13 +22,17 @@ from .engine_files import check_prompt_loras
 from .enrolment import is_identity_file
 from .errors import BatchFileError
 from .identity import Identity
-from .image_file import read_image
+from .image_file import is_transparent, open_upright, picture_bytes, read_image
+from .mapped_file import file_stamp
+from .mask_image import MASK_VERSION, read_mask
 from .options import ContextOptions
 from .region import Region
 from .user_folders import cache_folder
 from .weights_digest import file_digest
 
-__all__ = ["JobKeys"]
+__all__ = ["FileStamp", "JobKeys", "batch_stamp"]
+
+FileStamp = tuple[int, ...]
 
 _VERSION = 1
 _PLACING = {
@@ -40,7 +44,7 @@ _LORA_SUFFIXES = ("", ".pt", ".safetensors", ".gguf")  # as the engine looks for
 
 
 class JobKeys:
-    """Keys of the jobs of one run; each file is read once.
+    """Keys of the jobs of one run, and the files behind them; each file is read once.
 
     Args:
         context: The model files, and how they compute.
@@ -58,11 +62,21 @@ class JobKeys:
         self._settings = settings
         self._extractor = extractor
         self._records = _records_folder()
-        self._found: dict[Any, Any] = {}
+        self._found: dict[Any, tuple[Any, dict[Path, FileStamp]]] = {}
+        self._used: dict[Path, FileStamp] = {}  # by what is described now
         self._model = self._described(context, _PLACING, self._digest)
+        self._model_files = dict(self._used)
 
     def key(self, job: BatchJob) -> str:
         """SHA-256 of everything that makes a job's picture, in hexadecimal.
+
+        Raises:
+            As `key_and_files`.
+        """
+        return self.key_and_files(job)[0]
+
+    def key_and_files(self, job: BatchJob) -> tuple[str, dict[Path, FileStamp]]:
+        """A job's key, and the files that it is made of, as they were when they were read.
 
         Raises:
             BatchFileError: An option that the preset's do not go together with, an identity
@@ -77,6 +91,7 @@ class JobKeys:
                                  "them, or pulid_weights (--pulid-weights)")  # fmt: skip
         except ValueError as error:
             raise BatchFileError(f"{job.where}: {error}") from None
+        self._used = dict(self._model_files)
         parts = {
             "version": _VERSION,
             "model": self._model,
@@ -86,7 +101,8 @@ class JobKeys:
             "cfg_start_step": job.cfg_start_step,
             "people": [self._person(person) for person in job.people],
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return key, self._used
 
     def _described(self, options: Any, left_out: set[str], digest: Any) -> dict[str, Any]:
         """The options that are not as they are anyway, so that new ones change no key."""
@@ -94,7 +110,8 @@ class JobKeys:
         for field in dataclasses.fields(options):
             value = getattr(options, field.name)
             if field.name not in left_out and value != field.default:
-                described[field.name] = _plain(value, digest)
+                read = self._mask_digest if field.name == "mask_image" else digest
+                described[field.name] = _plain(value, read)
         return described
 
     def _person(self, person: BatchPerson) -> dict[str, Any]:
@@ -106,17 +123,18 @@ class JobKeys:
         }
 
     def _region(self, region: Region) -> Any:
-        return _plain(region.box if region.mask is None else region.mask, self._image_digest)
+        return _plain(region.box if region.mask is None else region.mask, self._mask_digest)
 
     def _source(self, source: IdentitySource) -> dict[str, Any]:
         if is_identity_file(source.files[0]):
+            self._note(source.files[0])
             identity = Identity.load(source.files[0])
             digest = hashlib.sha256(repr(identity.tokens.shape).encode())
             for tokens in (identity.tokens, identity.uncond_tokens):
                 digest.update(b"" if tokens is None else tokens.astype("<f4").tobytes())
             return {"tokens": digest.hexdigest()}
         return {
-            "photos": [self._once(photo, _sha256) for photo in source.files],
+            "photos": [self._once(photo, self._sha256) for photo in source.files],
             "face": source.face,
             "fusion": source.fusion if len(source.files) > 1 else "",
             "extractor": {role: self._digest(path) for role, path in self._extractor.items()},
@@ -131,19 +149,60 @@ class JobKeys:
         return found
 
     def _digest(self, path: str | os.PathLike[str]) -> str:
-        return str(self._once(os.fspath(path), lambda name: file_digest(name, self._records)))
+        def compute(name: str) -> str:
+            self._note(name)
+            return file_digest(name, self._records)
+
+        return str(self._once(os.fspath(path), compute))
 
     def _image_digest(self, path: str | os.PathLike[str]) -> str:
-        def look(name: str) -> str:
-            read_image(name)  # what is none is better found now
-            return _sha256(Path(name))
+        def compute(key: tuple[str, str]) -> str:
+            self._note(key[1])
+            content = picture_bytes(key[1])
+            read_image(key[1], content)  # what is none is better found now
+            return hashlib.sha256(content).hexdigest()
 
-        return str(self._once(("image", os.fspath(path)), lambda key: look(key[1])))
+        return str(self._once(("image", os.fspath(path)), compute))
+
+    def _mask_digest(self, path: str | os.PathLike[str]) -> str:
+        def compute(key: tuple[str, str]) -> str:
+            self._note(key[1])
+            content = picture_bytes(key[1])
+            read_mask(key[1], content)
+            digest = hashlib.sha256(content).hexdigest()
+            # Only what is read in another way than before makes another picture.
+            is_other = is_transparent(open_upright(key[1], content))
+            return f"{digest}, read as {MASK_VERSION}" if is_other else digest
+
+        return str(self._once(("mask", os.fspath(path)), compute))
+
+    def _sha256(self, path: Path) -> str:
+        self._note(path)
+        return _sha256(path)
+
+    def _note(self, path: str | os.PathLike[str]) -> None:
+        """Before the file is read: what changes it from now on is a change."""
+        self._used[Path(path)] = batch_stamp(path)
 
     def _once(self, key: Any, compute: Any) -> Any:
+        """What `compute` says of the key, and which files it takes, also when it is known."""
         if key not in self._found:
-            self._found[key] = compute(key)
-        return self._found[key]
+            others, self._used = self._used, {}
+            try:
+                self._found[key] = (compute(key), self._used)
+            finally:
+                self._used = others
+        value, files = self._found[key]
+        self._used.update(files)
+        return value
+
+
+def batch_stamp(path: str | os.PathLike[str]) -> FileStamp:
+    """What tells that a file changed while a batch runs; () when it is not there.
+
+    Without the inode, which is another one at every look on some network drives.
+    """
+    return file_stamp(path)[:3]
 
 
 def _plain(value: Any, digest: Any) -> Any:

@@ -9,18 +9,16 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from .output_names import unfit_name
 from .png_text import PICTURE_SUFFIXES
 
-__all__ = ["DEFAULT_TEMPLATE", "NAME_FIELDS", "file_name", "folded", "slug"]
+__all__ = ["DEFAULT_TEMPLATE", "NAME_FIELDS", "file_name", "slug"]
 
 DEFAULT_TEMPLATE = "{person}-{prompt}-s{seed}-w{weight}"
 NAME_FIELDS = ("index", "person", "preset", "prompt", "seed", "weight")
 
 _MAX_SLUG_CHARS = 40
-_MAX_PART_BYTES = 200  # of 255 on every file system; temporary files add a few
 _FORM = re.compile(r"0?\d")
-_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"\\|?*]')  # Windows' list; "/" parts folders
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows' names
 
 
 def slug(text: str) -> str:
@@ -65,24 +63,6 @@ def file_name(template: str, values: Mapping[str, str | int]) -> str:
     if PurePosixPath(name).suffix.lower() not in PICTURE_SUFFIXES:
         name += PICTURE_SUFFIXES[0]
     for part in name.split("/"):
-        if _unfit(part):
-            raise ValueError(f"name is {template!r}, which gives {name!r}: {_unfit(part)}")
+        if problem := unfit_name(part):
+            raise ValueError(f"name is {template!r}, which gives {name!r}: {problem}")
     return name
-
-
-def folded(name: str) -> str:
-    """What two names have in common that some file system takes for one."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _unfit(part: str) -> str:
-    """Why this cannot be the name of a file or folder everywhere; "" if it can."""
-    if part in ("", ".", "..") or part.startswith("."):
-        return "a part of it is empty or begins with a dot"
-    if part != part.strip() or part.endswith("."):
-        return "a part of it begins or ends with a space, or ends with a dot"
-    if _NOT_IN_NAMES.search(part) or _DEVICES.fullmatch(part):
-        return "Windows has no such names"
-    if len(part.encode("utf-8", "replace")) > _MAX_PART_BYTES:
-        return f"it is longer than {_MAX_PART_BYTES} bytes"
-    return ""

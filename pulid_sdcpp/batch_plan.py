@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .batch_job import Batch, BatchJob
-from .batch_key import JobKeys
-from .errors import ImageFileError, OutputFileError
+from .batch_key import FileStamp, JobKeys, batch_stamp
+from .errors import BatchFileError, ImageFileError, OutputFileError
 from .options import ContextOptions
 from .png_text import parse_text, read_picture_text
 
-__all__ = ["KEY_NAME", "PlannedPicture", "make_folders", "plan_batch", "remove_unfinished",
+__all__ = ["KEY_NAME", "SHEET_TEXT", "SUMMARY_NAME", "PlannedPicture", "is_of_a_batch",
+           "make_folders", "picture_problem", "plan_batch", "remove_unfinished",
            "working_order"]  # fmt: skip
 
 KEY_NAME = "Batch job"
 """Of the job's key in a picture's text."""
-
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part", re.DOTALL)  # as `atomic_file` names them
 _NAME_KEPT = 100
+SUMMARY_NAME = "summary.json"
+SHEET_TEXT = "contact sheet of a pulid-sdcpp batch"
+"""In a contact sheet's file: what has it may be replaced by the next one."""
+
 _BESIDE = re.compile(r"contact-sheet(-\d+)?\.png|summary\.json")
+_ADVICE = "move it away, name another folder, or allow to replace it with --overwrite"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class PlannedPicture:
         key: See `JobKeys`.
         state: "new": to be made; "there": finished before; "taken": another file has its name.
         problem: Why the name is taken.
+        replaces: Whether a file that is there is to be replaced.
+        files: What it is made of, as it was when the key was made.
     """
 
     job: BatchJob
@@ -44,6 +52,14 @@ class PlannedPicture:
     key: str
     state: Literal["new", "there", "taken"]
     problem: str = ""
+    replaces: bool = False
+    files: Mapping[Path, FileStamp] = field(default_factory=dict)
+
+    @property
+    def changed_file(self) -> Path | None:
+        """A file that is not as it was, so that the key is not that of a picture made now."""
+        changed = (path for path, stamp in self.files.items() if batch_stamp(path) != stamp)
+        return next(changed, None)
 
 
 def plan_batch(
@@ -59,26 +75,57 @@ def plan_batch(
     Args:
         batch: The jobs.
         context, settings, extractor: As for `JobKeys`.
-        overwrite: Make pictures anew whose names are taken.
+        overwrite: Make pictures anew whose names are taken. A file that the batch reads is not
+            replaced in any case.
 
     Returns:
         A picture for each job, in the batch's order.
 
     Raises:
         PulidError: As `JobKeys.key`.
+        BatchFileError: A picture has the name of a file that is read; or what is beside the
+            pictures would replace a file that is not of a batch.
     """
     keys = JobKeys(context, settings, extractor)
     planned = []
     for job in batch.jobs:
-        path, key = batch.output_dir / job.file_name, keys.key(job)
-        problem = _problem(path, key)
+        path = batch.output_dir / job.file_name
+        key, files = keys.key_and_files(job)
+        problem = picture_problem(path, key)
         if problem is None:
-            planned.append(PlannedPicture(job, path, key, "there"))
-        elif not problem or (overwrite and not path.is_dir()):
-            planned.append(PlannedPicture(job, path, key, "new"))
+            planned.append(PlannedPicture(job, path, key, "there", files=files))
+        elif not problem or (overwrite and os.path.lexists(path) and not path.is_dir()):
+            picture = PlannedPicture(job, path, key, "new", replaces=bool(problem), files=files)
+            planned.append(picture)
         else:
-            planned.append(PlannedPicture(job, path, key, "taken", problem))
+            planned.append(PlannedPicture(job, path, key, "taken", problem, files=files))
+    _check_keeps_inputs(batch, planned)
+    if not overwrite:
+        for path in _files_beside(batch.output_dir):
+            if not is_of_a_batch(path):
+                raise BatchFileError(
+                    f"{batch.path}: {path} is there, and is not of a batch; {_ADVICE}"
+                )
     return tuple(planned)
+
+
+def _files_beside(output_dir: Path) -> list[Path]:
+    """What is in the folder under the names of contact sheets and the summary."""
+    with contextlib.suppress(OSError):
+        names = sorted(entry.name for entry in os.scandir(output_dir))
+        return [output_dir / name for name in names if _BESIDE.fullmatch(name)]
+    return []
+
+
+def is_of_a_batch(path: Path) -> bool:
+    """Whether a contact sheet or a summary was written by a batch, and may be by the next run."""
+    if path.name == SUMMARY_NAME:
+        return _summary(path) is not None
+    with contextlib.suppress(ImageFileError):
+        if read_picture_text(path) == SHEET_TEXT:
+            return True
+    # The sheets of earlier versions have no text.
+    return path.name in (_summary(path.with_name(SUMMARY_NAME)) or {}).get("contact_sheets", ())
 
 
 def working_order(
@@ -145,20 +192,51 @@ def remove_unfinished(output_dir: Path, paths: Sequence[Path]) -> None:
                     os.unlink(entry.path)
 
 
-def _problem(path: Path, key: str) -> str | None:
-    """Why a name is taken; "": it is free; None: the picture is there."""
+def picture_problem(path: Path, key: str) -> str | None:
+    """Why a name is taken; "": it is free; None: the picture with this key is there."""
     if not os.path.lexists(path):
-        return ""
-    advice = "move it away, name another folder, or allow to replace it with --overwrite"
+        above = next((folder for folder in path.parents if folder.is_file()), None)
+        return f"{above} is a file; name another folder for the pictures" if above else ""
     if path.is_dir():
         return f"{path} is a folder; name another one for the pictures"
     try:
         text = read_picture_text(path)
     except ImageFileError:
-        return f"{path} is there, and is no picture; {advice}"
+        return f"{path} is there, and is no picture; {_ADVICE}"
     found = parse_text(text or "").values.get(KEY_NAME)
     if found == key:
         return None
     if found:
-        return f"{path} is there, made with other settings; {advice}"
-    return f"{path} is there, and is not of a batch; {advice}"
+        return f"{path} is there, made with other settings; {_ADVICE}"
+    return f"{path} is there, and is not of a batch; {_ADVICE}"
+
+
+def _check_keeps_inputs(batch: Batch, pictures: Iterable[PlannedPicture]) -> None:
+    """Refuse to replace what is read, even where files may be replaced."""
+    inputs = {_place(path): path for picture in pictures for path in picture.files}
+    outputs = [(picture.job.where, picture.path) for picture in pictures]
+    outputs += [(str(batch.path), path) for path in _files_beside(batch.output_dir)]
+    for where, path in outputs:
+        if (found := inputs.get(_place(path))) is not None and os.path.lexists(path):
+            raise BatchFileError(
+                f"{where}: it would be written to {path}, but {found} is read; name another folder"
+            )
+
+
+def _place(path: Path) -> object:
+    """Equal for all paths of a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path
+    return found.st_dev, found.st_ino
+
+
+def _summary(path: Path) -> dict[str, Any] | None:
+    """A batch's own; None when it is anything else."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    is_own = isinstance(found, dict) and {"batch", "contact_sheets", "pictures"} <= found.keys()
+    return found if is_own and isinstance(found["contact_sheets"], list) else None

@@ -18,8 +18,11 @@ from .atomic_file import atomic_file
 from .batch_job import Batch, BatchJob, IdentitySource
 from .batch_plan import (
     KEY_NAME,
+    SUMMARY_NAME,
     PlannedPicture,
+    is_of_a_batch,
     make_folders,
+    picture_problem,
     remove_unfinished,
     working_order,
 )
@@ -32,6 +35,7 @@ from .errors import (
     ImageFileError,
     MemoryPlanError,
     ModelMismatchError,
+    OutputExistsError,
     OutputFileError,
 )
 from .png_text import PictureText, format_text, save_picture
@@ -43,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SUMMARY_NAME", "BatchResult", "Outcome", "run_batch"]
 
-SUMMARY_NAME = "summary.json"
 # What is wrong with a photo or an identity, and with one picture; anything else ends the batch.
 _OF_A_PERSON = (FaceNotFoundError, IdentityFileError, ImageFileError, ValueError)
 _OF_A_PICTURE = (*_OF_A_PERSON, GenerationError, MemoryPlanError, ModelMismatchError)
@@ -97,6 +100,7 @@ def run_batch(
     pipeline: PulidFlux,
     settings: Mapping[str, Any],
     *,
+    overwrite: bool = False,
     on_begin: Callable[[PlannedPicture, int, int], object] = lambda picture, index, count: None,
     on_end: Callable[[Outcome, Result | None], object] = lambda outcome, result: None,
     on_stop: Callable[[BatchResult], object] = lambda result: None,
@@ -108,6 +112,7 @@ def run_batch(
         pictures: As `plan_batch` gives them.
         pipeline: Makes identities and pictures; anything with `enroll` and `generate`.
         settings: The preset's, as `plan_batch` had them.
+        overwrite: As `plan_batch` had it.
         on_begin: Told of each picture that is begun, with its number from 0 of so many.
         on_end: Told of each that is made (with it) or failed.
         on_stop: Told what there is when the run does not come to its end.
@@ -121,7 +126,8 @@ def run_batch(
         PulidError: Models that cannot be loaded; nothing of the batch can be made.
     """
     run = _Run(pictures, pipeline, settings, on_begin, on_end)
-    make_folders({batch.output_dir, *(picture.path.parent for picture in pictures)})
+    new = [picture.path.parent for picture in pictures if picture.state == "new"]
+    make_folders({batch.output_dir, *new})
     remove_unfinished(batch.output_dir, [picture.path for picture in pictures])
     try:
         # 1. Everybody once, before the model takes the memory.
@@ -131,15 +137,15 @@ def run_batch(
     except BaseException:
         stopped = run.result()
         with contextlib.suppress(OutputFileError):
-            _write_summary(batch, stopped)
+            _write_summary(batch, stopped, overwrite)
         on_stop(stopped)
         raise
     # 3. What shows them together.
     finished = {outcome.picture.job.file_name: outcome.picture.path
                 for outcome in run.outcomes() if outcome.status in ("made", "there")}  # fmt: skip
-    sheets = write_contact_sheets(batch.jobs, finished, batch.output_dir)
+    sheets = write_contact_sheets(batch.jobs, finished, batch.output_dir, overwrite=overwrite)
     result = replace(run.result(), sheets=tuple(sheets))
-    _write_summary(batch, result)
+    _write_summary(batch, result, overwrite)
     return result
 
 
@@ -199,17 +205,31 @@ class _Run:
         for index, picture in enumerate(ready):
             self._on_begin(picture, index, len(ready))
             started_s = time.monotonic()
-            result = None
-            try:
-                result = self._pipeline.generate(**self._request(picture.job, identities))
-            except GenerationCancelled:
-                raise
-            except _OF_A_PICTURE as error:
-                outcome = Outcome(picture, "failed", _line(error))
-            else:
-                _save(result, picture)
-                outcome = Outcome(picture, "made")
+            outcome, result = self._made(picture, identities)
             self._end(replace(outcome, time_s=time.monotonic() - started_s), result)
+
+    def _made(
+        self, picture: PlannedPicture, identities: Mapping[IdentitySource, Any]
+    ) -> tuple[Outcome, Result | None]:
+        """Make and save a picture; without it, when that failed."""
+        if (path := picture.changed_file) is not None:
+            return Outcome(picture, "failed", _changed(path)), None
+        try:
+            result = self._pipeline.generate(**self._request(picture.job, identities))
+        except GenerationCancelled:
+            raise
+        except _OF_A_PICTURE as error:
+            return Outcome(picture, "failed", _line(error)), None
+        # The key says what the picture is made of: it must not say what was there before.
+        if (path := picture.changed_file) is not None:
+            return Outcome(picture, "failed", _changed(path)), None
+        try:
+            _save(result, picture)
+        except OutputExistsError as error:
+            if picture_problem(picture.path, picture.key) is None:  # another run made it
+                return Outcome(picture, "there"), None
+            return Outcome(picture, "failed", _line(error)), None
+        return Outcome(picture, "made"), result
 
     def _enroll(self, source: IdentitySource) -> Identity | str:
         photos = list(source.files) if len(source.files) > 1 else source.files[0]
@@ -243,11 +263,14 @@ def _save(result: Result, picture: PlannedPicture) -> None:
     text = result.metadata
     values = {**text.values, KEY_NAME: picture.key}
     written = format_text(PictureText(text.prompt, text.negative_prompt, values))
-    # Whether it may replace a file was decided before; to replace is what is atomic everywhere.
-    save_picture(result.image, picture.path, written)
+    save_picture(result.image, picture.path, written, overwrite=picture.replaces)
 
 
-def _write_summary(batch: Batch, result: BatchResult) -> None:
+def _changed(path: Path) -> str:
+    return f"{path} changed while the batch ran; run it again"
+
+
+def _write_summary(batch: Batch, result: BatchResult, overwrite: bool) -> None:
     summary = {
         "batch": batch.path.name,
         "preset": batch.preset,
@@ -259,7 +282,8 @@ def _write_summary(batch: Batch, result: BatchResult) -> None:
         "contact_sheets": [sheet.name for sheet in result.sheets],
         "pictures": [_described(outcome) for outcome in result.outcomes],
     }
-    with atomic_file(batch.output_dir / SUMMARY_NAME) as file:
+    path = batch.output_dir / SUMMARY_NAME
+    with atomic_file(path, overwrite=overwrite or is_of_a_batch(path)) as file:
         file.write(json.dumps(summary, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .batch_job import BatchJob
+from .batch_plan import SHEET_TEXT, is_of_a_batch
 from .contact_sheet import SheetCell, contact_sheet
 from .enrolment import is_identity_file
 from .errors import ImageFileError
@@ -34,7 +35,11 @@ _Row = list["BatchJob | None"]
 
 
 def write_contact_sheets(
-    jobs: Sequence[BatchJob], pictures: Mapping[str, Path], folder: Path
+    jobs: Sequence[BatchJob],
+    pictures: Mapping[str, Path],
+    folder: Path,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write contact-sheet.png, or contact-sheet-1.png, -2, ... of a large batch.
 
@@ -44,6 +49,7 @@ def write_contact_sheets(
         jobs: All of the batch, in its order.
         pictures: Of the finished ones, by the job's file name; the others have an empty place.
         folder: Where to.
+        overwrite: Replace a file of that name; without, only a sheet of a batch.
 
     Returns:
         What was written: nothing without pictures.
@@ -64,7 +70,8 @@ def write_contact_sheets(
         sheet = contact_sheet(
             cells, columns, cell_px=cell_px, first_column_apart=not layout.is_flowing
         )
-        save_picture(sheet, folder / name)
+        path = folder / name
+        save_picture(sheet, path, SHEET_TEXT, overwrite=overwrite or is_of_a_batch(path))
         written.append(folder / name)
     return written
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BatchFileError
+from .text_encoding import decoded, toml_problem
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,10 +29,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         BatchFileError: It cannot be read, or is no TOML; names the line.
     """
+    text = _text(path)
     try:
-        return tomllib.loads(_text(path))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BatchFileError(f"{path}: not TOML: {_reason(error)}") from None
+        raise BatchFileError(f"{path}: not TOML: {toml_problem(text, error)}") from None
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -98,10 +100,9 @@ def _text(path: Path) -> str:
     if len(content) > _MAX_BYTES:
         raise BatchFileError(f"{path}: a file of jobs has {_MAX_BYTES >> 20} MiB at most")
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise BatchFileError(f"{path}: expected UTF-8 text, found something else at byte "
-                             f"{error.start}") from None  # fmt: skip
+        return decoded(content).replace("\r\n", "\n")
+    except ValueError as error:
+        raise BatchFileError(f"{path}: {error}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

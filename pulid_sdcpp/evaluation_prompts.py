@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from .evaluation_options import EvaluationPrompt
+from .text_encoding import decoded
 
 __all__ = ["read_prompts"]
 
@@ -15,7 +16,7 @@ _KEYS = {"text", "attributes"}
 
 
 def read_prompts(path: str | os.PathLike[str]) -> tuple[EvaluationPrompt, ...]:
-    """The prompts of a file, UTF-8.
+    """The prompts of a file, UTF-8 or UTF-16.
 
     Of a file whose name ends in .jsonl, each line is an object like
     `{"text": "a red wall", "attributes": {"background": "red"}}`, where attributes may be left
@@ -28,9 +29,9 @@ def read_prompts(path: str | os.PathLike[str]) -> tuple[EvaluationPrompt, ...]:
     """
     file = Path(path)
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text: {error.reason}") from None
+        lines = decoded(file.read_bytes()).splitlines()
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
     is_json = file.suffix.lower() == JSON_LINES
     prompts = []
     for number, line in enumerate(map(str.strip, lines), 1):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelFileError
-from .user_folders import config_folder
+from .text_encoding import decoded, toml_problem
+from .user_folders import config_folder, with_home
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,14 +51,17 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
         ModelFileError: It cannot be read, is not TOML, or has something unknown in it.
     """
     file = config_folder() / CONFIG_NAME if path is None else Path(path)
+    text = ""
     try:
-        tables = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+        text = decoded(file.read_bytes())
+        tables = tomllib.loads(text)
     except FileNotFoundError:
         return UserConfig(file)
     except OSError as error:
         raise ModelFileError(f"{file}: cannot read the config file: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8, not TOML
-        raise ModelFileError(f"{file}: expected a config file in TOML: {error}") from None
+    except (ValueError, RecursionError) as error:
+        reason = toml_problem(text, error)
+        raise ModelFileError(f"{file}: expected a config file in TOML: {reason}") from None
     for name in tables:
         if name not in ("models_dirs", *_TABLES):
             known = ", ".join(("models_dirs", *_TABLES))
@@ -69,5 +73,8 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
     if not isinstance(folders, list) or not all(isinstance(f, str) and f for f in folders):
         raise ModelFileError(f"{file}: models_dirs must be a list of folders")
     # A relative folder is one beside the config file: the working folder changes.
-    dirs = tuple(file.parent / Path(folder).expanduser() for folder in folders)
+    try:
+        dirs = tuple(file.parent / with_home(folder) for folder in folders)
+    except ValueError as error:
+        raise ModelFileError(f"{file}: models_dirs: {error}") from None
     return UserConfig(file, models_dirs=dirs, **tables)

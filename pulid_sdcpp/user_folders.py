@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["cache_folder", "config_folder"]
+__all__ = ["cache_folder", "config_folder", "with_home"]
 
 _NAME = "pulid-sdcpp"
 
@@ -51,3 +51,18 @@ def config_folder(
         return Path.home() / "Library" / "Application Support" / _NAME
     xdg = variables.get("XDG_CONFIG_HOME", "")
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".config") / _NAME
+
+
+def with_home(path: str | os.PathLike[str]) -> Path:
+    """The path with a `~` or `~user` at its beginning as the folder that it stands for.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise ValueError(
+            f"{os.fspath(path)!r}: there is no home folder for {user}; write ./{user} for a name"
+        ) from None

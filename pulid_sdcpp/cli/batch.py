@@ -13,6 +13,7 @@ import click
 from ..batch_file import SHARED_FIELDS
 from ..errors import GenerationCancelled
 from ..options import ContextOptions
+from ..terminal_text import escaped_line
 from .generate_options import some_options
 from .interrupt import Interrupted
 from .json_progress import json_line
@@ -92,10 +93,9 @@ def batch(
         ctx.exit(1 if any(picture.state == "taken" for picture in pictures) else 0)
 
     with contextlib.ExitStack() as stack:
-        quiet_log = quiet or jobs.preset == "pocket"  # the engine would miss its T5
-        stack.enter_context(
-            show_engine_log(report.progress, verbose=context.verbose, quiet=quiet_log)
-        )
+        log = {"verbose": context.verbose, "quiet": quiet}
+        without_t5 = jobs.preset == "pocket"  # the engine would miss it
+        stack.enter_context(show_engine_log(report.progress, **log, quiet_engine=without_t5))
         stack.enter_context(second_interrupt_leaves())
         pipeline = stack.enter_context(
             create_pipeline(context, files, values, vram, report.progress)
@@ -107,6 +107,7 @@ def batch(
                 pictures,
                 pipeline,
                 settings,
+                overwrite=overwrite,
                 on_begin=report.begin,
                 on_end=report.end,
                 on_stop=report.stopped,
@@ -134,7 +135,7 @@ class _Report:
         for picture in pictures if dry_run else ():
             what = {"new": "to make", "there": "is there", "taken": "name taken"}[picture.state]
             job = picture.job
-            self._say(f"{what:<10}  {click.format_filename(picture.path)}")
+            self._say(f"{what:<10}  {escaped_line(picture.path)}")
             self._put("planned", path=str(picture.path), state=picture.state, job=job.where,
                       people=[person.name for person in job.people], prompt=job.prompt,
                       seed=job.seed, problem=picture.problem)  # fmt: skip
@@ -142,7 +143,7 @@ class _Report:
                 self._problem(job, picture.problem)
         states = [picture.state for picture in pictures]
         self.progress.stage(
-            f"{len(pictures)} pictures for {click.format_filename(jobs.output_dir)}: "
+            f"{len(pictures)} pictures for {jobs.output_dir}: "
             f"{states.count('new')} to make, {states.count('there')} already there"
         )
 
@@ -166,7 +167,7 @@ class _Report:
 
     def finished(self, result: BatchResult) -> None:
         for sheet in result.sheets:
-            self._say(f"saved {click.format_filename(sheet)}")
+            self._say(f"saved {escaped_line(sheet)}")
         self._sum(result)
 
     def _sum(self, result: BatchResult) -> None:
@@ -186,7 +187,8 @@ class _Report:
             self._problem(outcome.picture.job, outcome.problem)
 
     def _problem(self, job: BatchJob, problem: str) -> None:
-        click.echo(f"failed: {job.file_name} ({job.where}): {problem}", err=True)
+        line = escaped_line(f"{job.file_name} ({job.where}): {problem}")
+        click.echo(f"failed: {line}", err=True)
 
     def _say(self, line: str) -> None:
         if not self._quiet and not self._as_json:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import shutil
 from pathlib import Path
 from unittest.mock import patch
 
@@ -232,6 +234,18 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
         (".csv", "prompt,prompt\na,1\n", "line 1: a name of a column is twice"),
         (".csv", 'prompt\n"a\n', "not CSV"),
         (".csv", "prompt,seed\na,1\nb,\na,1\n", "line 4: its picture .* as that of line 2"),
+        # One name for a file and a folder, in either order, also where case does not count.
+        (".csv", "prompt,name\na,x\nb,x.png/y\n", "line 3: .*file and a folder.* of line 2"),
+        (".csv", "prompt,name\nb,x.png/y\na,x\n", "line 3: .*file and a folder.* of line 2"),
+        (".csv", "prompt,name\na,X\nb,x.PNG/y/z\n", "line 3: .*file and a folder.* of line 2"),
+        (".csv", "prompt,name\na,X\nb,x\n", "line 3: its picture .*x.png, as that of line 2"),
+        (".csv", "prompt,name\na,a\x9bb\n", "line 2: .*control character U\\+009B"),
+        (".csv", "prompt,name\na,a\u202eb\n", "line 2: .*control character U\\+202E"),
+        (".csv", "prompt,name\na,COM\u00b9\n", "line 2: .*Windows has no such names"),
+        (".toml", '[people.a]\nportraits = "C:\\Users\\me.png"', "line 2.*into single quotes"),
+        (".toml", '[people.a]\nportraits = "D:\\test.png"', r"no file .*into single quotes"),
+        (".toml", 'output_dir = "D:\\new"\nprompts = "a"', r"output_dir is .*into single quotes"),
+        (".toml", 'output_dir = "~nosuchuser/x"\nprompts = "a"', "no home folder for ~nosuchuser"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place(
@@ -251,6 +265,59 @@ def test_a_file_that_cannot_be_read_is_an_error_too(folder: Path) -> None:
         BatchFileError, match="expected UTF-8 text, found something else at byte 10"
     ):
         read_batch(folder / "latin.csv")
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF8])
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".toml", 'prompts = ["Zo\u00eb"]\n'),
+        (".jsonl", '{"prompt": "Zo\u00eb"}\n'),
+        (".csv", "prompt\r\nZo\u00eb\r\n"),
+    ],
+)
+def test_what_shells_and_editors_of_windows_write_is_read(
+    folder: Path, suffix: str, text: str, mark: bytes
+) -> None:
+    encoding = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}.get(
+        mark, "utf-8"
+    )
+    path = folder / f"jobs{suffix}"
+    path.write_bytes(mark + text.encode(encoding))
+    assert [job.prompt for job in read_batch(path).jobs] == ["Zo\u00eb"]
+
+
+def test_the_users_home_is_meant_by_its_sign(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = folder / "home"
+    (home / "photos").mkdir(parents=True)
+    for name in ("me.png", "mask.png", "start.png"):
+        shutil.copy(folder / "bob.png", home / "photos" / name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    batch = read(
+        folder,
+        """
+output_dir = "~/pictures"
+[people.me]
+portraits = "~/photos/me.png"
+mask = "~/photos/mask.png"
+[[jobs]]
+prompt = "a"
+people = ["me", "~/photos/me.png:mask=~/photos/mask.png"]
+init_image = "~/photos/start.png"
+ref_images = ["~/photos/start.png"]
+""",
+    )
+    (job,) = batch.jobs
+    photos = home / "photos"
+    assert batch.output_dir == home / "pictures"
+    assert [person.source.files for person in job.people] == [(photos / "me.png",)] * 2
+    assert [person.region and person.region.mask for person in job.people] == [
+        photos / "mask.png"
+    ] * 2
+    assert job.settings["init_image"] == photos / "start.png"
+    assert job.settings["ref_images"] == (photos / "start.png",)
+    assert not (folder / "~").exists()
 
 
 WORDS = st.sampled_from(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -253,7 +254,8 @@ def test_a_loras_content_is_in_the_key(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_identity_files_content_counts_and_not_its_name(folder: Path) -> None:
     def key(numbers: list[float], name: str = "alice") -> str:
-        Identity.from_array([numbers]).save(folder / f"{name}.pulidembd", "f32")
+        file = folder / f"{name}.pulidembd"
+        Identity.from_array([numbers]).save(file, "f32", overwrite=True)
         text = f'prompts = "a"\n[people.a]\nidentity = "{name}.pulidembd"'
         return plan(folder, text)[1][0].key
 
@@ -398,3 +400,148 @@ def test_a_picture_to_start_from_gives_the_size_that_is_not_asked_for(folder: Pa
     (request,) = pipeline.requests
     assert "width" not in request
     assert (request["height"], request["steps"]) == (32, 3)
+
+
+# Files that change, and files that must not be replaced
+
+SIZE = "steps = 2\nwidth = 64\nheight = 64"
+
+
+def test_a_file_that_changes_meanwhile_gives_no_picture_under_its_key(folder: Path) -> None:
+    """Replaced after the first picture, and put back after the third."""
+    start = folder / "mask.png"
+    original = start.read_bytes()
+    text = f'prompts = ["a", "b", "c", "d"]\ninit_image = "mask.png"\n{SIZE}'
+    pipeline = FakePipeline()
+
+    def change(request: dict[str, Any]) -> None:
+        if request["prompt"] == "b":
+            Image.new("RGB", (8, 8), "lime").save(start)
+        elif request["prompt"] == "c":
+            start.write_bytes(original)
+
+    pipeline.fail_generate = change
+    result = run(folder, pipeline, text)
+    assert [outcome.status for outcome in result.outcomes] == ["made", *["failed"] * 3]
+    for outcome in result.failures:
+        assert outcome.problem == f"{start} changed while the batch ran; run it again"
+    assert set(content(folder)) == {"nobody-a-s42-w0.png", "contact-sheet.png"}
+    # What was refused is made by the next run, with the file as it is now.
+    start.write_bytes(original)
+    pipeline.fail_generate = lambda request: None
+    again = run(folder, pipeline, text)
+    assert (again.count("made"), again.count("there")) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("flux.gguf", 'prompts = "a"'),
+        ("pulid.safetensors", 'prompts = "a"'),
+        ("alice.png", 'prompts = "a"\n[people.a]\nportraits = "alice.png"'),
+        ("bob2.png", 'prompts = "a"\n[people.b]\nportraits = ["bob.png", "bob2.png"]'),
+        ("eva.pt", 'prompts = "a"\n[people.a]\nportraits = "alice.png"'),
+        ("white.png", 'prompts = "a"\n[people.a]\nportraits = "alice.png"\nmask = "white.png"'),
+        ("white.png", 'prompts = "a"\ninit_image = "bob.png"\nmask_image = "white.png"'),
+        ("bob.png", 'prompts = "a"\nref_images = ["bob.png"]'),
+        ("person.pulidembd", 'prompts = "a"\n[people.a]\nidentity = "person.pulidembd"'),
+    ],
+)
+def test_every_kind_of_file_that_a_job_is_made_of_is_watched(
+    folder: Path, name: str, text: str
+) -> None:
+    Image.new("L", (8, 8), 200).save(folder / "white.png")
+    Identity.from_array([[1.0]]).save(folder / "person.pulidembd")
+    batch, pictures = plan(folder, f"steps = 2\n{text}")
+    assert pictures[0].changed_file is None
+    (folder / name).write_bytes((folder / name).read_bytes() + b"more")
+    pipeline = FakePipeline()
+    result = run_batch(batch, pictures, pipeline, {"guidance": 4})
+    assert [outcome.status for outcome in result.outcomes] == ["failed"]
+    assert f"{name} changed while the batch ran" in result.failures[0].problem
+    assert pipeline.requests == []
+    (folder / name).unlink()
+    assert pictures[0].changed_file == folder / name
+
+
+def test_a_picture_that_came_meanwhile_is_kept(folder: Path) -> None:
+    batch, pictures = plan(folder, f'prompts = ["a", "b"]\n{SIZE}')
+    first, second = (picture.path for picture in pictures)
+    first.parent.mkdir()
+    first.write_bytes(b"my own")
+    other = folder / "other"
+    text = f'prompts = ["b"]\noutput_dir = "{other.as_posix()}"\n{SIZE}'
+    run(folder, FakePipeline(), text)
+    (other / second.name).rename(second)  # as another run of the same batch makes it
+    result = run_batch(batch, pictures, FakePipeline(), {"guidance": 4})
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "there"]
+    assert "it exists" in result.failures[0].problem
+    assert first.read_bytes() == b"my own"
+
+
+@pytest.mark.parametrize("name", ["contact-sheet.png", "contact-sheet-3.png", "summary.json"])
+def test_a_file_of_ones_own_beside_the_pictures_is_not_replaced(folder: Path, name: str) -> None:
+    (folder / "jobs").mkdir()
+    own = folder / "jobs" / name
+    if name.endswith(".png"):
+        Image.new("RGB", (8, 8)).save(own)
+    else:
+        own.write_text('{"complete": true}')
+    before = own.read_bytes()
+    with pytest.raises(BatchFileError, match=rf"{name} is there, and is not of a batch.*overwrite"):
+        run(folder, FakePipeline())
+    assert own.read_bytes() == before
+    batch, pictures = plan(folder, overwrite=True)
+    run_batch(batch, pictures, FakePipeline(), {"guidance": 4}, overwrite=True)
+    assert (own.read_bytes() == before) == (name == "contact-sheet-3.png")
+
+
+def test_a_sheet_of_an_earlier_version_is_known_by_the_summary(folder: Path) -> None:
+    run(folder, FakePipeline())
+    sheet = folder / "jobs" / "contact-sheet.png"
+    with Image.open(sheet) as picture:
+        picture.convert("RGB").save(sheet)  # those had no text
+    assert run(folder, FakePipeline()).count("there") == 8
+    (folder / "jobs" / "summary.json").unlink()
+    with Image.open(sheet) as picture:
+        picture.convert("RGB").save(sheet)
+    with pytest.raises(BatchFileError, match=r"contact-sheet\.png is there, and is not of a batch"):
+        plan(folder)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_is_read_is_never_replaced(folder: Path, overwrite: bool) -> None:
+    text = 'output_dir = "."\nname = "{person}"\nprompts = "a"\n[people.alice]\n'
+    before = (folder / "alice.png").read_bytes()
+    with pytest.raises(BatchFileError, match=r"alice\.png is read; name another folder"):
+        plan(folder, f'{text}portraits = "alice.png"', overwrite=overwrite)
+    shutil.copy(folder / "alice.png", folder / "contact-sheet.png")
+    with pytest.raises(BatchFileError, match=r"contact-sheet\.png is read; name another folder"):
+        plan(folder, f'{text}portraits = "contact-sheet.png"', overwrite=True)
+    assert (folder / "alice.png").read_bytes() == before
+
+
+def test_a_file_in_the_place_of_a_folder_fails_its_own_jobs(folder: Path) -> None:
+    (folder / "jobs").mkdir()
+    (folder / "jobs" / "alice").write_text("mine")
+    result = run(folder, FakePipeline(), f'name = "{{person}}/{{prompt}}-{{seed}}"\n{JOBS}')
+    assert (result.count("made"), result.count("failed")) == (4, 4)
+    for outcome in result.failures:
+        assert "alice is a file; name another folder" in outcome.problem
+    assert (folder / "jobs" / "alice").read_text() == "mine"
+
+
+def test_a_mask_that_is_read_in_another_way_now_has_another_key(folder: Path) -> None:
+    def key(image: Image.Image) -> str:
+        image.save(folder / "white.png")
+        text = 'prompts = "a"\n[people.a]\nportraits = "alice.png"\nmask = "white.png"'
+        return plan(folder, text)[1][0].key
+
+    plain, seen = Image.new("L", (8, 8), 200), Image.new("LA", (8, 8), (200, 100))
+    keys = {}
+    for version in (1, 2):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("pulid_sdcpp.batch_key.MASK_VERSION", version)
+            keys[version] = key(plain), key(seen)
+    assert keys[1][0] == keys[2][0]
+    assert keys[1][1] != keys[2][1]
