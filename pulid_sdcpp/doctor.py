@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .errors import ModelFileError
+from .model_registry import load_registry
 from .package_version import package_version
 from .pocket_model import MANIFEST_NAME, PACK_FOLDER, check_pack
+from .user_config import CONFIG_NAME, load_user_config
 
 __all__ = ["Finding", "Report", "examine"]
 
@@ -107,7 +109,7 @@ class Report:
 
 def examine() -> Report:
     """Look at everything; takes a few seconds, changes nothing."""
-    findings = [*_versions(), *_engine(), *_extras(), _pocket_model()]
+    findings = [*_versions(), *_engine(), *_extras(), _pocket_model(), *_config()]
     if sys.platform == "linux":
         findings += _system_libraries()
     findings += [
@@ -224,6 +226,23 @@ def _pocket_model() -> Finding:
         return Finding(section, name, "broken", str(error))
     size_mb = sum((PACK_FOLDER / file).stat().st_size for file in names) / 1e6
     return Finding(section, name, "ok", f"{len(names)} files, {size_mb:.1f} MB, in {PACK_FOLDER}")
+
+
+def _config() -> list[Finding]:
+    """Whether the user's config file can be read, and the folders that it names."""
+    section, name = "models", CONFIG_NAME
+    try:
+        config = load_user_config()
+        load_registry(config)
+    except (ModelFileError, RuntimeError) as error:  # RuntimeError: a user without a home
+        remedy = "every command that looks for models needs it; mend the file, or move it away"
+        return [Finding(section, name, "broken", str(error), remedy)]
+    findings = [Finding(section, name, "ok", str(config.path))] if config.path.exists() else []
+    for folder in config.models_dirs:
+        status: Status = "ok" if folder.is_dir() else "missing"
+        remedy = "" if status == "ok" else "not there now; commands warn of it, and go on without"
+        findings.append(Finding(section, "models folder", status, str(folder), remedy))
+    return findings
 
 
 def _system_libraries() -> list[Finding]:

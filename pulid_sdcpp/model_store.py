@@ -6,6 +6,7 @@ Forge's, a plain folder, insightface's doubled antelopev2/antelopev2).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +24,12 @@ from .model_registry import (
     load_registry,
 )
 from .user_config import load_user_config
-from .user_folders import cache_folder
+from .user_folders import cache_folder, with_home
 
 __all__ = ["INSTEAD", "FileFound", "ModelStore", "PresetFiles", "described_size",
            "downloads_folder", "packaged_files", "resolve_preset"]  # fmt: skip
+
+LOGGER = logging.getLogger("pulid_sdcpp.model_store")
 
 PathLike = str | os.PathLike[str]
 
@@ -95,22 +98,25 @@ class ModelStore:
 
     Args:
         models_dirs: The user's folders, the first one first; the config file's come after them.
+            One that is not there, as on a disk that is not plugged in, is logged and passed over.
 
     Raises:
-        ModelFileError: A folder of `models_dirs` is none, or the config file is wrong.
+        ModelFileError: The config file is wrong.
     """
 
     def __init__(self, models_dirs: Sequence[PathLike] = ()) -> None:
         config = load_user_config()
         self.registry: Registry = load_registry(config)
-        given = tuple(Path(folder).expanduser() for folder in models_dirs)
-        for folder in (*given, *config.models_dirs):
-            if not folder.is_dir():
-                where = "" if folder in given else f" (models_dirs in {config.path})"
-                found = "a file" if folder.exists() else "nothing there"
-                raise ModelFileError(f"{folder}: expected a models folder, found {found}{where}")
+        given = tuple(map(with_home, models_dirs))
         self._listings: list[Mapping[str, Sequence[Path]]] = []
-        self._unread = [*given, *config.models_dirs]
+        self._unread: list[Path] = []
+        for folder in (*given, *config.models_dirs):
+            if folder.is_dir():
+                self._unread.append(folder)
+                continue
+            where = "" if folder in given else f" (models_dirs in {config.path})"
+            found = "a file" if folder.exists() else "nothing there"
+            LOGGER.warning("%s: expected a models folder, found %s%s", folder, found, where)
 
     def find(self, file: RegistryFile) -> FileFound:
         """Look for a file where it may be; the first place that has it, in its right size."""

@@ -1,9 +1,10 @@
 """A click group that imports its commands when needed and turns errors into exit statuses.
 
     0    done
-    1    a PulidError: a file, a device, the disk, the engine; or a defect of ours
+    1    a PulidError: a file, a device, the disk, the engine; stdout is full; or a defect of ours
     2    a mistake in how the command was called
     130  interrupted
+    141  nobody reads stdout any more, as in `| head -1`
 
 An error is one line on stderr, "error: what; what to do"; the traceback needs --debug.
 """
@@ -20,8 +21,10 @@ from typing import Any
 import click
 
 from ..errors import GenerationCancelled, PulidError
+from .engine_log import show_warnings
 from .interrupt import Interrupted
 from .json_progress import json_line
+from .streams import EXIT_READER_GONE, ReaderGone, command_streams, stdout_problem
 
 __all__ = ["CommandGroup", "Settings"]
 
@@ -70,16 +73,37 @@ class CommandGroup(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
         settings = extra.setdefault("obj", Settings())
+        with command_streams(), show_warnings():
+            sys.exit(self._status(settings, args, prog_name, complete_var, **extra))
+
+    def _status(
+        self,
+        settings: Settings,
+        args: Sequence[str] | None,
+        prog_name: str | None,
+        complete_var: str | None,
+        **extra: Any,
+    ) -> int:
+        """Run, and say what went wrong; the exit status."""
         try:
-            status = super().main(args, prog_name, complete_var, False, **extra)
+            returned = super().main(args, prog_name, complete_var, False, **extra)
+        except SystemExit:
+            raise
+        except ReaderGone:
+            return EXIT_READER_GONE
         except BaseException as error:
-            if isinstance(error, SystemExit):
-                raise
             if settings.debug:
                 traceback.print_exc()
                 _say("\n".join(getattr(error, "log_lines", ())))
-            status = _report(error, settings.as_json)
-        sys.exit(status if isinstance(status, int) else 0)
+            try:
+                return _report(error, settings.as_json)
+            except ReaderGone:
+                return EXIT_READER_GONE
+        status = returned if isinstance(returned, int) else 0
+        if problem := stdout_problem():
+            _say(f"error: cannot write to stdout: {problem}; what it lacks is said on stderr")
+            status = status or EXIT_ERROR
+        return status
 
 
 def _report(error: BaseException, as_json: bool) -> int:
@@ -89,7 +113,7 @@ def _report(error: BaseException, as_json: bool) -> int:
         return EXIT_USAGE
     status, line = _described(error)
     _say(line)
-    if as_json:
+    if as_json and not stdout_problem():
         message = line.removeprefix("error: ")
         click.echo(json_line("error", status=status, message=message), nl=False)
     return status

@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from ..options import WEIGHT_TYPES
+from ..terminal_text import escaped_line
+from .option_table import FILE_PATH
 from .progress import Progress
 
 __all__ = ["convert"]
 
-_PATH = click.Path(path_type=Path)
 _TYPES = WEIGHT_TYPES[1:]  # "default" is no type
 
 
 @click.command()
-@click.argument("source", type=_PATH, metavar="INPUT")
-@click.option("-o", "--output", type=_PATH, required=True, help=".gguf, or .safetensors.")
+@click.argument("source", type=FILE_PATH, metavar="INPUT")
+@click.option("-o", "--output", type=FILE_PATH, required=True, help=".gguf, or .safetensors.")
 @click.option(
     "--type",
     "wtype",
@@ -60,7 +61,7 @@ def convert(
     if quiet:
         return
     types = ", ".join(f"{kind} x {count}" for kind, count in done.types.items())
-    click.echo(f"saved {done.path}")
+    click.echo(f"saved {escaped_line(done.path)}")
     click.echo(
         f"  {_size(done.input_bytes)} -> {_size(done.output_bytes)}"
         f" ({done.output_bytes / done.input_bytes:.0%})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 
 import click
+
+from .json_progress import json_text
 
 __all__ = ["doctor"]
 
@@ -27,7 +28,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     report = examine()
     if as_json:
         shown = {"healthy": report.healthy, **dataclasses.asdict(report)}
-        click.echo(json.dumps(shown, indent=2))
+        click.echo(json_text(shown, indent=2))
     else:
         for section, findings in itertools.groupby(report.findings, lambda found: found.section):
             click.echo(section)

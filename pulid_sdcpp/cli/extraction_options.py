@@ -9,16 +9,18 @@ from typing import Any, TypeVar
 
 import click
 
+from .option_table import FILE_PATH, HomePath
+
 __all__ = ["PhotoPath", "chosen_preset", "detector_file", "models_options", "preset_files"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class PhotoPath(click.Path):
+class PhotoPath(HomePath):
     """A photo's file, which exists."""
 
     def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False, path_type=Path)
+        super().__init__(exists=True, dir_okay=False)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
@@ -29,7 +31,7 @@ class PhotoPath(click.Path):
 def models_options(command: Command) -> Command:
     """`--preset` and `--models-dir`."""
     folder = click.option(
-        "--models-dir", type=click.Path(path_type=Path), default=Path("models"), show_default=True,
+        "--models-dir", type=FILE_PATH, default=Path("models"), show_default=True,
         help="Folder with antelopev2/, EVA02_CLIP_L_336_psz14_s6B.pt, parsing_bisenet.pth and the "
         "PuLID weights; with --preset, one more folder to look in. Where there is no such folder, "
         "the files that 'pulid-sdcpp models pull' brings are used.",

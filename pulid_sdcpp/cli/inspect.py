@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ..terminal_text import escaped_line
+from .json_progress import json_text
+from .option_table import FILE_PATH
 
 if TYPE_CHECKING:
     from ..model_files import FileInfo
@@ -16,7 +19,7 @@ __all__ = ["inspect"]
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE_PATH)
 @click.option("--tensors", is_flag=True, help="List every tensor.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def inspect(file: Path, tensors: bool, as_json: bool) -> None:
@@ -35,20 +38,20 @@ def inspect(file: Path, tensors: bool, as_json: bool) -> None:
         shown = dataclasses.asdict(info)
         if not tensors:
             shown["tensors"] = len(info.tensors)
-        click.echo(json.dumps(shown, indent=2, default=str))
+        click.echo(json_text(shown, indent=2, default=str))
     else:
         _print_file(info, tensors)
 
 
 def _print_file(info: FileInfo, tensors: bool) -> None:
-    click.echo(f"{info.path}: {info.summary}")
+    click.echo(f"{escaped_line(info.path)}: {info.summary}")
     click.echo(f"  format: {info.format}, {_size(info.size_bytes)}")
     for name, value in info.details.items():
         click.echo(f"  {name}: {_value(value)}")
     if info.metadata:
         click.echo("metadata:")
         for name, value in info.metadata.items():
-            click.echo(f"  {name}: {_value(value)}")
+            click.echo(f"  {_value(name)}: {_value(value)}")
     if tensors and info.tensors:
         click.echo("tensors:")
         for tensor in info.tensors:
@@ -62,12 +65,12 @@ def _print_picture(file: Path, as_json: bool) -> None:
     text = read_picture_text(file)
     if as_json:
         parsed = None if text is None else dataclasses.asdict(parse_text(text))
-        click.echo(json.dumps({"kind": "picture", "path": str(file), "parameters": parsed}))
+        click.echo(json_text({"kind": "picture", "path": str(file), "parameters": parsed}))
     elif text is None:
-        click.echo(f"{file}: a picture without parameters")
+        click.echo(f"{escaped_line(file)}: a picture without parameters")
     else:
-        click.echo(f"{file}: a picture, made with")
-        click.echo("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
+        click.echo(f"{escaped_line(file)}: a picture, made with")
+        click.echo(text)
 
 
 def _size(count: int) -> str:
@@ -77,11 +80,10 @@ def _size(count: int) -> str:
 
 
 def _value(value: Any) -> str:
-    """Text from a file must not steer the terminal."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, tuple):
         return " x ".join(str(item) for item in value)
-    return "".join(char if char.isprintable() else "?" for char in str(value))
+    return escaped_line(str(value))

@@ -10,13 +10,21 @@ from typing import Any, TextIO
 
 from ..progress_event import ProgressEvent
 from .progress import Progress
+from .streams import is_lost
 
-__all__ = ["JsonProgress", "json_line"]
+__all__ = ["JsonProgress", "json_line", "json_text"]
+
+_RESULTS = ("saved",)  # said on stderr when stdout is full
 
 
 def json_line(event: str, **values: Any) -> str:
     """`{"event": "saved", "path": "out.png"}` and a line break; ASCII only."""
-    return json.dumps({"event": event, **values}) + "\n"
+    return json_text({"event": event, **values}) + "\n"
+
+
+def json_text(value: object, **options: Any) -> str:
+    """A value as JSON in printable ASCII, which steers no terminal. `options`: of `json.dumps`."""
+    return json.dumps(value, **options).replace("\x7f", r"\u007f")
 
 
 class JsonProgress(Progress):
@@ -61,5 +69,7 @@ class JsonProgress(Progress):
         self._put("preview", path=path, step=step, picture=self._index)
 
     def _put(self, event: str, **values: Any) -> None:
+        if is_lost(self._output) and event not in _RESULTS:
+            return
         self._output.write(json_line(event, **values))
         self._output.flush()

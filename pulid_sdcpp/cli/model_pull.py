@@ -71,7 +71,7 @@ def pull_presets(
         except KeyboardInterrupt:
             progress.clear()
             raise Interrupted("interrupted; what has arrived is kept for the next pull") from None
-        progress.stage(f"saved {click.format_filename(path)}")
+        progress.stage(f"saved {path}")
     progress.stage(f"ready: {', '.join(presets)}")
 
 

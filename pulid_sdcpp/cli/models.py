@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ..terminal_text import escaped_line
+from .json_progress import json_text
+from .option_table import FILE_PATH
 
 if TYPE_CHECKING:
     from ..model_registry import Preset, Registry
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 _models_dirs = click.option(
-    "--models-dir", "models_dirs", type=click.Path(path_type=Path), multiple=True,
+    "--models-dir", "models_dirs", type=FILE_PATH, multiple=True,
     help="Folder with model files, such as ComfyUI's or Forge's; may be given several times.",
 )  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -42,7 +45,7 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
     store = ModelStore(models_dirs)
     rows = [_described(store, preset) for preset in store.registry.presets.values()]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json_text(rows, indent=2))
         return
     for row in rows:
         there = f"{row['there']} of {row['files']} files" if row["files"] else "in the package"
@@ -127,7 +130,8 @@ def verify(
         rows.append({"file": found.file.file_name, "path": found.path and str(found.path),
                      "state": checked.state, "problem": checked.problem})  # fmt: skip
         if not as_json:
-            click.echo(f"{words:<28}{checked.problem or found.path or found.file.file_name}")
+            named = str(checked.problem or found.path or found.file.file_name)
+            click.echo(f"{words:<28}{escaped_line(named)}")
     if any(one.packaged for one in chosen):
         from ..pocket_model import check_pack
 
@@ -136,7 +140,7 @@ def verify(
         if not as_json:
             click.echo(f"{_STATES['ok']:<28}pocket model, {count} files in the package")
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json_text(rows, indent=2))
     elif not rows:
         click.echo("nothing there to check")
     ctx.exit(1 if any(row["state"] in ("wrong", "missing") for row in rows) else 0)
@@ -167,11 +171,11 @@ def where(ctx: click.Context, preset: str, models_dirs: tuple[Path, ...], as_jso
     paths: dict[str, Path | None] = {**packaged, **{role: f.path for role, f in found.items()}}
     if as_json:
         shown = {role: path and str(path) for role, path in paths.items()}
-        click.echo(json.dumps(shown, indent=2))
+        click.echo(json_text(shown, indent=2))
     else:
         for role, path in paths.items():
             missing = f"missing: {found[role].describe_missing()}" if path is None else ""
-            click.echo(f"{role:<17}{missing or click.format_filename(path or '')}")
+            click.echo(f"{role:<17}{missing or escaped_line(path or '')}")
     ctx.exit(0 if all(paths.values()) else 1)
 
 
@@ -190,9 +194,9 @@ def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
 
     removal = plan_removal(preset, ModelStore(models_dirs))
     for found, reason in removal.kept:
-        click.echo(f"stays: {found.path} ({reason})")
+        click.echo(f"stays: {escaped_line(str(found.path))} ({reason})")
     for found in removal.doomed:
-        click.echo(f"goes:  {found.path}")
+        click.echo(f"goes:  {escaped_line(str(found.path))}")
     if not removal.doomed:
         click.echo("nothing to remove")
         return

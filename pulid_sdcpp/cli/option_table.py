@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +10,32 @@ from typing import Any, TypeVar
 
 import click
 
+from ..user_folders import with_home
+
 __all__ = [
     "FILE_PATH",
     "GroupedCommand",
     "GroupedOption",
+    "HomePath",
     "dataclass_option",
     "grouped_option",
 ]
 
-FILE_PATH = click.Path(path_type=Path)  # what is wrong with a file, its reader says better
+
+class HomePath(click.Path):
+    """A path in which `~` is the user's home: not every shell replaces it, nor in quotes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):  # a name that begins with ~
+                value = with_home(value)
+        return super().convert(value, param, ctx)
+
+
+FILE_PATH = HomePath()  # what is wrong with a file, its reader says better
 
 F = TypeVar("F", bound=Callable[..., Any])
 

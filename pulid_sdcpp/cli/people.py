@@ -12,6 +12,8 @@ import click
 from ..enrolment import is_identity_file
 from ..identity_options import IdentityOptions
 from ..person import Person, parse_person
+from ..region import Region
+from ..user_folders import with_home
 from .read_options import is_given
 
 if TYPE_CHECKING:
@@ -70,7 +72,10 @@ def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[Wanted]:
         wanted = [Wanted((values["embedding"],), span)]
     for text in values["persons"]:
         source, arguments = parse_person(text)
-        wanted.append(Wanted((Path(source),), {**span, **arguments}))
+        region = arguments.get("region")
+        if region is not None and region.mask is not None:
+            arguments["region"] = Region(mask=with_home(region.mask))
+        wanted.append(Wanted((with_home(source),), {**span, **arguments}))
     for one in wanted:
         Person(one.sources[0], **one.arguments)
     if wanted and values["pulid_weights"] is None:

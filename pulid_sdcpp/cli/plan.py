@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .generate_options import plan_options
+from .json_progress import json_text
 from .option_table import GroupedCommand, GroupedOption
 from .read_options import apply_preset, read_options
 
@@ -42,7 +42,7 @@ def plan(ctx: click.Context, vram: Any, as_json: bool, **values: Any) -> None:
     context, generation = read_options(ctx, values)
     found = plan_memory(context, generation, vram=vram)
     if as_json:
-        click.echo(json.dumps(_described(found), indent=2))
+        click.echo(json_text(_described(found), indent=2))
     else:
         _print(found)
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from ..progress_event import ProgressEvent
+from ..terminal_text import escaped_line
+from .streams import bar_stream
 
 __all__ = ["Progress", "create_progress"]
 
@@ -104,7 +106,7 @@ class Progress:
         """A picture is finished and in its file; `details` are for programs."""
         self.clear()
         if not self._quiet:
-            sys.stdout.write(f"saved {path} (seed {seed})\n")
+            sys.stdout.write(f"saved {escaped_line(path)} (seed {seed})\n")
             sys.stdout.flush()
 
     def previewed(self, path: str, step: int) -> None:
@@ -147,7 +149,8 @@ class Progress:
     ) -> None:
         if self._bar is None:
             size = {"ncols": _columns(self._stream) - 1, "nrows": 2}  # one line, and the last
-            self._bar = _bar_class()(file=self._stream, leave=False, bar_format="{desc}", **size)
+            stream = bar_stream(self._stream)
+            self._bar = _bar_class()(file=stream, leave=False, bar_format="{desc}", **size)
         bar = self._bar
         bar.n, bar.total = step, steps
         if steps <= 0:
@@ -166,7 +169,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         self.clear()
-        self._write(f"{text}\n")
+        self._write(f"{escaped_line(text)}\n")
 
     def _write(self, text: str) -> None:
         if not self._quiet:

@@ -77,6 +77,39 @@ def test_json_says_the_same() -> None:
 
 
 @pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    "text", ["prese[[ts.mine = 3", 'models_dirs = "x"', "[presets.x]\nfiles = 3"]
+)
+def test_a_config_file_that_stops_other_commands_is_broken_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_CONFIG", str(tmp_path))
+    (tmp_path / "config.toml").write_text(text)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1
+    assert result.stdout.endswith("something needed is broken\n")
+    other = CliRunner().invoke(main, ["models", "list"])
+    assert other.exit_code == 1
+    assert f"! config.toml: {other.stderr.removeprefix('error: ').strip()}\n" in result.stdout
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_models_folder_that_is_not_there_is_a_warning_in_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_CONFIG", str(tmp_path))
+    (tmp_path / "config.toml").write_text(f"models_dirs = ['{tmp_path / 'gone'}']")
+    result = CliRunner().invoke(main, ["doctor"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"- models folder: {tmp_path / 'gone'}\n" in result.stdout
+    warned = CliRunner().invoke(main, ["models", "list"])
+    assert warned.exit_code == 0
+    (line,) = warned.stderr.splitlines()
+    assert line.startswith(f"warning: {tmp_path / 'gone'}: expected a models folder, found nothing")
+    assert "pocket" in warned.stdout
+
+
+@pytest.mark.usefixtures("healthy")
 def test_an_engine_that_does_not_load_is_broken_and_status_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

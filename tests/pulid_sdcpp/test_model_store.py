@@ -172,16 +172,20 @@ def test_links_between_folders_end(tmp_path: Path) -> None:
     assert found.path == root / "a" / "other" / "vae" / "ae.safetensors"
 
 
-def test_folders_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="expected a models folder, found nothing there"):
-        ModelStore([tmp_path / "none"])
+def test_folders_that_are_none_are_warned_of_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_tree(tmp_path / "tree", {"vae": ["ae.safetensors"]})
     (tmp_path / "file").touch()
-    with pytest.raises(ModelFileError, match="expected a models folder, found a file"):
-        ModelStore([tmp_path / "file"])
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text("models_dirs = ['gone']")
-    with pytest.raises(ModelFileError, match=r"found nothing there \(models_dirs in .*config.toml"):
-        ModelStore()
+    store = ModelStore([tmp_path / "none", tmp_path / "file", root])
+    assert store.find(load_registry().files["flux-ae"]).path == root / "vae" / "ae.safetensors"
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 3
+    assert said[0].endswith("none: expected a models folder, found nothing there")
+    assert said[1].endswith("file: expected a models folder, found a file")
+    assert "gone: expected a models folder, found nothing there (models_dirs in" in said[2]
 
 
 def test_a_file_of_the_users_own(tmp_path: Path) -> None:
