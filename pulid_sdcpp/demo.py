@@ -16,6 +16,7 @@ from .atomic_file import check_writable
 from .errors import FaceNotFoundError, GenerationError, ModelFileError
 from .identity_options import IdentityOptions
 from .options import MAX_SEED, ContextOptions, GenerationOptions
+from .output_names import check_is_no_input
 from .pocket_model import pocket_files
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def run_demo(
     *,
     seed: int = SEED,
     pack: Path | None = None,
+    overwrite: bool = False,
     create_extractor: Callable[..., Any],
     create_engine: Callable[[ContextOptions], Any],
     create_judge: Callable[..., Any],
@@ -81,10 +83,11 @@ def run_demo(
     """Extract, generate, judge, and save one contact sheet.
 
     Args:
-        output: The picture to write.
+        output: The picture to write; where it is taken, NAME-2, NAME-3, ...
         portraits: Pictures with a face each; none: those of the pack.
         seed: Of the first prompt; the next ones have the following numbers.
         pack: Folder of the pocket model; None: the shipped one.
+        overwrite: Replace a picture that is there, if it is none of the portraits.
         create_extractor, create_engine, create_judge: Make what does the work.
         say: Told each stage in a line.
         progress_callback: Told how many pictures are done, of how many.
@@ -93,14 +96,15 @@ def run_demo(
         FaceNotFoundError: A portrait without a face that the pocket model knows.
         GenerationError: An identity had no effect on a picture.
         PulidError: Whatever the halves raise.
-        ValueError: The seed, or the output's format.
+        ValueError: The seed, the output's format, or an output that is a portrait.
     """
     from .image_file import read_image
-    from .png_text import check_picture_path, save_picture
+    from .png_text import check_picture_path, save_new_picture
 
     # 1. What can be refused is refused before there is work.
     check_picture_path(output)
     check_writable(output)
+    check_is_no_input(output, portraits)
     settings = [_settings(prompt, seed + index) for index, prompt in enumerate(PROMPTS)]
     given = [read_image(path) for path in portraits]
 
@@ -144,8 +148,9 @@ def run_demo(
     # 5. Judge and save.
     likeness, similarity = _judge(look, references, of_people)
     sheet = _sheet(paths, images, of_people, of_nobody, likeness)
-    save_picture(sheet, output, _text(context, settings[0]))
-    return DemoResult(output, identities, likeness, similarity)
+    text = _text(context, settings[0])
+    picture = save_new_picture(sheet, output, text, overwrite=overwrite)
+    return DemoResult(picture, identities, likeness, similarity)
 
 
 def create_judge(**options: Any) -> Judge:

@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .atomic_file import check_writable
+from .atomic_file import check_new, check_writable
 from .errors import OutputFileError, PulidError
 from .evaluation_options import EvaluationOptions
-from .evaluation_plan import Setting, plan_pictures, plan_settings
-from .evaluation_report import EvaluationResult, write_report
+from .evaluation_plan import PlannedPicture, Setting, plan_pictures, plan_settings
+from .evaluation_report import PICTURES_NAME, SUMMARY_NAME, EvaluationResult, write_report
 from .evaluation_scores import PictureScores, summarise
 from .identity_options import IdentityOptions
 from .options import ContextOptions, GenerationOptions
+from .output_names import check_is_no_input
 
 __all__ = ["PLOT_NAME", "SHEET_NAME", "evaluate"]
 
@@ -59,13 +60,15 @@ def evaluate(
     Raises:
         ValueError: Options that do not go together.
         FaceNotFoundError: A reference without a face.
+        OutputFileError: The files cannot be written; OutputExistsError: there are some, and
+            `options.overwrite` is off.
         PulidError: Whatever the parts raise.
     """
     from .evaluation_people import find_people
     from .evaluation_pictures import PICTURES_FOLDER, PictureKeeper, draw_sheet
     from .evaluation_plot import draw_result
     from .evaluation_run import EvaluationRun
-    from .png_text import save_picture
+    from .png_text import save_new_picture
 
     own = dataclasses.replace(identity or IdentityOptions(), embedding=None)
     if context.pulid_weights is None:
@@ -78,6 +81,7 @@ def evaluate(
     _make_folder(folder)
     if options.keep_pictures:
         _make_folder(folder / PICTURES_FOLDER)
+    _check_outputs(options, planned)
 
     # 2. Who judges, and who is to be recognised.
     say("loading the judge")
@@ -106,9 +110,10 @@ def evaluate(
     def report() -> EvaluationResult:
         result = _result(folder, options, settings, scores, notes, len(scores) == len(planned))
         write_report(result, options, context, generation, own)
-        save_picture(draw_result(result), folder / PLOT_NAME)
+        save_new_picture(draw_result(result), folder / PLOT_NAME, overwrite=options.overwrite)
         if options.keep_pictures:
-            save_picture(draw_sheet(result, options), folder / SHEET_NAME)
+            sheet = draw_sheet(result, options)
+            save_new_picture(sheet, folder / SHEET_NAME, overwrite=options.overwrite)
         return result
 
     say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
@@ -152,6 +157,23 @@ def _make_folder(folder: Path) -> None:
         reason = error.strerror or error
         raise OutputFileError(f"cannot make the folder {folder}: {reason}") from error
     check_writable(folder / PLOT_NAME)
+
+
+def _check_outputs(options: EvaluationOptions, planned: Sequence[PlannedPicture]) -> None:
+    """Refuse, before there is work, what would replace a file."""
+    from .evaluation_pictures import picture_name
+
+    names = [PICTURES_NAME, SUMMARY_NAME, PLOT_NAME]
+    if options.keep_pictures:
+        names += [SHEET_NAME, *(picture_name(picture, options) for picture in planned)]
+    inputs = [reference.portrait for reference in options.references]
+    inputs += [reference.identity for reference in options.references if reference.identity]
+    for name in names:
+        path = Path(options.output) / name
+        check_writable(path)
+        check_is_no_input(path, inputs)
+        if not options.overwrite:
+            check_new(path)
 
 
 def _check_attributes(options: EvaluationOptions, choices: Mapping[str, Sequence[str]]) -> None:

@@ -86,6 +86,8 @@ class EvaluationOptions:
         attributes: An attribute reader; None: prompts are not read back.
         device: Where the extractor's networks compute, as "auto" or "cpu".
         keep_pictures: Whether the pictures are written, too.
+        overwrite: Whether the results of an earlier evaluation may be replaced. A file that is
+            read is not in any case.
 
     Raises:
         ValueError: A value that cannot be evaluated.
@@ -102,6 +104,7 @@ class EvaluationOptions:
     attributes: FilePath | None = None
     device: str = "auto"
     keep_pictures: bool = False
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if not self.references:

@@ -16,7 +16,7 @@ from .options import ContextOptions, GenerationOptions
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PICTURES_FOLDER", "PictureKeeper", "draw_sheet"]
+__all__ = ["PICTURES_FOLDER", "PictureKeeper", "draw_sheet", "picture_name"]
 
 PICTURES_FOLDER = "pictures"
 MAX_SHEET_ROWS = 32
@@ -44,14 +44,14 @@ class PictureKeeper:
         generation: GenerationOptions,
         identity: IdentityOptions,
     ) -> str:
-        """Returns the file's name, from the results' folder.
+        """Returns the file's name, from the results' folder; another where that is taken.
 
         Raises:
             OutputFileError: It cannot be written.
         """
         from .package_version import package_version
         from .picture_parameters import describe_picture
-        from .png_text import format_text, save_picture
+        from .png_text import format_text, save_new_picture
 
         hashed = "" if identity.embedding is None else as_identity(identity.embedding).short_hash
         text = describe_picture(
@@ -61,9 +61,9 @@ class PictureKeeper:
             identity_hash=hashed,
             version=package_version(),
         )
-        name = f"{PICTURES_FOLDER}/{_stem(planned, self._options)}.png"
-        save_picture(image, self._folder / name, format_text(text))
-        return name
+        path = self._folder / picture_name(planned, self._options)
+        saved = save_new_picture(image, path, format_text(text), overwrite=self._options.overwrite)
+        return f"{PICTURES_FOLDER}/{saved.name}"
 
 
 def draw_sheet(result: EvaluationResult, options: EvaluationOptions) -> Image.Image:
@@ -102,6 +102,11 @@ def _caption(picture: PictureScores) -> str:
         return "no face"
     similarity = picture.own_similarity(list(picture.similarities)[-1])
     return "" if similarity is None else f"{similarity:.2f}"
+
+
+def picture_name(planned: PlannedPicture, options: EvaluationOptions) -> str:
+    """A kept picture's, from the results' folder."""
+    return f"{PICTURES_FOLDER}/{_stem(planned, options)}.png"
 
 
 def _stem(planned: PlannedPicture, options: EvaluationOptions) -> str:

@@ -19,6 +19,7 @@ from .evaluation_plan import Setting
 from .evaluation_scores import PictureScores, Scores
 from .identity_options import IdentityOptions
 from .options import ContextOptions, GenerationOptions
+from .output_names import save_under_free_name
 
 __all__ = ["PICTURES_NAME", "SUMMARY_NAME", "EvaluationResult", "write_report"]
 
@@ -67,11 +68,12 @@ def write_report(
 ) -> None:
     """Write results.csv and summary.json into the result's folder, each whole or not at all.
 
+    Files that came there meanwhile are kept, and the next free names taken.
+
     Raises:
         OutputFileError: They cannot be written.
     """
-    with atomic_file(result.folder / PICTURES_NAME) as file:
-        file.write(_table(result.pictures, options).encode())
+    table = _table(result.pictures, options)
     summary = {
         "complete": result.complete,
         "notes": result.notes,
@@ -93,8 +95,21 @@ def write_report(
         },
         "versions": {"python": platform.python_version(), **_versions()},
     }
-    with atomic_file(result.folder / SUMMARY_NAME) as file:
-        file.write(json.dumps(_rounded(summary), indent=1, default=_text).encode() + b"\n")
+    text = json.dumps(_rounded(summary), indent=1, default=_text) + "\n"
+    for name, content in ((PICTURES_NAME, table), (SUMMARY_NAME, text)):
+        _write(result.folder / name, content.encode(), options.overwrite)
+
+
+def _write(path: Path, content: bytes, overwrite: bool) -> None:
+    def write(place: Path) -> None:
+        with atomic_file(place, overwrite=overwrite) as file:
+            file.write(content)
+
+    # There was no such file in the beginning, and what took hours to find is not lost by one now.
+    if overwrite:
+        write(path)
+    else:
+        save_under_free_name(path, write)
 
 
 def _table(pictures: Sequence[PictureScores], options: EvaluationOptions) -> str:

@@ -23,6 +23,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from .atomic_file import atomic_file
 from .errors import ImageFileError
+from .output_names import save_under_free_name
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -31,6 +32,7 @@ __all__ = [
     "format_text",
     "parse_text",
     "read_picture_text",
+    "save_new_picture",
     "save_picture",
 ]
 
@@ -146,8 +148,8 @@ def save_picture(
 
     Raises:
         ValueError: As `check_picture_path`.
-        OutputFileError: The file cannot be written.
-        FileExistsError: `overwrite` is off and there is such a file.
+        OutputFileError: The file cannot be written; OutputExistsError: there is one, and
+            `overwrite` is off.
     """
     check_picture_path(path, text)
     format_name = _FORMATS[Path(path).suffix.lower()]
@@ -165,6 +167,27 @@ def save_picture(
     image.convert("RGB").save(encoded, format_name, **options)
     with atomic_file(path, overwrite=overwrite) as file:
         file.write(encoded.getbuffer())
+
+
+def save_new_picture(
+    image: Image.Image, path: Path, text: str = "", *, overwrite: bool = False
+) -> Path:
+    """Save `image` under the next free name where `path` is taken, or replace what is there.
+
+    Args:
+        image, path, text: As for `save_picture`.
+        overwrite: Whether to replace it.
+
+    Returns:
+        The path that it has.
+
+    Raises:
+        ValueError, OutputFileError: As `save_picture`.
+    """
+    if overwrite:
+        save_picture(image, path, text)
+        return path
+    return save_under_free_name(path, lambda free: save_picture(image, free, text, overwrite=False))
 
 
 def read_picture_text(path: str | os.PathLike[str]) -> str | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..identity_options import IdentityOptions
+from ..terminal_text import escaped_line
 from .generate_options import some_options
-from .option_table import GroupedCommand, GroupedOption
+from .option_table import FILE_PATH, GroupedCommand, GroupedOption, HomePath
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_PATH = click.Path(path_type=Path)
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = HomePath(exists=True, dir_okay=False)
 _PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 # What stays out: what makes single pictures, or is given in another way here.
 _GENERATE_FIELDS = {
@@ -40,7 +40,7 @@ _GENERATE_FIELDS = {
 _IDENTITY_FIELDS = ("weight", "start_step", "end_step", "cfg_start_step")
 _EVALUATION_FIELDS = (
     "output", "seeds", "id_weights", "start_steps", "models_dir", "judges", "attributes", "device",
-    "keep_pictures",
+    "keep_pictures", "overwrite",
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def _option(*flags: str, **kwargs: Any) -> Any:
 
 @click.command(cls=GroupedCommand)
 @click.argument("portraits", nargs=-1, metavar="[PORTRAIT]...",
-                type=click.Path(path_type=Path, exists=True))  # fmt: skip
+                type=HomePath(exists=True))  # fmt: skip
 @_option("--identity", "identities", type=(_FILE, _FILE), multiple=True,
          metavar="IDENTITY PORTRAIT",
          help="A person with an identity file; may be repeated.")  # fmt: skip
@@ -80,7 +80,7 @@ def _option(*flags: str, **kwargs: Any) -> Any:
          help="Weights to try, as 0,0.25,0.5,0.75,1.")  # fmt: skip
 @_option("--start-steps", type=_List(int), default=(), metavar="A,B,...",
          help="Start steps to try, as 0,1,2,4.")  # fmt: skip
-@_option("--models-dir", type=_PATH, default=Path("models"), show_default=True,
+@_option("--models-dir", type=FILE_PATH, default=Path("models"), show_default=True,
          help="The extractor's files; see extract.")  # fmt: skip
 @_option("--judge", "judges", type=_FILE, multiple=True,
          help="A face recogniser that extraction does not use (.onnx, ArcFace's signature), as "
@@ -92,9 +92,10 @@ def _option(*flags: str, **kwargs: Any) -> Any:
 @_option("--pocket", is_flag=True,
          help="Evaluate the pocket model on its own portraits, prompts and judge, or on those "
               "given.")  # fmt: skip
-@_option("-o", "--output", type=_PATH, default=Path("evaluation"), show_default=True,
+@_option("-o", "--output", type=FILE_PATH, default=Path("evaluation"), show_default=True,
          help="Folder for results.csv, summary.json and plot.png, made if need be.")  # fmt: skip
 @_option("--keep-pictures", is_flag=True, help="Write the pictures and a contact sheet, too.")
+@_option("--overwrite", is_flag=True, help="Replace the results of an earlier evaluation.")
 @some_options(_GENERATE_FIELDS)
 @click.pass_context
 def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values: Any) -> None:
@@ -128,7 +129,8 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     if vram is not None:
         context, generation = plan_for(context, generation, vram, progress)
     # The engine would warn of every picture that the pocket model has no T5 text encoder.
-    log = show_engine_log(progress, verbose=context.verbose, quiet=quiet or pocket)
+    verbose = context.verbose
+    log = show_engine_log(progress, verbose=verbose, quiet=quiet, quiet_engine=pocket)
     with log, second_interrupt_leaves():
         result = run(
             options,
@@ -182,7 +184,7 @@ def _print(result: EvaluationResult) -> None:
         click.echo(line)
     for note in result.notes:
         click.echo(f"note: {note}")
-    click.echo(f"saved {click.format_filename(result.folder)}")
+    click.echo(f"saved {escaped_line(result.folder)}")
 
 
 def _table(result: EvaluationResult) -> list[str]:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..atomic_file import check_writable
+from ..atomic_file import check_new, check_writable
 from ..errors import FaceNotFoundError, ImageFileError
 from ..face_choice import FaceChoice
 from ..fusion import FUSIONS, Fusion
+from ..output_names import check_is_no_input
+from ..terminal_text import escaped_line
 from .extraction_options import PhotoPath, chosen_preset, models_options, preset_files
 from .face_choice import FaceChoiceType
+from .option_table import FILE_PATH
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["extract", "identity_jobs"]
 
-_PATH = click.Path(path_type=Path)
-DEFAULT_SUFFIX = ".pulidembd"
+SUFFIXES = (".pulidembd", ".gguf")
+"""Of identity files; the first one unless another is named."""
 
 
 def create_extractor(**options: Any) -> IdentityExtractor:
@@ -48,7 +51,8 @@ def identity_jobs(
         each: One file per photo, not one of all.
 
     Raises:
-        click.UsageError: Two photos would go into one file, or a photo would be overwritten.
+        click.UsageError: Two photos would go into one file, or its name is of no identity.
+        ValueError: A photo would be overwritten.
     """
     groups = [(photo,) for photo in photos] if each else [tuple(photos)]
     if each and len(photos) > 1 and output is not None and not output.is_dir():
@@ -56,17 +60,20 @@ def identity_jobs(
     jobs: dict[Path, tuple[Path, ...]] = {}
     for group in groups:
         if output is None:
-            path = group[0].with_suffix(DEFAULT_SUFFIX)
+            path = group[0].with_suffix(SUFFIXES[0])
         elif output.is_dir():
-            path = output / group[0].with_suffix(DEFAULT_SUFFIX).name
+            path = output / group[0].with_suffix(SUFFIXES[0]).name
         else:
             path = output
         if path in jobs:
             raise click.UsageError(
                 f"{jobs[path][0]} and {group[0]} would both be written to {path}; rename one"
             )
-        if any(path.exists() and path.samefile(photo) for photo in photos):
-            raise click.UsageError(f"the output {path} is one of the photos; name another file")
+        check_is_no_input(path, photos)
+        if path.suffix.lower() not in SUFFIXES:
+            raise click.UsageError(
+                f"the output is {path}, but an identity file's name ends in {' or '.join(SUFFIXES)}"
+            )
         jobs[path] = group
     return [(group, path) for path, group in jobs.items()]
 
@@ -74,12 +81,13 @@ def identity_jobs(
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...",
                 type=PhotoPath())  # fmt: skip
-@click.option("-o", "--output", type=_PATH, help="Identity file to write, or a folder that exists; "
-              "not given: the first photo's name with .pulidembd.")  # fmt: skip
+@click.option("-o", "--output", type=FILE_PATH, help="Identity file to write, or a folder that "
+              "exists; not given: the first photo's name with .pulidembd.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace identity files that are there.")
 @click.option("--each", is_flag=True, help="Every photo is another person: one identity file per "
               "photo, named after it.")  # fmt: skip
 @models_options
-@click.option("--pulid-weights", type=_PATH, help="PuLID-Flux weights, instead of those found.")
+@click.option("--pulid-weights", type=FILE_PATH, help="PuLID-Flux weights, instead of those found.")
 @click.option("--face", type=FaceChoiceType(), default="largest", show_default=True,
               help="Which face, where there are several: largest, left, right, center, a number "
               "counting from 0 at the left, or x,y,w,h: the one in this box, in pixels of the "
@@ -101,6 +109,7 @@ def identity_jobs(
 def extract(
     photos: tuple[Path, ...],
     output: Path | None,
+    overwrite: bool,
     each: bool,
     preset: str | None,
     models_dir: Path,
@@ -120,6 +129,9 @@ def extract(
     jobs = identity_jobs(photos, output, each=each)
     for _, path in jobs:
         check_writable(path)
+        check_is_no_input(path, [pulid_weights])
+        if not overwrite:
+            check_new(path)
     files = _files(preset, models_dir, pulid_weights)
     progress = Progress(quiet)
 
@@ -143,12 +155,12 @@ def extract(
             click.echo(f"error: {error}", err=True)
             n_failed += 1
             continue
-        identity.save(path, dtype=save_dtype)
+        identity.save(path, dtype=save_dtype, overwrite=overwrite)
         if not quiet:
             tokens, width = identity.tokens.shape
             size_kb, time_s = path.stat().st_size / 1000, time.monotonic() - started_s
             click.echo(f"identity {identity.short_hash}: {tokens} tokens of {width}, {save_dtype}")
-            click.echo(f"saved {click.format_filename(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
+            click.echo(f"saved {escaped_line(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
     if n_failed:
         click.echo(f"error: {n_failed} of {len(jobs)} photos gave no identity", err=True)
         click.get_current_context().exit(1)
@@ -170,5 +182,5 @@ def _line(found: FoundFace) -> str:
     """`me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87`."""
     box = " ".join(map(str, found.box))
     which = f", --face {found.index} of 0 to {found.n_faces - 1}" if found.n_faces > 1 else ""
-    photo = click.format_filename(found.photo)
+    photo = escaped_line(found.photo)
     return f"{photo}: face at {box} (x1 y1 x2 y2, px), score {found.score:.2f}{which}"

@@ -10,7 +10,10 @@ import click
 
 from ..atomic_file import check_writable
 from ..face_choice import FACE_WORDS
+from ..output_names import check_is_no_input
+from ..terminal_text import escaped_line
 from .extraction_options import PhotoPath, detector_file, models_options
+from .option_table import FILE_PATH
 
 if TYPE_CHECKING:
     from pulid_extractor import Face
@@ -21,7 +24,7 @@ __all__ = ["faces"]
 
 @click.command()
 @click.argument("photo", type=PhotoPath())
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Picture to write; not "
+@click.option("-o", "--output", type=FILE_PATH, help="Picture to write; not "
               "given: beside the photo, with -faces.png after its name.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the picture where there is one, instead "
               "of taking the next free name.")  # fmt: skip
@@ -41,24 +44,19 @@ def faces(
     from pulid_extractor.photo import load_photo
 
     from ..face_preview import face_preview
-    from ..png_text import check_picture_path, save_picture
-    from .output_paths import save_under_free_name
+    from ..png_text import check_picture_path, save_new_picture
 
     path = output or photo.with_name(f"{photo.stem}-faces.png")
     check_picture_path(path)
     check_writable(path)
-    if path.exists() and path.samefile(photo):
-        raise click.UsageError(f"the output {path} is the photo; name another file")
+    check_is_no_input(path, [photo])
     looked_at = load_photo(photo)
     found = from_left(FaceDetector(detector_file(preset, models_dir)).find(looked_at))
     for line in _lines(found, looked_at):
         click.echo(line)
     preview = face_preview(Image.fromarray(looked_at.pixels), [face.box for face in found])
-    if overwrite:
-        save_picture(preview, path)
-    else:
-        path = save_under_free_name(path, lambda free: save_picture(preview, free))
-    click.echo(f"saved {click.format_filename(path)}")
+    path = save_new_picture(preview, path, overwrite=overwrite)
+    click.echo(f"saved {escaped_line(path)}")
 
 
 def _lines(found: Sequence[Face], photo: Photo) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..model_store import PresetFiles
     from ..person import Person
     from ..pipeline import PulidFlux
+    from .people import Wanted
     from .preview_file import PreviewFile
 
 __all__ = ["create_pipeline", "generate"]
@@ -71,13 +73,15 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
         remark_differences(recipe, context, values, progress)
     if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
         plan_for(context, generation, vram, progress, people=max(len(wanted), 1))
-    outputs = OutputFiles(values, generation, wanted, progress)
-    others = [*outputs.paths, *(source for one in wanted for source in one.sources)]
+    inputs = _inputs(values, wanted)
+    outputs = OutputFiles(values, generation, wanted, inputs, progress)
+    others = [*outputs.paths, *inputs]
     preview = _preview(values, context, generation, others, progress)
 
     with contextlib.ExitStack() as stack:
-        quiet_log = quiet or values["preset"] == "pocket"  # the engine would miss its T5
-        stack.enter_context(show_engine_log(progress, verbose=context.verbose, quiet=quiet_log))
+        log = {"verbose": context.verbose, "quiet": quiet}
+        without_t5 = values["preset"] == "pocket"  # the engine would miss it
+        stack.enter_context(show_engine_log(progress, **log, quiet_engine=without_t5))
         stack.enter_context(second_interrupt_leaves())
         pipeline = stack.enter_context(create_pipeline(context, files, values, vram, progress))
 
@@ -158,10 +162,18 @@ def _preview(
     from .preview_file import PreviewFile
 
     check_preview(context, values["preview_method"], values["preview_interval"])
-    named = (values["init_image"], values["mask_image"], values["from_picture"])
-    read = [path for path in (*named, *values["ref_images"]) if path is not None]
     size = (generation.width, generation.height)
-    return PreviewFile(values["preview"], size, [*read, *others], progress)
+    return PreviewFile(values["preview"], size, others, progress, overwrite=values["overwrite"])
+
+
+def _inputs(values: Mapping[str, Any], wanted: Sequence[Wanted]) -> list[Path]:
+    """The pictures and identities that are read."""
+    named = [values["init_image"], values["mask_image"], values["from_picture"]]
+    named += [*values["ref_images"], *(source for one in wanted for source in one.sources)]
+    for one in wanted:
+        region = one.arguments.get("region")
+        named.append(None if region is None else region.mask)
+    return [Path(path) for path in named if isinstance(path, str | os.PathLike)]
 
 
 def _remark(

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..atomic_file import check_writable
 from ..options import GenerationOptions
+from ..output_names import check_is_no_input
+from ..terminal_text import control_character
 from .interrupt import Interrupted
-from .output_paths import fill_in, numbered_paths, save_under_free_name
+from .output_paths import fill_in, numbered_paths
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -29,10 +31,11 @@ class OutputFiles:
         values: The command's: output, output_begin_idx, overwrite, disable_image_metadata, preset.
         generation: What all pictures have in common.
         wanted: Who is in them.
+        inputs: Files that are read: none of them is replaced, whatever is said.
         progress: Told of each file.
 
     Raises:
-        ValueError: A name that cannot be, or a picture format that is not offered.
+        ValueError: A name that cannot be or is an input's, or a picture format that is not offered.
         OutputFileError: A place that cannot be written.
     """
 
@@ -41,6 +44,7 @@ class OutputFiles:
         values: Mapping[str, Any],
         generation: GenerationOptions,
         wanted: Sequence[Wanted],
+        inputs: Sequence[Path],
         progress: Progress,
     ) -> None:
         self._overwrite = values["overwrite"]
@@ -68,7 +72,7 @@ class OutputFiles:
         ]
         # A template may name folders that are not there yet; a plain path must not be mistyped.
         self._makes_folders = "{" in str(values["output"].parent)
-        self._check(generation)
+        self._check(generation, inputs)
 
     @property
     def paths(self) -> list[Path]:
@@ -81,19 +85,13 @@ class OutputFiles:
         Raises:
             OutputFileError: It cannot be written.
         """
-        from ..png_text import save_picture
+        from ..png_text import save_new_picture
 
         path = self._paths[len(self._saved)]
         text = result.text if self._with_text else ""
         if self._makes_folders:
             path.parent.mkdir(parents=True, exist_ok=True)
-        if self._overwrite:
-            save_picture(result.image, path, text)
-            saved = path
-        else:
-            saved = save_under_free_name(
-                path, lambda free: save_picture(result.image, free, text, overwrite=False)
-            )
+        saved = save_new_picture(result.image, path, text, overwrite=self._overwrite)
         self._saved.append(saved)
         if saved != path:
             self._progress.note(f"{path} is there already, so this one is {saved.name}")
@@ -116,7 +114,7 @@ class OutputFiles:
             else "interrupted; nothing was left half-written"
         )
 
-    def _check(self, generation: GenerationOptions) -> None:
+    def _check(self, generation: GenerationOptions, inputs: Sequence[Path]) -> None:
         from ..png_text import PictureText, check_picture_path, format_text
 
         values = {"Steps": "0", "Seed": "0", "Model": "x" * _LONGEST_PARAMETERS}
@@ -127,3 +125,7 @@ class OutputFiles:
             while self._makes_folders and not folder.exists():
                 folder = folder.parent
             check_writable(folder / path.name)
+            if character := control_character(str(path.parent)) if self._makes_folders else "":
+                raise ValueError(f"the output has the control character {character} in its name")
+            if self._overwrite:
+                check_is_no_input(path, inputs)

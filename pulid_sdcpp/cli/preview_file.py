@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..atomic_file import check_writable
-from ..errors import OutputFileError
+from ..atomic_file import check_new, check_writable
+from ..errors import ImageFileError, OutputFileError
+from ..output_names import check_is_no_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from .progress import Progress
 
 __all__ = ["PreviewFile"]
+
+_MARK = "a preview of pulid-sdcpp generate"
+"""The text of a preview: what has it may be replaced by the next."""
 
 
 class PreviewFile:
@@ -27,23 +31,34 @@ class PreviewFile:
         size: (width, height) in pixels.
         others: Files that are read or written, which it must not be.
         progress: Told of each preview.
+        overwrite: Whether it may replace any file, and not only an earlier preview.
 
     Raises:
         ValueError: The suffix is of no picture format.
-        OutputFileError: It cannot be written.
+        OutputFileError: It cannot be written, or is there and is no preview.
         click.UsageError: It is one of the others.
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], others: Iterable[Path], progress: Progress
+        self,
+        path: Path,
+        size: tuple[int, int],
+        others: Iterable[Path],
+        progress: Progress,
+        *,
+        overwrite: bool = False,
     ) -> None:
         from ..png_text import check_picture_path
 
         check_picture_path(path)
         check_writable(path)
+        others = list(others)
         for other in others:
             if path.resolve() == other.resolve():
                 raise click.UsageError(f"--preview {path} would replace {other}; name another file")
+        check_is_no_input(path, others)
+        if not overwrite and not _is_preview(path):
+            check_new(path)
         self._path = path
         self._size = size
         self._progress = progress
@@ -63,8 +78,18 @@ class PreviewFile:
 
         try:
             if not self._failed:
-                save_picture(image.resize(self._size), self._path)
+                save_picture(image.resize(self._size), self._path, _MARK)
         except OutputFileError as error:  # costs no picture
             self._failed = True
             self._progress.note(f"no more previews: {error}")
         return not self._failed
+
+
+def _is_preview(path: Path) -> bool:
+    """Whether an earlier command has left it."""
+    from ..png_text import read_picture_text
+
+    try:
+        return read_picture_text(path) == _MARK
+    except ImageFileError:
+        return False

@@ -190,6 +190,25 @@ def test_the_same_seed_gives_the_same_bytes(engine: PersonalEngine) -> None:
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
+def test_nothing_is_replaced_unless_told(engine: PersonalEngine) -> None:
+    assert "saved demo.png" in run().stdout
+    first = Path("demo.png").read_bytes()
+    assert "saved demo-2.png" in run("--seed", "7").stdout
+    assert Path("demo.png").read_bytes() == first
+    assert "saved demo.png" in run("--seed", "7", "--overwrite").stdout
+    assert Path("demo.png").read_bytes() == Path("demo-2.png").read_bytes() != first
+    assert not Path("demo-3.png").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_a_portrait_is_never_replaced(engine: PersonalEngine, flags: list[str]) -> None:
+    before = Path("mine.png").read_bytes()
+    result = run("--portrait", "mine.png", "-o", "./mine.png", *flags)
+    assert result.exit_code == 2
+    assert "the output mine.png is a file that is read; name another file" in result.stderr
+    assert (engine.calls, Path("mine.png").read_bytes()) == ([], before)
+
+
 def test_the_picture_says_how_it_was_made(engine: PersonalEngine) -> None:
     assert run("--seed", "7").exit_code == 0
     text = parse_text(str(read_picture_text("demo.png")))

@@ -170,9 +170,59 @@ def test_options_are_those_of_generate() -> None:
         "prompt", "seed", "embedding", "batch_count", "init_image", "strength", "mask_image",
         "ref_images", "auto_resize_ref_image", "increase_ref_index", "output_begin_idx",
         "disable_image_metadata", "mode", "persons", "face", "fusion", "preset",
-        "models_dirs", "from_picture", "overwrite", "preview", "preview_method",
+        "models_dirs", "from_picture", "preview", "preview_method",
         "preview_interval", "as_json", "cache_mode", "cache_option", "pull",
     }  # fmt: skip
+
+
+def test_the_results_of_an_earlier_evaluation_are_kept(engine: DrawingEngine) -> None:
+    arguments = ["cyd.png", "-p", "navy wall", "-o", "out", "--keep-pictures"]
+    assert run(*arguments).exit_code == 0
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    assert len(before) == 6
+    made = len(engine.calls)
+    for kept in before:  # each of them alone is enough
+        others = [path for path in before if path != kept]
+        for path in others:
+            path.unlink()
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert f"cannot write {kept}: it exists; name another file" in result.stderr
+        assert "--overwrite" in result.stderr
+        for path in others:
+            path.write_bytes(before[path])
+    assert len(engine.calls) == made
+    assert {path: path.read_bytes() for path in before} == before
+    assert run(*arguments, "--overwrite").exit_code == 0
+    assert len(engine.calls) == 2 * made
+
+
+def test_a_portrait_is_not_replaced_by_a_result(engine: DrawingEngine) -> None:
+    Path("out").mkdir()
+    portrait = Path("out", "plot.png")
+    portrait.write_bytes(Path("cyd.png").read_bytes())
+    result = run(str(portrait), "-p", "navy wall", "-o", "out", "--overwrite")
+    assert result.exit_code == 2
+    assert f"the output {portrait} is a file that is read" in result.stderr
+    assert portrait.read_bytes() == Path("cyd.png").read_bytes()
+
+
+def test_a_file_that_came_while_it_was_evaluated_is_kept(
+    engine: DrawingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LateJudge(ColorJudge):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            for name in ("results.csv", "summary.json", "plot.png"):
+                Path("out", name).write_text("mine")
+
+    monkeypatch.setattr(evaluation_module, "_create_judge", LateJudge)
+    assert run("cyd.png", "-p", "navy wall", "-o", "out").exit_code == 0
+    names = ("results", "summary", "plot")
+    assert sorted(path.stem for path in Path("out").iterdir()) == sorted(
+        [*names, *(f"{name}-2" for name in names)]
+    )
+    assert Path("out", "results.csv").read_text() == "mine"
 
 
 def test_defaults_are_those_of_the_options() -> None:

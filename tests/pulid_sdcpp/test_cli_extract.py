@@ -97,7 +97,7 @@ def test_the_files_of_a_preset(extractor: FakeExtractor, tmp_path: Path) -> None
     files = {name: path for name, path in extractor.options.items() if isinstance(path, Path)}
     assert set(files) == {"detector", "recogniser", "eva", "parsing", "pulid_weights"}
     assert all(path.is_file() for path in files.values())
-    assert run("me.jpg", "--preset", "pocket", "--pulid-weights", "own").exit_code == 0
+    assert run("too.jpg", "--preset", "pocket", "--pulid-weights", "own").exit_code == 0
     assert extractor.options["pulid_weights"] == Path("own")
 
 
@@ -144,6 +144,61 @@ def test_one_bad_photo_of_a_batch_does_not_cost_the_others(extractor: FakeExtrac
     assert sorted(os.listdir()) == ["me.jpg", "models", "too.jpg", "too.pulidembd"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["me.jpg", "-o", "rose.pulidembd"],
+        ["rose.jpg"],
+        ["me.jpg", "rose.jpg", "--each"],
+        ["rose.jpg", "-o", "."],
+    ],
+)
+def test_an_identity_that_is_there_is_kept(extractor: FakeExtractor, arguments: list[str]) -> None:
+    Path("rose.jpg").write_bytes(b"photo")
+    rose = Identity.from_array(np.ones((32, 2048), np.float32))
+    rose.save("rose.pulidembd")
+    result = run(*arguments)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "cannot write rose.pulidembd: it exists; name another file, or allow to replace" in line
+    assert not extractor.options, "nothing is loaded"
+    assert Identity.load("rose.pulidembd").sha256 == rose.sha256
+    assert not Path("me.pulidembd").exists()
+    assert run(*arguments, "--overwrite").exit_code == 0
+    assert Identity.load("rose.pulidembd").sha256 != rose.sha256
+
+
+def test_of_two_commands_at_once_the_first_ones_identity_stays(
+    extractor: FakeExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extract(*arguments: Any, **options: Any) -> Identity:
+        Path("me.pulidembd").write_bytes(b"the other's")
+        return Identity.from_array(np.ones((32, 2048), np.float32))
+
+    monkeypatch.setattr(extractor, "extract", extract)
+    result = run("me.jpg")
+    assert result.exit_code == 1
+    assert "cannot write me.pulidembd: it exists" in result.stderr
+    assert Path("me.pulidembd").read_bytes() == b"the other's"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_an_identity_is_for_its_owner_only(extractor: FakeExtractor) -> None:
+    assert run("me.jpg").exit_code == 0
+    assert Path("me.pulidembd").stat().st_mode & 0o777 == 0o600
+    Path("me.pulidembd").chmod(0o644)
+    assert run("me.jpg", "--overwrite").exit_code == 0
+    assert Path("me.pulidembd").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["precious.png", "me.safetensors", "alice", "a.txt"])
+def test_a_name_of_something_else_is_refused(extractor: FakeExtractor, name: str) -> None:
+    result = run("me.jpg", "-o", name, "--overwrite")
+    assert result.exit_code == 2
+    assert "an identity file's name ends in .pulidembd or .gguf" in result.stderr
+    assert not Path(name).exists()
+
+
 def test_identity_jobs(tmp_path: Path) -> None:
     photos = [tmp_path / "a" / "me.jpg", tmp_path / "b" / "you.png"]
     for photo in photos:
@@ -153,20 +208,24 @@ def test_identity_jobs(tmp_path: Path) -> None:
     both, single = tuple(photos), [(photo,) for photo in photos]
     assert identity_jobs(photos, None, each=False) == [(both, beside[0])]
     assert identity_jobs(photos, tmp_path, each=False) == [(both, tmp_path / "me.pulidembd")]
-    assert identity_jobs(photos, tmp_path / "x", each=False) == [(both, tmp_path / "x")]
+    named = tmp_path / "x.gguf"
+    assert identity_jobs(photos, named, each=False) == [(both, named)]
     assert identity_jobs(photos, None, each=True) == list(zip(single, beside, strict=True))
     assert identity_jobs(photos, tmp_path, each=True) == [
         (single[0], tmp_path / "me.pulidembd"), (single[1], tmp_path / "you.pulidembd"),
     ]  # fmt: skip
-    assert identity_jobs(photos[:1], tmp_path / "x", each=True) == [(single[0], tmp_path / "x")]
-    with pytest.raises(click.UsageError, match=r"the output is a folder that exists; .*x is none"):
-        identity_jobs(photos, tmp_path / "x", each=True)
+    assert identity_jobs(photos[:1], named, each=True) == [(single[0], named)]
+    with pytest.raises(click.UsageError, match=r"the output is a folder that exists; .*f is none"):
+        identity_jobs(photos, named, each=True)
     (tmp_path / "me.png").touch()
     with pytest.raises(click.UsageError, match=r"me\.jpg and .*me\.png would both be written to"):
         identity_jobs([photos[0], tmp_path / "me.png"], tmp_path, each=True)
     (tmp_path / "link").symlink_to(photos[1])
-    with pytest.raises(click.UsageError, match="link is one of the photos"):
+    with pytest.raises(ValueError, match="link is a file that is read"):
         identity_jobs(photos, tmp_path / "link", each=False)
+    for name in ("x", "x.png", "x.safetensors"):
+        with pytest.raises(click.UsageError, match=r"name ends in \.pulidembd or \.gguf"):
+            identity_jobs(photos, tmp_path / name, each=False)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +240,7 @@ def test_identity_jobs(tmp_path: Path) -> None:
         (["me.jpg", "--fusion", "median"], 2, "'median' is not one of"),
         (["me.jpg", "--preset", "nonsense"], 2, "there is no preset 'nonsense'"),
         (["me.jpg", "--dtype", "int4"], 2, "'int4' is not one of"),
-        (["me.jpg", "-o", "me.jpg"], 2, "one of the photos"),
+        (["me.jpg", "-o", "me.jpg"], 2, "is a file that is read"),
         (["me.jpg", "too.jpg", "--each", "-o", "all"], 2, "a folder that exists; all is none"),
         (["me.jpg", "--aligner", "dlib"], 2, "'dlib' is not one of"),
         (["https://example.org/me.jpg"], 2, "is a web address; download the photo first"),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,22 @@ def test_nothing_is_replaced_unless_told(photo: Path) -> None:
     assert not Path("mine-4.png").exists()
 
 
+def test_a_file_that_comes_while_it_works_is_kept(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pulid_sdcpp import face_preview
+
+    draw = face_preview.face_preview
+
+    def draw_late(*arguments: Any) -> Any:
+        Path("both-faces.png").write_bytes(b"mine")
+        return draw(*arguments)
+
+    monkeypatch.setattr(face_preview, "face_preview", draw_late)
+    assert run("both.png", "--preset", "pocket").stdout.endswith("saved both-faces-2.png\n")
+    assert Path("both-faces.png").read_bytes() == b"mine"
+
+
 def test_it_needs_the_detector_only_and_no_torch(photo: Path) -> None:
     Path("models").mkdir()
     shutil.copy(PACK_FOLDER / "antelopev2" / "scrfd_10g_bnkps.onnx", "models")
@@ -118,7 +135,11 @@ finally:
     [
         (["absent.png"], 2, "'absent.png' does not exist"),
         (["https://example.org/me.jpg"], 2, "is a web address; download the photo first"),
-        (["both.png", "-o", "both.png", "--preset", "pocket"], 2, "both.png is the photo"),
+        (
+            ["both.png", "-o", "both.png", "--preset", "pocket"],
+            2,
+            "both.png is a file that is read",
+        ),
         (["both.png", "-o", "both.txt", "--preset", "pocket"], 2, ".txt is not a picture format"),
         (["both.png", "-o", "no/where.png", "--preset", "pocket"], 1, "folder no does not exist"),
         (["both.png"], 1, "missing model files: scrfd_10g_bnkps.onnx (17 MB); get them with"),

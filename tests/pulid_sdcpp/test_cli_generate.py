@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import logging
 import os
 from pathlib import Path
@@ -384,6 +385,38 @@ def test_the_engines_log_shows_warnings_or_everything_or_nothing(
     assert "error: a failure\n" in shown
     assert run("--quiet").stderr == ""
     assert not log.handlers
+
+
+def test_a_warning_of_any_module_is_said_once(engine: FakeEngine) -> None:
+    for name in ("one.png", "two.png", "three.png"):
+        Image.new("L", (64, 32), 255).save(name)
+    Image.new("RGB", (64, 32)).save("in.png")
+    said = "one.png is white everywhere: it is a mask of the whole picture"
+    result = run("-i", "in.png", "--mask", "one.png", "-b", "2")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count(said) == 1
+    assert f"warning: {said}\n" in result.stderr
+    assert run("-i", "in.png", "--mask", "two.png", "--quiet").stderr == ""
+    told = run("-i", "in.png", "--mask", "three.png", "--json")
+    assert told.stderr == ""
+    logs = [json.loads(line) for line in told.stdout.splitlines() if '"log"' in line]
+    assert [(log["level"], log["text"]) for log in logs] == [
+        ("warning", said.replace("one.png", "three.png"))
+    ]
+    kinds = {type(handler) for handler in logging.getLogger("pulid_sdcpp").handlers}
+    assert kinds <= {logging.NullHandler}
+
+
+@pytest.mark.parametrize("color", [0, (255, 255, 255, 0)])
+def test_a_mask_with_nothing_inside_is_refused_before_anything_is_loaded(
+    engine: FakeEngine, color: Any
+) -> None:
+    Image.new("L" if color == 0 else "RGBA", (64, 32), color).save("mask.png")
+    Image.new("RGB", (64, 32)).save("in.png")
+    result = run("-i", "in.png", "--mask", "mask.png")
+    assert result.exit_code == 1
+    assert "mask.png is black everywhere, so nothing is inside" in error_line(result)
+    assert engine.context is None
 
 
 def test_the_help_is_grouped_and_says_what_differs_from_sd_cli() -> None:

@@ -300,11 +300,71 @@ def test_a_preview_is_as_large_as_the_picture_and_ends_as_it(
         return generate_image(**{**arguments, "preview_callback": showing})
 
     engine.generate_image = look  # type: ignore[method-assign]
-    Path("preview.png").write_bytes(b"of another time")
     done("--preview", "preview.png")
     assert seen == [(64, 32)] * 3
+    done("--preview", "preview.png", "-o", "output.png", "--overwrite")  # an earlier preview
     with Image.open("preview.png") as shown, Image.open("output.png") as made:
         assert shown.tobytes() == made.tobytes()
+
+
+def test_a_preview_replaces_only_previews(engine: FakeEngine, preset: list[Any]) -> None:
+    for name in ("text.png", "photo.png"):
+        own = Path(name)
+        if name == "text.png":
+            own.write_bytes(b"mine")
+        else:
+            Image.new("RGB", (8, 8)).save(own)
+        before = own.read_bytes()
+        result = run("--preview", name)
+        assert (result.exit_code, engine.calls) == (1, [])
+        assert f"cannot write {name}: it exists" in result.stderr
+        assert own.read_bytes() == before
+    done("--preview", "text.png", "--overwrite")
+    with Image.open("text.png") as shown:
+        assert shown.size == (64, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("alice.jpg", ["--portrait", "alice.jpg"]),
+        ("bob.jpg", ["--person", "alice.jpg", "--person", "bob.jpg:box=0,0,0.5,1"]),
+        ("mask.png", ["--person", "alice.jpg:mask=mask.png"]),
+        ("in.png", ["--init-img", "in.png"]),
+        ("mask.png", ["--init-img", "in.png", "--mask", "mask.png"]),
+        ("in.png", ["--ref-image", "in.png"]),
+    ],
+)
+def test_a_file_that_is_read_is_never_replaced(
+    engine: FakeEngine, preset: list[Any], name: str, flags: list[str]
+) -> None:
+    Image.new("RGB", (64, 32), "white").save("in.png")
+    Image.new("L", (64, 32), 200).save("mask.png")
+    before = Path(name).read_bytes()
+    result = run(*flags, "-o", name, "--overwrite")
+    assert result.exit_code == 2, result.output
+    assert f"the output {name} is a file that is read; name another" in result.stderr
+    assert (engine.calls, Path(name).read_bytes()) == ([], before)
+
+
+def test_the_sign_of_the_users_home_makes_no_folder_of_its_name(
+    engine: FakeEngine, preset: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    done("-o", "~/{person}/{seed}.png", "-s", "7")
+    assert (tmp_path / "home" / "nobody" / "7.png").is_file()
+    assert not Path("~").exists()
+
+
+def test_names_with_control_characters_are_refused(engine: FakeEngine, preset: list[Any]) -> None:
+    for output in ("a\x1b[2Jb.png", "{person}\u202e/{seed}.png", "a\x9b.png"):
+        result = run("-o", output)
+        assert result.exit_code in (1, 2)
+        assert "control character U+" in result.stderr
+        assert result.stderr.isascii()
+        assert result.stderr.rstrip("\n").isprintable()
+    assert engine.context is None
 
 
 def test_a_preview_that_cannot_be_written_costs_no_picture(
