@@ -45,7 +45,7 @@ GROUPS = {
     "Errors": ("PulidError", "ModelFileError", "ModelMismatchError", "DownloadError",
                "IdentityFileError", "BatchFileError", "ImageFileError", "FaceNotFoundError",
                "MissingDependencyError", "NativeLibraryError", "DeviceError", "MemoryPlanError",
-               "OutputFileError", "GenerationError", "GenerationCancelled"),
+               "OutputFileError", "OutputExistsError", "GenerationError", "GenerationCancelled"),
 }  # fmt: skip
 INTRODUCTION = """\
 # Python

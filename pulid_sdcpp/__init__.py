@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ModelFileError,
         ModelMismatchError,
         NativeLibraryError,
+        OutputExistsError,
         OutputFileError,
         PulidError,
     )
@@ -76,6 +77,7 @@ __all__ = [
     "ModelFileError",
     "ModelMismatchError",
     "NativeLibraryError",
+    "OutputExistsError",
     "OutputFileError",
     "Person",
     "PictureRecipe",

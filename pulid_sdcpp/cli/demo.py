@@ -15,7 +15,7 @@ __all__ = ["demo"]
 
 @click.command()
 @click.option("-o", "--output", type=FILE_PATH, default=Path("demo.png"), show_default=True,
-              help="Picture to write.")  # fmt: skip
+              help="Picture to write; where it is taken, NAME-2, NAME-3, ...")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the picture where there is one, instead "
               "of taking the next free name.")  # fmt: skip
 @click.option("--portrait", "portraits", type=FILE_PATH, multiple=True,

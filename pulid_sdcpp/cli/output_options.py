@@ -42,14 +42,15 @@ OUTPUT_OPTIONS = [
                         "NAME_1, ...; or put %03d where the number belongs. A file that is there "
                         "is kept, and NAME-2 written."),
     grouped_option("overwrite", "--overwrite", heading=_HEADING, is_flag=True,
-                   help="Replace files that are there."),
+                   help="Replace files that are there, but for those that are read."),
     grouped_option("output_begin_idx", "--output-begin-idx", heading=_HEADING,
                    type=click.IntRange(min=0), default=0, show_default=True, help="First number."),
     grouped_option("disable_image_metadata", "--disable-image-metadata", heading=_HEADING,
                    is_flag=True, help="Write no parameters into the picture."),
     grouped_option("preview", "--preview", heading=_HEADING, type=FILE_PATH, metavar="FILE",
                    help="Show the unfinished picture in this file, which is replaced as it goes "
-                        "and at the end has the last finished one."),
+                        "and at the end has the last finished one. A file that is there and is "
+                        "no earlier preview is kept."),
     grouped_option("preview_method", "--preview-method", heading=_HEADING,
                    type=click.Choice(PREVIEW_METHODS), default=PREVIEW_METHODS[0],
                    show_default=True, metavar="|".join(PREVIEW_METHODS),
