@@ -214,7 +214,7 @@ def picture_problem(path: Path, key: str) -> str | None:
 def _check_keeps_inputs(batch: Batch, pictures: Iterable[PlannedPicture]) -> None:
     """Refuse to replace what is read, even where files may be replaced."""
     inputs = {_place(path): path for picture in pictures for path in picture.files}
-    outputs = [(picture.job.where, picture.path) for picture in pictures]
+    outputs = [(one.job.where, one.path) for one in pictures if one.state == "new"]
     outputs += [(str(batch.path), path) for path in _files_beside(batch.output_dir)]
     for where, path in outputs:
         if (found := inputs.get(_place(path))) is not None and os.path.lexists(path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from .engine_files import check_prompt_loras
 from .enrolment import is_identity_file
@@ -18,9 +20,6 @@ from .options import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
 from .person import Person
 from .region import Region
 from .text_entries import FileUsed
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["PREVIEW_METHODS", "PictureRequest", "check_preview", "identity_file_of",
            "read_request"]  # fmt: skip
@@ -156,9 +155,12 @@ def _generation_options(
     names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
     for role, (name, read) in _IMAGES.items():
         if values.get(name) is not None:
-            values[name], used = _read_once(values[name], read)
+            values[name], used = _read_once(name, values[name], read)
             names[role] = (used,)
-    refs = [_read_once(image, read_image) for image in values.get("ref_images", ())]
+    references = values.get("ref_images", ())
+    if not isinstance(references, list | tuple):
+        raise ValueError(f"ref_images is {references!r}, but must be a list of pictures")
+    refs = [_read_once("ref_images", image, read_image) for image in references]
     values["ref_images"] = tuple(image for image, _ in refs)
     names["ref"] = tuple(used for _, used in refs)
     if given.get("init_image") is not None:
@@ -212,13 +214,15 @@ def _with_mask_read(person: Person) -> tuple[Person, FileUsed | None]:
     region = person.region
     if region is None or region.mask is None:
         return person, None
-    mask, used = _read_once(region.mask, read_mask)
+    mask, used = _read_once("mask", region.mask, read_mask)
     return replace(person, region=Region(mask=mask)), used
 
 
-def _read_once(image: Any, read: Callable[..., Image]) -> tuple[Image, FileUsed | None]:
+def _read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image, FileUsed | None]:
     """A picture, and of a file its name and hash: of the very bytes that the picture is."""
     if not isinstance(image, str | os.PathLike):
+        if not isinstance(image, Image):
+            raise ValueError(f"{name} is {image!r}, but must be a picture or the path of one")
         return read(image), None
     content = picture_bytes(image)
     return read(image, content), FileUsed.of(image, content)

@@ -129,10 +129,11 @@ def extract(
     jobs = identity_jobs(photos, output, each=each)
     for _, path in jobs:
         check_writable(path)
-        check_is_no_input(path, [pulid_weights])
         if not overwrite:
             check_new(path)
     files = _files(preset, models_dir, pulid_weights)
+    for _, path in jobs:
+        check_is_no_input(path, files.values())
     progress = Progress(quiet)
 
     progress.stage("loading the extractor")

@@ -509,16 +509,23 @@ def test_a_sheet_of_an_earlier_version_is_known_by_the_summary(folder: Path) -> 
         plan(folder)
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_that_is_read_is_never_replaced(folder: Path, overwrite: bool) -> None:
+def test_a_file_that_is_read_is_never_replaced(folder: Path) -> None:
     text = 'output_dir = "."\nname = "{person}"\nprompts = "a"\n[people.alice]\n'
     before = (folder / "alice.png").read_bytes()
+    assert plan(folder, f'{text}portraits = "alice.png"')[1][0].state == "taken"
     with pytest.raises(BatchFileError, match=r"alice\.png is read; name another folder"):
-        plan(folder, f'{text}portraits = "alice.png"', overwrite=overwrite)
+        plan(folder, f'{text}portraits = "alice.png"', overwrite=True)
     shutil.copy(folder / "alice.png", folder / "contact-sheet.png")
     with pytest.raises(BatchFileError, match=r"contact-sheet\.png is read; name another folder"):
         plan(folder, f'{text}portraits = "contact-sheet.png"', overwrite=True)
     assert (folder / "alice.png").read_bytes() == before
+
+
+def test_a_finished_picture_can_be_the_start_of_another(folder: Path) -> None:
+    text = f'name = "{{prompt}}"\nprompts = ["a"]\n{SIZE}\n'
+    run(folder, FakePipeline(), text)
+    text += '[[jobs]]\nprompt = "b"\ninit_image = "jobs/a.png"'
+    assert [each.status for each in run(folder, FakePipeline(), text).outcomes] == ["there", "made"]
 
 
 def test_a_file_in_the_place_of_a_folder_fails_its_own_jobs(folder: Path) -> None:

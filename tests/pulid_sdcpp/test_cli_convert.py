@@ -48,7 +48,7 @@ def test_quiet_prints_nothing(pulid: Path, tmp_path: Path) -> None:
         (("--type", "q4_9"), 2, "'q4_9' is not one of 'f32', 'f16'"),
         ((), 2, "Missing option '--type'"),
         (("--type", "q8_0", "--tensor-type-rules", "to_q"), 2, "must have PATTERN=TYPE"),
-        (("--type", "q8_0"), 1, "out.gguf exists"),
+        (("--type", "q8_0"), 1, "out.gguf: it exists"),
     ],
 )
 def test_mistakes_are_one_line(

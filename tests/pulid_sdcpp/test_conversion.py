@@ -233,7 +233,7 @@ def test_a_callers_mistake_is_a_value_error(
 def test_an_existing_output_is_kept_unless_told(pulid: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     output.write_bytes(b"mine")
-    with pytest.raises(OutputFileError, match=r"out\.gguf exists; .*--overwrite"):
+    with pytest.raises(OutputFileError, match=r"out\.gguf: it exists; .*--overwrite"):
         convert_file(pulid, output, "q8_0")
     assert output.read_bytes() == b"mine"
     convert_file(pulid, output, "q8_0", overwrite=True)

@@ -27,7 +27,8 @@ def test_json_lines_say_what_should_be_read_back(tmp_path: Path) -> None:
     [
         ("a.txt", b"", "has no prompts"),
         ("a.txt", b"# only this\n", "has no prompts"),
-        ("a.txt", b"\xff\xfe", "is not UTF-8"),
+        ("a.txt", b"\xff\xfe", "has no prompts"),
+        ("a.txt", b"caf\xe9", "expected UTF-8 text, found something else at byte 3"),
         ("a.txt", b"good\n" + b"x" * 10_001, "line 2: prompt has 10001 characters"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ', "line 2: not JSON"),
         ("a.jsonl", b'["a"]', "line 1: expected an object"),

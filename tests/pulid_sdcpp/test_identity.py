@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import struct
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from file_drafts import (
     string,
     text,
 )
-from pulid_sdcpp.errors import OutputFileError
+from pulid_sdcpp.errors import OutputExistsError, OutputFileError
 from pulid_sdcpp.identity import Identity
 
 SMALL = np.arange(8, dtype=np.float16).reshape(2, 4)
@@ -207,11 +208,31 @@ _KEYS = st.text(min_size=1, max_size=20).filter(lambda key: key.isprintable() an
 def test_any_identity_round_trips(tmp_path, tokens, metadata, dtype):
     path = tmp_path / "alice.pulidembd"
     identity = Identity(tokens, None, metadata)
-    identity.save(path, dtype)
+    identity.save(path, dtype, overwrite=True)  # the folder is that of the examples before, too
     loaded = Identity.load(path)
     np.testing.assert_array_equal(loaded.tokens, tokens)
     assert dict(loaded.metadata) == metadata
     assert loaded.sha256 == identity.sha256
+
+
+def test_a_file_that_is_there_is_kept_unless_told(tmp_path):
+    path = tmp_path / "alice.pulidembd"
+    alice, bob = Identity.from_array(SMALL), Identity.from_array(SMALL + 1)
+    alice.save(path)
+    with pytest.raises(OutputExistsError, match=r"alice\.pulidembd: it exists; name another"):
+        bob.save(path)
+    assert Identity.load(path).sha256 == alice.sha256
+    bob.save(path, overwrite=True)
+    assert Identity.load(path).sha256 == bob.sha256
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_is_for_its_owner_only(tmp_path):
+    path = tmp_path / "alice.pulidembd"
+    for mode in (0o600, 0o644):
+        Identity.from_array(SMALL).save(path, overwrite=True)
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(mode)
 
 
 # Hashes
