@@ -90,7 +90,7 @@ class EvaluationRun:
             )
             identity = self._identity_of(planned)
             nobody = self._nobody.get((planned.prompt, planned.seed))
-            if nobody is not None and not identity.has_effect(generation.steps):
+            if nobody is not None and not identity.has_effect(generation.evaluated_steps):
                 judged = nobody  # the engine would compute the very same once more
             else:
                 judged = self._generate(engine, generation, identity)

@@ -228,5 +228,5 @@ def _summary(generation: GenerationOptions, people: Sequence[Person]) -> str:
     )
     return (
         f"generating {what}, {generation.width}x{generation.height}, "
-        f"{generation.steps} steps, seed {generation.seed}{whose}"
+        f"{generation.evaluated_steps} steps, seed {generation.seed}{whose}"
     )

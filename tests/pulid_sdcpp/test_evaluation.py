@@ -160,6 +160,16 @@ def test_likeness_that_grows_with_the_weight_is_seen_to_grow(world: World) -> No
     assert sweep == [(1, 0), (0, 0), (0.5, 0), (1, 9)]
 
 
+def test_steps_are_counted_among_those_that_are_made(world: World) -> None:
+    """Six, by their levels, and not the four asked for: step 5 is there, and step 6 is not."""
+    generation = replace(GENERATION, sigmas=(1.0, 0.9, 0.7, 0.5, 0.3, 0.1, 0.0))
+    result = world.evaluate(generation=generation, start_steps=(5, 6))
+    made, beyond = result.settings[Setting(1.0, 5)], result.settings[Setting(1.0, 6)]
+    assert made.similarity["judge"].mean == pytest.approx(1, abs=1e-6)
+    assert beyond.similarity["judge"].mean == 0
+    assert len(world.engine.calls) == 2 + 2 * 2 * 3
+
+
 def test_nobody_comes_first_and_all_pictures_share_their_noise(world: World) -> None:
     world.evaluate(seeds=(5, 6), identity=IdentityOptions(weight=0.8, start_step=1, end_step=3))
     calls = world.engine.calls
