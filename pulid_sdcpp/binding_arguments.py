@@ -255,6 +255,8 @@ def check_parts(
         check_cache_for_flux(arguments["cache_mode"])
     if flux is not None and checked.scheduler == "ays":
         raise ValueError("scheduler is 'ays', which has no levels for Flux; use another")
+    if flux is None and checked.scheduler == "flux":
+        raise ValueError("scheduler is 'flux', which is for Flux models; use another")
     if arguments["hires"] and arguments["hires_path"]:
         check_upscaler(arguments["hires_path"])
 

@@ -48,7 +48,7 @@ from .native_calls import (
 )
 from .native_library import last_error, library
 from .option_checks import check_choice, check_text
-from .options import PULID_DTYPES, ContextOptions, GenerationOptions
+from .options import PULID_DTYPES, SAMPLING_METHODS, ContextOptions, GenerationOptions
 from .person import Person
 from .progress_event import EventCallback
 from .pulid_weights import PulidWeights
@@ -76,8 +76,9 @@ class StableDiffusion:
     """A loaded model that makes pictures, with a person's identity in them if wanted.
 
     A drop-in for `stable_diffusion_cpp.StableDiffusion`: takes its arguments under the same
-    names and with the same defaults, and has its methods. Native calls of a process run one
-    after another on a thread of their own; any thread may call. A context manager.
+    names and with the same defaults, and has its methods; but the default noise schedule of a
+    Flux model is its own, "flux". Native calls of a process run one after another on a thread of
+    their own; any thread may call. A context manager.
 
     Args:
         pulid_weights: PuLID-Flux weights (`pulid_flux_v0.9.1.safetensors`). Read when an
@@ -323,6 +324,18 @@ class StableDiffusion:
         with self._state:
             if self._running is not None:
                 library().pulid_set_cancelled(self._running, True)
+
+    def default_scheduler(self, sampling_method: str = GenerationOptions.sampling_method) -> str:
+        """What the scheduler "default" is with this model: "flux" for a Flux model.
+
+        Raises:
+            ValueError: An unknown sampling method.
+        """
+        check_choice("sampling_method", sampling_method, SAMPLING_METHODS)
+        names = base().stable_diffusion
+        method = names.SAMPLE_METHOD_MAP[sampling_method]
+        number = base().stable_diffusion_cpp.sd_get_default_scheduler(self._context, method)
+        return next(name for name, value in names.SCHEDULER_MAP.items() if value == number)
 
     @property
     def diffusion_params_bytes(self) -> int:

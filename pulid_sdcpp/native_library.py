@@ -19,7 +19,7 @@ from .errors import NativeLibraryError
 
 __all__ = ["API_VERSION", "EngineInfo", "binding", "engine_info", "last_error", "library"]
 
-API_VERSION = 2
+API_VERSION = 3
 """PULID_API_VERSION of native/src/pulid_api.h."""
 
 # Without a handler of its own, Python would print the engine's warnings on the terminal.

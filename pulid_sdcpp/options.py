@@ -56,7 +56,8 @@ SAMPLING_METHODS = (
     "er_sde",
 )
 SCHEDULERS = (
-    "default",  # the engine's choice for the sampling method
+    "default",  # flux for a Flux model; for another the engine's choice for the sampling method
+    "flux",
     "discrete",
     "karras",
     "exponential",
@@ -218,13 +219,17 @@ class GenerationOptions:
         cfg_scale: True classifier-free guidance; 1 is off, anything else computes two
             evaluations a step. The models are distilled, so the default is 1.
         guidance: Distilled guidance, for models that have the input (dev, not schnell).
-        sampling_method, scheduler: Of SAMPLING_METHODS and SCHEDULERS.
+        sampling_method: One of SAMPLING_METHODS.
+        scheduler: One of SCHEDULERS. For a Flux model "default" is "flux", as in
+            black-forest-labs/flux: levels t = 1 - i/steps; with a guidance input (dev) moved to
+            e^mu / (e^mu + 1/t - 1), where mu is 0.5 for 256 image tokens and 1.15 for 4096, on a
+            straight line.
         seed: 0 to MAX_SEED; negative for a random one. Picture i of a batch has seed + i.
         eta: Noise multiplier; None: the sampling method's own.
         clip_skip: -1 or 0 to 12.
         sigmas: Noise levels instead of a schedule; one more than there are steps.
-        flow_shift: Schedule shift; None: the model's own.
-        init_image, strength: Start from a picture; 0 keeps it, 1 ignores it.
+        flow_shift: The schedule's shift, mu; None: the model's own.
+        init_image, strength: Start from a picture; 0 changes it least, 1 ignores it.
         mask_image: White where `init_image` may change.
         ref_images: References for Kontext models.
         vae_tile_size: (x, y) in latent pixels of 8; 0 is the engine's choice.
@@ -305,6 +310,11 @@ class GenerationOptions:
     def with_fixed_seed(self) -> GenerationOptions:
         """These options with a negative seed replaced by a random one below 2^32."""
         return self if self.seed >= 0 else replace(self, seed=secrets.randbelow(2**32))
+
+    def with_named_scheduler(self, default: str) -> GenerationOptions:
+        """These options with the scheduler "default" replaced by its name; `sigmas` need none."""
+        is_open = self.scheduler == "default" and not self.sigmas
+        return replace(self, scheduler=default) if is_open else self
 
     @property
     def seeds(self) -> tuple[int, ...]:

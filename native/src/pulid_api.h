@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-#define PULID_API_VERSION 2
+#define PULID_API_VERSION 3
 
 SD_API int32_t pulid_api_version(void);
 

@@ -115,13 +115,16 @@ _SAMPLING = [
     _picture("sampling_method", "--sampling-method", heading="Sampling", metavar="NAME",
              type=click.Choice(SAMPLING_METHODS), help=f"One of {', '.join(SAMPLING_METHODS)}."),
     _picture("scheduler", "--scheduler", heading="Sampling", metavar="NAME",
-             type=click.Choice(SCHEDULERS), help=f"One of {', '.join(SCHEDULERS)}."),
+             type=click.Choice(SCHEDULERS),
+             help=f"One of {', '.join(SCHEDULERS)}. The default is flux for Flux models, their "
+                  "own."),
     _picture("sigmas", "--sigmas", heading="Sampling", type=Numbers(),
              help="Noise levels, instead of a scheduler."),
     _picture("eta", "--eta", heading="Sampling", type=float,
              help="Noise multiplier; not given: the sampling method's own."),
     _picture("flow_shift", "--flow-shift", heading="Sampling", type=float,
-             help="Shift of the schedule; not given: the model's own."),
+             help="Shift of the schedule (mu); not given: the model's own, of flux that of the "
+                  "picture's size."),
     _picture("clip_skip", "--clip-skip", heading="Sampling", help="Last CLIP layers to leave out."),
     _picture("cache_mode", "--cache-mode", heading="Sampling", metavar="NAME",
              help="Answer some steps from earlier ones: faster, and another picture. One of "

@@ -310,17 +310,22 @@ def guided(positive: np.ndarray, negative: np.ndarray, cfg_scale: float) -> np.n
     return negative + cfg_scale * (positive - negative)
 
 
-def sigmas(steps: int, shift: float) -> np.ndarray:
-    """(steps + 1,) float64: the engine's default ("discrete") schedule, from 1 to 0.
+def sigmas(steps: int, mu: float) -> np.ndarray:
+    """(steps + 1,) float64: Flux's schedule, from 1 to 0.
 
-    Args:
-        shift: The engine's default is 1.15 for a Flux with a guidance input, otherwise 1.
-
-    Source: stable-diffusion.cpp, src/denoiser.hpp, DiscreteScheduler and flux_time_shift.
+    Source: black-forest-labs/flux, src/flux/sampling.py, get_schedule and time_shift.
     """
-    t = (np.linspace(999, 0, steps) + 1) / 1000 if steps > 1 else np.ones(1)
-    shifted = math.exp(shift) / (math.exp(shift) + (1 / t - 1))
-    return np.append(shifted, 0.0)
+    t = np.linspace(1, 0, steps + 1)[:-1]
+    return np.append(math.exp(mu) / (math.exp(mu) + (1 / t - 1)), 0.0)
+
+
+def schedule_mu(width: int, height: int, guidance_embed: bool) -> float:
+    """How far the schedule of a picture (pixels) is moved: not at all without a guidance input.
+
+    Source: as `sigmas`, get_lin_function through (256, 0.5) and (4096, 1.15).
+    """
+    image_tokens = (width // 16) * (height // 16)
+    return 0.5 + (1.15 - 0.5) * (image_tokens - 256) / (4096 - 256) if guidance_embed else 0.0
 
 
 def euler(

@@ -13,7 +13,14 @@ import numpy as np
 import torch
 
 from definition import autoencoder_kl, clip_l, taef1
-from definition.flux_pulid import FluxPulid, Identities, euler, guided, sigmas
+from definition.flux_pulid import (
+    FluxPulid,
+    Identities,
+    euler,
+    guided,
+    schedule_mu,
+    sigmas,
+)
 from definition.tensor_files import read_gguf, read_safetensors
 
 __all__ = ["WORDS", "picture"]
@@ -24,7 +31,6 @@ T5_TOKENS = 256
 """What the engine feeds where there is no T5: so many tokens of zeros."""
 VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159
 """Of ae.safetensors. Source: black-forest-labs/flux, util.py."""
-SHIFT_SCHNELL, SHIFT_DEV = 1.0, 1.15
 
 
 def picture(
@@ -45,7 +51,7 @@ def picture(
     text_vectors: Mapping[str, np.ndarray] | None = None,
     reference: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Generate with the "euler" sampler and the "discrete" scheduler.
+    """Generate with the "euler" sampler and the "flux" scheduler.
 
     Args:
         files: By role, as make_standin_weights() returns them.
@@ -87,8 +93,8 @@ def picture(
 
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(16, height // 8, width // 8, generator=generator).numpy()
-    shift = SHIFT_DEV if model.guidance_embed else SHIFT_SCHNELL
-    latent = torch.from_numpy(euler(velocity, noise, sigmas(steps, shift))).float()
+    schedule = sigmas(steps, schedule_mu(width, height, model.guidance_embed))
+    latent = torch.from_numpy(euler(velocity, noise, schedule)).float()
     weights = read_safetensors(files[decoder])
     if decoder == "taesd":
         image = taef1.decode(weights, latent)

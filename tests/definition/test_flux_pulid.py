@@ -17,6 +17,7 @@ from definition.flux_pulid import (
     patchify,
     rotated,
     rotations,
+    schedule_mu,
     sigmas,
     time_embedding,
     unpatchify,
@@ -205,15 +206,15 @@ def test_folded_layer_is_the_cross_attention(files: dict[str, Path], model: Flux
             assert relative < 1e-6
 
 
-def test_schedule_runs_from_one_to_zero() -> None:
+def test_schedule_is_that_of_flux() -> None:
     assert sigmas(1, 1.0).tolist() == [1, 0]
-    schedule = sigmas(4, 1.15)
-    assert schedule.shape == (5,)
-    assert schedule[0] == 1
-    assert schedule[-1] == 0
-    assert (np.diff(schedule) < 0).all()
-    # t = (1 + 999 - 333) / 1000 shifted by e^1.15.
-    assert schedule[1] == pytest.approx(math.exp(1.15) / (math.exp(1.15) + 1 / 0.667 - 1))
+    assert sigmas(4, 0.0) == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+    # Half noise, moved by e^1.15 = 3.158 to 1: 3.158 / 4.158.
+    assert sigmas(4, 1.15)[2] == pytest.approx(0.7595, abs=1e-4)
+    sizes = [(256, 256), (1024, 1024), (512, 512), (2048, 2048)]
+    moved = [schedule_mu(*size, guidance_embed=True) for size in sizes]
+    assert moved == pytest.approx([0.5, 1.15, 0.63, 3.23])
+    assert schedule_mu(1024, 1024, guidance_embed=False) == 0
 
 
 def test_euler_solves_a_straight_path_exactly() -> None:

@@ -260,9 +260,8 @@ def test_a_reference_gets_no_identity(make_weights: Any, load_engine: Load) -> N
         wrong = definition.picture(**common)
     with load_engine(weights, rng_type="cpu", backend="cpu") as engine:
         found = pixels(
-            engine, person, prompt="a car", steps=2, seed=3, scheduler="discrete",
-            ref_images=[Image.fromarray(reference)],
-        )  # fmt: skip
+            engine, person, prompt="a car", steps=2, seed=3, ref_images=[Image.fromarray(reference)]
+        )
     del torch
     distances = [np.abs(found - expected).mean() for expected in (right, wrong)]
     print(f"mean difference: right {distances[0]:.3f}, on all tokens {distances[1]:.3f}")
