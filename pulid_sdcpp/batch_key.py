@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ from .batch_job import BatchJob, BatchPerson, IdentitySource
 from .engine_files import check_prompt_loras
 from .enrolment import is_identity_file
 from .errors import BatchFileError
+from .former_schedule import former_default
 from .identity import Identity
 from .image_file import is_transparent, open_upright, picture_bytes, read_image
 from .mapped_file import file_stamp
 from .mask_image import MASK_VERSION, read_mask
-from .options import ContextOptions
+from .options import ContextOptions, GenerationOptions
 from .region import Region
 from .user_folders import cache_folder
 from .weights_digest import file_digest
 
-__all__ = ["FileStamp", "JobKeys", "batch_stamp"]
+__all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
 
 FileStamp = tuple[int, ...]
 
@@ -41,6 +43,24 @@ _PLACING = {
 }  # fmt: skip
 _LORA = re.compile(r"<lora:([^:>]+):")
 _LORA_SUFFIXES = ("", ".pt", ".safetensors", ".gguf")  # as the engine looks for them
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """SHA-256 of everything that makes a job's picture, in hexadecimal.
+
+    Attributes:
+        now: Its key.
+        former: That of a picture from before Flux's own noise schedule was the default, with
+            the schedule that was the default then.
+        former_schedule: The name of that schedule.
+        is_former: Whether the job asks for it, so that such a picture is its own.
+    """
+
+    now: str
+    former: str
+    former_schedule: str
+    is_former: bool
 
 
 class JobKeys:
@@ -67,15 +87,15 @@ class JobKeys:
         self._model = self._described(context, _PLACING, self._digest)
         self._model_files = dict(self._used)
 
-    def key(self, job: BatchJob) -> str:
-        """SHA-256 of everything that makes a job's picture, in hexadecimal.
+    def key(self, job: BatchJob) -> JobKey:
+        """The key of a job.
 
         Raises:
             As `key_and_files`.
         """
         return self.key_and_files(job)[0]
 
-    def key_and_files(self, job: BatchJob) -> tuple[str, dict[Path, FileStamp]]:
+    def key_and_files(self, job: BatchJob) -> tuple[JobKey, dict[Path, FileStamp]]:
         """A job's key, and the files that it is made of, as they were when they were read.
 
         Raises:
@@ -92,6 +112,17 @@ class JobKeys:
         except ValueError as error:
             raise BatchFileError(f"{job.where}: {error}") from None
         self._used = dict(self._model_files)
+        named = generation.with_named_scheduler("flux")
+        former = former_default(generation.sampling_method)
+        key = JobKey(
+            self._hash(job, named),
+            self._hash(job, replace(named, scheduler="default")),
+            former,
+            generation.scheduler == former,
+        )
+        return key, self._used
+
+    def _hash(self, job: BatchJob, generation: GenerationOptions) -> str:
         parts = {
             "version": _VERSION,
             "model": self._model,
@@ -101,8 +132,7 @@ class JobKeys:
             "cfg_start_step": job.cfg_start_step,
             "people": [self._person(person) for person in job.people],
         }
-        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return key, self._used
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _described(self, options: Any, left_out: set[str], digest: Any) -> dict[str, Any]:
         """The options that are not as they are anyway, so that new ones change no key."""

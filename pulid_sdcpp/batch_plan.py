@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .batch_job import Batch, BatchJob
-from .batch_key import FileStamp, JobKeys, batch_stamp
+from .batch_key import FileStamp, JobKey, JobKeys, batch_stamp
 from .errors import BatchFileError, ImageFileError, OutputFileError
 from .options import ContextOptions
 from .png_text import parse_text, read_picture_text
@@ -49,7 +49,7 @@ class PlannedPicture:
 
     job: BatchJob
     path: Path
-    key: str
+    key: JobKey
     state: Literal["new", "there", "taken"]
     problem: str = ""
     replaces: bool = False
@@ -192,7 +192,7 @@ def remove_unfinished(output_dir: Path, paths: Sequence[Path]) -> None:
                     os.unlink(entry.path)
 
 
-def picture_problem(path: Path, key: str) -> str | None:
+def picture_problem(path: Path, key: JobKey) -> str | None:
     """Why a name is taken; "": it is free; None: the picture with this key is there."""
     if not os.path.lexists(path):
         above = next((folder for folder in path.parents if folder.is_file()), None)
@@ -204,8 +204,13 @@ def picture_problem(path: Path, key: str) -> str | None:
     except ImageFileError:
         return f"{path} is there, and is no picture; {_ADVICE}"
     found = parse_text(text or "").values.get(KEY_NAME)
-    if found == key:
+    if found == key.now or (found == key.former and key.is_former):
         return None
+    if found == key.former:
+        return (
+            f"{path} is there, made when another noise schedule was the default; to go on with "
+            f'that, add scheduler = "{key.former_schedule}" to the jobs; or {_ADVICE}'
+        )
     if found:
         return f"{path} is there, made with other settings; {_ADVICE}"
     return f"{path} is there, and is not of a batch; {_ADVICE}"

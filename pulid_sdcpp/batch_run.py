@@ -261,7 +261,7 @@ class _Run:
 def _save(result: Result, picture: PlannedPicture) -> None:
     """The picture with its job's key in its text, whole or not at all."""
     text = result.metadata
-    values = {**text.values, KEY_NAME: picture.key}
+    values = {**text.values, KEY_NAME: picture.key.now}
     written = format_text(PictureText(text.prompt, text.negative_prompt, values))
     save_picture(result.image, picture.path, written, overwrite=picture.replaces)
 
@@ -296,7 +296,7 @@ def _described(outcome: Outcome) -> dict[str, Any]:
         "weights": [person.weight for person in job.people],
         "prompt": job.prompt,
         "seed": job.seed,
-        "key": outcome.picture.key,
+        "key": outcome.picture.key.now,
     }
     if outcome.status == "made":
         described["time_s"] = round(outcome.time_s, 3)

@@ -96,14 +96,6 @@ def evaluate(
 
     # 3. Generate and judge.
     keeper = PictureKeeper(folder, options, context) if options.keep_pictures else None
-    run = EvaluationRun(
-        options,
-        generation,
-        own,
-        people,
-        judge,
-        keep=keeper,
-    )
     notes = _notes(options, judge)
     scores: list[PictureScores] = []
 
@@ -119,6 +111,10 @@ def evaluate(
     say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
     try:
         with (create_engine or _create_engine)(context) as engine:
+            generation = generation.with_named_scheduler(
+                engine.default_scheduler(generation.sampling_method)
+            )
+            run = EvaluationRun(options, generation, own, people, judge, keep=keeper)
             for picture in run.score(engine, planned):
                 scores.append(picture)
                 progress_callback(len(scores), len(planned))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .former_schedule import former_default, has_former_schedule
 from .identity_options import IdentityOptions
 from .options import ContextOptions, GenerationOptions
 from .picture_people import PERSON_ENTRIES, describe_people
@@ -30,13 +31,18 @@ from .text_entries import (
 
 __all__ = [
     "CONTEXT_FIELDS",
+    "PROGRAM",
     "context_values_from",
     "describe_picture",
     "file_names_from",
     "generation_options_from",
     "identity_values_from",
     "image_names_from",
+    "picture_notes",
 ]
+
+PROGRAM = "pulid-sdcpp"
+"""How the version in a text of ours begins."""
 
 
 def _read_size(text: str) -> tuple[int, int]:
@@ -149,6 +155,7 @@ def describe_picture(
     image_names: Mapping[str, Sequence[str | os.PathLike[str] | FileUsed | None]] | None = None,
     preset: str = "",
     version: str = "",
+    default_scheduler: str = "flux",
 ) -> PictureText:
     """The text of picture `index` of a batch: everything needed to make it again.
 
@@ -160,8 +167,10 @@ def describe_picture(
             the masks of people, under "people", one each; None for what was in memory only.
         preset: Name of the preset that the files in `context` come from.
         version: Of this package.
+        default_scheduler: See `StableDiffusion.default_scheduler`; the name is written.
     """
     values: dict[str, str] = {}
+    generation = generation.with_named_scheduler(default_scheduler)
     values.update(write_entries(_GENERATION[:5], generation))
     values["Seed"] = str(generation.seeds[index])
     values["Size"] = f"{generation.width}x{generation.height}"
@@ -184,13 +193,14 @@ def describe_picture(
         values["PuLID weights"] = Path(context.pulid_weights or "").name
     if identity is not None and identity.cfg_start_step is not None:
         values["CFG start step"] = str(identity.cfg_start_step)
-    values["Version"] = f"pulid-sdcpp {version}".strip()
+    values["Version"] = f"{PROGRAM} {version}".strip()
     return PictureText(generation.prompt, generation.negative_prompt, values)
 
 
 def generation_options_from(text: PictureText) -> GenerationOptions:
     """The options that a picture's text names; what it does not name has its default.
 
+    A schedule that it does not name is the one that was the default then, see `picture_notes`.
     Images that the picture started from are not in the text, only their names are, see
     `image_names_from`.
 
@@ -208,7 +218,22 @@ def generation_options_from(text: PictureText) -> GenerationOptions:
             options["strength"] = float(values["Denoising strength"])
     except ValueError as error:
         raise ValueError(f"the picture's text is damaged: {error}") from None
+    if has_former_schedule(values):
+        method = options.get("sampling_method", GenerationOptions.sampling_method)
+        options["scheduler"] = former_default(method)
     return GenerationOptions(text.prompt, text.negative_prompt, **options)
+
+
+def picture_notes(text: PictureText) -> tuple[str, ...]:
+    """What a picture's text leaves open, and how it is read: lines to show."""
+    values = text.values
+    if not values.get("Version", "").startswith(PROGRAM) or not has_former_schedule(values):
+        return ()
+    scheduler = former_default(_read_sampler(values.get("Sampler", "")))
+    return (
+        f"made with the noise schedule {scheduler}, which was the default then; "
+        "--scheduler flux is the default now",
+    )
 
 
 def identity_values_from(text: PictureText) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from .package_version import package_version
 from .person import Person
 from .picture_parameters import (
     CONTEXT_FIELDS,
+    PROGRAM,
     context_values_from,
     file_names_from,
     generation_options_from,
     identity_values_from,
     image_names_from,
+    picture_notes,
 )
 from .picture_people import DescribedPerson, identity_numbers, people_from
 from .png_text import PictureText, parse_text, read_picture_text
@@ -29,7 +31,6 @@ from .text_entries import file_hash
 
 __all__ = ["PictureRecipe", "recipe_from"]
 
-_PROGRAM = "pulid-sdcpp"
 # What every text of ours has; a default in the place of one that was cut off would be wrong.
 _NEEDED = ("Steps", "Sampler", "CFG scale", "Distilled CFG Scale", "Seed", "Size", "Model")
 
@@ -67,6 +68,11 @@ class PictureRecipe:
     version: str
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the text leaves open, and what was taken: lines to show."""
+        return picture_notes(self.text)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Of `PulidFlux.generate`."""
         values = {
@@ -96,7 +102,7 @@ class PictureRecipe:
             if getattr(context, name) != was_given:
                 found.append(f"{name} was {was_given!r}, and is {getattr(context, name)!r}")
         if self.version != package_version():
-            found.append(f"{_PROGRAM} was {self.version}, and is {package_version()}")
+            found.append(f"{PROGRAM} was {self.version}, and is {package_version()}")
         return tuple(found)
 
 
@@ -140,7 +146,7 @@ def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> Pi
         cfg_start_step=cfg_start_step,
         context=context,
         files=file_names_from(text),
-        version=text.values["Version"].removeprefix(_PROGRAM).strip(),
+        version=text.values["Version"].removeprefix(PROGRAM).strip(),
     )
 
 
@@ -151,9 +157,9 @@ def _own_text(path: str | os.PathLike[str]) -> PictureText:
             f"{path}: expected a picture with the parameters it was made with, found none in it"
         )
     text = parse_text(found)
-    if not text.values.get("Version", "").startswith(_PROGRAM):
+    if not text.values.get("Version", "").startswith(PROGRAM):
         raise ImageFileError(
-            f"{path}: expected a picture made by {_PROGRAM}, found the text of another program or "
+            f"{path}: expected a picture made by {PROGRAM}, found the text of another program or "
             "a damaged one"
         )
     for key in _NEEDED:

@@ -421,5 +421,6 @@ class PulidFlux:
             image_names=request.image_names,
             preset=self._preset,
             version=package_version(),
+            default_scheduler=self._model.engine.default_scheduler(generation.sampling_method),
         )
         return Result(images[0].convert("RGB"), generation.seed, metadata)

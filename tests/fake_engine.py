@@ -29,6 +29,9 @@ class FakeEngine:
         self.context = context
         return self
 
+    def default_scheduler(self, sampling_method: str) -> str:
+        return "flux"
+
     def cancel(self) -> None:
         """Nothing to stop: whoever drives it asks before each step."""
 

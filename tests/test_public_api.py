@@ -23,10 +23,10 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "leaves",
         {"callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
-         "fair_lock", "file_signature", "fusion", "option_checks", "output_names",
-         "package_version", "person", "picture_agreement", "progress_event", "region",
-         "step_point", "system_memory", "tensor_header", "terminal_text", "text_encoding",
-         "user_folders"},
+         "fair_lock", "file_signature", "former_schedule", "fusion", "option_checks",
+         "output_names", "package_version", "person", "picture_agreement", "progress_event",
+         "region", "step_point", "system_memory", "tensor_header", "terminal_text",
+         "text_encoding", "user_folders"},
     ),
     ("options", {"identity_options", "options", "step_cache"}),
     (

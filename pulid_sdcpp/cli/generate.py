@@ -70,7 +70,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
     wanted = wanted_people(ctx, values)
     if recipe is not None:
         wanted = wanted or people_of(ctx, values, recipe)
-        remark_differences(recipe, context, values, progress)
+        remark_differences(ctx, recipe, context, values, progress)
     if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
         plan_for(context, generation, vram, progress, people=max(len(wanted), 1))
     inputs = _inputs(values, wanted)

@@ -60,17 +60,23 @@ def _print_file(info: FileInfo, tensors: bool) -> None:
 
 
 def _print_picture(file: Path, as_json: bool) -> None:
+    from ..picture_parameters import picture_notes
     from ..png_text import parse_text, read_picture_text
 
     text = read_picture_text(file)
+    parsed = None if text is None else parse_text(text)
+    notes = () if parsed is None else picture_notes(parsed)
     if as_json:
-        parsed = None if text is None else dataclasses.asdict(parse_text(text))
-        click.echo(json_text({"kind": "picture", "path": str(file), "parameters": parsed}))
+        parameters = None if parsed is None else dataclasses.asdict(parsed)
+        shown = {"kind": "picture", "path": str(file), "parameters": parameters, "notes": notes}
+        click.echo(json_text(shown))
     elif text is None:
         click.echo(f"{escaped_line(file)}: a picture without parameters")
     else:
         click.echo(f"{escaped_line(file)}: a picture, made with")
         click.echo(text)
+        for note in notes:
+            click.echo(f"note: {note}")
 
 
 def _size(count: int) -> str:

@@ -63,8 +63,15 @@ def people_of(ctx: click.Context, values: dict[str, Any], recipe: PictureRecipe)
 
 
 def remark_differences(
-    recipe: PictureRecipe, context: ContextOptions, values: dict[str, Any], progress: Progress
+    ctx: click.Context,
+    recipe: PictureRecipe,
+    context: ContextOptions,
+    values: dict[str, Any],
+    progress: Progress,
 ) -> None:
-    """Say what is not as it was when the picture was made."""
+    """Say what is not as it was when the picture was made, and what its text leaves open."""
+    if not is_given(ctx, "scheduler") and not is_given(ctx, "sigmas"):
+        for note in recipe.notes:
+            progress.note(f"{values['from_picture']}: {note}")
     for difference in recipe.differences(context):
         progress.note(f"not as in {values['from_picture']}: {difference}")

@@ -17,7 +17,13 @@ from PIL import Image
 from pulid_sdcpp import Identity
 from pulid_sdcpp.batch_file import read_batch
 from pulid_sdcpp.batch_job import Batch
-from pulid_sdcpp.batch_plan import PlannedPicture, plan_batch, remove_unfinished, working_order
+from pulid_sdcpp.batch_plan import (
+    KEY_NAME,
+    PlannedPicture,
+    plan_batch,
+    remove_unfinished,
+    working_order,
+)
 from pulid_sdcpp.batch_run import BatchResult, run_batch
 from pulid_sdcpp.errors import (
     BatchFileError,
@@ -30,7 +36,13 @@ from pulid_sdcpp.errors import (
     OutputFileError,
 )
 from pulid_sdcpp.options import ContextOptions
-from pulid_sdcpp.png_text import PictureText, parse_text, read_picture_text
+from pulid_sdcpp.png_text import (
+    PictureText,
+    format_text,
+    parse_text,
+    read_picture_text,
+    save_picture,
+)
 from pulid_sdcpp.result import Result
 
 JOBS = """
@@ -287,6 +299,54 @@ def test_a_picture_made_otherwise_is_replaced_only_when_told(folder: Path, overw
         assert name in problem
         assert "--overwrite" in problem
         assert ("is no picture" if name.startswith("bob-in") else "other settings") in problem
+
+
+ON_A_BEACH = """
+width = 64
+height = 64
+steps = 2
+prompts = ["on a beach"]
+"""
+# The keys that version 0.1.0 wrote.
+WITHOUT_SCHEDULE = "f42e4f16bd7f6d9858269a81ce01e74e6ddacc192ca3b0b833b1ed412cadb627"
+WITH_DISCRETE = "20b60a5dffd0cf8021d1039dcf692a9985e2efee4c107a15fe793764e7c02118"
+WITH_LCM_SAMPLER = "9b700ca8a8adfddb50fee878dd375e40fe9ebfc487b64155372b3f9a49f1381e"
+WITH_SIGMAS = "782a68d3891ee95cca4f8e9f50997481d2e672cca2f92086b2340afc3f0ea147"
+
+
+@pytest.mark.parametrize(
+    ("key", "added", "problem"),
+    [
+        (WITHOUT_SCHEDULE, "", 'add scheduler = "discrete" to the jobs'),
+        (WITHOUT_SCHEDULE, 'scheduler = "flux"', 'add scheduler = "discrete" to the jobs'),
+        (WITHOUT_SCHEDULE, 'scheduler = "discrete"', None),
+        (WITHOUT_SCHEDULE, "cfg_scale = 2.0", "made with other settings"),
+        (WITH_DISCRETE, 'scheduler = "discrete"', None),
+        (WITH_DISCRETE, "", "made with other settings"),
+        (WITH_LCM_SAMPLER, 'sampling_method = "lcm"', 'add scheduler = "lcm" to the jobs'),
+        (WITH_LCM_SAMPLER, 'sampling_method = "lcm"\nscheduler = "lcm"', None),
+        (WITH_SIGMAS, "sigmas = [1.0, 0.5, 0.0]", None),
+    ],
+)
+def test_a_batch_begun_before_flux_was_the_default_schedule(
+    key: str, added: str, problem: str | None, folder: Path
+) -> None:
+    """It goes on with the schedule that it was begun with, or not at all."""
+    _, (picture,) = plan(folder, f"seeds = [1]\n{ON_A_BEACH}{added}")
+    picture.path.parent.mkdir()
+    text = PictureText("on a beach", "", {"Steps": "2", "Seed": "1", KEY_NAME: key})
+    save_picture(Image.new("RGB", (64, 64)), picture.path, format_text(text))
+    _, (picture,) = plan(folder, f"seeds = [1]\n{ON_A_BEACH}{added}")
+    assert picture.state == ("there" if problem is None else "taken")
+    assert (problem or "") in picture.problem
+
+
+def test_the_default_schedule_and_its_name_are_one_job(folder: Path) -> None:
+    keys = {
+        plan(folder, f"seeds = [1]\n{ON_A_BEACH}{added}")[1][0].key
+        for added in ("", 'scheduler = "flux"', 'scheduler = "default"')
+    }
+    assert len(keys) == 1
 
 
 def test_a_picture_that_is_damaged_or_of_nobodys_batch_is_not_taken_for_ours(folder: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from command_worker import CommandWorker
+from pulid_sdcpp.png_text import read_picture_text, save_picture
 from pulid_sdcpp.pocket_model import pocket_files
 
 pytestmark = [pytest.mark.engine, pytest.mark.extract]
@@ -60,6 +61,26 @@ def test_a_portrait_becomes_a_picture_and_the_picture_itself_again(
     told = made(worker, "--from", first, "-o", other, "--id-weight", "0")
     assert "extract" not in told.splitlines()
     assert pixels(Path(other)) != pixels(Path(first))
+
+
+def test_a_picture_from_before_flux_was_the_default_schedule(
+    worker: CommandWorker, tmp_path: Path
+) -> None:
+    """Made again as it was, with the schedule of its time, unless another is asked for."""
+    first, again, anew = (str(tmp_path / f"{name}.png") for name in ("first", "again", "anew"))
+    made(worker, "--preset", "pocket", "-p", "a face", "--scheduler", "discrete", "-o", first)
+    text = str(read_picture_text(first))
+    assert ", Schedule type: discrete" in text
+    with Image.open(first) as image:
+        old = text.replace(", Schedule type: discrete", "")
+        save_picture(image.convert("RGB"), first, old, overwrite=True)
+    told = made(worker, "--from", first, "-o", again)
+    assert f"note: {first}: made with the noise schedule discrete, which was the default" in told
+    assert pixels(Path(again)) == pixels(Path(first))
+    assert read_picture_text(again) == text
+    told = made(worker, "--from", first, "-o", anew, "--scheduler", "flux")
+    assert "note" not in told
+    assert pixels(Path(anew)) != pixels(Path(first))
 
 
 def test_two_people_and_a_picture_to_start_from_are_made_again(

@@ -60,6 +60,20 @@ def test_a_picture_shows_its_parameters(tmp_path: Path) -> None:
     assert "without parameters" in run(tmp_path / "b.png").stdout
 
 
+def test_a_picture_from_before_schedules_were_named_says_its_own(tmp_path: Path) -> None:
+    values = {"Steps": "4", "Sampler": "LCM", "Seed": "42", "Version": "pulid-sdcpp 0.1.0"}
+    text = format_text(PictureText("a face", "", values))
+    save_picture(Image.new("RGB", (16, 16)), tmp_path / "a.png", text)
+    note = "made with the noise schedule lcm, which was the default then"
+    assert f"note: {note}" in run(tmp_path / "a.png").stdout
+    (told,) = json.loads(run(tmp_path / "a.png", "--json").stdout)["notes"]
+    assert note in told
+    named = text.replace("LCM", "LCM, Schedule type: flux")
+    save_picture(Image.new("RGB", (16, 16)), tmp_path / "b.png", named)
+    assert "note" not in run(tmp_path / "b.png").stdout
+    assert json.loads(run(tmp_path / "b.png", "--json").stdout)["notes"] == []
+
+
 @pytest.mark.parametrize("name", ["absent.gguf", "folder", "empty.gguf", "text.safetensors"])
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_file_that_cannot_be_described_is_one_line(

@@ -257,6 +257,7 @@ def test_the_summary_says_what_was_measured_and_how(world: World) -> None:
         "flux",
         4,
     )
+    assert parameters["generation"]["scheduler"] == "flux"
     assert {"python", "numpy", "pillow"} <= summary["versions"].keys()
     with Image.open(world.folder / "out" / "plot.png") as plot:
         assert len(plot.convert("RGB").getcolors(1 << 20)) > 5

@@ -26,6 +26,7 @@ from pulid_sdcpp.picture_parameters import (
     generation_options_from,
     identity_values_from,
     image_names_from,
+    picture_notes,
 )
 from pulid_sdcpp.picture_people import identity_numbers, people_from
 from pulid_sdcpp.png_text import PictureText, format_text, parse_text
@@ -69,7 +70,53 @@ generations = st.builds(
 @given(generations)
 def test_options_come_back_from_a_pictures_text(options: GenerationOptions) -> None:
     text = parse_text(format_text(describe_picture(CONTEXT, options)))
-    assert generation_options_from(text) == options
+    assert generation_options_from(text) == options.with_named_scheduler("flux")
+
+
+def test_the_schedule_is_named_even_when_it_is_the_default() -> None:
+    def named(default: str = "flux", **options: Any) -> str | None:
+        generation = GenerationOptions("p", **options)
+        text = describe_picture(CONTEXT, generation, default_scheduler=default)
+        return text.values.get("Schedule type")
+
+    assert named() == named(scheduler="flux") == "flux"
+    assert named("lcm", sampling_method="lcm") == "lcm"  # of another model
+    assert named(scheduler="karras") == "Karras"
+    assert named(sigmas=(1.0, 0.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("sampler", "scheduler"),
+    [
+        ("Euler", "discrete"),
+        ("Euler a", "discrete"),
+        ("DPM++ 2M", "discrete"),
+        ("LCM", "lcm"),
+        ("tcd", "lcm"),
+        ("ddim_trailing", "simple"),
+        ("Best", "discrete"),
+    ],
+)
+def test_a_text_without_a_schedule_is_from_before_it_was_named(
+    sampler: str, scheduler: str
+) -> None:
+    """As version 0.1.0 wrote it when none was asked for."""
+    written = (
+        f"p\nSteps: 4, Sampler: {sampler}, CFG scale: 1.0, Distilled CFG Scale: 3.5, Seed: 7, "
+        "Size: 128x128, Preset: pocket, Model: flux1-schnell-pocket, Backend: cpu, "
+        "Version: pulid-sdcpp 0.1.0"
+    )
+    text = parse_text(written)
+    (note,) = picture_notes(text)
+    assert f"noise schedule {scheduler}," in note
+    if sampler != "Best":
+        assert generation_options_from(text).scheduler == scheduler
+    for part in (", Schedule type: Karras", ", Sigmas: 1.0 0.5 0.0"):
+        asked_for = parse_text(written + part)
+        assert picture_notes(asked_for) == ()
+        if sampler != "Best":
+            assert generation_options_from(asked_for).scheduler in ("karras", "default")
+    assert picture_notes(parse_text(written.replace("pulid-sdcpp 0.1.0", "v1.10.1"))) == ()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,13 @@ from pulid_sdcpp import (
     recipe_from,
 )
 from pulid_sdcpp.package_version import package_version
-from pulid_sdcpp.png_text import parse_text, read_picture_text, save_picture
+from pulid_sdcpp.png_text import (
+    PictureText,
+    format_text,
+    parse_text,
+    read_picture_text,
+    save_picture,
+)
 from pulid_sdcpp.pocket_model import MANIFEST_NAME, PACK_FOLDER, pocket_files
 
 needs_pocket = pytest.mark.skipif(
@@ -118,6 +124,33 @@ def test_the_same_pixels_from_the_saved_file(name: str, folder: Path, pocket: Pu
     again = pocket.generate(**recipe.arguments)
     assert again.image.tobytes() == first.image.tobytes()
     assert again.text == first.text
+
+
+@pytest.mark.engine
+@needs_pocket
+@pytest.mark.parametrize(
+    ("method", "scheduler"), [("euler", "discrete"), ("lcm", "lcm"), ("ddim_trailing", "simple")]
+)
+def test_a_picture_from_before_flux_was_the_default_schedule(
+    method: str, scheduler: str, folder: Path, pocket: PulidFlux
+) -> None:
+    """Its text names no schedule; it has the one of its time, and says so."""
+    request = {"prompt": "photo of a person", "seed": 7, "sampling_method": method, **SMALL}
+    first = pocket.generate(**request, scheduler=scheduler)
+    values = {key: value for key, value in first.metadata.values.items() if key != "Schedule type"}
+    text = format_text(PictureText(first.metadata.prompt, "", values))
+    save_picture(first.image, "old.png", text)
+
+    recipe = recipe_from("old.png")
+    assert recipe.generation.scheduler == scheduler
+    (note,) = recipe.notes
+    assert f"noise schedule {scheduler}, which was the default then" in note
+    again = pocket.generate(**recipe.arguments)
+    assert again.image.tobytes() == first.image.tobytes()
+    assert again.text == first.text
+    assert recipe_from(again.save("again.png")).notes == ()
+    anew = pocket.generate(**{**recipe.arguments, "scheduler": "flux"})
+    assert anew.image.tobytes() != first.image.tobytes()
 
 
 @pytest.mark.engine
@@ -273,7 +306,6 @@ def test_pictures_of_others_are_refused(folder: Path) -> None:
 def test_damaged_text_is_refused(
     key: str, value: str | None, words: str | None, folder: Path, fake: PulidFlux
 ) -> None:
-    from pulid_sdcpp.png_text import PictureText, format_text
     from pulid_sdcpp.text_entries import file_hash
 
     path = fake.generate("p", [Person(person(1), region=Region(box=LEFT))]).save("out.png")
