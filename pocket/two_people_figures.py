@@ -19,6 +19,7 @@ from PIL import Image
 from pulid_sdcpp import Identity, Person, Region, StableDiffusion
 from pulid_sdcpp.evaluation_options import EvaluationPrompt
 from pulid_sdcpp.face_similarity import cosine_similarities
+from pulid_sdcpp.model_registry import pocket_settings
 from pulid_sdcpp.pocket_evaluation import pocket_prompts
 from pulid_sdcpp.pocket_model import PocketFiles, pocket_files
 
@@ -31,6 +32,7 @@ UNSEEN_SEED = 9_800_000
 POSE = 0.8
 REFERENCE_PX = 384
 BOXES = ((0, 0, 0.5, 1), (0.5, 0, 0.5, 1))
+SCHEDULER: str = pocket_settings()["scheduler"]
 FIRST_SEED = 42
 SHOWN = 3
 GAP_PX = 8
@@ -78,6 +80,7 @@ def draw_pairs(
     files: PocketFiles,
     portraits: Sequence[np.ndarray],
     pictures: Sequence[tuple[tuple[int, int], int]],
+    scheduler: str = SCHEDULER,
 ) -> list[PairPicture]:
     """Make and judge pictures, each of a pair of these people with one of the pocket prompts."""
     from pulid_extractor import IdentityExtractor
@@ -99,7 +102,8 @@ def draw_pairs(
     ) as engine:
         for pair, number in pictures:
             prompt = prompts[number]
-            pixels = _draw(engine, [identities[person] for person in pair], prompt, number)
+            people = [identities[person] for person in pair]
+            pixels = _draw(engine, people, prompt, number, scheduler)
             halves = [np.ascontiguousarray(half) for half in np.split(pixels, 2, axis=1)]
             found = np.stack([_embedding(judge, half) for half in halves])
             seen = [judge.read_attributes(half) for half in halves]
@@ -113,7 +117,11 @@ def draw_pairs(
 
 
 def _draw(
-    engine: StableDiffusion, identities: Sequence[Identity], prompt: EvaluationPrompt, number: int
+    engine: StableDiffusion,
+    identities: Sequence[Identity],
+    prompt: EvaluationPrompt,
+    number: int,
+    scheduler: str,
 ) -> np.ndarray:
     people = [
         Person(identity, region=Region(box=box))
@@ -125,6 +133,7 @@ def _draw(
         height=SIDE_PX,
         sample_steps=4,
         sample_method="euler",
+        scheduler=scheduler,
         cfg_scale=1.0,
         seed=FIRST_SEED + number,
         pulid_people=people,
@@ -142,13 +151,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pairs", type=int)
     parser.add_argument("picture", type=Path)
+    parser.add_argument("--scheduler", default=SCHEDULER)
     options = parser.parse_args(arguments)
     portraits = unseen_portraits(2 * options.pairs)
     wanted = []
     for left in range(0, len(portraits), 2):
         for number in (left // 2 % 8, (left // 2 + 3) % 8):
             wanted += [((left, left + 1), number), ((left + 1, left), number)]
-    pictures = draw_pairs(pocket_files(), portraits, wanted)
+    pictures = draw_pairs(pocket_files(), portraits, wanted, options.scheduler)
     own, other = (np.array([getattr(p, name) for p in pictures]) for name in ("own", "other"))
     right = [list(p.likeness.argmax(1)) == list(p.pair) for p in pictures]
     left_own, right_own = own.mean(0)

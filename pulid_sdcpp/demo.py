@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .atomic_file import check_writable
 from .errors import FaceNotFoundError, GenerationError, ModelFileError
 from .identity_options import IdentityOptions
+from .model_registry import pocket_settings
 from .options import MAX_SEED, ContextOptions, GenerationOptions
 from .output_names import check_is_no_input
 from .pocket_model import pocket_files
@@ -33,11 +34,8 @@ if TYPE_CHECKING:
     Look = Callable[[Image.Image], Vector | None]
     """Gives the judge's embedding of a picture's face; None: there is none."""
 
-__all__ = ["PROMPTS", "SIDE_PX", "DemoResult", "create_judge", "run_demo"]
+__all__ = ["PROMPTS", "DemoResult", "create_judge", "run_demo"]
 
-SIDE_PX = 128
-"""What the pocket model was trained for."""
-STEPS = 4
 SEED = 42
 PROMPTS = (
     "photo of a person, neutral expression, blue background, white shirt",
@@ -132,7 +130,8 @@ def run_demo(
         pulid_weights=files.pulid_weights,
     )
     people = [*(IdentityOptions(identity) for identity in identities), IdentityOptions()]
-    say(f"generating {len(people)} x {len(PROMPTS)} pictures, {SIDE_PX}x{SIDE_PX}, {STEPS} steps")
+    size = f"{settings[0].width}x{settings[0].height}, {settings[0].steps} steps"
+    say(f"generating {len(people)} x {len(PROMPTS)} pictures, {size}")
     rows: list[list[Image.Image]] = []
     with create_engine(context) as engine:
         for person in people:
@@ -172,7 +171,7 @@ def create_judge(**options: Any) -> Judge:
 def _settings(prompt: str, seed: int) -> GenerationOptions:
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed is {seed}, but must be 0 to {MAX_SEED - len(PROMPTS) + 1}")
-    return GenerationOptions(prompt, width=SIDE_PX, height=SIDE_PX, steps=STEPS, seed=seed)
+    return GenerationOptions(prompt, seed=seed, **pocket_settings())
 
 
 def _advised(error: FaceNotFoundError | str) -> FaceNotFoundError:

@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 __all__ = ["EXTRACTION_ROLES", "GENERATION_ROLES", "ROLES", "License", "Preset", "Registry",
-           "RegistryFile", "load_registry", "preset_names"]  # fmt: skip
+           "RegistryFile", "load_registry", "pocket_settings", "preset_names"]  # fmt: skip
 
 GENERATION_ROLES = ("diffusion_model", "vae", "taesd", "clip_l", "t5xxl", "pulid")
 EXTRACTION_ROLES = ("pulid", "eva", "detector", "recogniser", "parsing")
@@ -220,6 +220,11 @@ def load_registry(config: UserConfig | None = None) -> Registry:
     presets = dict(built_in.presets)
     _add_presets(where, config.presets, presets, files)
     return Registry(files, presets, licenses)
+
+
+def pocket_settings() -> dict[str, Any]:
+    """What the pocket model was made for: fields of `GenerationOptions`."""
+    return dict(_built_in().presets["pocket"].settings)
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ def fill_in_pocket(ctx: click.Context, values: dict[str, Any]) -> None:
     Raises:
         ModelFileError: The pocket model is not there.
     """
+    from ..model_registry import pocket_settings
     from ..pocket_evaluation import pocket_prompts
     from ..pocket_model import pocket_files
 
@@ -29,9 +30,7 @@ def fill_in_pocket(ctx: click.Context, values: dict[str, Any]) -> None:
         "models_dir": files.models_dir,
         "judges": (files.judge,),
         "attributes": files.attributes,
-        "width": 128,
-        "height": 128,
-        "steps": 4,
+        **pocket_settings(),
     }
     fill_in(ctx, values, defaults)
     if not values["portraits"] and not values["identities"]:

@@ -18,14 +18,16 @@ from pulid_sdcpp.cli import extract as extract_module
 from pulid_sdcpp.cli import generate as generate_module
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.demo import demo
-from pulid_sdcpp.demo import PROMPTS, SIDE_PX, run_demo
+from pulid_sdcpp.demo import PROMPTS, run_demo
 from pulid_sdcpp.errors import FaceNotFoundError, MissingDependencyError
 from pulid_sdcpp.identity import Identity
+from pulid_sdcpp.model_registry import pocket_settings
 from pulid_sdcpp.png_text import parse_text, read_picture_text
 
 REAL_CREATE_JUDGE = demo_module.create_judge
 REAL_CREATE_EXTRACTOR = extract_module.create_extractor
 NOBODY = (90, 80, 70)
+SIDE_PX = pocket_settings()["width"]
 COLORS = {"ann": (200, 0, 0), "bob": (0, 200, 0), "cyd": (0, 0, 200)}
 
 

@@ -255,8 +255,9 @@ def test_the_pocket_model_needs_no_other_flags(engine: DrawingEngine, pocket: Po
     assert result.exit_code == 0, result.output
     n_prompts = len(pocket_prompts())
     assert len(engine.calls) == 3 * n_prompts
-    assert {(call["width"], call["height"], call["sample_steps"]) for call in engine.calls} == {
-        (128, 128, 4)
+    names = ("width", "height", "sample_steps", "scheduler")
+    assert {tuple(call[name] for name in names) for call in engine.calls} == {
+        (128, 128, 4, "discrete")
     }
     assert engine.context is not None
     assert engine.context.diffusion_model_path == pocket.diffusion_model

@@ -10,7 +10,13 @@ import pytest
 from huggingface_hub import constants
 
 from pulid_sdcpp import ModelFileError
-from pulid_sdcpp.model_registry import EXTRACTION_ROLES, ROLES, RegistryFile, load_registry
+from pulid_sdcpp.model_registry import (
+    EXTRACTION_ROLES,
+    ROLES,
+    RegistryFile,
+    load_registry,
+    pocket_settings,
+)
 from pulid_sdcpp.model_store import ModelStore, described_size, resolve_preset
 from pulid_sdcpp.pocket_model import pocket_files
 
@@ -217,7 +223,10 @@ def test_the_pocket_preset_is_in_the_package() -> None:
     }
     assert set(found.extractor) == {r for r in EXTRACTION_ROLES if r != "pulid"} | {"pulid_weights"}
     assert all(path.is_file() for path in found.extractor.values())
-    assert found.settings == {"steps": 4, "cfg_scale": 1.0, "width": 128, "height": 128}
+    assert found.settings == pocket_settings()
+    assert found.settings == {
+        "steps": 4, "cfg_scale": 1.0, "width": 128, "height": 128, "scheduler": "discrete",
+    }  # fmt: skip
     assert found.missing_for_extraction == ""
 
 

@@ -120,6 +120,7 @@ def test_a_picture_is_the_engines_own(pipeline: PulidFlux) -> None:
             sample_steps=2,
             cfg_scale=1.0,
             sample_method="euler",
+            scheduler="discrete",  # the preset's
             seed=3,
         )
     result = pipeline.generate("a face", pocket_identity(1), seed=3, **SMALL)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pocket.portraits import draw_portrait, sample_person, sample_scene
 from pulid_sdcpp import Identity, StableDiffusion
 from pulid_sdcpp.face_similarity import cosine_similarities, summarise_similarity
+from pulid_sdcpp.model_registry import pocket_settings
 from pulid_sdcpp.picture_agreement import agreement_outside
 from pulid_sdcpp.pocket_evaluation import pocket_prompts
 from pulid_sdcpp.pocket_model import MANIFEST_NAME, PACK_FOLDER, PocketFiles, pocket_files
@@ -136,6 +137,7 @@ def draw(engine: StableDiffusion, identities: Sequence[Identity], key: Key) -> P
         height=SIDE_PX,
         sample_steps=4,
         sample_method="euler",
+        scheduler=pocket_settings()["scheduler"],
         cfg_scale=1.0,
         seed=FIRST_SEED + prompt,
         pulid_id_embedding=None if person is None else identities[person],
