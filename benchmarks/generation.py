@@ -7,13 +7,13 @@ from PyPI, is compiled in a venv of its own (some minutes, once). Models are ran
 real layer width but of few blocks (see real_width_models.py; 11 GB of disk with T5, 4 GB without).
 --full makes all 19 and 38 blocks (35 GB of disk, 14 GB of memory).
 
-The same weights, prompt, seed, sampler and threads go to both, with the defaults of each; they
-take turns, every run is a fresh process, and ratios are medians of ours by stock, turn by turn.
-The pictures of both are compared, and must agree. Seconds of wall and CPU time are taken in the
-progress callback: a step is the median of all but the first, which allocates buffers; the text
-encoder is everything before the first step. What PuLID adds is measured by evaluating the model
-with and without an identity in turn, on one loaded engine. Run it on a quiet machine: the load
-average is noted.
+The same weights, prompt, seed, sampler, schedule and threads go to both, with the defaults of
+each for the rest; they take turns, every run is a fresh process, and ratios are medians of ours
+by stock, turn by turn. The pictures of both are compared, and must agree. Seconds of wall and CPU
+time are taken in the progress callback: a step is the median of all but the first, which
+allocates buffers; the text encoder is everything before the first step. What PuLID adds is
+measured by evaluating the model with and without an identity in turn, on one loaded engine. Run
+it on a quiet machine: the load average is noted.
 """
 
 from __future__ import annotations
@@ -171,6 +171,7 @@ def generation(size_px: int, steps: int) -> dict[str, Any]:
         "sample_steps": steps,
         "cfg_scale": 1.0,
         "sample_method": "euler",
+        "scheduler": "discrete",  # stock's default for Flux; ours is another
         "seed": SEED,
     }
 
