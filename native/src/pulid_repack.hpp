@@ -1,6 +1,6 @@
 // Quantized matrices in the layout that the CPU's fastest kernels want.
 //
-// ggml's CPU backend has buffer types (CPU_REPACK, AMX, ...) that reorder a matrix when it is
+// ggml's CPU backend has buffer types (CPU_REPACK and our own) that reorder a matrix when it is
 // written and multiply faster from there. Which matrices they take depends on type, shape and
 // processor; every other tensor stays in a plain buffer.
 #pragma once
