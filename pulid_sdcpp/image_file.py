@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
-from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from .errors import ImageFileError
+from .picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
+from .regular_file import read_regular
 
-__all__ = ["is_transparent", "open_upright", "picture_bytes", "read_image"]
+__all__ = ["is_transparent", "open_upright", "picture_bytes", "picture_name", "read_image"]
 
 ImageSource = str | os.PathLike[str] | Image.Image
 
@@ -26,10 +26,11 @@ def read_image(source: ImageSource, content: bytes | None = None) -> Image.Image
         ImageFileError: The file is missing, damaged, or not a picture.
     """
     image = open_upright(source, content)
-    if is_transparent(image):
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert("RGB")
+    with decoding(picture_name(source)):  # some modes have no way to RGB
+        if is_transparent(image):
+            ground = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(ground, image.convert("RGBA"))
+        return image.convert("RGB")
 
 
 def open_upright(source: ImageSource, content: bytes | None = None) -> Image.Image:
@@ -41,32 +42,32 @@ def open_upright(source: ImageSource, content: bytes | None = None) -> Image.Ima
     Raises:
         ImageFileError: As `read_image`.
     """
-    name = "the given picture" if isinstance(source, Image.Image) else str(source)
-    try:
-        if isinstance(source, Image.Image):
+    name = picture_name(source)
+    if isinstance(source, Image.Image):
+        with decoding(name):
             source.load()  # pictures are read from their file when first used
             return _upright(source)
-        with Image.open(io.BytesIO(picture_bytes(source) if content is None else content)) as file:
-            return _upright(file)
-    except UnidentifiedImageError as error:
-        raise ImageFileError(f"{name} is not a picture that can be read") from error
-    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageFileError(f"{name} is not a picture that can be read: {error}") from error
-    except OSError as error:
-        raise ImageFileError(f"cannot read {name}: {error.strerror or error}") from error
+    content = picture_bytes(source) if content is None else content
+    with opened_picture(content, name) as image:
+        return _upright(image)
 
 
 def picture_bytes(path: str | os.PathLike[str]) -> bytes:
     """What is in a picture's file: to be hashed and decoded, so that both are of one content.
 
     Raises:
-        ImageFileError: It is missing or cannot be read.
+        ImageFileError: It is missing, no regular file, or cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        return read_regular(path, MAX_PICTURE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise ImageFileError(f"cannot read {path}: {reason}") from error
+
+
+def picture_name(source: ImageSource) -> str:
+    """What to call it in messages."""
+    return "the given picture" if isinstance(source, Image.Image) else str(source)
 
 
 def is_transparent(image: Image.Image) -> bool:

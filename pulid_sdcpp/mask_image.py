@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 
 from .errors import ImageFileError
 from .image_file import is_transparent, open_upright
+from .picture_decoding import decoding
 
 __all__ = ["MASK_VERSION", "read_mask"]
 
@@ -51,8 +52,9 @@ def read_mask(
             f"{name}: expected a mask of 8 or 16 bits, found numbers of 32 bits; convert it"
         )
     transparent = is_transparent(image)
-    rgba = image.convert("RGBA") if transparent else image.convert("RGB")
-    mask = rgba.convert("RGB").convert("L")
+    with decoding(name):  # some modes have no way to RGB
+        rgba = image.convert("RGBA") if transparent else image.convert("RGB")
+        mask = rgba.convert("RGB").convert("L")
     if transparent and (alpha := rgba.getchannel("A")).getextrema() != (255, 255):
         if _colour(rgba, alpha) > _MOST_COLOUR:
             raise error(

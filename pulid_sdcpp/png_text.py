@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from .atomic_file import atomic_file
-from .errors import ImageFileError
+from .image_file import picture_bytes
 from .output_names import save_under_free_name
+from .picture_decoding import opened_picture
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -196,15 +197,10 @@ def read_picture_text(path: str | os.PathLike[str]) -> str | None:
     Raises:
         ImageFileError: The file is missing or not a picture.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()  # a text chunk may come after the pixels
-            found = image.info.get(_CHUNK)
-            comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    except (UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageFileError(f"{path} is not a picture that can be read: {error}") from error
-    except OSError as error:
-        raise ImageFileError(f"cannot read {path}: {error.strerror or error}") from error
+    with opened_picture(picture_bytes(path), str(path)) as image:
+        image.load()  # a text chunk may come after the pixels
+        found = image.info.get(_CHUNK)
+        comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
     if isinstance(found, str):
         return str(found)
     if isinstance(comment, bytes) and comment.startswith(_UNICODE):

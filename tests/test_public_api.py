@@ -25,14 +25,14 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
         {"callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
          "fair_lock", "file_signature", "former_schedule", "fusion", "option_checks",
          "output_names", "package_version", "person", "picture_agreement", "progress_event",
-         "region", "step_point", "system_memory", "tensor_header", "terminal_text",
+         "region", "regular_file", "step_point", "system_memory", "tensor_header", "terminal_text",
          "text_encoding", "user_folders"},
     ),
     ("options", {"identity_options", "options", "step_cache"}),
     (
         "files",
         {"atomic_file", "gguf_header", "image_file", "mapped_file", "mask_image", "model_kinds",
-         "model_registry", "safetensors_header", "user_config", "weights"},
+         "model_registry", "picture_decoding", "safetensors_header", "user_config", "weights"},
     ),
     ("identity", {"identity", "identity_store"}),
     (
@@ -71,7 +71,7 @@ USERS_OF_THE_EXTRACTOR = {
 }  # fmt: skip
 # What the extractor may know of the other half; file_signature is a leaf that names file types.
 KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_signature", "fusion",
-                          "identity"}  # fmt: skip
+                          "identity", "picture_decoding", "regular_file"}  # fmt: skip
 HEAVY = {"cv2", "facexlib", "insightface", "onnx", "onnxruntime", "open_clip", "timm", "torch",
          "torchvision"}  # fmt: skip
 

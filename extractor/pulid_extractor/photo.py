@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import os
 import re
-import stat
-import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from pulid_sdcpp.errors import ImageFileError
-from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
+from pulid_sdcpp.regular_file import read_regular
 
 from .dependencies import load_cv2
 
@@ -31,16 +28,8 @@ MAX_LONG_SIDE_PX = 1024
 """Longer photos are reduced to this (PuLID app_flux.py, `resize_numpy_image_long`)."""
 MIN_SIDE_PX = 32
 """No face in a smaller picture is worth recognising: ArcFace alone looks at 112 pixels."""
-MAX_FILE_BYTES = 1 << 30
 BAND_PX = 512
 """Rows converted at a time: of a large photo only one copy is held besides the decoder's."""
-
-_FORMATS = (
-    "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP",
-)  # fmt: skip
-"""Picture formats only: Pillow would also run Ghostscript on an EPS."""
-
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _logger = logging.getLogger("pulid_extractor")
 
@@ -104,22 +93,16 @@ def photo_sha256(source: PhotoSource) -> str:
 def _read(name: str) -> bytes:
     """A file's bytes; never waits for a pipe, never reads a device that has no end."""
     try:
-        found = os.stat(name)
-        if stat.S_ISDIR(found.st_mode):
-            raise ImageFileError(f"{name}: expected a photo, found a folder")
-        if not stat.S_ISREG(found.st_mode):
-            raise ImageFileError(f"{name}: expected a photo, found a pipe or a device")
-        if found.st_size > MAX_FILE_BYTES:
-            raise ImageFileError(f"{name}: expected a photo, found a file of {found.st_size} bytes")
-        content = Path(name).read_bytes()
+        content = read_regular(name, MAX_PICTURE_BYTES)
     except FileNotFoundError:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
             raise ImageFileError(
                 f"{name}: expected a photo's file, found a web address; download the photo first"
             ) from None
         raise ImageFileError(f"{name}: no such file; expected a photo") from None
-    except OSError as error:
-        raise ImageFileError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ImageFileError(f"{name}: cannot be read: {reason}") from error
     if not content:
         raise ImageFileError(f"{name}: expected a photo, found an empty file")
     return content
@@ -127,46 +110,22 @@ def _read(name: str) -> bytes:
 
 def _decode(content: bytes, name: str) -> NDArray[np.uint8]:
     """The pixels of a picture file, upright, (H, W, 3) RGB."""
-    Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]
-    try:
-        with warnings.catch_warnings():
-            # Big but possible photos only warn; the limit is Pillow's error at 179 megapixels.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=formats) as picture:
-                _check_size(picture, name, ImageFileError)
-                frames = getattr(picture, "n_frames", 1)
-                # An MPO is a JPEG with previews or a second view behind it, not an animation.
-                if frames > 1 and picture.format != "MPO":
-                    _logger.warning("%s: %d frames; only the first is used", name, frames)
-                picture.seek(0)
-                ImageOps.exif_transpose(picture, in_place=True)
-                return _pixels(picture, name)
-    except ImageFileError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageFileError(
-            f"{name}: expected a photo (JPEG, PNG, WebP, TIFF, ...), found {_what_is(content)}"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise ImageFileError(f"{name}: the picture is too big: {error}") from error
-    except MemoryError:
-        raise ImageFileError(f"{name}: the picture is too big for the free memory") from None
-    except Exception as error:
-        # Decoders raise whatever they like on damaged data: OSError, SyntaxError, struct.error.
-        raise ImageFileError(
-            f"{name}: expected a complete photo, found a damaged or truncated file "
-            f"({_one_line(error)})"
-        ) from error
+    with opened_picture(content, name, "a photo") as picture:
+        _check_size(picture, name, ImageFileError)
+        frames = getattr(picture, "n_frames", 1)
+        # An MPO is a JPEG with previews or a second view behind it, not an animation.
+        if frames > 1 and picture.format != "MPO":
+            _logger.warning("%s: %d frames; only the first is used", name, frames)
+        picture.seek(0)
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _pixels(picture, name)
 
 
 def _given(source: Image.Image | NDArray[Any], name: str) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
         _check_size(source, name, ValueError)
-        try:
+        with decoding(name, "a photo"):
             return _pixels(ImageOps.exif_transpose(source), name)
-        except OSError as error:
-            raise ImageFileError(f"{name} cannot be decoded ({_one_line(error)})") from error
     array = np.asarray(source)
     if array.dtype == np.uint16:
         array = _eight_bit(array)
@@ -246,24 +205,3 @@ def _limit_long_side(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     cv2 = load_cv2()
     size = (int(width * factor), int(height * factor))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_LANCZOS4)
-
-
-def _what_is(content: bytes) -> str:
-    """A few words on a file that is no picture we know."""
-    if content[4:8] == b"ftyp":
-        if content[8:12] in _HEIC_BRANDS:
-            return "a HEIC picture; convert it to JPEG or PNG"
-        if content[8:12] in (b"avif", b"avis"):
-            return "an AVIF picture that Pillow cannot read; convert it to JPEG or PNG"
-        return "a video or another ISO media file"
-    start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith(b"<") and b"<svg" in start:
-        return "an SVG drawing; convert it to JPEG or PNG"
-    if start.startswith((b"<!do", b"<htm", b"<?xm")):
-        return "a web page or another XML file"
-    found = signature(content[:SIGNATURE_BYTES])
-    return found if found != signature(b"") else f"a file that starts with {content[:8]!r}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -251,7 +251,7 @@ def test_truncated_pictures_are_refused(tmp_path: Path, scene: Pixels, suffix: s
         (b"<!DOCTYPE html><html>404</html>", "a web page or another XML file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a Git LFS pointer"),
         (b"GGUF" + bytes(99), "a gguf file"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "a text file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "an EPS or PostScript"),
         (bytes(range(1, 200)), "a file that starts with"),
     ],
 )
@@ -268,8 +268,8 @@ def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photo.jpg")
-    assert "found a pipe or a device" in refused(tmp_path / "photo.jpg")
-    assert "found a pipe or a device" in refused(Path("/dev/zero"))
+    assert "found a named pipe" in refused(tmp_path / "photo.jpg")
+    assert "found a device" in refused(Path("/dev/zero"))
 
 
 def test_links(tmp_path: Path, scene: Pixels) -> None:

@@ -127,7 +127,7 @@ def test_identity_files_and_prompts_of_a_file(engine: DrawingEngine) -> None:
         (["cyd.png", "-p", "navy", "--start-steps", "0.5"], 2, "not a list of numbers"),
         (["cyd.png", "-p", "navy", "--id-weights", "9"], 2, "id_weights is 9"),
         (["cyd.png", "-p", "navy", "-o", "a/b"], 1, "cannot make the folder"),
-        (["judge.onnx", "-p", "navy"], 1, "not a picture"),
+        (["judge.onnx", "-p", "navy"], 1, "expected a picture"),
         (["cyd.png", "-p", "navy", "-W", "65"], 2, "width is 65"),
     ],
 )

@@ -285,13 +285,13 @@ def write(name: str, content: bytes) -> None:
         (["--pulid-weights", "w", "--pulid-id-embedding", "folder"], "folder"),
         (["--pulid-weights", "w", "--pulid-id-embedding", "text.bin"], "text.bin"),
         (["-i", "absent.png"], "absent.png"),
-        (["-i", "text.bin"], "text.bin is not a picture"),
+        (["-i", "text.bin"], "text.bin: expected a picture"),
         (["-r", "folder"], "cannot read folder"),
         (["-o", "absent/out.png"], "the folder absent does not exist"),
         (["-o", "text.bin/out.png"], "text.bin does not exist"),
         (["-o", "folder.png"], "it is a folder"),
         (["--preview", "absent/out.png"], "the folder absent does not exist"),
-        (["--from", "text.bin"], "text.bin is not a picture"),
+        (["--from", "text.bin"], "text.bin: expected a picture"),
     ],
 )
 def test_a_bad_file_is_one_line_and_status_1_before_anything_is_loaded(
