@@ -14,7 +14,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from .atomic_file import atomic_file
+from .errors import ImageFileError
 from .image_file import picture_bytes
 from .output_names import save_under_free_name
 from .picture_decoding import opened_picture
@@ -47,8 +48,13 @@ _EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
 _UNICODE = b"UNICODE\0"  # EXIF 2.32, 4.6.5: UserComment starts with its character code
 _MAX_EXIF_BYTES = 65_000  # a JPEG segment holds 65,533
-# One "key: value" of the last line; a value with , : or a line break is a JSON string.
-_PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_MAX_CHARS = 1 << 18  # of a text that is read: twenty times the longest prompt
+# Of a "key: value" in the last line; a value with , : or a line break is a JSON string.
+_KEY = re.compile(r"[\w \-/]+")
+_LETTER = re.compile(r"\w")
+_SPACE = re.compile(r"\s*")
+_QUOTED = re.compile(r'"(?:\\.|[^\\"])+"(?=,|$)')
+_MIN_KEY_CHARS = 2
 _MIN_PAIRS = 3  # a last line with fewer belongs to the prompt
 # Written only when the plain lines would not give the same prompt back.
 _EXACT_PROMPT = "Exact prompt"
@@ -94,7 +100,7 @@ def parse_text(text: str) -> PictureText:
     Source: the form is AUTOMATIC1111 stable-diffusion-webui's, modules/infotext_utils.py.
     """
     lines = text.strip().split("\n")
-    pairs = _PAIR.findall(lines[-1])
+    pairs = list(_pairs(lines[-1]))
     if len(pairs) < _MIN_PAIRS:
         pairs = []
     else:
@@ -195,17 +201,39 @@ def read_picture_text(path: str | os.PathLike[str]) -> str | None:
     """The text in a picture file, or None if there is none.
 
     Raises:
-        ImageFileError: The file is missing or not a picture.
+        ImageFileError: The file is missing or not a picture, or its text has over
+            262,144 characters.
     """
     with opened_picture(picture_bytes(path), str(path)) as image:
         image.load()  # a text chunk may come after the pixels
         found = image.info.get(_CHUNK)
         comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    text = None
     if isinstance(found, str):
-        return str(found)
-    if isinstance(comment, bytes) and comment.startswith(_UNICODE):
-        return comment.removeprefix(_UNICODE).decode("utf-16-be", "replace")
-    return None
+        text = str(found)
+    elif isinstance(comment, bytes) and comment.startswith(_UNICODE):
+        text = comment.removeprefix(_UNICODE).decode("utf-16-be", "replace")
+    if text is not None and len(text) > _MAX_CHARS:
+        raise ImageFileError(
+            f"{path}: expected a text of {_MAX_CHARS} characters at most in it, found {len(text)}"
+        )
+    return text
+
+
+def _pairs(line: str) -> Iterator[tuple[str, str]]:
+    """Each "key: value" of a line; passes over it once, whatever it says."""
+    place = 0
+    while run := _KEY.search(line, place):
+        colon = place = run.end()
+        first = _LETTER.search(line, run.start(), colon)
+        if not line.startswith(":", colon) or not first or colon - first.start() < _MIN_KEY_CHARS:
+            continue
+        begin = _SPACE.match(line, colon + 1).end()  # type: ignore[union-attr]
+        quoted = _QUOTED.match(line, begin)
+        end = quoted.end() if quoted else line.find(",", begin)
+        end = len(line) if end < 0 else end
+        yield line[first.start() : colon], line[begin:end]
+        place = end + 1
 
 
 def _format(prompt: str, negative_prompt: str, values: Mapping[str, str]) -> str:
