@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from .errors import BatchFileError
 from .former_schedule import former_default
 from .identity import Identity
 from .image_file import is_transparent, open_upright, picture_bytes, read_image
+from .lora_tags import find_lora, read_lora_tags
 from .mapped_file import file_stamp
 from .mask_image import MASK_VERSION, read_mask
 from .options import ContextOptions, GenerationOptions
@@ -41,8 +41,6 @@ _PLACING = {
     "n_threads", "offload_params_to_cpu", "max_vram", "enable_mmap", "repack", "keep_clip_on_cpu",
     "keep_vae_on_cpu", "vae_decode_only", "lora_model_dir", "verbose",
 }  # fmt: skip
-_LORA = re.compile(r"<lora:([^:>]+):")
-_LORA_SUFFIXES = ("", ".pt", ".safetensors", ".gguf")  # as the engine looks for them
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,12 @@ class JobKeys:
         """
         try:
             generation = job.generation(self._settings)
-            check_prompt_loras(job.prompt, self._context.lora_model_dir or ".", for_flux=True)
+            check_prompt_loras(
+                job.prompt,
+                self._context.lora_model_dir or ".",
+                for_flux=True,
+                negative_prompt=generation.negative_prompt,
+            )
             if job.people and self._context.pulid_weights is None:
                 raise ValueError("there is a person, but no PuLID weights; name a preset with "
                                  "them, or pulid_weights (--pulid-weights)")  # fmt: skip
@@ -171,12 +174,8 @@ class JobKeys:
         }
 
     def _lora_digests(self, prompt: str) -> list[str]:
-        found = []
-        for name in _LORA.findall(prompt):
-            base = Path(self._context.lora_model_dir or ".", name)
-            paths = (base.with_name(base.name + suffix) for suffix in _LORA_SUFFIXES)
-            found += [self._digest(path) for path in paths if path.is_file()]
-        return found
+        folder = self._context.lora_model_dir or "."
+        return [self._digest(find_lora(tag.name, folder)) for tag in read_lora_tags(prompt)[1]]
 
     def _digest(self, path: str | os.PathLike[str]) -> str:
         def compute(name: str) -> str:

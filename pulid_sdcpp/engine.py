@@ -238,7 +238,10 @@ class StableDiffusion:
         if arguments["preview_callback"] is not None:
             arguments["preview_callback"] = served(arguments["preview_callback"])
         check_prompt_loras(
-            prompt, self._loaded_with["lora_model_dir"] or ".", self._flux is not None
+            prompt,
+            self._loaded_with["lora_model_dir"] or ".",
+            self._flux is not None,
+            checked.negative_prompt,
         )
         identity = IdentityOptions(
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),

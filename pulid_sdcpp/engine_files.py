@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from .errors import ModelFileError
 from .flux_layout import FluxInfo, check_diffusion_model
+from .lora_tags import check_no_lora_tags, find_lora, read_lora_tags
 from .model_files import (
     FileInfo,
     check_lora,
@@ -23,8 +22,6 @@ from .tensor_header import TensorInfo, quoted
 
 __all__ = ["check_engine_files", "check_prompt_loras", "check_upscaler"]
 
-_LORA = re.compile(r"<lora:([^:>]+):([^>]+)>")
-_LORA_EXTENSIONS = ("", ".pt", ".safetensors", ".gguf")
 _MAX_LORA_TENSORS = 16_384
 """The engine has room for 32,768 in all; a LoRA for every matrix of Flux has 1,500."""
 
@@ -139,31 +136,26 @@ def _check_lora_tensors(path: str, for_flux: bool) -> None:
             _check_type(path, tensor, info.format)
 
 
-def check_prompt_loras(prompt: str, folder: str | os.PathLike[str], for_flux: bool = False) -> None:
-    """Make sure that every `<lora:NAME:WEIGHT>` of a prompt is there: the engine only warns.
+def check_prompt_loras(
+    prompt: str,
+    folder: str | os.PathLike[str],
+    for_flux: bool = False,
+    negative_prompt: str = "",
+) -> None:
+    """Make sure that every LoRA that a prompt names can be used: the engine only warns.
 
     Args:
         prompt: The prompt.
         folder: Where LoRAs are.
         for_flux: Whether the model is Flux, so that no other model's LoRA will do.
+        negative_prompt: Where there may be none.
 
     Raises:
-        ValueError: A weight that is not a number.
+        ValueError: A tag that is none, or a weight out of range.
         ModelFileError: A LoRA that does not exist, or is not one.
     """
-    for name, weight in _LORA.findall(prompt):
-        try:
-            factor = float(weight)
-        except ValueError:
-            factor = math.nan
-        if not math.isfinite(factor):
-            raise ValueError(f"<lora:{name}:{weight}>: {weight!r} is not a number")
-        base = Path(folder, name)  # an absolute name stays as it is
-        found = [base.with_name(base.name + extension) for extension in _LORA_EXTENSIONS]
-        path = next((candidate for candidate in found if candidate.is_file()), None)
-        if path is None:
-            raise ModelFileError(
-                f"there is no LoRA {name!r} in {folder}; its name or folder is wrong"
-            )
+    check_no_lora_tags(negative_prompt)
+    for tag in read_lora_tags(prompt)[1]:
+        path = find_lora(tag.name, folder)
         check_lora(path)
         _check_lora_tensors(str(path), for_flux)

@@ -116,7 +116,7 @@ class ContextOptions:
         clip_l_path, t5xxl_path: The text encoders; at least one.
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
         pulid_dtype: How an identity is kept in memory, one of PULID_DTYPES.
-        lora_model_dir: Where `<lora:NAME:WEIGHT>` in a prompt is looked for.
+        lora_model_dir: Where `<lora:NAME:WEIGHT>` or `<lora:NAME>` in a prompt is looked for.
         tensor_type_rules: "pattern=type,..." with weight types per tensor name.
         n_threads: CPU threads; 0 or less lets the engine choose.
         wtype: Weight type to convert to while loading, one of WEIGHT_TYPES.

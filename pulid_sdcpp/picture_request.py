@@ -91,7 +91,12 @@ def read_request(
     names["people"] = tuple(used for _, used in people)
     request = PictureRequest(options.with_fixed_seed(), asked, names)
     identity_uses(asked, request.generation, context.pulid_weights is not None)
-    check_prompt_loras(prompt, context.lora_model_dir or ".", for_flux=True)
+    check_prompt_loras(
+        prompt,
+        context.lora_model_dir or ".",
+        for_flux=True,
+        negative_prompt=options.negative_prompt,
+    )
     return request
 
 

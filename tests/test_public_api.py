@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
         {"atomic_file", "gguf_header", "image_file", "mapped_file", "mask_image", "model_kinds",
          "model_registry", "picture_decoding", "safetensors_header", "user_config", "weights"},
     ),
+    ("LoRA tags", {"lora_tags"}),
     ("identity", {"identity", "identity_store"}),
     (
         "folding",

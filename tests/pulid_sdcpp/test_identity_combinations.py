@@ -199,6 +199,17 @@ def test_a_lora_at_runtime_leaves_nothing_behind(engine: StableDiffusion, alice:
     assert np.array_equal(pixels(engine, alice), before)
 
 
+def test_a_lora_without_a_weight_has_weight_1_and_a_folder_does_not_hide_it(
+    engine: StableDiffusion, loras: Path
+) -> None:
+    (loras / "some").mkdir()
+    spelt_out = pixels(engine, prompt="a portrait<lora:some.safetensors:1>", steps=1)
+    assert np.array_equal(pixels(engine, prompt="a portrait<lora:some>", steps=1), spelt_out)
+    assert changes(spelt_out, pixels(engine, steps=1))
+    with pytest.raises(ValueError, match="negative prompt"):
+        pixels(engine, negative_prompt="ugly <lora:some:1>", cfg_scale=2.0)
+
+
 # Pictures to start from
 
 
