@@ -23,6 +23,7 @@ from .enrolment import is_identity_file
 from .errors import BatchFileError
 from .former_schedule import former_default
 from .identity import Identity
+from .identity_effect import check_takes_part
 from .image_file import is_transparent, open_upright, picture_bytes, read_image
 from .lora_tags import find_lora, read_lora_tags
 from .mapped_file import file_stamp
@@ -98,7 +99,8 @@ class JobKeys:
 
         Raises:
             BatchFileError: An option that the preset's do not go together with, an identity
-                without PuLID weights, or a LoRA that is none; names the job.
+                without PuLID weights, a person who would not be in the picture, or a LoRA that
+                is none; names the job.
             PulidError: A file that the job needs is not what it should be.
         """
         try:
@@ -112,6 +114,11 @@ class JobKeys:
             if job.people and self._context.pulid_weights is None:
                 raise ValueError("there is a person, but no PuLID weights; name a preset with "
                                  "them, or pulid_weights (--pulid-weights)")  # fmt: skip
+            # A picture to start from gives the size that the job does not.
+            has_size = "init_image" not in job.settings or {"width", "height"} <= set(job.settings)
+            for person in job.people:
+                asked = person.with_identity(person.source.files[0])
+                check_takes_part(asked, generation, job.cfg_start_step, has_size)
         except ValueError as error:
             raise BatchFileError(f"{job.where}: {error}") from None
         self._used = dict(self._model_files)

@@ -213,7 +213,8 @@ class StableDiffusion:
             `batch_count` pictures; each one's `info` has the parameters it was made with.
 
         Raises:
-            ValueError: An argument out of range; or an identity without `pulid_weights`.
+            ValueError: An argument out of range; an identity without `pulid_weights`; or one with
+                a weight that would be in no step or no part of the picture.
             IdentityFileError: The identity cannot be used; or it has no unconditional part,
                 which true CFG needs.
             ModelMismatchError: The identity was made by another PuLID model.
@@ -301,7 +302,8 @@ class StableDiffusion:
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             people=tuple(pulid_people),
         )
-        uses, _ = identity_uses(identity, checked, self._identities is not None)
+        has_weights = self._identities is not None
+        uses, _ = identity_uses(identity, checked, has_weights, one_step=True)
         result = np.empty_like(arrays[0])
 
         def evaluate() -> None:

@@ -18,9 +18,11 @@ from .evaluation_options import EvaluationOptions
 from .evaluation_plan import PlannedPicture, Setting, plan_pictures, plan_settings
 from .evaluation_report import PICTURES_NAME, SUMMARY_NAME, EvaluationResult, write_report
 from .evaluation_scores import PictureScores, summarise
+from .identity_effect import check_takes_part
 from .identity_options import IdentityOptions
 from .options import ContextOptions, GenerationOptions
 from .output_names import check_is_no_input
+from .person import Person
 
 __all__ = ["PLOT_NAME", "SHEET_NAME", "evaluate"]
 
@@ -58,7 +60,7 @@ def evaluate(
         Every figure that is in the files.
 
     Raises:
-        ValueError: Options that do not go together.
+        ValueError: Options that do not go together, or a start step after the last step.
         FaceNotFoundError: A reference without a face.
         OutputFileError: The files cannot be written; OutputExistsError: there are some, and
             `options.overwrite` is off.
@@ -75,6 +77,7 @@ def evaluate(
         raise ValueError("no PuLID weights given; name pulid_weights (--pulid-weights)")
     settings = plan_settings(options, own)
     planned = plan_pictures(options, settings)
+    _check_effect(options, settings, generation, own)
 
     # 1. What can be refused is refused before there is work.
     folder = Path(options.output)
@@ -126,6 +129,19 @@ def evaluate(
 
     # 4. Report.
     return report()
+
+
+def _check_effect(
+    options: EvaluationOptions,
+    settings: Sequence[Setting],
+    generation: GenerationOptions,
+    identity: IdentityOptions,
+) -> None:
+    """Refuse a setting of a sweep that would score pictures of nobody as a person's."""
+    portrait = options.references[0].portrait
+    for setting in settings:
+        person = Person(portrait, setting.id_weight, setting.start_step, identity.end_step)
+        check_takes_part(person, generation, identity.cfg_start_step)
 
 
 def _create_extractor(**options: Any) -> Any:

@@ -14,8 +14,8 @@ from .evaluation_people import Person
 from .evaluation_plan import PlannedPicture
 from .evaluation_scores import PictureScores
 from .face_similarity import cosine_similarities
+from .identity_effect import REFERENCE_CFG_START_STEP
 from .identity_options import IdentityOptions
-from .identity_use import REFERENCE_CFG_START_STEP
 from .options import GenerationOptions
 from .picture_agreement import agreement_outside
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import IdentityFileError
 from .identity import Identity
+from .identity_effect import check_region, check_span, first_cfg_step
 from .identity_options import IdentityOptions, takes_part
 from .options import GenerationOptions
 from .person import Person
@@ -20,9 +21,6 @@ from .step_point import step_at
 __all__ = ["IdentityLike", "IdentityUse", "as_identity", "identity_uses"]
 
 IdentityLike = str | os.PathLike[str] | Identity | NDArray[np.float32]
-
-REFERENCE_CFG_START_STEP = 1
-"""ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +58,21 @@ def as_identity(given: IdentityLike) -> Identity:
 
 
 def identity_uses(
-    options: IdentityOptions, generation: GenerationOptions, has_weights: bool
+    options: IdentityOptions,
+    generation: GenerationOptions,
+    has_weights: bool,
+    *,
+    one_step: bool = False,
 ) -> tuple[list[IdentityUse], int]:
     """The identities of a generation, and its first step with true CFG.
 
     Args:
         has_weights: Whether the engine was loaded with PuLID weights.
+        one_step: Only the last step of `generation` is made, which may be one without a person.
 
     Raises:
-        ValueError: An identity without PuLID weights; or a region with nothing of the picture.
+        ValueError: An identity without PuLID weights; or one that would be in no step, or in no
+            part of the picture.
         IdentityFileError: It cannot be used, or has no unconditional part, which true CFG needs.
         ImageFileError: The mask of a region cannot be read.
     """
@@ -80,32 +84,31 @@ def identity_uses(
             "an identity is given, but the engine was loaded without PuLID weights: name "
             "pulid_weights (--pulid-weights)"
         )
+    cfg_start_step = first_cfg_step(options.cfg_start_step, generation)
     steps = generation.evaluated_steps
     uses: list[IdentityUse] = []
     for person, identity in everybody:
+        if not one_step:
+            check_span(person, generation, cfg_start_step)
         if takes_part(person, steps):
             uses += _uses_of(person, identity, generation)
-    if not uses:
-        return [], options.cfg_start_step or 0
-    if generation.cfg_scale == 1.0:
-        return uses, 0
-    start = options.cfg_start_step
-    return uses, REFERENCE_CFG_START_STEP if start is None else start
+    return (uses, cfg_start_step) if uses else ([], options.cfg_start_step or 0)
 
 
 def _uses_of(
     person: Person, identity: Identity, generation: GenerationOptions
 ) -> Iterator[IdentityUse]:
     steps = generation.evaluated_steps
-    region = person.region
+    region = None
+    if person.region is not None:
+        region = token_weights(person.region, generation.width, generation.height)
+        check_region(person.region, region, generation)
     positive = IdentityUse(
         identity.tokens,
         person.weight,
         step_at(person.start_step, steps),
         None if person.end_step is None else step_at(person.end_step, steps),
-        region=None
-        if region is None
-        else token_weights(region, generation.width, generation.height),
+        region=region,
     )
     yield positive
     if generation.cfg_scale == 1.0:

@@ -282,8 +282,9 @@ class PulidFlux:
             The picture; with the same seed and options, always the same.
 
         Raises:
-            ValueError: An option out of range; an identity without PuLID weights; a closed
-                pipeline. Before anything is loaded.
+            ValueError: An option out of range; an identity without PuLID weights, or with a
+                weight but in no step or no part of the picture; a closed pipeline. Before
+                anything is loaded.
             TypeError: An option that does not exist.
             IdentityFileError: The identity cannot be used, or lacks the unconditional part that
                 true CFG needs.

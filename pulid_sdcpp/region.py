@@ -11,7 +11,10 @@ from .option_checks import check_number, check_path
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Region"]
+__all__ = ["TOKEN_PX", "Region"]
+
+TOKEN_PX = 16
+"""Side of an image token of Flux, the least that the model sees: 2 x 2 latents of 8 x 8 pixels."""
 
 _MAX_SIDE = 65536.0
 _ROUNDING = 1e-6  # a third and two thirds of a picture are a whole one
@@ -28,7 +31,8 @@ class Region:
             is scaled to the picture that is made.
 
     Raises:
-        ValueError: Both or none are given; or the box is not inside the picture, or has no area.
+        ValueError: Both or none are given; or the box is not inside the picture, has parts and
+            pixels at once, or is smaller than 16 x 16 pixels.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -56,5 +60,19 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
     x, y, width, height = box
     if width == 0 or height == 0:
         raise ValueError(f"box {box} has no area")
-    if max(box) <= 1 and (x + width > 1 + _ROUNDING or y + height > 1 + _ROUNDING):
+    if max(box) > 1:
+        _check_box_px(box)
+    elif x + width > 1 + _ROUNDING or y + height > 1 + _ROUNDING:
         raise ValueError(f"box {box} goes beyond the picture, which is 1 wide and 1 high")
+
+
+def _check_box_px(box: tuple[float, float, float, float]) -> None:
+    """Refuse what was meant in parts of the picture, or is no room for anybody."""
+    hint = "in parts of the picture no number is above 1, and the whole is (0, 0, 1, 1)"
+    if any(0 < value < 1 for value in box):
+        raise ValueError(f"box {box} has both parts of the picture and pixels; {hint}")
+    if min(box[2:]) < TOKEN_PX:
+        raise ValueError(
+            f"box {box} is {box[2]:g}x{box[3]:g} pixels, but a person needs {TOKEN_PX}x{TOKEN_PX} "
+            f"at least; {hint}"
+        )

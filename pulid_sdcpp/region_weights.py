@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .mask_image import read_mask
-from .region import Region
+from .region import TOKEN_PX, Region
 
-__all__ = ["TOKEN_PX", "token_weights"]
-
-TOKEN_PX = 16
-"""Side of an image token of Flux: 2 x 2 latents of 8 x 8 pixels."""
+__all__ = ["TOKEN_PX", "box_px", "token_weights"]
 
 _ROUNDING = 1e-6
 
@@ -41,14 +38,23 @@ def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.f
     return weights
 
 
-def _of_box(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
+def box_px(region: Region, width_px: int, height_px: int) -> tuple[float, float, float, float]:
+    """Where a region's box lies in a picture: left, top, right, bottom, cut at its edges.
+
+    What is wholly outside has a right left of its left, or a bottom above its top.
+    """
     assert region.box is not None  # where this is called
     x, y, width, height = region.box
     if region.in_parts:
         x, width = x * width_px, width * width_px
         y, height = y * height_px, height * height_px
-    across = _covered(x, x + width, width_px // TOKEN_PX)
-    down = _covered(y, y + height, height_px // TOKEN_PX)
+    return x, y, min(x + width, width_px), min(y + height, height_px)
+
+
+def _of_box(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
+    left, top, right, bottom = box_px(region, width_px, height_px)
+    across = _covered(left, right, width_px // TOKEN_PX)
+    down = _covered(top, bottom, height_px // TOKEN_PX)
     return np.outer(down, across).astype(np.float32)
 
 

@@ -45,8 +45,8 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "engine",
         {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
-         "engine_log", "identity_slots", "identity_use", "memory_check", "memory_request",
-         "native_calls", "native_library", "native_thread", "region_weights"},
+         "engine_log", "identity_effect", "identity_slots", "identity_use", "memory_check",
+         "memory_request", "native_calls", "native_library", "native_thread", "region_weights"},
     ),
     (
         "pipeline",

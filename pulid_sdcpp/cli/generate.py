@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GenerationCancelled
-from ..identity_options import takes_part
 from ..options import ContextOptions, GenerationOptions
 from .generate_options import generate_options
 from .option_table import GroupedCommand
@@ -49,6 +48,8 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
     Takes the flags of stable-diffusion.cpp's sd-cli, so that its commands work with the
     program's name replaced; flags may be written with - or _.
     """
+    from ..identity_effect import check_takes_part
+    from ..person import Person
     from .engine_log import show_engine_log
     from .interrupt import second_interrupt_leaves
     from .output_files import OutputFiles
@@ -71,6 +72,9 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
     if recipe is not None:
         wanted = wanted or people_of(ctx, values, recipe)
         remark_differences(ctx, recipe, context, values, progress)
+    for one in wanted:  # before photos are looked at
+        person = Person(one.sources[0], **one.arguments)
+        check_takes_part(person, generation, values["cfg_start_step"], has_size=False)
     if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
         plan_for(context, generation, vram, progress, people=max(len(wanted), 1))
     inputs = _inputs(values, wanted)
@@ -87,7 +91,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
 
         # 2. Who is in the pictures.
         people = enroll(pipeline, wanted, values, progress)
-        _remark(values, generation, people, progress)
+        _remark(values, people, progress)
 
         # 3. Generate; each picture is saved when it is finished.
         progress.stage(_summary(generation, people))
@@ -176,17 +180,12 @@ def _inputs(values: Mapping[str, Any], wanted: Sequence[Wanted]) -> list[Path]:
     return [Path(path) for path in named if isinstance(path, str | os.PathLike)]
 
 
-def _remark(
-    values: Mapping[str, Any],
-    generation: GenerationOptions,
-    people: Sequence[Person],
-    progress: Progress,
-) -> None:
+def _remark(values: Mapping[str, Any], people: Sequence[Person], progress: Progress) -> None:
     """Say what may not be what was meant."""
     if values["pulid_weights"] is not None and not values["preset"] and not people:
         progress.note("no --pulid-id-embedding given, so the picture is of nobody")
-    if not all(takes_part(person, generation.evaluated_steps) for person in people):
-        progress.note("this weight, start step and end step leave the identity out")
+    if any(person.weight == 0 for person in people):
+        progress.note("weight 0 leaves the identity out")
 
 
 def _request(

@@ -92,8 +92,9 @@ class FakePipeline:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for shade, name in enumerate(("alice.png", "bob.png", "bob2.png", "mask.png")):
+    for shade, name in enumerate(("alice.png", "bob.png", "bob2.png")):
         Image.new("RGB", (8 + shade, 8), (shade, 0, 0)).save(tmp_path / name)
+    Image.new("RGB", (11, 8), (200, 200, 200)).save(tmp_path / "mask.png")
     for name in ("flux.gguf", "taef1.safetensors", "clip_l.gguf", "pulid.safetensors", "eva.pt"):
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "jobs.toml").write_text(JOBS)
@@ -427,6 +428,16 @@ def test_everything_is_checked_before_anything_is_made(folder: Path) -> None:
     batch, pictures = plan(folder, f'output_dir = "file"\n{JOBS}')
     with pytest.raises(OutputFileError, match="cannot make the folder"):
         run_batch(batch, pictures, FakePipeline(), {})  # type: ignore[arg-type]
+
+
+def test_a_person_in_no_step_or_no_part_is_refused_before_the_first_picture(folder: Path) -> None:
+    with pytest.raises(BatchFileError, match="there are 2 steps: 0 to 1"):
+        plan(folder, f"start_step = 2\n{JOBS}")
+    with pytest.raises(BatchFileError, match="start step 1 and end step 1"):
+        plan(folder, f"start_step = 1\nend_step = 1\n{JOBS}")
+    with pytest.raises(BatchFileError, match="8x64 pixels of 64x64"):
+        plan(folder, f"{JOBS}box = [0, 0, 0.125, 1]\n")
+    plan(folder, f"start_step = 2\nweight = 0\n{JOBS}")
 
 
 def test_each_prompt_comes_once_and_each_size_together(folder: Path) -> None:

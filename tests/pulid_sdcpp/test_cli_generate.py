@@ -359,8 +359,19 @@ def test_weights_without_an_identity_are_remarked_on(engine: FakeEngine) -> None
 
 def test_an_identity_switched_off_is_remarked_on(engine: FakeEngine, alice: Identity) -> None:
     flags = ["--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd"]
-    assert "leave the identity out" in run(*flags, "--id-start-step", "2").stderr
-    assert "leave the identity out" not in run(*flags).stderr
+    assert "leaves the identity out" in run(*flags, "--id-weight", "0").stderr
+    assert "leaves the identity out" not in run(*flags).stderr
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_person_in_no_step_is_refused(
+    engine: FakeEngine, alice: Identity, quiet: list[str]
+) -> None:
+    flags = ["--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd", *quiet]
+    result = run(*flags, "--id-start-step", "2")
+    assert result.exit_code == 2
+    assert "start step 2, but there are 2 steps: 0 to 1" in error_line(result)
+    assert engine.calls == []
 
 
 def test_the_engines_log_shows_warnings_or_everything_or_nothing(

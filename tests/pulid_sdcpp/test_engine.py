@@ -62,11 +62,8 @@ def without_pulid(standin_weights: dict[str, Path], load_engine: Load) -> Iterat
     "identity_options",
     [
         {"pulid_id_weight": 0.0},
+        {"pulid_id_weight": 0.0, "pulid_start_step": 99},
         {"pulid_id_embedding": None},
-        {"pulid_start_step": 2},
-        {"pulid_start_step": 99},
-        {"pulid_end_step": 0},
-        {"pulid_start_step": 1, "pulid_end_step": 1},
     ],
     ids=str,
 )

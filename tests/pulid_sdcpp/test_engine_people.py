@@ -118,7 +118,8 @@ def test_each_person_changes_the_picture(
     nobody = picture()
     assert len({both, swapped, one, nobody}) == 4
     assert picture(Person(alice, region=LEFT), Person(bob, 0.0, region=RIGHT)) == one
-    assert picture(Person(alice, region=LEFT), Person(bob, start_step=1.0)) == one
+    with pytest.raises(ValueError, match="there are 2 steps: 0 to 1"):
+        picture(Person(alice, region=LEFT), Person(bob, start_step=1.0))
     # Steps as parts: the second half of two steps is the second step.
     late = picture(Person(alice, region=LEFT), Person(bob, start_step=1, region=RIGHT))
     assert late == picture(Person(alice, region=LEFT), Person(bob, start_step=0.5, region=RIGHT))

@@ -139,8 +139,13 @@ def refusals() -> dict[str, tuple[dict[str, Any], type[Exception], str]]:
         "no person": ({"identity": [Person(alice), "bob.jpg"]}, ValueError, "bob.jpg"),
         "no file": ({"identity": "no.pulidembd"}, IdentityFileError, "no.pulidembd"),
         "no uncond": ({"identity": alice, "cfg_scale": 2.0}, IdentityFileError, "unconditional"),
+        "no step": ({"identity": alice, "start_step": 3}, ValueError, "there are 3 steps: 0 to 2"),
+        "no step of hers": (
+            {"identity": [Person(alice), Person(alice, start_step=2, end_step=1)]},
+            ValueError, "start step 2 and end step 1",
+        ),
         "outside": (
-            {"identity": [Person(alice, region=Region(box=(900, 0, 10, 10)))]},
+            {"identity": [Person(alice, region=Region(box=(900, 0, 16, 16)))]},
             ValueError, "nothing of the picture",
         ),
         "no mask": (
