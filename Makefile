@@ -9,13 +9,17 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.py native/*.json native/*.cmake native/src/* native/patches/*)
 
-.PHONY: demo test test-reference lint format sdist wheel clean
+.PHONY: demo test test-hostile test-reference lint format sdist wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
 
 test: $(VENV)/.installed lint
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest
+
+# All of the damaged files, texts and cancellations of which `make test` tries a part: an hour.
+test-hostile: $(VENV)/.installed
+	PULID_HOSTILE_FACTOR=1 PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest tests/hostile
 
 # The networks against the libraries they re-implement: 6 GB, with torchvision.
 test-reference: $(VENV)-reference/.installed
