@@ -122,7 +122,8 @@ class StableDiffusion:
         self._model: Any = None
         self._identities: IdentitySlots | None = None
         self._flux: FluxInfo | None = None
-        self._running: Any = None  # the context that a native call works with
+        self._running: NativeCall | None = None
+        self._process = os.getpid()
         self._broken = ""
         check_text("backend", backend, 1000)
         check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
@@ -172,9 +173,19 @@ class StableDiffusion:
     def _context(self) -> Any:
         if self._model is None:
             raise ValueError("this engine is closed")
+        if self._is_of_a_parent:
+            raise ValueError(
+                "this engine belongs to the process that this one was forked from; load another "
+                "here, or use multiprocessing's start method 'spawn'"
+            )
         if self._broken:
             raise GenerationError(f"the engine failed before ({self._broken}); load it again")
         return self._model.model
+
+    @property
+    def _is_of_a_parent(self) -> bool:
+        """Whether a forked child has it from its parent, whose threads and device it lacks."""
+        return self._process != os.getpid()
 
     def generate_image(
         self,
@@ -328,7 +339,7 @@ class StableDiffusion:
         """
         with self._state:
             if self._running is not None:
-                library().pulid_set_cancelled(self._running, True)
+                library().pulid_set_cancelled(self._running.context, True)
 
     def default_scheduler(self, sampling_method: str = GenerationOptions.sampling_method) -> str:
         """What the scheduler "default" is with this model: "flux" for a Flux model.
@@ -339,20 +350,25 @@ class StableDiffusion:
         check_choice("sampling_method", sampling_method, SAMPLING_METHODS)
         names = base().stable_diffusion
         method = names.SAMPLE_METHOD_MAP[sampling_method]
-        number = base().stable_diffusion_cpp.sd_get_default_scheduler(self._context, method)
+        ask = base().stable_diffusion_cpp.sd_get_default_scheduler
+        number = native_thread.run(lambda: ask(self._context, method))
         return next(name for name, value in names.SCHEDULER_MAP.items() if value == number)
 
     @property
     def diffusion_params_bytes(self) -> int:
-        """Memory that the diffusion model's parameters take, identities included."""
-        return int(library().pulid_diffusion_params_bytes(self._context))
+        """Memory that the diffusion model's parameters take, identities included.
+
+        Waits for a running generation.
+        """
+        ask = library().pulid_diffusion_params_bytes
+        return int(native_thread.run(lambda: ask(self._context)))
 
     def close(self) -> None:
         """Free the model; waits for a running generation. Closing twice is harmless."""
         model, identities = self._model, self._identities
         self._model = self._identities = None
         with contextlib.suppress(RuntimeError):  # the interpreter is ending and frees it all
-            if model is not None:
+            if model is not None and not self._is_of_a_parent:
                 native_thread.run(model.close)
         if identities is not None:
             identities.close()
@@ -365,7 +381,7 @@ class StableDiffusion:
 
     def __del__(self) -> None:
         # Not waited for: the collector may run in a thread that holds what the engine needs.
-        if getattr(self, "_model", None) is not None:
+        if getattr(self, "_model", None) is not None and not self._is_of_a_parent:
             with contextlib.suppress(RuntimeError):
                 native_thread.start(self._model.close)
 
@@ -407,11 +423,20 @@ class StableDiffusion:
             spoils: Whether a failure in its midst can leave the model half changed.
         """
         current = NativeCall(None, progress, on_event)
-        return native_thread.run(lambda: self._guarded(call, current, spoils), self.cancel)
+        return native_thread.run(
+            lambda: self._guarded(call, current, spoils), lambda: self._cancel(current)
+        )
+
+    def _cancel(self, call: NativeCall) -> None:
+        """Stop this call, and no other that runs."""
+        with self._state:
+            call.is_cancelled = True
+            if self._running is call:
+                library().pulid_set_cancelled(call.context, True)
 
     def _guarded(self, call: Callable[[], Result], current: NativeCall, spoils: bool) -> Result:
-        context = current.context = self._context
-        with LastLines() as log, self._running_on(context), current_call(current):
+        current.context = self._context
+        with LastLines() as log, self._is_running(current), current_call(current):
             try:
                 return call()
             except CALL_FAILURES as error:
@@ -429,11 +454,13 @@ class StableDiffusion:
                 raise GenerationError(memory_advice(reason or log.first_error), log.lines) from None
 
     @contextlib.contextmanager
-    def _running_on(self, context: Any) -> Iterator[None]:
+    def _is_running(self, call: NativeCall) -> Iterator[None]:
         """What `cancel` stops meanwhile."""
         with self._state:
-            library().pulid_set_cancelled(context, False)
-            self._running = context
+            if call.is_cancelled:  # in the moment between its turn and this one
+                raise GenerationCancelled("cancelled")
+            library().pulid_set_cancelled(call.context, False)
+            self._running = call
         try:
             yield
         finally:

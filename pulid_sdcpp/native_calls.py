@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from .call_once import call_once
 from .lora_tags import find_lora, read_lora_tags
 from .native_library import binding, last_error, library, pulid_stage_callback_t
 from .progress_event import EventCallback, ProgressEvent, Stage
@@ -63,6 +64,7 @@ class NativeCall:
         on_event: Told of stages and their steps.
         stage: Which one it is.
         failure: What a callback raised; to be raised when native code has returned.
+        is_cancelled: Whoever waits for it was interrupted; set under the engine's lock.
     """
 
     context: Any
@@ -70,6 +72,7 @@ class NativeCall:
     on_event: EventCallback | None = None
     stage: Stage = "load"
     failure: BaseException | None = None
+    is_cancelled: bool = False
 
     def enter(self, stage: Stage) -> None:
         """A stage begins."""
@@ -137,7 +140,7 @@ def succeeded(result: Any) -> Any:
     return result
 
 
-@functools.cache
+@call_once
 def base() -> Any:
     """The binding, with our callbacks in place for the life of the process.
 

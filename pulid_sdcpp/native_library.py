@@ -6,7 +6,6 @@ Loaded when first needed. PULID_SDCPP_LIBRARY in the environment names another l
 from __future__ import annotations
 
 import ctypes
-import functools
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .call_once import call_once
 from .errors import NativeLibraryError
 
 __all__ = ["API_VERSION", "EngineInfo", "binding", "engine_info", "last_error", "library"]
@@ -126,7 +126,7 @@ class EngineInfo:
     system_info: str
 
 
-@functools.cache
+@call_once
 def binding() -> Any:
     """The private copy of the `stable_diffusion_cpp` package.
 

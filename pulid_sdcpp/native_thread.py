@@ -2,16 +2,22 @@
 
 The engine keeps its callbacks in global variables and its last error per thread, so all calls
 of a process go through one thread, one after another. The caller waits meanwhile, and stays
-interruptible: Ctrl-C reaches Python at once instead of after the picture.
+interruptible: Ctrl-C reaches Python at once instead of after the picture. Leaving Python cancels
+what runs.
 """
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
+import contextlib
 import os
+import queue
+import sys
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 __all__ = ["run", "start"]
 
@@ -19,9 +25,6 @@ Result = TypeVar("Result")
 
 _WAIT_S = 0.2
 
-_lock = threading.RLock()  # the collector may close an engine while it is held
-_executor: concurrent.futures.ThreadPoolExecutor | None = None
-_executor_pid = 0
 _local = threading.local()
 
 
@@ -30,27 +33,36 @@ def run(call: Callable[[], Result], on_interrupt: Callable[[], None] = lambda: N
 
     Args:
         call: What to run; its result or exception becomes this function's.
-        on_interrupt: Called when the wait is interrupted (Ctrl-C), to make `call` end soon. The
-            interruption is raised after `call` has ended.
+        on_interrupt: Called when the wait is interrupted (Ctrl-C) or Python is left while `call`
+            runs, to make it end soon. The interruption is raised after `call` has ended. A call
+            whose turn has not come is not made.
 
     Raises:
-        RuntimeError: Called from the engine's thread, as from a progress callback.
+        RuntimeError: Called from the engine's thread, as from a progress callback; or Python is
+            being left.
     """
     if getattr(_local, "is_engine_thread", False):
         raise RuntimeError("the engine cannot be called from one of its own callbacks")
-    future = _current_executor().submit(call)
+    job = _current_thread().submit(call, on_interrupt)
     try:
-        _wait(future)
+        _wait(job)
     except BaseException:
-        on_interrupt()
-        _wait(future)
+        if not job.cancel():
+            on_interrupt()
+            _wait(job)
         raise
-    return future.result()
+    if job.cancelled():
+        raise RuntimeError(_LEAVING)
+    result: Result = job.result()
+    return result
 
 
-def _wait(future: concurrent.futures.Future[Result]) -> None:
+_LEAVING = "Python is being left, and the engine with it"
+
+
+def _wait(job: concurrent.futures.Future[Any]) -> None:
     # On Windows only a wait that ends by itself lets Ctrl-C through.
-    while not concurrent.futures.wait([future], timeout=_WAIT_S).done:
+    while not concurrent.futures.wait([job], timeout=_WAIT_S).done:
         pass
 
 
@@ -58,22 +70,122 @@ def start(call: Callable[[], object]) -> None:
     """Run `call` on the engine's thread after what runs there, and do not wait for it.
 
     Raises:
-        RuntimeError: The interpreter is ending.
+        RuntimeError: Python is being left.
     """
-    _current_executor().submit(call)
+    _current_thread().submit(call, lambda: None)
 
 
-def _current_executor() -> concurrent.futures.ThreadPoolExecutor:
-    global _executor, _executor_pid
+@dataclass
+class _Job:
+    future: concurrent.futures.Future[Any]
+    call: Callable[[], object]
+    on_interrupt: Callable[[], None]
+
+
+class _EngineThread:
+    """A thread of our own instead of an executor, whose work Python waits for when it is left."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.RLock()  # the collector may close an engine while it is held
+        self._running: _Job | None = None
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._work, name="pulid-engine", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, call: Callable[[], object], on_interrupt: Callable[[], None]
+    ) -> concurrent.futures.Future[Any]:
+        job = _Job(concurrent.futures.Future(), call, on_interrupt)
+        with self._lock:
+            if self._is_ending:
+                raise RuntimeError(_LEAVING)
+            self._jobs.put(job)
+        return job.future
+
+    def cancel_all(self) -> None:
+        """Make what runs end soon, and nothing begin any more."""
+        with self._lock:
+            self._is_ending = True
+            running = self._running
+            self._jobs.put(None)
+        if running is not None:
+            running.on_interrupt()
+
+    def end(self) -> None:
+        """As `cancel_all`, and wait: no native code may run when the interpreter is gone."""
+        self.cancel_all()
+        while self._thread.is_alive():
+            self._thread.join(_WAIT_S)
+
+    def _work(self) -> None:
+        _local.is_engine_thread = True
+        while (job := self._jobs.get()) is not None:
+            if self._begins(job):
+                self._do(job)
+            del job
+
+    def _do(self, job: _Job) -> None:
+        result, failure = None, None
+        try:
+            result = job.call()
+        except BaseException as error:
+            failure = error
+        # Before the waiting thread goes on, which may rely on nothing being held any longer.
+        job.call = job.on_interrupt = lambda: None
+        with self._lock:
+            self._running = None
+        if failure is not None:
+            job.future.set_exception(failure)
+        else:
+            job.future.set_result(result)
+
+    def _begins(self, job: _Job) -> bool:
+        with self._lock:
+            if self._is_ending:
+                job.future.cancel()
+            if not job.future.set_running_or_notify_cancel():
+                return False
+            self._running = job
+            return True
+
+
+_lock = threading.RLock()
+_thread: _EngineThread | None = None
+
+
+def _current_thread() -> _EngineThread:
+    global _thread
     with _lock:
-        # A forked child has the object but not the thread.
-        if _executor is None or _executor_pid != os.getpid():
-            _executor = concurrent.futures.ThreadPoolExecutor(
-                1, "pulid-engine", initializer=_mark_engine_thread
-            )
-            _executor_pid = os.getpid()
-        return _executor
+        if _thread is None:
+            _thread = _EngineThread()
+        return _thread
 
 
-def _mark_engine_thread() -> None:
-    _local.is_engine_thread = True
+def _forget_thread() -> None:
+    """A forked child has the object but not the thread, and perhaps a lock that another held."""
+    global _thread, _lock
+    _thread, _lock = None, threading.RLock()
+    _local.is_engine_thread = False
+
+
+def _cancel_when_interrupted() -> None:
+    """Ctrl-C ended the main thread: Python would wait for the others' pictures."""
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and _thread is not None:
+        _thread.cancel_all()
+
+
+def _end() -> None:
+    if _thread is not None:
+        with contextlib.suppress(KeyboardInterrupt):
+            _thread.end()
+
+
+# Called when every thread but daemons has ended.
+atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_thread)
+# Called before those threads are waited for. Not documented, so not relied on: without it their
+# pictures are finished first.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_cancel_when_interrupted)

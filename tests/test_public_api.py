@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "leaves",
-        {"callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
+        {"call_once",
+         "callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
          "fair_lock", "file_signature", "former_schedule", "fusion", "option_checks",
          "output_names", "package_version", "person", "picture_agreement", "progress_event",
          "region", "regular_file", "step_point", "system_memory", "tensor_header", "terminal_text",

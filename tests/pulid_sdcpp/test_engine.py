@@ -214,6 +214,24 @@ def test_an_exception_in_the_progress_callback_stops_and_is_raised(engine: Stabl
     assert picture(engine) == picture(engine)
 
 
+def test_what_is_asked_of_the_native_model_is_asked_on_its_thread(engine: StableDiffusion) -> None:
+    """Elsewhere it would be read while it is changed, or freed."""
+    asked = (lambda: engine.diffusion_params_bytes, lambda: engine.default_scheduler())
+    refused: list[str] = []
+
+    def progress(step: int, steps: int, time_s: float) -> None:
+        for ask in asked:
+            try:
+                ask()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    picture(engine, sample_steps=1, progress_callback=progress)
+    assert len(refused) == 2 * len(asked)
+    assert all("one of its own callbacks" in text for text in refused)
+    assert engine.diffusion_params_bytes > 0
+
+
 def test_progress_counts_the_steps(engine: StableDiffusion) -> None:
     seen: list[tuple[int, int]] = []
     picture(
