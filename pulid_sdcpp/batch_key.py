@@ -30,6 +30,7 @@ from .mapped_file import file_stamp
 from .mask_image import MASK_VERSION, read_mask
 from .options import ContextOptions, GenerationOptions
 from .region import Region
+from .regular_file import open_regular
 from .user_folders import cache_folder
 from .weights_digest import file_digest
 
@@ -255,7 +256,7 @@ def _plain(value: Any, digest: Any) -> Any:
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:

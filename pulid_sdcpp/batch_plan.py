@@ -16,6 +16,7 @@ from .batch_key import FileStamp, JobKey, JobKeys, batch_stamp
 from .errors import BatchFileError, ImageFileError, OutputFileError
 from .options import ContextOptions
 from .png_text import parse_text, read_picture_text
+from .regular_file import read_regular
 
 __all__ = ["KEY_NAME", "SHEET_TEXT", "SUMMARY_NAME", "PlannedPicture", "is_of_a_batch",
            "make_folders", "picture_problem", "plan_batch", "remove_unfinished",
@@ -25,6 +26,7 @@ KEY_NAME = "Batch job"
 """Of the job's key in a picture's text."""
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part", re.DOTALL)  # as `atomic_file` names them
 _NAME_KEPT = 100
+_MAX_SUMMARY_BYTES = 1 << 30
 SUMMARY_NAME = "summary.json"
 SHEET_TEXT = "contact sheet of a pulid-sdcpp batch"
 """In a contact sheet's file: what has it may be replaced by the next one."""
@@ -240,7 +242,7 @@ def _place(path: Path) -> object:
 def _summary(path: Path) -> dict[str, Any] | None:
     """A batch's own; None when it is anything else."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_regular(path, _MAX_SUMMARY_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     is_own = isinstance(found, dict) and {"batch", "contact_sheets", "pictures"} <= found.keys()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BatchFileError
+from .regular_file import read_regular
 from .text_encoding import decoded, toml_problem
 
 if sys.version_info >= (3, 11):
@@ -91,14 +92,11 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        content = read_regular(path, _MAX_BYTES, stream=True)
     except OSError as error:
         raise BatchFileError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:  # a name that no file can have
         raise BatchFileError(f"cannot read {str(path)!r}: {error}") from None
-    if len(content) > _MAX_BYTES:
-        raise BatchFileError(f"{path}: a file of jobs has {_MAX_BYTES >> 20} MiB at most")
     try:
         return decoded(content).replace("\r\n", "\n")
     except ValueError as error:

@@ -25,6 +25,7 @@ from .fusion import Fusion, check_fusion
 from .identity import Identity
 from .identity_store import find_entry, find_identity, keep_identity, store_folder, write_entry
 from .package_version import package_version
+from .regular_file import open_regular
 from .weights_digest import file_digest
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Enroller:
 def is_identity_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a gguf file, as identity files are, and so no photo; by its content."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read(4) == b"GGUF"
     except (OSError, ValueError):
         return False

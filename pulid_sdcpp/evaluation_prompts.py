@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 
 from .evaluation_options import EvaluationPrompt
+from .regular_file import read_regular
 from .text_encoding import decoded
 
 __all__ = ["read_prompts"]
 
 JSON_LINES = ".jsonl"
+_MAX_BYTES = 16 << 20
 _KEYS = {"text", "attributes"}
 
 
@@ -29,7 +31,7 @@ def read_prompts(path: str | os.PathLike[str]) -> tuple[EvaluationPrompt, ...]:
     """
     file = Path(path)
     try:
-        lines = decoded(file.read_bytes()).splitlines()
+        lines = decoded(read_regular(file, _MAX_BYTES, stream=True)).splitlines()
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     is_json = file.suffix.lower() == JSON_LINES

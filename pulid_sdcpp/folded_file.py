@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .folding import PackedLayer, packed_form
+from .regular_file import open_regular
 
 __all__ = ["DamagedFileError", "FoldedFileWriter", "FoldedLayout", "read_folded_file"]
 
@@ -139,7 +140,7 @@ def read_folded_file(
         DamagedFileError: It holds anything else; layers given out before are good.
         OSError: It is not there, or cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size != layout.file_bytes:
             raise DamagedFileError(f"expected {layout.file_bytes} bytes, found {size}")

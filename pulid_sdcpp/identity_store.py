@@ -20,6 +20,7 @@ from pathlib import Path
 from .atomic_file import private_folder
 from .errors import IdentityFileError, OutputFileError
 from .identity import Identity
+from .regular_file import open_regular
 from .user_folders import cache_folder
 
 __all__ = ["find_entry", "find_identity", "keep_identity", "store_folder", "write_entry"]
@@ -136,7 +137,8 @@ def _read(path: Path) -> Identity | None:
     except IdentityFileError as error:
         LOGGER.warning("not used: %s", error)
         with contextlib.suppress(OSError):
-            path.read_bytes()  # one that cannot be read now may be whole
+            with open_regular(path) as file:
+                file.read()  # one that cannot be read now may be whole
             path.unlink()
         return None
     return identity

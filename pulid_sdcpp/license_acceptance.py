@@ -9,6 +9,7 @@ from pathlib import Path
 from .atomic_file import atomic_file
 from .errors import OutputFileError
 from .model_registry import License
+from .regular_file import read_regular
 from .user_folders import config_folder
 
 __all__ = ["remember_accepted", "unaccepted"]
@@ -48,9 +49,9 @@ def remember_accepted(licenses: Iterable[License]) -> None:
 
 def _accepted() -> set[str]:
     try:
-        with _path().open("rb") as file:
-            return {str(text) for text in json.loads(file.read(_MAX_BYTES))["accepted"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads(read_regular(_path(), _MAX_BYTES))
+        return {str(text) for text in found["accepted"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 

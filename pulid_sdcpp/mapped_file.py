@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import ModelFileError
 from .file_signature import SIGNATURE_BYTES, signature
 from .gguf_header import MAX_HEADER_BYTES, parse_gguf
+from .regular_file import NotRegularError, open_regular
 from .safetensors_header import parse_safetensors
 from .tensor_header import TensorHeader
 
@@ -37,18 +38,17 @@ def map_file(path: str | os.PathLike[str], what: str = "a model file") -> mmap.m
         what: What is expected there, with an article, for the error message.
 
     Raises:
-        ModelFileError: The file is missing, a folder, unreadable or empty.
+        ModelFileError: The file is missing, no regular file, unreadable or empty.
     """
     source = Path(path)
     try:
-        if source.is_dir():
-            raise ModelFileError(f"{source}: expected {what}, found a folder; name a file in it")
-        if source.exists() and not source.is_file():
-            raise ModelFileError(f"{source}: expected {what}, found a device or pipe")
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ModelFileError(f"{source}: expected {what}, found an empty file")
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except NotRegularError as error:
+        hint = "; name a file in it" if error.found == "a folder" else ""
+        raise ModelFileError(f"{source}: expected {what}, found {error.found}{hint}") from None
     except FileNotFoundError:
         raise ModelFileError(f"{source}: no such file (expected {what})") from None
     except (OSError, ValueError) as error:

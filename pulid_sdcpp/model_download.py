@@ -18,6 +18,7 @@ from .errors import DownloadError, OutputFileError
 from .model_registry import GENERATION_ROLES, ROLES, License
 from .model_source import ModelSource, find_source
 from .model_store import FileFound, ModelStore, described_size, downloads_folder
+from .regular_file import read_regular
 from .resumable_download import PART_SUFFIX, download_file
 
 __all__ = ["Pull", "check_disk", "download", "download_disks", "downloaded_paths",
@@ -120,9 +121,9 @@ def download(source: ModelSource, on_progress: Callable[[int, int], None] | None
 def downloaded_paths() -> list[Path]:
     """Files that this program has fetched, as far as it remembers."""
     try:
-        with (downloads_folder() / LEDGER_NAME).open("rb") as file:
-            return [Path(path) for path in json.loads(file.read(_MAX_LEDGER_BYTES))["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads(read_regular(downloads_folder() / LEDGER_NAME, _MAX_LEDGER_BYTES))
+        return [Path(path) for path in found["files"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from .atomic_file import atomic_file
 from .errors import ModelFileError, OutputFileError
+from .regular_file import read_regular
 from .user_folders import cache_folder
 
 __all__ = ["MANIFEST_NAME", "PACK_FOLDER", "PocketFiles", "check_pack", "pocket_files",
@@ -154,9 +155,9 @@ def _read_manifest(folder: Path) -> dict[str, tuple[int, str]]:
     if not path.is_file():
         raise ModelFileError(f"{folder}: the pocket model is not there; {_REMEDY}")
     try:
-        with path.open("rb") as file:
-            return dict(map(_entry, _entries(json.loads(file.read(_MAX_MANIFEST_BYTES)))))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = json.loads(read_regular(path, _MAX_MANIFEST_BYTES))
+        return dict(map(_entry, _entries(found)))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
             f"{path}: expected the list of the pocket model's files, found something else "
             f"({type(error).__name__}); {_REMEDY}"

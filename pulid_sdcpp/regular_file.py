@@ -9,29 +9,27 @@ import errno
 import os
 import re
 import stat
-from typing import BinaryIO
+from io import BufferedReader
 
-__all__ = ["check_regular", "open_regular", "read_regular"]
+__all__ = ["NotRegularError", "open_regular", "read_regular"]
 
 # Opened by who started the process, as a shell does for `<(command)`: nobody waits for a writer.
 _STREAM = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/[0-9]+")
 
 
-def check_regular(path: str | os.PathLike[str]) -> None:
-    """Refuse what is no regular file and exists; opens nothing.
+class NotRegularError(OSError):
+    """A folder, named pipe, socket or device where a file is needed.
 
-    Raises:
-        OSError: A folder, named pipe, socket or device; `strerror` says which.
-        ValueError: A name that no file can have.
+    Attributes:
+        found: Which of them, with an article.
     """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return
-    _check(mode, path)
+
+    def __init__(self, path: str | os.PathLike[str], found: str) -> None:
+        super().__init__(errno.EINVAL, f"expected a file, found {found}", os.fspath(path))
+        self.found = found
 
 
-def open_regular(path: str | os.PathLike[str], *, stream: bool = False) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, stream: bool = False) -> BufferedReader:
     """Open a file to read its bytes.
 
     Args:
@@ -39,7 +37,7 @@ def open_regular(path: str | os.PathLike[str], *, stream: bool = False) -> Binar
         stream: Whether /dev/stdin and /dev/fd/N may also be pipes.
 
     Raises:
-        OSError: As `open`; or it is a folder, named pipe, socket or device: `strerror` says which.
+        OSError: As `open`; NotRegularError: it is no regular file.
         ValueError: A name that no file can have.
     """
     if stream and _STREAM.fullmatch(os.fspath(path)) and stat.S_ISFIFO(os.stat(path).st_mode):
@@ -83,11 +81,11 @@ def _check(mode: int, path: str | os.PathLike[str]) -> None:
     if stat.S_ISREG(mode):
         return
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "expected a file, found a folder", os.fspath(path))
-    if stat.S_ISFIFO(mode):
+        found = "a folder"
+    elif stat.S_ISFIFO(mode):
         found = "a named pipe"
     elif stat.S_ISSOCK(mode):
         found = "a socket"
     else:
         found = "a device"
-    raise OSError(errno.EINVAL, f"expected a file, found {found}", os.fspath(path))
+    raise NotRegularError(path, found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from .regular_file import open_regular
 from .step_point import StepPoint
 
 __all__ = [
@@ -122,7 +123,7 @@ def describe_file_used(key: str, file: str | os.PathLike[str] | FileUsed | None)
 def file_hash(path: str | os.PathLike[str]) -> str:
     """The first digits of a file's SHA-256, as web UIs shorten hashes."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()[:_HASH_DIGITS]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelFileError
+from .regular_file import read_regular
 from .text_encoding import decoded, toml_problem
 from .user_folders import config_folder, with_home
 
@@ -21,6 +22,7 @@ else:
 __all__ = ["CONFIG_NAME", "UserConfig", "load_user_config"]
 
 CONFIG_NAME = "config.toml"
+_MAX_BYTES = 1 << 20
 _TABLES = ("files", "presets", "licenses")
 
 
@@ -53,7 +55,7 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
     file = config_folder() / CONFIG_NAME if path is None else Path(path)
     text = ""
     try:
-        text = decoded(file.read_bytes())
+        text = decoded(read_regular(file, _MAX_BYTES))
         tables = tomllib.loads(text)
     except FileNotFoundError:
         return UserConfig(file)

@@ -20,6 +20,7 @@ from .atomic_file import atomic_file
 from .errors import ModelFileError, OutputFileError
 from .mapped_file import file_stamp
 from .pulid_weights import PulidWeights
+from .regular_file import open_regular, read_regular
 
 __all__ = ["file_digest", "layers_digest"]
 
@@ -59,7 +60,7 @@ def file_digest(path: str | os.PathLike[str], folder: Path) -> str:
 def _sha256(path: str | os.PathLike[str]) -> str:
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
@@ -92,11 +93,10 @@ def _digest(
 def _remembered(record: Path, described: dict[str, object]) -> str | None:
     """The hash in a record that is of this very file; None when there is none."""
     try:
-        with record.open("rb") as file:
-            found = json.loads(file.read(_MAX_RECORD_BYTES))
+        found = json.loads(read_regular(record, _MAX_RECORD_BYTES))
         digest = found.pop("sha256")
         if found == described and len(bytes.fromhex(digest)) == hashlib.sha256().digest_size:
             return str(digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return None

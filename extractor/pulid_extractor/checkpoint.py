@@ -13,6 +13,7 @@ from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.regular_file import NotRegularError, open_regular
 
 __all__ = ["fill", "place", "read_checkpoint", "without_prefix"]
 
@@ -38,13 +39,11 @@ def read_checkpoint(path: str | os.PathLike[str], prefix: str = "") -> dict[str,
         ModelFileError: The file is missing, a folder, empty, damaged, or of another kind.
     """
     file = Path(path)
-    if file.is_dir():
-        raise ModelFileError(f"{file}: expected a weights file, found a folder")
-    if file.exists() and not file.is_file():
-        raise ModelFileError(f"{file}: expected a weights file, found a pipe or a device")
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             start = stream.read(SIGNATURE_BYTES)
+    except NotRegularError as error:
+        raise ModelFileError(f"{file}: expected a weights file, found {error.found}") from None
     except FileNotFoundError:
         raise ModelFileError(f"{file}: no such file; expected a weights file") from None
     except OSError as error:

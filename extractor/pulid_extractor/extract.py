@@ -23,6 +23,7 @@ from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError, ModelMismatchE
 from pulid_sdcpp.face_choice import FaceChoice
 from pulid_sdcpp.fusion import Fusion, check_fusion
 from pulid_sdcpp.identity import Identity
+from pulid_sdcpp.regular_file import open_regular
 
 from .align import ffhq_crop
 from .compute import DTYPES, resolve_device, resolve_dtype
@@ -358,7 +359,7 @@ def _as_array(tokens: torch.Tensor) -> NDArray[np.float32]:
 
 def _file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

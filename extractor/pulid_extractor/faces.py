@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
 from pulid_sdcpp.face_choice import FaceBox
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.regular_file import open_regular
 
 from .align import ARCFACE_PX, arcface_crop
 from .dependencies import load_cv2, load_model_zoo, load_onnxruntime
@@ -195,7 +196,7 @@ def _load(path: Path, task: str, what: str, providers: Sequence[str]) -> Any:
     if path.suffix != ".onnx":
         # insightface takes any other name for that of a downloadable pack.
         raise ModelFileError(f"{path}: expected the {what}, a file whose name ends in .onnx")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         found = signature(file.read(SIGNATURE_BYTES))
     if found not in ("an ONNX model", signature(b"")):
         raise ModelFileError(f"{path}: expected the {what}, found {found}")

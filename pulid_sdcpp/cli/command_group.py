@@ -12,6 +12,7 @@ An error is one line on stderr, "error: what; what to do"; the traceback needs -
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -134,6 +135,8 @@ def _described(error: BaseException) -> tuple[int, str]:
     text = _one_line(str(error))
     if isinstance(error, ValueError):
         return EXIT_USAGE, f"error: {text}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = _one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, PulidError | OSError):
         return EXIT_ERROR, f"error: {text}"
     if isinstance(error, MemoryError):

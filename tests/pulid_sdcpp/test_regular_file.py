@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pulid_sdcpp.regular_file import check_regular, open_regular, read_regular
+from pulid_sdcpp.regular_file import NotRegularError, open_regular, read_regular
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 
 
 def refused(path: Path) -> str:
     reasons = set()
-    for read in (check_regular, open_regular, lambda path: read_regular(path, 9)):
-        with pytest.raises(OSError, match="expected a file") as raised:
+    for read in (open_regular, lambda path: read_regular(path, 9)):
+        with pytest.raises(NotRegularError, match="expected a file") as raised:
             read(path)
         assert raised.value.filename == str(path)
         reasons.add(raised.value.strerror)
@@ -28,7 +28,6 @@ def test_the_bytes_of_a_file(tmp_path: Path) -> None:
     with open_regular(path) as file:
         assert file.read() == b"a\r\nb\x1ac"
     assert read_regular(path, 6) == b"a\r\nb\x1ac"
-    check_regular(path)
 
 
 def test_a_file_of_more_bytes_is_refused(tmp_path: Path) -> None:
@@ -98,7 +97,6 @@ def test_a_pipe_that_the_shell_opened_is_read_where_that_is_meant() -> None:
 
 
 def test_what_is_absent_is_said_by_who_opens_it(tmp_path: Path) -> None:
-    check_regular(tmp_path / "absent")
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "absent")
     with pytest.raises(ValueError, match="null"):

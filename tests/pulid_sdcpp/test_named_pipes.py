@@ -1,0 +1,76 @@
+"""Whatever opens a file that the user names: a named pipe is refused, and never waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pulid_sdcpp import Identity
+from pulid_sdcpp.batch_text import read_csv, read_json_lines, read_toml
+from pulid_sdcpp.engine_files import check_upscaler
+from pulid_sdcpp.enrolment import is_identity_file
+from pulid_sdcpp.errors import PulidError
+from pulid_sdcpp.evaluation_prompts import read_prompts
+from pulid_sdcpp.folded_file import FoldedLayout, read_folded_file
+from pulid_sdcpp.image_file import read_image
+from pulid_sdcpp.mask_image import read_mask
+from pulid_sdcpp.model_files import describe_file
+from pulid_sdcpp.picture_recipe import recipe_from
+from pulid_sdcpp.text_entries import file_hash
+from pulid_sdcpp.user_config import load_user_config
+from pulid_sdcpp.weights import TensorFile
+from pulid_sdcpp.weights_digest import file_digest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+
+LAYOUT = FoldedLayout(1, 4, 8, "f16")
+READERS: dict[str, Callable[[Path], object]] = {
+    "start image": read_image,
+    "mask": read_mask,
+    "--from": recipe_from,
+    "identity": Identity.load,
+    "jobs in TOML": read_toml,
+    "jobs in CSV": lambda path: list(read_csv(path)),
+    "jobs in JSON lines": lambda path: list(read_json_lines(path)),
+    "prompts": read_prompts,
+    "config file": load_user_config,
+    "model": describe_file,
+    "weights": TensorFile,
+    "upscaler": lambda path: check_upscaler(str(path)),
+    "hash of a model": lambda path: file_digest(path, path.parent),
+    "hash of a picture": file_hash,
+    "folded layers": lambda path: list(read_folded_file(path, LAYOUT, bytes(32))),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    def end(*_: object) -> None:
+        raise AssertionError("it waits for somebody who writes to the pipe")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_it_is_said_what_it_is(reader: str, pipe: Path) -> None:
+    with pytest.raises((PulidError, OSError), match="found a named pipe") as raised:
+        READERS[reader](pipe)
+    assert str(pipe) in str(raised.value)
+
+
+def test_it_is_no_identity_file(pipe: Path) -> None:
+    assert not is_identity_file(pipe)
