@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-__all__ = ["mutated_file", "mutated_text"]
+__all__ = ["damaged_header", "mutated_file", "mutated_text"]
 
 _EXTREMES = (
     0,
@@ -55,6 +55,12 @@ def mutated_file(data: bytes, random: Random) -> tuple[str, bytes]:
         kinds += _GGUF * 3
     kind = random.choice(kinds)
     return kind.__name__.strip("_"), kind(data, random)
+
+
+def damaged_header(header: bytes, random: Random) -> tuple[str, bytes]:
+    """One damage to the start of a gguf file that leaves its size: its name, and the start."""
+    kind = random.choice([_flipped_at_the_start, _number_at_the_start, *_GGUF])
+    return kind.__name__.strip("_"), kind(header, random)
 
 
 def _is_safetensors(data: bytes) -> bool:
