@@ -43,6 +43,7 @@ from .native_calls import (
     base,
     current_call,
     enter_stage,
+    plain_values,
     served,
     succeeded,
 )
@@ -266,6 +267,8 @@ class StableDiffusion:
         def generate() -> list[Image]:
             self._use_identities(uses, cfg_start_step)
             pictures: list[Image] = self._model.generate_image(**arguments)
+            for picture in pictures:
+                picture.info = plain_values(picture.info)
             return pictures
 
         return self._run(generate, progress_callback, on_event)

@@ -167,6 +167,11 @@ class Identity:
             _write_gguf(draft, tensors, dtype, self.metadata)
             file.write(draft.read_bytes())
 
+    def __reduce__(self) -> Any:
+        # A mapping that cannot be changed cannot be pickled or copied either.
+        parts = (self.tokens, self.uncond_tokens, dict(self.metadata), self.dtype)
+        return type(self), parts
+
     @property
     def n_tokens(self) -> int:
         return int(self.tokens.shape[0])

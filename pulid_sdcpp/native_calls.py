@@ -11,8 +11,9 @@ import contextlib
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Number
 from typing import TYPE_CHECKING, Any, cast
 
 from .call_once import call_once
@@ -30,6 +31,7 @@ __all__ = [
     "base",
     "current_call",
     "enter_stage",
+    "plain_values",
     "served",
     "succeeded",
 ]
@@ -131,6 +133,22 @@ def enter_stage(stage: Stage) -> None:
     """Tell whoever listens to the running call that a stage begins."""
     if _current is not None:
         _current.enter(stage)
+
+
+def plain_values(info: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What the binding notes of a picture, without the C arrays and functions it made of it.
+
+    They cannot be pickled or copied, and so neither could the picture.
+    """
+    return {name: value for name, value in info.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    from PIL.Image import Image
+
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | Number | os.PathLike | Image)
 
 
 def succeeded(result: Any) -> Any:

@@ -359,6 +359,9 @@ class PulidFlux:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a pipeline cannot be pickled or copied; it holds an engine")
+
     @contextlib.contextmanager
     def _turn(self, may_be_closed: bool = False) -> Iterator[None]:
         if is_called_back():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import os
+import pickle
 import struct
 from pathlib import Path
 
@@ -313,3 +315,24 @@ def test_the_callers_array_is_copied():
     identity = Identity.from_array(array)
     array[0, 0] = 5
     assert identity.tokens[0, 0] == 1
+
+
+# In memory
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda identity: pickle.loads(pickle.dumps(identity))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+@pytest.mark.parametrize("uncond", [None, SMALL + 1], ids=["alone", "with uncond"])
+def test_an_identity_can_be_copied_and_sent_to_another_process(duplicate, uncond):
+    identity = Identity(SMALL, uncond, {"created": "now", "face_box": (1, 2, 3, 4)}, "f16")
+    other = duplicate(identity)
+    assert np.array_equal(other.tokens, identity.tokens)
+    assert (uncond is None) == (other.uncond_tokens is None)
+    assert uncond is None or np.array_equal(other.uncond_tokens, uncond)
+    assert (dict(other.metadata), other.dtype) == (dict(identity.metadata), "f16")
+    assert other.sha256 == identity.sha256
+    with pytest.raises(TypeError):
+        other.metadata["created"] = "later"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -218,6 +220,13 @@ def test_what_reads_pictures_may_be_left_out(
     for images in ({"init_image": image}, {"ref_images": [image]}):
         with pytest.raises(ValueError, match="vae_decode_only"):
             make(engine, context=context).generate("p", **images)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_it_is_not_copied(pipeline: PulidFlux, duplicate: Callable[[PulidFlux], object]) -> None:
+    """The copy would share the engine, and neither would know of the other."""
+    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+        duplicate(pipeline)
 
 
 def test_a_random_seed_is_told(pipeline: PulidFlux, engine: FakeEngine) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -240,3 +242,21 @@ def test_two_people_each_on_their_side(pipeline: PulidFlux) -> None:
 
     assert make(1, 2) == make(1, 2)
     assert len({make(1, 2), make(2, 1), make(1, 3)}) == 3
+
+
+def test_a_result_with_everything_in_it_can_be_sent_to_another_process(
+    pipeline: PulidFlux,
+) -> None:
+    """The binding notes C arrays and functions in the picture it hands out."""
+    result = pipeline.generate(
+        "a face",
+        Person(pocket_identity(1), region=Region(box=(0, 0, 1, 0.5))),
+        on_preview=lambda *_: None,
+        sigmas=[1.0, 0.5, 0.0],
+        seed=7,
+        **{**SMALL, "steps": 2},
+    )
+    other = pickle.loads(pickle.dumps(result))
+    assert other.image.tobytes() == result.image.tobytes()
+    assert other.text == result.text
+    assert copy.deepcopy(result).image.info["seed"] == 7

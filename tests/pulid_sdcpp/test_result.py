@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,10 @@ from pulid_sdcpp.png_text import PictureText, parse_text, read_picture_text
 from pulid_sdcpp.result import Result
 
 TEXT = PictureText("a face", "", {"Steps": "4", "Seed": "7", "Size": "16x16"})
+
+
+def through_pickle(result: Result) -> Result:
+    return pickle.loads(pickle.dumps(result))
 
 
 @pytest.fixture
@@ -23,6 +30,15 @@ def test_the_text_is_in_the_saved_picture(result: Result, tmp_path: Path) -> Non
     assert parse_text(result.text) == TEXT
     with Image.open(path) as saved:
         assert saved.tobytes() == result.image.tobytes()
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, through_pickle])
+def test_it_can_be_copied_and_sent_to_another_process(
+    result: Result, duplicate: Callable[[Result], Result]
+) -> None:
+    other = duplicate(result)
+    assert (other.image.tobytes(), other.seed) == (result.image.tobytes(), result.seed)
+    assert (other.metadata, other.text) == (TEXT, result.text)
 
 
 def test_a_file_is_replaced_only_when_told(result: Result, tmp_path: Path) -> None:
