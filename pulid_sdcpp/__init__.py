@@ -14,9 +14,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # of `typing`, which takes as long to import as all the rest here
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .device import Device, devices
     from .engine import StableDiffusion
     from .errors import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,9 +13,9 @@ from typing import Any, Literal
 from .batch_job import Batch, BatchJob
 from .batch_key import FileStamp, JobKey, JobKeys, batch_stamp
 from .errors import BatchFileError, ImageFileError, OutputFileError
+from .json_record import read_json
 from .options import ContextOptions
 from .png_text import parse_text, read_picture_text
-from .regular_file import read_regular
 
 __all__ = ["KEY_NAME", "SHEET_TEXT", "SUMMARY_NAME", "PlannedPicture", "is_of_a_batch",
            "make_folders", "picture_problem", "plan_batch", "remove_unfinished",
@@ -242,8 +241,8 @@ def _place(path: Path) -> object:
 def _summary(path: Path) -> dict[str, Any] | None:
     """A batch's own; None when it is anything else."""
     try:
-        found = json.loads(read_regular(path, _MAX_SUMMARY_BYTES))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path, _MAX_SUMMARY_BYTES)
+    except (OSError, ValueError):
         return None
     is_own = isinstance(found, dict) and {"batch", "contact_sheets", "pictures"} <= found.keys()
     return found if is_own and isinstance(found["contact_sheets"], list) else None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .atomic_file import atomic_file
 from .errors import OutputFileError
+from .json_record import read_json
 from .model_registry import License
-from .regular_file import read_regular
 from .user_folders import config_folder
 
 __all__ = ["remember_accepted", "unaccepted"]
@@ -49,9 +49,9 @@ def remember_accepted(licenses: Iterable[License]) -> None:
 
 def _accepted() -> set[str]:
     try:
-        found = json.loads(read_regular(_path(), _MAX_BYTES))
+        found = read_json(_path(), _MAX_BYTES)
         return {str(text) for text in found["accepted"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from .atomic_file import atomic_file
 from .errors import DownloadError, OutputFileError
+from .json_record import read_json
 from .model_registry import GENERATION_ROLES, ROLES, License
 from .model_source import ModelSource, find_source
 from .model_store import FileFound, ModelStore, described_size, downloads_folder
-from .regular_file import read_regular
 from .resumable_download import PART_SUFFIX, download_file
 
 __all__ = ["Pull", "check_disk", "download", "download_disks", "downloaded_paths",
@@ -121,9 +121,9 @@ def download(source: ModelSource, on_progress: Callable[[int, int], None] | None
 def downloaded_paths() -> list[Path]:
     """Files that this program has fetched, as far as it remembers."""
     try:
-        found = json.loads(read_regular(downloads_folder() / LEDGER_NAME, _MAX_LEDGER_BYTES))
+        found = read_json(downloads_folder() / LEDGER_NAME, _MAX_LEDGER_BYTES)
         return [Path(path) for path in found["files"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .errors import ModelFileError
 from .user_config import UserConfig, load_user_config
+from .user_folders import with_home
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,6 +45,7 @@ _SETTINGS: Mapping[str, tuple[type, ...]] = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_FILE_BYTES = 1 << 50  # a thousand times the largest model
 _T = TypeVar("_T")
 
 
@@ -105,8 +107,9 @@ class RegistryFile:
             raise ValueError(f"url is {self.url!r}, but must begin with https://")
         if not (self.repository or self.url or self.path):
             raise ValueError("neither repository nor url nor path is given")
-        if self.size_bytes < 0 or self.about_bytes < 0:
-            raise ValueError("a size must not be negative")
+        for name, size in (("size_bytes", self.size_bytes), ("about_bytes", self.about_bytes)):
+            if not 0 <= size <= _MAX_FILE_BYTES:
+                raise ValueError(f"{name} must be from 0 to {_MAX_FILE_BYTES}")
         if self.sha256 and not _SHA256.fullmatch(self.sha256):
             raise ValueError("sha256 must have 64 hexadecimal digits, in lower case")
 
@@ -294,11 +297,11 @@ def _on_its_base(
 ) -> Preset:
     for role, key in preset.files.items():
         if key not in files:
-            if not Path(key).expanduser().is_absolute():
+            if not with_home(key).is_absolute():
                 raise ValueError(
                     f"files.{role} is {key!r}: neither a file of the list nor a whole path"
                 )
-            path = str(Path(key).expanduser())
+            path = str(with_home(key))
             files[key] = RegistryFile(key, role, what="your own file", path=path)
         elif files[key].role != role:
             raise ValueError(f"files.{role} is {key!r}, whose role is {files[key].role}")

@@ -111,11 +111,11 @@ class ModelStore:
         self._listings: list[Mapping[str, Sequence[Path]]] = []
         self._unread: list[Path] = []
         for folder in (*given, *config.models_dirs):
-            if folder.is_dir():
+            if os.path.isdir(folder):  # also of a name that no folder can have
                 self._unread.append(folder)
                 continue
             where = "" if folder in given else f" (models_dirs in {config.path})"
-            found = "a file" if folder.exists() else "nothing there"
+            found = "a file" if os.path.exists(folder) else "nothing there"
             LOGGER.warning("%s: expected a models folder, found %s%s", folder, found, where)
 
     def find(self, file: RegistryFile) -> FileFound:

@@ -18,7 +18,7 @@ from typing import Any
 
 from .atomic_file import atomic_file
 from .errors import ModelFileError, OutputFileError
-from .regular_file import read_regular
+from .json_record import read_json
 from .user_folders import cache_folder
 
 __all__ = ["MANIFEST_NAME", "PACK_FOLDER", "PocketFiles", "check_pack", "pocket_files",
@@ -155,9 +155,9 @@ def _read_manifest(folder: Path) -> dict[str, tuple[int, str]]:
     if not path.is_file():
         raise ModelFileError(f"{folder}: the pocket model is not there; {_REMEDY}")
     try:
-        found = json.loads(read_regular(path, _MAX_MANIFEST_BYTES))
+        found = read_json(path, _MAX_MANIFEST_BYTES)
         return dict(map(_entry, _entries(found)))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{path}: expected the list of the pocket model's files, found something else "
             f"({type(error).__name__}); {_REMEDY}"

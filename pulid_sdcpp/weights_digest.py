@@ -18,9 +18,10 @@ from pathlib import Path
 
 from .atomic_file import atomic_file
 from .errors import ModelFileError, OutputFileError
+from .json_record import read_json
 from .mapped_file import file_stamp
 from .pulid_weights import PulidWeights
-from .regular_file import open_regular, read_regular
+from .regular_file import open_regular
 
 __all__ = ["file_digest", "layers_digest"]
 
@@ -93,10 +94,10 @@ def _digest(
 def _remembered(record: Path, described: dict[str, object]) -> str | None:
     """The hash in a record that is of this very file; None when there is none."""
     try:
-        found = json.loads(read_regular(record, _MAX_RECORD_BYTES))
+        found = read_json(record, _MAX_RECORD_BYTES)
         digest = found.pop("sha256")
         if found == described and len(bytes.fromhex(digest)) == hashlib.sha256().digest_size:
             return str(digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None

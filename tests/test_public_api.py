@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
         "leaves",
         {"call_once",
          "callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
-         "fair_lock", "file_signature", "former_schedule", "fusion", "option_checks",
+         "fair_lock", "file_signature", "former_schedule", "fusion", "json_record", "option_checks",
          "output_names", "package_version", "person", "picture_agreement", "progress_event",
          "region", "regular_file", "step_point", "system_memory", "tensor_header", "terminal_text",
          "text_encoding", "user_folders"},

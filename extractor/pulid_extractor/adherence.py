@@ -97,7 +97,7 @@ class AttributeReader:
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "")
         try:
             choices: Any = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             choices = None
         if (
             not isinstance(choices, dict)

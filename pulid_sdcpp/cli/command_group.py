@@ -32,6 +32,7 @@ __all__ = ["CommandGroup", "Settings"]
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+_INTERRUPTED = "interrupted; nothing was left half-written"
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _described(error: BaseException) -> tuple[int, str]:
     if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED, str(error)
     if isinstance(error, click.Abort | KeyboardInterrupt | GenerationCancelled):
-        return EXIT_INTERRUPTED, "interrupted; nothing was left half-written"
+        return EXIT_INTERRUPTED, _INTERRUPTED
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "pulid-sdcpp"
         text = _one_line(error.format_message()).rstrip(".")
@@ -139,12 +140,23 @@ def _described(error: BaseException) -> tuple[int, str]:
         text = _one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, PulidError | OSError):
         return EXIT_ERROR, f"error: {text}"
+    if _is_of_an_interrupt(error):
+        return EXIT_INTERRUPTED, _INTERRUPTED
     if isinstance(error, MemoryError):
         return EXIT_ERROR, "error: out of memory; make a smaller picture, or use smaller weights"
     return EXIT_ERROR, (
         f"error: {type(error).__name__}: {text}; this is a defect of pulid-sdcpp: please report it "
         f"with what 'pulid-sdcpp --debug ...' shows"
     )
+
+
+def _is_of_an_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: an import may turn that into an error of its own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..atomic_file import atomic_file
 from ..errors import OutputFileError
+from ..json_record import read_json
 from .autoencoder_kl import autoencoder_kl_tensors
 from .clip_l import clip_l_tensors
 from .flux import FluxShape, flux_tensors
@@ -156,7 +157,7 @@ class _FileSet:
         self.paths: dict[str, Path] = {}
         self._made: dict[str, object] = {}
         try:
-            known = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+            known = read_json(folder / MANIFEST_NAME)
             self._made = known if isinstance(known, dict) else {}
         except (OSError, ValueError):
             pass  # No manifest, or not one of ours: everything is made anew.

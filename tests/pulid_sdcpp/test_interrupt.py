@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from pulid_sdcpp.cli import interrupt
+from pulid_sdcpp.cli.command_group import _described
 from pulid_sdcpp.cli.interrupt import second_interrupt_leaves
 
 
@@ -31,3 +35,44 @@ def test_the_handler_before_comes_back() -> None:
     with second_interrupt_leaves():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# Ctrl-C comes when a module is imported, as it does at a random moment of the start.
+START = """
+import os, signal, sys
+from pulid_sdcpp.__main__ import start
+module = sys.argv.pop(1)
+class Hook:
+    def find_spec(self, name, *_):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+start()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it has no other way to send Ctrl-C than the console")
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("pulid_sdcpp.cli", ""),
+        ("click", ""),
+        ("pulid_sdcpp.cli.inspect", "interrupted; nothing was left half-written\n"),
+        ("pulid_sdcpp.model_files", "interrupted; nothing was left half-written\n"),
+    ],
+)
+def test_an_interrupt_while_it_starts_is_no_traceback(module: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START, module, "inspect", "absent"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, said)
+
+
+def test_an_interrupt_is_told_by_what_is_behind_an_error() -> None:
+    """Python up to 3.11 makes a RuntimeError of what comes while a class is made."""
+    error = RuntimeError("Error calling __set_name__")
+    error.__cause__ = KeyboardInterrupt()
+    assert _described(error)[0] == 130
+    assert _described(RuntimeError("another"))[0] == 1

@@ -34,6 +34,9 @@ def test_folders_are_whole_or_beside_the_config_file(tmp_path: Path) -> None:
         (b"models_dirs = 'x'", "models_dirs must be a list of folders"),
         (b"models_dirs = ['']", "models_dirs must be a list of folders"),
         (b"files = 1", "files must be tables"),
+        (b"files = " + b"[" * 5000, "too deeply nested"),
+        (b"files = " + b"{a = " * 5000, "too deeply nested"),
+        (b"models_dirs = ['~nosuchuser/x']", "there is no home folder for ~nosuchuser"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, content: bytes, message: str) -> None:

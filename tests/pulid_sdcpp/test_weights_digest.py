@@ -114,6 +114,7 @@ def record_with(folder: Path, **changes: object) -> bytes:
         lambda folder: b"\xff\xfe",
         lambda folder: b"[1, 2]",
         lambda folder: b"null",
+        lambda folder: b"[" * 4000,
         lambda folder: b"{}",
         lambda folder: b" " * 5000 + record_with(folder),
         lambda folder: record_with(folder)[:-2],
