@@ -30,6 +30,7 @@ from .options import ContextOptions
 from .output_names import check_is_no_input
 from .pulid_weights import PulidWeights
 from .system_memory import total_memory_bytes
+from .tensor_header import quoted
 from .weights import TensorFile
 
 __all__ = ["CONVERSION_TYPES", "Conversion", "convert_file"]
@@ -90,7 +91,8 @@ def convert_file(
             must not raise.
 
     Raises:
-        ValueError: A type or rule that does not exist; or the output is the source.
+        ValueError: A type or rule that does not exist; the output is the source, or of a format
+            that cannot hold what keeps its type.
         ModelFileError: The source is missing, damaged, or not one of these.
         OutputFileError: The output exists, cannot be written, or the disk has too little room.
         MemoryPlanError: The result is larger than this computer's memory, where it is made.
@@ -101,6 +103,7 @@ def convert_file(
     with TensorFile(source) as opened:
         what = _checked_kind(opened)
         plan = plan_conversion(opened.header, opened.path, wtype, tensor_type_rules)
+        _check_holds(target, plan)
         _check_room(target, plan)
         # With its suffix: the engine tells the format from it.
         suffix = f".part{target.suffix.lower()}"
@@ -160,6 +163,18 @@ def _check_use(file: TensorFile, source: TensorFile) -> None:
         flux_layout(file.header, file.path)
     if kind.kind == "pulid-flux":
         PulidWeights(file.path).close()
+
+
+def _check_holds(target: Path, plan: ConversionPlan) -> None:
+    """What keeps its quantized type, as embeddings do, is for a gguf."""
+    if target.suffix.lower() != ".safetensors":
+        return
+    for name, kind in plan.types.items():
+        if kind not in (*_PLAIN_TYPES, "i32"):
+            raise ValueError(
+                f"a .safetensors file holds {', '.join(_PLAIN_TYPES)}, but {quoted(name)} keeps its"
+                f" type {kind}; name a .gguf"
+            )
 
 
 def _check_room(target: Path, plan: ConversionPlan) -> None:

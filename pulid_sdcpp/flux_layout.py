@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from .errors import ModelFileError
 from .mapped_file import map_file, read_header
 from .model_kinds import classify
-from .tensor_header import TensorHeader, TensorInfo
+from .tensor_header import TensorHeader, TensorInfo, quoted
+from .weight_forms import part_named
 
 __all__ = ["FluxInfo", "check_diffusion_model", "flux_info", "flux_layout"]
 
@@ -35,6 +36,7 @@ VARIANTS = {64: "", 384: "Fill", 128: "Control", 196: "Flex.2"}
 """Input channels, after patching, by which the engine tells the members of the family."""
 
 _PREFIX = "model.diffusion_model."
+_BLOCK = re.compile(r"(.*?)double_blocks\.\d+\.img_attn\.qkv\.weight$")
 _UNREADABLE = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f8_e8m0", "c64"}
 
 
@@ -83,7 +85,8 @@ def flux_info(path: str | os.PathLike[str]) -> FluxInfo:
     source = os.fspath(path)
     with map_file(path, "a Flux model") as buffer:
         header = read_header(buffer, source)
-    return flux_layout(header, source)
+    with part_named(path):
+        return flux_layout(header, source)
 
 
 def check_diffusion_model(path: str | os.PathLike[str]) -> FluxInfo:
@@ -96,6 +99,11 @@ def check_diffusion_model(path: str | os.PathLike[str]) -> FluxInfo:
     source = os.fspath(path)
     with map_file(path, "a Flux model") as buffer:
         header = read_header(buffer, source)
+    with part_named(path):
+        return _checked(header, source)
+
+
+def _checked(header: TensorHeader, source: str) -> FluxInfo:
     info = flux_layout(header, source)
     if info.diffusers:
         raise ModelFileError(
@@ -117,7 +125,7 @@ def check_diffusion_model(path: str | os.PathLike[str]) -> FluxInfo:
         raise ModelFileError(
             f"{source}: expected {OUT_CHANNELS} input channels, found {info.in_channels}"
         )
-    _check_tensors(_flux_tensors(header), info)
+    _check_tensors(_flux_tensors(header, source), info)
     return info
 
 
@@ -128,7 +136,7 @@ def flux_layout(header: TensorHeader, source: str) -> FluxInfo:
         return _diffusers_layout(header, source)
     if kind.kind != "flux":
         raise ModelFileError(f"{source}: expected a Flux model, found {kind.words}")
-    tensors = _flux_tensors(header)
+    tensors = _flux_tensors(header, source)
     return FluxInfo(
         path=source,
         depth=_count(tensors, "double_blocks"),
@@ -161,11 +169,19 @@ def _diffusers_layout(header: TensorHeader, source: str) -> FluxInfo:
     )
 
 
-def _flux_tensors(header: TensorHeader) -> dict[str, TensorInfo]:
+def _flux_tensors(header: TensorHeader, source: str) -> dict[str, TensorInfo]:
     """The diffusion model's tensors by their bare names; other parts of a checkpoint are left out.
 
     A file either has the prefix on all of them (an all-in-one checkpoint) or on none.
     """
+    for name in header.tensors:
+        found = _BLOCK.match(name)
+        if found is not None and found[1] not in ("", _PREFIX):
+            raise ModelFileError(
+                f"{source}: a Flux model whose tensors begin with {quoted(found[1])}, which the"
+                f" engine does not know; write it again with names that begin with {_PREFIX!r} or"
+                " with nothing"
+            )
     prefixed = {
         name.removeprefix(_PREFIX): info
         for name, info in header.tensors.items()

@@ -70,4 +70,6 @@ def read_header(
         return parse_gguf(buffer, source, max_header_bytes)
     if found == "a safetensors file":
         return parse_safetensors(buffer, source, max_header_bytes)
+    if source.endswith(".index.json"):
+        found = "the list of a model's parts, and the engine reads only whole models"
     raise ModelFileError(f"{source}: expected a safetensors or gguf file, found {found}")

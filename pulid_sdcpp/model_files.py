@@ -19,6 +19,7 @@ from .gguf_header import OmittedArray
 from .mapped_file import map_file, read_header
 from .model_kinds import ModelKind, classify, find_tensor, zip_kind
 from .tensor_header import TensorHeader, TensorInfo
+from .weight_forms import part_named
 
 __all__ = [
     "FileInfo",
@@ -118,6 +119,11 @@ def check_text_encoder(path: str | os.PathLike[str], kind: str) -> None:
     """
     if kind not in _TEXT_ENCODERS:
         raise ValueError(f"text encoder: expected one of {sorted(_TEXT_ENCODERS)}, found {kind!r}")
+    with part_named(path):
+        _check_text_encoder(path, kind)
+
+
+def _check_text_encoder(path: str | os.PathLike[str], kind: str) -> None:
     what, expected, embedding, last = _TEXT_ENCODERS[kind]
     source, header, found = _checked_kind(path, what, (kind,))
     if header is None:

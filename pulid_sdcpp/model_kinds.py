@@ -16,6 +16,7 @@ from .errors import ModelFileError
 from .file_signature import SIGNATURE_BYTES, signature
 from .mapped_file import map_file, read_header
 from .tensor_header import TensorHeader, TensorInfo
+from .weight_forms import USE_INSTEAD, quantized_form
 
 __all__ = ["ModelKind", "classify", "find_tensor", "what_is", "zip_kind"]
 
@@ -94,11 +95,23 @@ _T5_BLOCK = re.compile(
 
 def classify(header: TensorHeader) -> ModelKind:
     """Tell what a file holds from its header."""
+    form = quantized_form(header.tensors)
+    if form is not None:
+        found = _model_kind(header)
+        words = "a model" if found.kind == "unknown-tensors" else found.words
+        words = words.removesuffix(" in the diffusers layout")
+        return ModelKind(
+            "quantized", f"{words} {form}, which the engine cannot read ({USE_INSTEAD})"
+        )
     if IDENTITY_TENSOR in header.tensors:
         return ModelKind("identity", "an identity file")
-    names = list(header.tensors)
-    if any(_LORA.search(name) for name in names):
+    if any(_LORA.search(name) for name in header.tensors):
         return ModelKind("lora", "a LoRA")
+    return _model_kind(header)
+
+
+def _model_kind(header: TensorHeader) -> ModelKind:
+    names = list(header.tensors)
     for kind, words, pattern in _COMPILED[:-3]:
         if any(pattern.search(name) for name in names):
             return _sized_vae(header, kind, words, pattern)
