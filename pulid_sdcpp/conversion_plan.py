@@ -18,6 +18,7 @@ from math import prod
 from .errors import ModelFileError
 from .gguf_header import GGML_TYPES
 from .options import WEIGHT_TYPES
+from .scaled_weights import is_companion
 from .tensor_header import TensorHeader, TensorInfo, quoted
 
 __all__ = ["CONVERSION_TYPES", "ConversionPlan", "plan_conversion", "squeezed"]
@@ -36,6 +37,7 @@ _LEFT_AS_IT_IS = re.compile(
     r"|t_embedder|y_embedder|context_embedder|time_embed|label_emb)\.|pos_embed|embedding"
 )
 _LEFT_OUT = ("text_encoders.t5xxl.transformer.encoder.embed_tokens.weight", "model_ema.")
+_TOKENIZERS = ("spiece_model",)  # in T5 files of ComfyUI; the engine has its own
 _SMALL_MATRIX = re.compile(r"relative_attention_bias|attn_rel_b|\.latents$")
 _MAX_NAME_BYTES = 127  # GGML_MAX_NAME less its end
 _MAX_ELEMENTS = 2**31 - 1  # an int in the engine's convert_tensor
@@ -76,7 +78,9 @@ def plan_conversion(header: TensorHeader, path: str, wtype: str, rules: str) -> 
     kept: list[str] = []
     types: dict[str, str] = {}
     for info in header.tensors.values():
-        if info.name.startswith(_LEFT_OUT):
+        if info.name.startswith(_LEFT_OUT) or is_companion(info.name, header.tensors):
+            continue
+        if info.name in _TOKENIZERS and info.dtype == "u8":
             continue
         _check_tensor(info, path, header.format)
         wanted = next((kind for found, kind in patterns if found.search(info.name)), None)

@@ -18,6 +18,7 @@ from .model_files import (
     check_vae,
     describe_file,
 )
+from .scaled_weights import check_weight_scales, is_companion
 from .tensor_header import TensorInfo, quoted
 
 __all__ = ["check_engine_files", "check_prompt_loras", "check_upscaler"]
@@ -101,11 +102,16 @@ def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
             f"{path}: a torch checkpoint, which can hold programs and is not opened; use the "
             "safetensors file, or write one with safetensors.torch.save_file"
         )
+    if info.kind == "quantized":
+        raise ModelFileError(f"{path}: {info.summary}")
     if info.kind == "onnx":
         raise ModelFileError(f"{path}: an ONNX model, which the engine does not read")
+    names = {tensor.name: tensor for tensor in info.tensors}
     for tensor in info.tensors:
-        if _WEIGHT.search(tensor.name):
+        if _WEIGHT.search(tensor.name) and not is_companion(tensor.name, names):
             _check_type(path, tensor, info.format)
+    if info.tensors:
+        check_weight_scales(path)
     return info
 
 

@@ -21,6 +21,7 @@ from .identity import ID_TOKENS
 from .model_files import describe_file
 from .options import ContextOptions
 from .pulid_weights import PulidWeights
+from .scaled_weights import is_companion
 from .tensor_header import TensorInfo
 
 __all__ = ["TENSOR_OVERHEAD_BYTES", "ModelSizes", "model_sizes", "row_bytes"]
@@ -130,13 +131,13 @@ def _tensors(context: ContextOptions) -> dict[str, list[TensorInfo]]:
     """By module; a separate file goes before the same module of a full checkpoint."""
     found: dict[str, list[TensorInfo]] = {part: [] for part in _PARTS}
     if context.model_path is not None:
-        for tensor in describe_file(context.model_path).tensors:
+        for tensor in _weights(context.model_path):
             for part, pattern in _PARTS.items():
                 if pattern.search(tensor.name):
                     found[part].append(tensor)
                     break
         if not found["diffusion"]:  # a diffusion model alone, given as a full one
-            found["diffusion"] = list(describe_file(context.model_path).tensors)
+            found["diffusion"] = _weights(context.model_path)
     files: dict[str, str | os.PathLike[str] | None] = {
         "diffusion": context.diffusion_model_path,
         "clip": context.clip_l_path,
@@ -145,8 +146,13 @@ def _tensors(context: ContextOptions) -> dict[str, list[TensorInfo]]:
     }
     for part, path in files.items():
         if path is not None:
-            found[part] = list(describe_file(path).tensors)
+            found[part] = _weights(path)
     return found
+
+
+def _weights(path: str | os.PathLike[str]) -> list[TensorInfo]:
+    tensors = {tensor.name: tensor for tensor in describe_file(path).tensors}
+    return [tensor for name, tensor in tensors.items() if not is_companion(name, tensors)]
 
 
 class _Rules:

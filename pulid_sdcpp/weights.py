@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ModelFileError
 from .gguf_header import GGML_TYPES
 from .mapped_file import file_stamp, map_file, read_header
+from .scaled_weights import weight_scales
 from .tensor_header import TensorInfo, quoted
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class TensorFile:
         path: The file.
 
     Raises:
-        ModelFileError: Missing, a folder, empty, damaged, truncated, or of another format.
+        ModelFileError: Missing, a folder, empty, damaged, truncated, or of another format; a
+            weight's scale that is not right.
 
     Attributes:
         path: As given.
@@ -63,6 +65,7 @@ class TensorFile:
         self._buffer = map_file(path)
         try:
             self.header = read_header(self._buffer, self.path)
+            self._scales = weight_scales(self.header, self._buffer, self.path)
         except BaseException:
             self._buffer.close()
             raise
@@ -105,7 +108,7 @@ class TensorFile:
     def read(
         self, name: str, dtype: DTypeLike = "float32", rows: tuple[int, int] | None = None
     ) -> NDArray[Any]:
-        """Read one tensor, converted or dequantized.
+        """Read one tensor, converted or dequantized, times its scale where the file has one.
 
         Args:
             name: The tensor.
@@ -123,7 +126,11 @@ class TensorFile:
 
         info = self.info(name) if rows is None else self.info(name).rows(*rows)
         try:
-            return self._converted(info, np.dtype(dtype))
+            scale = self._scales.get(name)
+            if scale is None:
+                return self._converted(info, np.dtype(dtype))
+            values = self._converted(info, np.dtype(np.float32)) * np.float32(scale)
+            return values.astype(dtype, copy=False)
         finally:
             self._forget(info.offset, info.nbytes)
 
@@ -195,7 +202,7 @@ class TensorFile:
         return digest.hexdigest()
 
     def content_sha256(self, names: Iterable[str]) -> str:
-        """Hash of some tensors: names, types, shapes and bytes, in the order given.
+        """Hash of some tensors: names, types, shapes, bytes and scales, in the order given.
 
         Half a second per gigabyte on two processor cores.
 
@@ -207,6 +214,8 @@ class TensorFile:
         with ThreadPoolExecutor(_HASH_THREADS) as threads:
             for info, content in zip(infos, threads.map(self._sha256_of, infos), strict=True):
                 digest.update(repr((info.name, info.dtype, info.shape)).encode() + content)
+                if info.name in self._scales:
+                    digest.update(repr(self._scales[info.name]).encode())
         return digest.hexdigest()
 
     def _sha256_of(self, info: TensorInfo) -> bytes:
