@@ -31,8 +31,7 @@ from .mask_image import MASK_VERSION, read_mask
 from .options import ContextOptions, GenerationOptions
 from .region import Region
 from .regular_file import open_regular
-from .user_folders import cache_folder
-from .weights_digest import file_digest
+from .weights_digest import file_digest, records_folder
 
 __all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
 
@@ -81,7 +80,7 @@ class JobKeys:
         self._context = context
         self._settings = settings
         self._extractor = extractor
-        self._records = _records_folder()
+        self._records = records_folder()
         self._found: dict[Any, tuple[Any, dict[Path, FileStamp]]] = {}
         self._used: dict[Path, FileStamp] = {}  # by what is described now
         self._model = self._described(context, _PLACING, self._digest)
@@ -262,13 +261,3 @@ def _sha256(path: Path) -> str:
     except OSError as error:
         raise BatchFileError(f"cannot read {path}: {error.strerror or error}") from None
     return digest.hexdigest()
-
-
-def _records_folder() -> Path:
-    """Where hashes of model files are remembered; without a home, nowhere."""
-    try:
-        folder = cache_folder() / "hashes"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return Path("no such folder")
-    return folder

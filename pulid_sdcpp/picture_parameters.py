@@ -15,6 +15,7 @@ from typing import Any
 
 from .former_schedule import former_default, has_former_schedule
 from .identity_options import IdentityOptions
+from .model_hashes import FileHashes, write_hashes
 from .options import ContextOptions, GenerationOptions
 from .picture_people import PERSON_ENTRIES, describe_people
 from .png_text import PictureText
@@ -153,6 +154,7 @@ def describe_picture(
     index: int = 0,
     identity_hash: str = "",
     image_names: Mapping[str, Sequence[str | os.PathLike[str] | FileUsed | None]] | None = None,
+    hashes: FileHashes | None = None,
     preset: str = "",
     version: str = "",
     default_scheduler: str = "flux",
@@ -165,6 +167,7 @@ def describe_picture(
         identity_hash: `Identity.short_hash`, of an identity that is given as a file.
         image_names: Files of the images in `generation`, under "init", "mask" and "ref", and of
             the masks of people, under "people", one each; None for what was in memory only.
+        hashes: Of the model files and LoRAs.
         preset: Name of the preset that the files in `context` come from.
         version: Of this package.
         default_scheduler: See `StableDiffusion.default_scheduler`; the name is written.
@@ -193,6 +196,8 @@ def describe_picture(
         values["PuLID weights"] = Path(context.pulid_weights or "").name
     if identity is not None and identity.cfg_start_step is not None:
         values["CFG start step"] = str(identity.cfg_start_step)
+    if hashes is not None:
+        values.update(write_hashes(hashes))
     values["Version"] = f"{PROGRAM} {version}".strip()
     return PictureText(generation.prompt, generation.negative_prompt, values)
 

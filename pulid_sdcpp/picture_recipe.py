@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from .errors import IdentityFileError, ImageFileError
 from .identity import Identity
 from .identity_store import find_identity
+from .model_hashes import FileHashes, hashes_from, hashes_now
 from .options import ContextOptions, GenerationOptions
 from .package_version import package_version
 from .person import Person
@@ -82,11 +83,29 @@ class PictureRecipe:
         }
         return {**values, "identity": self.people, "cfg_start_step": self.cfg_start_step}
 
-    def differences(self, context: ContextOptions) -> tuple[str, ...]:
+    def differences(
+        self,
+        context: ContextOptions,
+        prompt: str | None = None,
+        *,
+        on_read: Callable[[], object] | None = None,
+    ) -> tuple[str, ...]:
         """Why a pipeline may make other pixels: a line for each file or option that is another.
 
-        Model files and LoRAs are known by their names only.
+        Model files and LoRAs are known by their hashes, and by their names where the picture is
+        from before its text had hashes. A file that is new to this computer is read for it, a
+        second per gigabyte.
+
+        Args:
+            context: Of the pipeline.
+            prompt: That names the LoRAs; None: the picture's own.
+            on_read: Called before files are read, if any have to be.
         """
+        then = hashes_from(self.text.values)
+        prompt = self.generation.prompt if prompt is None else prompt
+        now = FileHashes({}, {})
+        if then.files or then.loras:
+            now = hashes_now(context, prompt, on_read=on_read)
         found = []
         for name, was in self.files.items():
             path = getattr(context, name)
@@ -95,8 +114,16 @@ class PictureRecipe:
                 is_now = Path(path or "").stem
             else:
                 is_now = Path(path or "").name
-            if is_now != was:
+            hash_then, hash_now = then.files.get(name), now.files.get(name)
+            if hash_then and hash_now:
+                if hash_then != hash_now:
+                    found.append(f"{name} was {was} ({hash_then}), and is {is_now} ({hash_now})")
+            elif is_now != was:
                 found.append(f"{name} was {was}, and is {is_now or 'none'}")
+        for name, hash_then in then.loras.items():
+            hash_now = now.loras.get(name)
+            if hash_now and hash_now != hash_then:
+                found.append(f"the LoRA {name} was {hash_then}, and is {hash_now}")
         for name in CONTEXT_FIELDS:
             was_given = self.context.get(name, getattr(ContextOptions, name))
             if getattr(context, name) != was_given:

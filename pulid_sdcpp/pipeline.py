@@ -19,6 +19,7 @@ from .identity_options import IdentityOptions
 from .identity_store import keep_identity
 from .identity_use import IdentityLike
 from .loaded_model import LoadedModel
+from .model_hashes import ModelHashes
 from .options import ContextOptions, GenerationOptions
 from .package_version import package_version
 from .person import Person
@@ -101,6 +102,7 @@ class PulidFlux:
         self._state = threading.Lock()  # of what `cancel` reads
         self._running: RunningPicture | None = None
         self._model = LoadedModel(context, vram, create_engine)
+        self._hashes = ModelHashes()
         self._closed = False
 
     @classmethod
@@ -350,6 +352,7 @@ class PulidFlux:
         """Free everything, after the calls that came before. Closing twice is harmless."""
         with self._turn(may_be_closed=True):
             self._closed = True
+            self._hashes.close()
             self._enroller.close()
             self._model.unload()
 
@@ -400,6 +403,12 @@ class PulidFlux:
         people = len(request.identity.everybody)
         generation = self._model.prepare(request.generation, told, people)
         running.check()
+        self._hashes.begin(
+            self._model.context,
+            generation.prompt,
+            with_people=people > 0,
+            engine=self._model.engine,
+        )
 
         # 2. The picture.
         try:
@@ -418,11 +427,13 @@ class PulidFlux:
         # 3. What it takes to make it again.
         for identity in request.identities if self._remember_identities else ():
             keep_identity(identity)
+        hashes = self._hashes.wait(lambda: tell(ProgressEvent("hash")), running.check)
         metadata = describe_picture(
             self._model.context,
             generation,
             request.identity,
             image_names=request.image_names,
+            hashes=hashes,
             preset=self._preset,
             version=package_version(),
             default_scheduler=self._model.engine.default_scheduler(generation.sampling_method),

@@ -22,13 +22,34 @@ from .json_record import read_json
 from .mapped_file import file_stamp
 from .pulid_weights import PulidWeights
 from .regular_file import open_regular
+from .user_folders import cache_folder
 
-__all__ = ["file_digest", "layers_digest"]
+__all__ = [
+    "data_digest",
+    "file_digest",
+    "layers_digest",
+    "records_folder",
+    "remembered_digest",
+]
 
 _VERSION = 1
 _RECENT_NS = 2_000_000_000
 """A file may change again without its time changing: FAT counts in two seconds."""
 _MAX_RECORD_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 100_000_000  # what the safetensors format allows
+
+Check = Callable[[], object]
+
+
+def records_folder() -> Path:
+    """Where hashes are remembered, in the user's cache folder; without a home, nowhere."""
+    try:
+        folder = cache_folder() / "hashes"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return Path("no such folder")
+    return folder
 
 
 def layers_digest(weights: PulidWeights, folder: Path) -> str:
@@ -45,25 +66,70 @@ def layers_digest(weights: PulidWeights, folder: Path) -> str:
     return _digest("weights", weights.path, weights.file.stamp, folder, compute)
 
 
-def file_digest(path: str | os.PathLike[str], folder: Path) -> str:
+def file_digest(path: str | os.PathLike[str], folder: Path, check: Check | None = None) -> str:
     """SHA-256 of a whole file, in hexadecimal.
 
     Args:
         path: The file.
         folder: As for `layers_digest`.
+        check: Called between reads; what it raises ends the work.
 
     Raises:
         ModelFileError: It cannot be read.
     """
-    return _digest("file", path, file_stamp(path), folder, lambda: _sha256(path))
+    return _digest("file", path, file_stamp(path), folder, lambda: _sha256(path, check))
 
 
-def _sha256(path: str | os.PathLike[str]) -> str:
+def data_digest(path: str | os.PathLike[str], folder: Path, check: Check | None = None) -> str:
+    """SHA-256 of a safetensors file without its header, so that notes in it do not count.
+
+    Of a file in another format, of all of it. Web UIs know LoRAs by it ("AutoV3").
+
+    Args:
+        path, folder, check: As for `file_digest`.
+
+    Raises:
+        ModelFileError: It cannot be read.
+    """
+
+    def compute() -> str:
+        return _sha256(path, check, _header_bytes(path))
+
+    return _digest("data", path, file_stamp(path), folder, compute)
+
+
+def remembered_digest(kind: str, path: str | os.PathLike[str], folder: Path) -> str | None:
+    """What is known without reading the file; None: nothing is.
+
+    Args:
+        kind: "file" or "data".
+        path, folder: As for `file_digest`.
+    """
+    record, described = _record(kind, path, file_stamp(path), folder)
+    return _remembered(record, described)
+
+
+def _header_bytes(path: str | os.PathLike[str]) -> int:
+    """How much of a safetensors file is header; 0 for another."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(9)
+            length = int.from_bytes(head[:8], "little")
+            is_safetensors = head[8:] == b"{" and length <= _MAX_HEADER_BYTES
+            return 8 + length if is_safetensors else 0
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot read it: {error.strerror or error}") from error
+
+
+def _sha256(path: str | os.PathLike[str], check: Check | None, start: int = 0) -> str:
     digest = hashlib.sha256()
     try:
         with open_regular(path) as file:
-            while chunk := file.read(1 << 20):
+            file.seek(start)
+            while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
+                if check is not None:
+                    check()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot read it: {error.strerror or error}") from error
     return digest.hexdigest()
@@ -77,9 +143,7 @@ def _digest(
     compute: Callable[[], str],
 ) -> str:
     """What was remembered of the file with this stamp, else what `compute` says."""
-    path = os.path.realpath(source)
-    record = folder / f"{kind}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
-    described = {"version": _VERSION, "path": path, "stamp": list(stamp)}
+    record, described = _record(kind, source, stamp, folder)
     digest = _remembered(record, described)
     if digest is None:
         digest = compute()
@@ -91,6 +155,14 @@ def _digest(
     return digest
 
 
+def _record(
+    kind: str, source: str | os.PathLike[str], stamp: Sequence[int], folder: Path
+) -> tuple[Path, dict[str, object]]:
+    path = os.path.realpath(source)
+    record = folder / f"{kind}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
+    return record, {"version": _VERSION, "path": path, "stamp": list(stamp)}
+
+
 def _remembered(record: Path, described: dict[str, object]) -> str | None:
     """The hash in a record that is of this very file; None when there is none."""
     try:
@@ -98,6 +170,6 @@ def _remembered(record: Path, described: dict[str, object]) -> str | None:
         digest = found.pop("sha256")
         if found == described and len(bytes.fromhex(digest)) == hashlib.sha256().digest_size:
             return str(digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return None

@@ -73,5 +73,10 @@ def remark_differences(
     if not is_given(ctx, "scheduler") and not is_given(ctx, "sigmas"):
         for note in recipe.notes:
             progress.note(f"{values['from_picture']}: {note}")
-    for difference in recipe.differences(context):
+    differences = recipe.differences(
+        context,
+        values["prompt"],
+        on_read=lambda: progress.stage("comparing the model files with the picture's, once"),
+    )
+    for difference in differences:
         progress.note(f"not as in {values['from_picture']}: {difference}")

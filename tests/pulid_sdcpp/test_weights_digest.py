@@ -160,7 +160,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_not_remembered(tmp_path, fold
     path.write_bytes(b"weights")
     written_long_ago(path)
 
-    def replaced_meanwhile(path):
+    def replaced_meanwhile(path, *_):
         path.write_bytes(b"others!")
         return "ab" * 32
 
