@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from pulid_sdcpp.weights import TensorFile
 
 Files = dict[str, Path]
 Tensor = tuple[str, tuple[int, ...], bytes]
-E5M2_BLOCK = "double_blocks.1."
+Drafts = Callable[[str], tuple[Path, Path, Path]]
+E5M2_BLOCK = "single_blocks.0."
+SIZES = {"depth": 1, "depth_single": 2, "hidden": 128}
 NAMES = {
     "old": (".scale_weight", ".scale_input"),
     "new": (".weight_scale", ".input_scale"),
@@ -110,12 +113,26 @@ def scaled_files(flux: Path, folder: Path, names: str = "old") -> tuple[Path, Pa
     )
 
 
+@pytest.fixture(scope="module")
+def drafts(
+    make_weights: Callable[..., Files], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, Path, Path]]:
+    """What `scaled_files` makes, of a small model, once."""
+
+    @functools.cache
+    def make(names: str) -> tuple[Path, Path, Path]:
+        flux = make_weights(**SIZES)["flux-f16"]
+        return scaled_files(flux, tmp_path_factory.mktemp("scaled"), names)
+
+    return make
+
+
 def picture(weights: Files, flux: Path, **options: object) -> np.ndarray:
     engine = StableDiffusion(
         diffusion_model_path=flux,
         clip_l_path=weights["clip_l"],
         taesd_path=weights["taesd"],
-        n_threads=2,
+        n_threads=1,
         **options,  # type: ignore[arg-type]
     )
     with engine:
@@ -126,24 +143,22 @@ def picture(weights: Files, flux: Path, **options: object) -> np.ndarray:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("names", NAMES)
 def test_the_picture_is_that_of_the_weights_multiplied_out(
-    standin_weights: Files, tmp_path: Path, names: str
+    standin_weights: Files, drafts: Drafts
 ) -> None:
-    scaled, exact, half = scaled_files(standin_weights["flux-f16"], tmp_path, names)
-    as_stored = picture(standin_weights, scaled)
-    assert np.array_equal(as_stored, picture(standin_weights, half))
-    if names == "old":  # rounded once, from the exact product, to another type too
-        eight = picture(standin_weights, scaled, wtype="q8_0")
-        assert np.array_equal(eight, picture(standin_weights, exact, wtype="q8_0"))
-        assert not np.array_equal(eight, as_stored)
+    scaled, exact, half = drafts("old")
+    wanted = picture(standin_weights, half)
+    assert np.array_equal(picture(standin_weights, scaled), wanted)
+    assert np.array_equal(picture(standin_weights, drafts("new")[0]), wanted)
+    # Rounded once, from the exact product, to another type too.
+    eight = picture(standin_weights, scaled, wtype="q8_0")
+    assert np.array_equal(eight, picture(standin_weights, exact, wtype="q8_0"))
+    assert not np.array_equal(eight, wanted)
 
 
 @pytest.mark.engine
-def test_a_converted_file_has_the_products_and_no_scales(
-    standin_weights: Files, tmp_path: Path
-) -> None:
-    scaled, exact, _ = scaled_files(standin_weights["flux-f16"], tmp_path)
+def test_a_converted_file_has_the_products_and_no_scales(drafts: Drafts, tmp_path: Path) -> None:
+    scaled, exact, _ = drafts("old")
     convert_file(scaled, tmp_path / "out.safetensors", "f32")
     with TensorFile(tmp_path / "out.safetensors") as found, TensorFile(exact) as wanted:
         assert set(found.names()) == set(wanted.names())
@@ -252,19 +267,20 @@ def test_formats_in_the_metadata_are_looked_at(tmp_path: Path, form: object) -> 
 
 @pytest.mark.engine
 def test_the_engine_itself_takes_no_wrong_scale(
-    standin_weights: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    standin_weights: Files, drafts: Drafts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scaled, _, _ = scaled_files(standin_weights["flux-f16"], tmp_path)
+    scaled, _, _ = drafts("old")
     monkeypatch.setattr(engine_files, "check_weight_scales", lambda path: None)
     whole = scaled.read_bytes()
     name = b'"single_blocks.0.linear1.scale_weight"'
-    scaled.write_bytes(whole.replace(name, name.replace(b"linear1", b"linear9")))
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(whole.replace(name, name.replace(b"linear1", b"linear9")))
     with pytest.raises(PulidError, match=r"single_blocks.0.linear9.scale_weight' has no weight"):
-        picture(standin_weights, scaled)
+        picture(standin_weights, broken)
 
 
-def test_scales_take_no_memory(standin_weights: Files, tmp_path: Path) -> None:
-    scaled, _, half = scaled_files(standin_weights["flux-f16"], tmp_path)
+def test_scales_take_no_memory(standin_weights: Files, drafts: Drafts) -> None:
+    scaled, _, half = drafts("old")
     sizes = [
         model_sizes(
             ContextOptions(
