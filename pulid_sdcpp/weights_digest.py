@@ -170,6 +170,6 @@ def _remembered(record: Path, described: dict[str, object]) -> str | None:
         digest = found.pop("sha256")
         if found == described and len(bytes.fromhex(digest)) == hashlib.sha256().digest_size:
             return str(digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
