@@ -5,12 +5,16 @@ python docs/generate_cli_reference.py
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pulid_sdcpp.cli import main
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sd_cli_flags import table
 
 __all__ = ["OUTPUT", "render"]
 
@@ -37,7 +41,9 @@ command; 130 after Ctrl-C. An error is one line on stderr.
 def render() -> str:
     """The page, as Markdown."""
     context = click.Context(main, info_name=PROGRAM, **main.context_settings)
-    return "\n".join([INTRODUCTION, *_sections(main, context)])
+    generate = main.get_command(context, "generate")
+    assert generate is not None
+    return "\n".join([INTRODUCTION, *_sections(main, context), table(generate)])
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:

@@ -179,3 +179,15 @@ def options() -> list[str]:
         return found
 
     return below(main, click.Context(main, **main.context_settings))
+
+
+def test_every_flag_of_sd_cli_is_here_or_named_as_missing() -> None:
+    flags = load(ROOT / "docs" / "sd_cli_flags.py")
+    pages = [*ROOT.glob("build/*/engine/vendor/stable-diffusion.cpp/examples/cli/README.md")]
+    for page in pages:  # where the engine was compiled
+        lines = re.findall(r"^  (-.*?)(?:   |$)", page.read_text("utf-8"), re.MULTILINE)
+        assert re.findall(r"-{1,2}\w[\w-]*", " ".join(re.sub("<.*?>", "", x) for x in lines)) == (
+            flags.FLAGS
+        )
+    with pytest.raises(ValueError, match="--cfg-scale"):
+        flags.table(click.Command("nothing", params=[]))

@@ -45,8 +45,8 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
     \b
     pulid-sdcpp generate --preset flux-schnell-q4 --portrait me.jpg -p "a portrait in oil"
 
-    Takes the flags of stable-diffusion.cpp's sd-cli, so that its commands work with the
-    program's name replaced; flags may be written with - or _.
+    Takes the flags that stable-diffusion.cpp's sd-cli has for Flux, so that most of its commands
+    work with the program's name replaced; flags may be written with - or _.
     """
     from ..identity_effect import check_takes_part
     from ..person import Person
