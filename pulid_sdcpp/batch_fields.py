@@ -46,6 +46,7 @@ SCENE_FIELDS = (*GENERATION_FIELDS, "weight", "start_step", "end_step", "cfg_sta
 """What a prompt may say beside its words."""
 
 _MAX_LIST = 1000
+_COMPARED_CHARS = 100
 _LIST_SEPARATOR = ";"
 
 
@@ -78,7 +79,7 @@ def check_known(given: Mapping[str, Any], known: Sequence[str]) -> None:
     """
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
+            near = difflib.get_close_matches(str(name)[:_COMPARED_CHARS], known, 1)
             meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
             raise ValueError(f"there is no field {name!r}; {meant}")
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import BatchFileError
 from .regular_file import read_regular
-from .text_encoding import decoded, toml_problem
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .text_encoding import decoded
+from .toml_text import parse_toml
 
 __all__ = ["read_csv", "read_json_lines", "read_toml"]
 
@@ -32,9 +27,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     text = _text(path)
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BatchFileError(f"{path}: not TOML: {toml_problem(text, error)}") from None
+        return parse_toml(text)
+    except ValueError as error:
+        raise BatchFileError(f"{path}: not TOML: {error}") from None
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

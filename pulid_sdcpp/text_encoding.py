@@ -1,15 +1,13 @@
-"""Text files as people's programs write them, and what is wrong with one that is no TOML."""
+"""Text files as people's programs write them."""
 
 from __future__ import annotations
 
 import codecs
-import re
 
-__all__ = ["decoded", "toml_problem"]
+__all__ = ["decoded"]
 
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what PowerShell 5 writes with `>`
-_BASIC_STRING = re.compile(r'"(?:\\.|[^"\\])*\\.*"')
 
 
 def decoded(content: bytes) -> str:
@@ -26,16 +24,3 @@ def decoded(content: bytes) -> str:
         raise ValueError(
             f"expected UTF-8 text, found something else at byte {error.start}"
         ) from None
-
-
-def toml_problem(text: str, error: Exception) -> str:
-    r"""What the parser says, with a hint where the line has a Windows path in "..."."""
-    if isinstance(error, RecursionError):
-        return "too deeply nested"
-    reason = str(error)[:200]
-    place = re.search(r"\(at line (\d+)", reason)
-    lines = text.split("\n")
-    line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""
-    if _BASIC_STRING.search(line):
-        reason += r"; a path with \ in it goes into single quotes, as 'C:\photos\alice.jpg'"
-    return reason

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,18 +10,14 @@ from typing import Any
 
 from .errors import ModelFileError
 from .regular_file import read_regular
-from .text_encoding import decoded, toml_problem
+from .text_encoding import decoded
+from .toml_text import parse_toml
 from .user_folders import config_folder, with_home
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["CONFIG_NAME", "UserConfig", "load_user_config"]
 
 CONFIG_NAME = "config.toml"
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 256 << 10
 _TABLES = ("files", "presets", "licenses")
 
 
@@ -53,17 +48,14 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
         ModelFileError: It cannot be read, is not TOML, or has something unknown in it.
     """
     file = config_folder() / CONFIG_NAME if path is None else Path(path)
-    text = ""
     try:
-        text = decoded(read_regular(file, _MAX_BYTES))
-        tables = tomllib.loads(text)
+        tables = parse_toml(decoded(read_regular(file, _MAX_BYTES)))
     except FileNotFoundError:
         return UserConfig(file)
     except OSError as error:
         raise ModelFileError(f"{file}: cannot read the config file: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        reason = toml_problem(text, error)
-        raise ModelFileError(f"{file}: expected a config file in TOML: {reason}") from None
+    except ValueError as error:
+        raise ModelFileError(f"{file}: expected a config file in TOML: {error}") from None
     for name in tables:
         if name not in ("models_dirs", *_TABLES):
             known = ", ".join(("models_dirs", *_TABLES))

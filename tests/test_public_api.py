@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
          "fair_lock", "file_signature", "former_schedule", "fusion", "json_record", "option_checks",
          "output_names", "package_version", "person", "picture_agreement", "progress_event",
          "region", "regular_file", "step_point", "system_memory", "tensor_header", "terminal_text",
-         "text_encoding", "user_folders"},
+         "text_encoding", "toml_text", "user_folders"},
     ),
     ("options", {"identity_options", "options", "step_cache"}),
     (
