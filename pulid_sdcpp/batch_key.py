@@ -105,12 +105,7 @@ class JobKeys:
         """
         try:
             generation = job.generation(self._settings)
-            check_prompt_loras(
-                job.prompt,
-                self._context.lora_model_dir or ".",
-                for_flux=True,
-                negative_prompt=generation.negative_prompt,
-            )
+            check_prompt_loras(job.prompt, vars(self._context), generation.negative_prompt)
             if job.people and self._context.pulid_weights is None:
                 raise ValueError("there is a person, but no PuLID weights; name a preset with "
                                  "them, or pulid_weights (--pulid-weights)")  # fmt: skip

@@ -26,7 +26,7 @@ from .binding_arguments import (
     read_pictures,
 )
 from .device import devices, parse_backend
-from .engine_files import check_engine_files, check_prompt_loras
+from .engine_files import check_engine_files, check_prompt_loras, has_quantized, lora_places
 from .engine_loading import load_model, memory_advice
 from .engine_log import LastLines, write_log_to_stderr
 from .errors import GenerationCancelled, GenerationError
@@ -35,6 +35,7 @@ from .folding_cache import limit_from_environment
 from .identity_options import IdentityOptions
 from .identity_slots import IdentitySlots
 from .identity_use import IdentityLike, IdentityUse, identity_uses
+from .lora_files import LoraFiles
 from .memory_check import check_picture_fits, computes_on_cpu
 from .native_calls import (
     CALL_FAILURES,
@@ -123,6 +124,7 @@ class StableDiffusion:
         self._model: Any = None
         self._identities: IdentitySlots | None = None
         self._flux: FluxInfo | None = None
+        self._loras: LoraFiles | None = None
         self._running: NativeCall | None = None
         self._process = os.getpid()
         self._broken = ""
@@ -157,6 +159,9 @@ class StableDiffusion:
             # Merging a LoRA into weights needs them in the plain layout.
             repack = repack and arguments["lora_apply_mode"] != "immediately"
             self._model = load_model(arguments, placement, repack, on_event)
+            if flux is not None and (places := lora_places(arguments, flux)) is not None:
+                may_be_repacked = repack and self._on_cpu and has_quantized(arguments, flux)
+                self._loras = LoraFiles(places, may_be_repacked)
             if weights is not None and flux is not None:
                 native_thread.run(
                     lambda: self._attach(weights, flux, pulid_dtype, cache_limit_bytes)
@@ -250,12 +255,10 @@ class StableDiffusion:
         arguments["progress_callback"] = None  # ours stays in place
         if arguments["preview_callback"] is not None:
             arguments["preview_callback"] = served(arguments["preview_callback"])
-        check_prompt_loras(
-            prompt,
-            self._loaded_with["lora_model_dir"] or ".",
-            self._flux is not None,
-            checked.negative_prompt,
+        lora_paths = check_prompt_loras(
+            prompt, self._loaded_with, checked.negative_prompt, self._flux
         )
+        loras = self._loras.convert(lora_paths) if self._loras is not None else {}
         identity = IdentityOptions(
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             *(cfg_start_step, tuple(pulid_people)),
@@ -266,6 +269,9 @@ class StableDiffusion:
 
         def generate() -> list[Image]:
             self._use_identities(uses, cfg_start_step)
+            if self._loras is not None:
+                self._loras.in_use(loras.values())
+            self._model.pulid_lora_files = loras
             pictures: list[Image] = self._model.generate_image(**arguments)
             for picture in pictures:
                 picture.info = plain_values(picture.info)
@@ -375,6 +381,8 @@ class StableDiffusion:
                 native_thread.run(model.close)
         if identities is not None:
             identities.close()
+        if self._loras is not None:
+            self._loras.close()
 
     def __enter__(self) -> Self:
         return self

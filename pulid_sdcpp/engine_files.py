@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .errors import ModelFileError
 from .flux_layout import FluxInfo, check_diffusion_model
+from .lora_layout import lora_layout
+from .lora_places import LoraPlaces
 from .lora_tags import check_no_lora_tags, find_lora, read_lora_tags
+from .mapped_file import map_file, read_header
 from .model_files import (
     FileInfo,
     check_lora,
@@ -21,7 +25,13 @@ from .model_files import (
 from .scaled_weights import check_weight_scales, is_companion
 from .tensor_header import TensorInfo, quoted
 
-__all__ = ["check_engine_files", "check_prompt_loras", "check_upscaler"]
+__all__ = [
+    "check_engine_files",
+    "check_prompt_loras",
+    "check_upscaler",
+    "has_quantized",
+    "lora_places",
+]
 
 _MAX_LORA_TENSORS = 16_384
 """The engine has room for 32,768 in all; a LoRA for every matrix of Flux has 1,500."""
@@ -30,9 +40,6 @@ _MAX_LORA_TENSORS = 16_384
 _INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"}
 _UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
 _WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
-# Names in a LoRA: of Flux's blocks, in every trainer's spelling, and of text encoders.
-_FLUX_LORA = re.compile(r"(double|single|single_transformer)_blocks[._]\d|^transformer[._]")
-_TEXT_LORA = re.compile(r"^(lora_)?te\d?[._]|text_(model|encoder)|t5xxl")
 _ESRGAN_PATHS = ("upscaler_path",)  # published as torch checkpoints
 
 
@@ -123,45 +130,83 @@ def _check_type(path: str, tensor: TensorInfo, file_format: str) -> None:
         )
 
 
-def _check_lora_tensors(path: str, for_flux: bool) -> None:
-    """The engine makes all of a LoRA's tensors as they come, and leaves out what fits nothing."""
-    info = _check_readable(path)
-    names = [tensor.name for tensor in info.tensors if not _TEXT_LORA.search(tensor.name)]
-    if for_flux and names and not any(_FLUX_LORA.search(name) for name in names):
-        raise ModelFileError(
-            f"{path}: a LoRA for another model than Flux (it has {quoted(names[0])})"
-        )
+def lora_places(files: Mapping[str, Any], flux: FluxInfo | None = None) -> LoraPlaces | None:
+    """Where LoRAs can go in what an engine loads.
+
+    Args:
+        files: The binding's keyword arguments.
+        flux: The diffusion model, when it is known.
+
+    Returns:
+        None for a model that is not Flux.
+
+    Raises:
+        ModelFileError: The model cannot be read.
+    """
+    alone = str(files.get("diffusion_model_path") or "")
+    full = str(files.get("model_path") or "")
+    if flux is None:
+        if os.path.isdir(full) or describe_file(alone or full).kind != "flux":
+            return None
+        flux = check_diffusion_model(alone or full)
+    has_clip, has_t5 = (bool(files.get(name)) for name in ("clip_l_path", "t5xxl_path"))
+    if full and not os.path.isdir(full):  # a full checkpoint has the other parts in it
+        names = [tensor.name for tensor in describe_file(full).tensors]
+        has_clip = has_clip or any(".clip_l." in name for name in names)
+        has_t5 = has_t5 or any(".t5xxl." in name for name in names)
+    return LoraPlaces(flux, has_clip, has_t5)
+
+
+def has_quantized(files: Mapping[str, Any], flux: FluxInfo) -> bool:
+    """Whether any weight of a Flux model may be quantized when it is loaded."""
+    wanted = str(files.get("wtype") or "default").lower()
+    is_converted = wanted not in ("default", "f32", "f16", "bf16") or files.get("tensor_type_rules")
+    return bool(is_converted) or not set(flux.dtypes) <= {"f32", "f16", "bf16", "f64"}
+
+
+def check_prompt_loras(
+    prompt: str,
+    files: Mapping[str, Any],
+    negative_prompt: str = "",
+    flux: FluxInfo | None = None,
+) -> list[Path]:
+    """Make sure that every LoRA that a prompt names can be used: the engine only warns.
+
+    Args:
+        prompt: The prompt.
+        files: The binding's keyword arguments: the model and where LoRAs are.
+        negative_prompt: Where there may be none.
+        flux: The diffusion model, when it is known.
+
+    Returns:
+        The files, in the order of the tags; without those whose weight is 0.
+
+    Raises:
+        ValueError: A tag that is none, or a weight out of range.
+        ModelFileError: A LoRA that does not exist, or is not one, or has a tensor without a place
+            in the model.
+    """
+    check_no_lora_tags(negative_prompt)
+    tags = read_lora_tags(prompt)[1]
+    paths = [find_lora(tag.name, files.get("lora_model_dir") or ".") for tag in tags]
+    places = lora_places(files, flux) if paths else None
+    for path in paths:
+        _check_lora(path, places)
+    return [path for path, tag in zip(paths, tags, strict=True) if tag.weight]
+
+
+def _check_lora(path: Path, places: LoraPlaces | None) -> None:
+    check_lora(path)
+    info = _check_readable(str(path))
     if len(info.tensors) > _MAX_LORA_TENSORS:
         raise ModelFileError(
             f"{path}: a LoRA of {len(info.tensors)} tensors; {_MAX_LORA_TENSORS} are possible"
         )
     for tensor in info.tensors:
         if not tensor.n_elements:
-            raise ModelFileError(f"{path}: damaged LoRA: {tensor.name} is empty")
+            raise ModelFileError(f"{path}: damaged LoRA: {quoted(tensor.name)} is empty")
         if not tensor.name.endswith(".alpha"):
-            _check_type(path, tensor, info.format)
-
-
-def check_prompt_loras(
-    prompt: str,
-    folder: str | os.PathLike[str],
-    for_flux: bool = False,
-    negative_prompt: str = "",
-) -> None:
-    """Make sure that every LoRA that a prompt names can be used: the engine only warns.
-
-    Args:
-        prompt: The prompt.
-        folder: Where LoRAs are.
-        for_flux: Whether the model is Flux, so that no other model's LoRA will do.
-        negative_prompt: Where there may be none.
-
-    Raises:
-        ValueError: A tag that is none, or a weight out of range.
-        ModelFileError: A LoRA that does not exist, or is not one.
-    """
-    check_no_lora_tags(negative_prompt)
-    for tag in read_lora_tags(prompt)[1]:
-        path = find_lora(tag.name, folder)
-        check_lora(path)
-        _check_lora_tensors(str(path), for_flux)
+            _check_type(str(path), tensor, info.format)
+    if places is not None:
+        with map_file(path) as buffer:
+            lora_layout(read_header(buffer, str(path)), places, str(path))

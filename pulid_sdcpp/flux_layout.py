@@ -21,7 +21,7 @@ from .model_kinds import classify
 from .tensor_header import TensorHeader, TensorInfo, quoted
 from .weight_forms import part_named
 
-__all__ = ["FluxInfo", "check_diffusion_model", "flux_info", "flux_layout"]
+__all__ = ["FluxInfo", "check_diffusion_model", "flux_info", "flux_layout", "flux_matrices"]
 
 HEAD_DIM = 128
 """The engine's rotary embedding is built for 16 + 56 + 56 = 128 and nothing else."""
@@ -292,3 +292,12 @@ def _expected(info: FluxInfo) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from linear(f"{block}.modulation.lin", 3 * hidden, hidden)
     yield from linear("final_layer.linear", OUT_CHANNELS, hidden)
     yield from linear("final_layer.adaLN_modulation.1", 2 * hidden, hidden)
+
+
+def flux_matrices(info: FluxInfo) -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of every linear layer of a Flux model, by the layer's name."""
+    return {
+        name.removesuffix(".weight"): (shape[0], shape[1])
+        for name, shape in _expected(info)
+        if name.endswith(".weight")
+    }

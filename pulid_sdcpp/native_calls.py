@@ -195,10 +195,14 @@ def _loras_of_prompt(model: Any, prompt: str, folder: str) -> tuple[str, Any, in
         The prompt without tags, the native list, its length, and what must outlive it.
     """
     text, tags = read_lora_tags(prompt)
+    converted: Mapping[str, str] = getattr(model, "pulid_lora_files", {})
     weights: dict[tuple[bool, str], float] = {}
     for tag in tags:
+        if not tag.weight:
+            continue
         name = tag.name.removeprefix(_HIGH_NOISE)
-        use = (name != tag.name, str(find_lora(name, folder or ".")))
+        path = str(find_lora(name, folder or "."))
+        use = (name != tag.name, converted.get(path, path))
         weights[use] = weights.get(use, 0.0) + tag.weight
     used = [(use, weight) for use, weight in weights.items() if weight]
     native = base().stable_diffusion_cpp.sd_lora_t

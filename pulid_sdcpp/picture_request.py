@@ -91,12 +91,7 @@ def read_request(
     names["people"] = tuple(used for _, used in people)
     request = PictureRequest(options.with_fixed_seed(), asked, names)
     identity_uses(asked, request.generation, context.pulid_weights is not None)
-    check_prompt_loras(
-        prompt,
-        context.lora_model_dir or ".",
-        for_flux=True,
-        negative_prompt=options.negative_prompt,
-    )
+    check_prompt_loras(prompt, vars(context), options.negative_prompt)
     return request
 
 

@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
         {"atomic_file", "gguf_header", "image_file", "mapped_file", "mask_image", "model_kinds",
          "model_registry", "picture_decoding", "safetensors_header", "user_config", "weights"},
     ),
-    ("LoRA tags", {"lora_tags"}),
+    ("LoRA tags", {"lora_names", "lora_tags"}),
     ("identity", {"identity", "identity_store"}),
     (
         "folding",
@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
          "memory_measures", "memory_model", "model_files", "parameter_memory", "pulid_weights",
          "weights_digest"},
     ),
+    ("LoRA files", {"lora_conversion", "lora_files", "lora_layout", "lora_places"}),
     (
         "engine",
         {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
