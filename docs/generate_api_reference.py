@@ -66,7 +66,6 @@ OTHERS = {
     "Fusion": "fusion",
     "IdentityLike": "identity_use",
     "LORA_APPLY_MODES": "options",
-    "MAX_PROMPT_CHARS": "options",
     "MAX_SEED": "options",
     "MAX_SIDE_PX": "options",
     "MAX_STEPS": "options",

@@ -15,8 +15,9 @@ from typing import Any
 from .face_choice import check_face_choice, parse_face_choice
 from .fusion import check_fusion
 from .option_checks import check_number, check_text, check_whole
-from .options import MAX_PROMPT_CHARS, MAX_SEED, GenerationOptions
+from .options import MAX_SEED, GenerationOptions
 from .person import MAX_IDENTITY_WEIGHT
+from .prompt_weights import MAX_PROMPT_CHARS
 from .step_point import check_step_point, parse_step_point
 from .terminal_text import control_character
 from .user_folders import with_home

@@ -17,6 +17,7 @@ from math import prod
 
 from .errors import ModelFileError
 from .gguf_header import GGML_TYPES
+from .name_pattern import NamePattern
 from .options import WEIGHT_TYPES
 from .scaled_weights import is_companion
 from .tensor_header import TensorHeader, TensorInfo, quoted
@@ -73,8 +74,8 @@ def plan_conversion(header: TensorHeader, path: str, wtype: str, rules: str) -> 
     Raises:
         ModelFileError: A tensor that the engine cannot convert.
     """
-    given = [rule.rpartition("=") for rule in filter(None, rules.split(","))]
-    patterns = [(re.compile(pattern), kind) for pattern, _, kind in given]
+    given = [rule.partition("=") for rule in filter(None, rules.split(","))]
+    patterns = [(NamePattern(pattern), kind) for pattern, _, kind in given]
     kept: list[str] = []
     types: dict[str, str] = {}
     for info in header.tensors.values():
@@ -83,7 +84,7 @@ def plan_conversion(header: TensorHeader, path: str, wtype: str, rules: str) -> 
         if info.name in _TOKENIZERS and info.dtype == "u8":
             continue
         _check_tensor(info, path, header.format)
-        wanted = next((kind for found, kind in patterns if found.search(info.name)), None)
+        wanted = next((kind for found, kind in patterns if found.found_in(info.name)), None)
         if wanted is None and _is_small(info):
             kept.append(info.name)
             wanted = "f32"

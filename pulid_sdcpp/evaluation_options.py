@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .option_checks import check_number, check_path, check_text, check_whole
-from .options import MAX_PROMPT_CHARS, MAX_SEED
+from .options import MAX_SEED
 from .person import MAX_IDENTITY_WEIGHT
+from .prompt_weights import check_prompt
 
 __all__ = ["EvaluationOptions", "EvaluationPrompt", "Reference"]
 
@@ -55,7 +56,7 @@ class EvaluationPrompt:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_text("prompt", self.text, MAX_PROMPT_CHARS)
+        check_prompt("prompt", self.text)
         if not isinstance(self.attributes, Mapping):
             raise ValueError(
                 f"attributes is {self.attributes!r}, but must be names and values of text"

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from .sized_thread import start_thread
+
 __all__ = ["run", "start"]
 
 Result = TypeVar("Result")
@@ -90,8 +92,7 @@ class _EngineThread:
         self._lock = threading.RLock()  # the collector may close an engine while it is held
         self._running: _Job | None = None
         self._is_ending = False
-        self._thread = threading.Thread(target=self._work, name="pulid-engine", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._work, "pulid-engine")
 
     def submit(
         self, call: Callable[[], object], on_interrupt: Callable[[], None]

@@ -11,15 +11,17 @@ import itertools
 import math
 import operator
 import os
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .name_pattern import NamePattern
 from .option_checks import check_choice, check_number, check_path, check_text, check_whole
+from .prompt_weights import check_prompt
 from .step_cache import cache_arguments, check_cache
+from .tensor_header import quoted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,8 +100,8 @@ MAX_SIDE_PX = 4096  # 65,536 image tokens at 4096 x 4096
 MAX_STEPS = 1000
 MAX_BATCH = 100
 MAX_SEED = 2**63 - 1  # int64 in the engine
+_MAX_RULES_CHARS = 2048
 MAX_THREADS = 512  # GGML_MAX_N_THREADS
-MAX_PROMPT_CHARS = 10_000  # T5 reads 256 to 512 tokens; the rest is memory for nothing
 
 FilePath = str | os.PathLike[str]
 
@@ -117,7 +119,8 @@ class ContextOptions:
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
         pulid_dtype: How an identity is kept in memory, one of PULID_DTYPES.
         lora_model_dir: Where `<lora:NAME:WEIGHT>` or `<lora:NAME>` in a prompt is looked for.
-        tensor_type_rules: "pattern=type,..." with weight types per tensor name.
+        tensor_type_rules: "pattern=type,..." with weight types per tensor name; at most 2,048
+            characters of simple regular expressions (docs/convert.md).
         n_threads: CPU threads; 0 or less lets the engine choose.
         wtype: Weight type to convert to while loading, one of WEIGHT_TYPES.
         rng_type, sampler_rng_type: Noise generators, of RNG_TYPES; None: the same as rng_type.
@@ -213,7 +216,8 @@ class GenerationOptions:
     """What is given for one call that makes pictures.
 
     Args:
-        prompt, negative_prompt: At most MAX_PROMPT_CHARS characters each.
+        prompt, negative_prompt: At most 10,000 characters and 30,000 bytes of UTF-8 each, with
+            weights of at most 100.
         width, height: Pixels; multiples of SIZE_MULTIPLE_PX, at most MAX_SIDE_PX.
         steps: Model evaluations, 1 to MAX_STEPS.
         cfg_scale: True classifier-free guidance; 1 is off, anything else computes two
@@ -270,8 +274,8 @@ class GenerationOptions:
     cache_option: str = ""
 
     def __post_init__(self) -> None:
-        check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
-        check_text("negative_prompt", self.negative_prompt, MAX_PROMPT_CHARS)
+        check_prompt("prompt", self.prompt)
+        check_prompt("negative_prompt", self.negative_prompt)
         _side("width", self.width)
         _side("height", self.height)
         check_whole("steps", self.steps, 1, MAX_STEPS)
@@ -387,21 +391,19 @@ def _sigmas(values: Sequence[float]) -> None:
 
 
 def _type_rules(rules: str) -> None:
-    """The engine compiles the patterns with std::regex, whose exception nobody catches."""
-    check_text("tensor_type_rules", rules, 10_000)
+    check_text("tensor_type_rules", rules, _MAX_RULES_CHARS)
     for rule in filter(None, rules.split(",")):
         pattern, equals, wtype = rule.partition("=")
+        shown = quoted(rule)
         if not equals or wtype not in WEIGHT_TYPES[1:]:
             raise ValueError(
-                f"tensor_type_rules has {rule!r}, but must have PATTERN=TYPE with a type of "
+                f"tensor_type_rules has {shown}, but must have PATTERN=TYPE with a type of "
                 f"{', '.join(WEIGHT_TYPES[1:])}"
             )
         try:
-            re.compile(pattern)
-            if re.search(r"\(\?[^:=!]", pattern):
-                raise re.error("(? may only be followed by : = or !")
-        except re.error as error:
+            NamePattern(pattern)
+        except ValueError as error:
             raise ValueError(
-                f"tensor_type_rules has the pattern {pattern!r}, which is not a regular "
-                f"expression: {error}"
+                f"tensor_type_rules has {shown}, whose pattern is not a regular expression that "
+                f"rules may have: {error}"
             ) from None

@@ -19,6 +19,7 @@ from .flux_layout import HEAD_DIM, flux_info
 from .gguf_header import GGML_TYPES
 from .identity import ID_TOKENS
 from .model_files import describe_file
+from .name_pattern import NamePattern
 from .options import ContextOptions
 from .pulid_weights import PulidWeights
 from .scaled_weights import is_companion
@@ -161,7 +162,7 @@ class _Rules:
     def __init__(self, wtype: str, rules: str) -> None:
         self._wtype = "" if wtype == "default" else wtype.lower()
         self._rules = [
-            (re.compile(pattern), dtype.lower())
+            (NamePattern(pattern), dtype.lower())
             for pattern, _, dtype in (
                 rule.partition("=") for rule in filter(None, rules.split(","))
             )
@@ -184,7 +185,7 @@ class _Rules:
 
     def _converted(self, tensor: TensorInfo, part: str) -> str:
         full_name = f"{_PREFIXES[part]}{tensor.name}"
-        wanted = next((d for pattern, d in self._rules if pattern.search(full_name)), self._wtype)
+        wanted = next((d for pattern, d in self._rules if pattern.found_in(full_name)), self._wtype)
         if not wanted or _NOT_CONVERTED.search(tensor.name):
             return tensor.dtype
         block, _ = _TYPES[wanted]

@@ -10,7 +10,7 @@ import json
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,13 @@ def tell(name, call):
 def run(standin_weights: Files) -> Run:
     """Run a program after the prelude; its answers by name."""
 
-    def run(program: str, **extra: Any) -> dict[str, str]:
+    def run(program: str, *, start: Sequence[str] = (), **extra: Any) -> dict[str, str]:
         arguments = [
             json.dumps({role: str(path) for role, path in standin_weights.items()}),
             json.dumps(extra, default=str),
         ]
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", PRELUDE + program, *arguments],
+            [*start, sys.executable, "-W", "error", "-c", PRELUDE + program, *arguments],
             capture_output=True,
             text=True,
             timeout=600,
@@ -432,3 +432,27 @@ assert make(engine, cfg_start_step=2, **options) != before
 assert make(engine, **options) == before
 """
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its stacks have no such limit")
+def test_long_prompts_on_a_small_stack(run: Run) -> None:
+    program = """
+prompts = {f"{len(letter.encode())} bytes": letter * 10_000 for letter in "a\u00e9\u4e2d\U0001f600"}
+prompts |= {
+    "round brackets": "(" * 10_000,
+    "all brackets": "[)(]" * 2_500,
+    "words": "photo of a person, " * 500,
+    "one word": "".join(map(str, range(10**4, 10**4 + 2000))).translate(
+        str.maketrans("0123456789", "etaoinshrd")),
+    "weights": "(" * 1900 + "a" + ":.9)" * 1900,
+    "more": "(" * 4999 + "a" + ")" * 5000,
+}
+engine = load(n_threads=1)
+for name, prompt in prompts.items():
+    tell(name, lambda: make(engine, prompt))
+"""
+    answers = run(program, start=("sh", "-c", 'ulimit -s 512; exec "$0" "$@"'))
+    refused = {name: answer for name, answer in answers.items() if answer != "made"}
+    assert len(answers) == 10
+    assert list(refused) == ["4 bytes", "more"]
+    assert all(answer.startswith("ValueError: prompt") for answer in refused.values())

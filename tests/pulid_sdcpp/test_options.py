@@ -132,7 +132,15 @@ def test_whether_an_identity_has_an_effect(options: dict[str, Any], has_effect: 
         ({"vae_path": 7}, "must be a path"),
         ({"tensor_type_rules": "vae=f7"}, "'vae=f7'"),
         ({"tensor_type_rules": "vae("}, "PATTERN=TYPE"),
-        ({"tensor_type_rules": "(=f16"}, "not a regular expression"),
+        (
+            {"tensor_type_rules": "(=f16"},
+            "not a regular expression that rules may have: it has a \\(",
+        ),
+        ({"tensor_type_rules": "(" * 1000 + "=f16"}, "\\(…'.*nested more than 50"),
+        (
+            {"tensor_type_rules": "|".join("a" * 4900) + "=f16"},
+            "9803 characters, but may have 2048",
+        ),
         ({"tensor_type_rules": "(?<=a)b=f16"}, "PATTERN=TYPE|regular expression"),
         ({"tensor_type_rules": "(?i)b=f16"}, "not a regular expression"),
     ],
