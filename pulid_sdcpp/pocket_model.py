@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .atomic_file import atomic_file
 from .errors import ModelFileError, OutputFileError
 from .json_record import read_json
+from .regular_file import open_regular
 from .user_folders import cache_folder
 
 __all__ = ["MANIFEST_NAME", "PACK_FOLDER", "PocketFiles", "check_pack", "pocket_files",
@@ -42,6 +45,9 @@ _NAMES = {
 _TEXT_ENCODER = "text_encoder.safetensors"
 _PORTRAITS = "portraits"
 _LORAS = "loras"
+_SEAL_MAGIC = b"\0whole\0\0"
+_SEAL = struct.Struct("<8sI")
+"""Behind the expanded text encoder: the magic, and a checksum of what is before."""
 _REMEDY = "reinstall pulid-sdcpp, or name the folder of a complete pack"
 
 
@@ -196,6 +202,7 @@ def _expanded(compact: Path, digest: str) -> Path:
         with tempfile.TemporaryDirectory(prefix=".expanding-", dir=path.parent) as draft_folder:
             draft = Path(draft_folder, path.name)
             expand_text_encoder(compact, draft)
+            _seal(draft)
             _replace(draft, path)
     except (OSError, OutputFileError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -205,15 +212,32 @@ def _expanded(compact: Path, digest: str) -> Path:
     return path
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether all tensors that the file's header promises are in it."""
-    from .weights import TensorFile
+def _seal(path: Path) -> None:
+    """Write a checksum behind all that is in the file, where no reader of gguf looks."""
+    with path.open("r+b") as file:
+        checksum = _checksum(file, os.fstat(file.fileno()).st_size)
+        file.seek(0, os.SEEK_END)
+        file.write(_SEAL.pack(_SEAL_MAGIC, checksum))
 
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file has all bytes that it was made with: a power cut may leave zeros."""
     try:
-        with TensorFile(path):
-            return True
-    except ModelFileError:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size - _SEAL.size
+            checksum = _checksum(file, size)
+            return file.read() == _SEAL.pack(_SEAL_MAGIC, checksum)
+    except OSError:
         return False
+
+
+def _checksum(file: BinaryIO, size: int) -> int:
+    """CRC-32 of the first `size` bytes: against damage; a forger could write anything else, too."""
+    checksum = 0
+    while size > 0 and (block := file.read(min(size, 1 << 20))):
+        checksum = zlib.crc32(block, checksum)
+        size -= len(block)
+    return checksum
 
 
 def _replace(draft: Path, path: Path) -> None:

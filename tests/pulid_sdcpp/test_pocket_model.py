@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,28 @@ def test_another_compact_file_is_expanded_to_another(
     assert pocket_files(pack).clip_l != first
 
 
-def test_a_truncated_expansion_is_made_anew(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:9],
+        lambda whole: whole[:-1],
+        lambda whole: whole[:-20],
+        lambda whole: whole + b"\0",
+        lambda whole: bytes(len(whole)),
+        lambda whole: whole[:-80] + bytes(68) + whole[-12:],  # numbers of its tensor
+        lambda whole: whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:],
+    ],
+)
+def test_a_damaged_expansion_is_made_anew(
+    pack: Path, damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = expand_with(monkeypatch, write_small_gguf)
     path = pocket_files(pack).clip_l
     whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
+    damaged = damage(whole)
+    assert damaged != whole
+    path.write_bytes(damaged)
     pocket_files(pack)
     assert len(calls) == 2
     assert path.read_bytes() == whole
@@ -131,7 +149,7 @@ def test_one_that_windows_does_not_replace_is_used_when_it_is_whole(
     expand_with(monkeypatch, write_small_gguf)
 
     def other_was_faster(draft: Path, path: Path) -> None:
-        write_small_gguf(pack, path)
+        path.write_bytes(draft.read_bytes())
         raise PermissionError(13, "Access is denied")
 
     monkeypatch.setattr(pocket_model.os, "replace", other_was_faster)
