@@ -21,12 +21,12 @@ from .batch_job import BatchJob, BatchPerson, IdentitySource
 from .engine_files import check_prompt_loras
 from .enrolment import is_identity_file
 from .errors import BatchFileError
+from .file_bytes import file_stamp
 from .former_schedule import former_default
 from .identity import Identity
 from .identity_effect import check_takes_part
 from .image_file import is_transparent, open_upright, picture_bytes, read_image
 from .lora_tags import find_lora, read_lora_tags
-from .mapped_file import file_stamp
 from .mask_image import MASK_VERSION, read_mask
 from .options import ContextOptions, GenerationOptions
 from .region import Region

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .errors import ModelFileError
-from .mapped_file import map_file, read_header
+from .file_bytes import FileBytes, read_header
 from .model_kinds import classify
 from .tensor_header import TensorHeader, TensorInfo, quoted
 from .weight_forms import part_named
@@ -83,7 +83,7 @@ def flux_info(path: str | os.PathLike[str]) -> FluxInfo:
         ModelFileError: Missing, damaged, or not a Flux model; says what it is instead.
     """
     source = os.fspath(path)
-    with map_file(path, "a Flux model") as buffer:
+    with FileBytes(path, "a Flux model") as buffer:
         header = read_header(buffer, source)
     with part_named(path):
         return flux_layout(header, source)
@@ -97,7 +97,7 @@ def check_diffusion_model(path: str | os.PathLike[str]) -> FluxInfo:
             engine does not support.
     """
     source = os.fspath(path)
-    with map_file(path, "a Flux model") as buffer:
+    with FileBytes(path, "a Flux model") as buffer:
         header = read_header(buffer, source)
     with part_named(path):
         return _checked(header, source)

@@ -104,7 +104,8 @@ def fold(
     Raises:
         ValueError: An unknown dtype, or row lengths that Q8_0 cannot hold.
         ModelMismatchError: Identity tokens of another width than the weights expect.
-        ModelFileError: Weights that give numbers beyond what `dtype` can hold, or NaN.
+        ModelFileError: Weights that give numbers beyond what `dtype` can hold, or NaN; or that
+            were written to since they were opened.
     """
     tokens = np.asarray(tokens, np.float32)
     if tokens.ndim != 2 or not tokens.shape[0]:
@@ -115,6 +116,7 @@ def fold(
             f" {weights.id_dim}; extract it again with these weights"
         )
     _check_dtype(dtype, weights.hidden_size, weights.heads * len(tokens))
+    weights.file.check_unchanged()
     return _fold_each(weights, tokens, dtype)
 
 
@@ -126,10 +128,14 @@ def _fold_each(
     with ThreadPoolExecutor(n_threads, "pulid-fold") as threads:
         for index in range(weights.n_layers):
             pending.append(threads.submit(_folded_and_packed, weights, index, tokens, dtype))
-            if len(pending) == n_threads:
+            if len(pending) == n_threads and index < weights.n_layers - 1:
                 yield pending.popleft().result()
-        while pending:
+        while len(pending) > 1:
             yield pending.popleft().result()
+        last = pending.popleft().result()
+    # Before the last layer is given out: an identity of two files' layers is nobody.
+    weights.file.check_unchanged()
+    yield last
 
 
 def _folded_and_packed(

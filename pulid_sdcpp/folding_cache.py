@@ -26,7 +26,6 @@ from .atomic_file import atomic_file, private_folder
 from .errors import OutputFileError
 from .folded_file import DamagedFileError, FoldedFileWriter, FoldedLayout, read_folded_file
 from .folding import PackedLayer, fold
-from .mapped_file import file_stamp
 from .pulid_weights import PulidWeights
 from .user_folders import cache_folder
 from .weights_digest import layers_digest
@@ -132,8 +131,6 @@ class FoldingCache:
                 for layer in folded:
                     yield layer
                     writer.add(layer)
-                if file_stamp(self._weights.path) != self._weights.file.stamp:
-                    raise OSError("the PuLID weights changed while they were folded")
                 writer.finish()
         except OutputFileError as error:
             self._warn(str(error))

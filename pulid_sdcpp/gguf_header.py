@@ -10,13 +10,16 @@ Source: the gguf specification, ggml/docs/gguf.md; block sizes from ggml.h.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from .errors import ModelFileError
 from .tensor_header import TensorHeader, TensorInfo, quoted
+
+if TYPE_CHECKING:
+    from .file_bytes import FileBytes
 
 __all__ = ["GGML_TYPES", "MAX_HEADER_BYTES", "OmittedArray", "parse_gguf"]
 
@@ -98,12 +101,12 @@ class OmittedArray:
 
 
 def parse_gguf(
-    buffer: bytes | mmap.mmap, source: str, max_header_bytes: int = MAX_HEADER_BYTES
+    buffer: bytes | FileBytes, source: str, max_header_bytes: int = MAX_HEADER_BYTES
 ) -> TensorHeader:
     """Read and check the header of a gguf file.
 
     Args:
-        buffer: The whole file; memory-mapped for large ones.
+        buffer: The whole file, as bytes or as what reads it.
         source: The file's name, for error messages.
         max_header_bytes: Refuse metadata and tensor list longer than this in all.
 
@@ -180,7 +183,7 @@ def parse_gguf(
 class _Reader:
     """A position in the header that never moves past the file's end or the allowed length."""
 
-    def __init__(self, buffer: bytes | mmap.mmap, source: str, limit: int) -> None:
+    def __init__(self, buffer: bytes | FileBytes, source: str, limit: int) -> None:
         self.buffer = buffer
         self.source = source
         self.limit = limit
@@ -208,11 +211,11 @@ class _Reader:
         return self.buffer[start : self.position]
 
     def u32(self, what: str) -> int:
-        value: int = _U32.unpack_from(self.buffer, self.skip(4, what))[0]
+        value: int = _U32.unpack(self.take(4, what))[0]
         return value
 
     def u64(self, what: str) -> int:
-        value: int = _U64.unpack_from(self.buffer, self.skip(8, what))[0]
+        value: int = _U64.unpack(self.take(8, what))[0]
         return value
 
     def string(self, what: str, limit: int) -> str:
@@ -239,7 +242,7 @@ def _value(reader: _Reader, key: str) -> object:
             f"{reader.source}: damaged gguf file: {what} has the unknown type {kind}"
         )
     layout = _SCALARS[kind][1]
-    return layout.unpack_from(reader.buffer, reader.skip(layout.size, what))[0]
+    return layout.unpack(reader.take(layout.size, what))[0]
 
 
 def _array(reader: _Reader, what: str) -> object:
@@ -263,12 +266,11 @@ def _array(reader: _Reader, what: str) -> object:
             f"{reader.source}: damaged gguf file: {what} is an array of the unknown type {kind}"
         )
     name, layout = _SCALARS[kind]
-    start = reader.skip(length * layout.size, what)
     if length > KEPT_ARRAY_LENGTH:
+        reader.skip(length * layout.size, what)
         return OmittedArray(name, length)
-    return tuple(
-        layout.unpack_from(reader.buffer, start + index * layout.size)[0] for index in range(length)
-    )
+    content = reader.take(length * layout.size, what)
+    return tuple(number for (number,) in layout.iter_unpack(content))
 
 
 def _tensor_info(reader: _Reader) -> TensorInfo:

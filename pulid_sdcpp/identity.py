@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from .atomic_file import atomic_file
 from .errors import IdentityFileError, ModelFileError
+from .file_bytes import FileBytes
 from .gguf_header import parse_gguf
-from .mapped_file import map_file
 from .tensor_header import TensorHeader, TensorInfo, quoted
 
 __all__ = [
@@ -125,7 +125,7 @@ class Identity:
         """
         source = os.fspath(path)
         try:
-            with map_file(path, "an identity file (.pulidembd)") as buffer:
+            with FileBytes(path, "an identity file (.pulidembd)") as buffer:
                 if buffer[:4] != b"GGUF":
                     raise IdentityFileError(_not_an_identity(path))
                 header = parse_gguf(buffer, source, MAX_HEADER_BYTES)
@@ -250,7 +250,7 @@ def _tokens(info: TensorInfo, buffer: Any, source: str) -> NDArray[np.float32]:
         _check_shape(info.shape, info.name)
     except ValueError as error:
         raise IdentityFileError(f"{source}: {error}") from None
-    raw = bytes(buffer[info.offset : info.offset + info.nbytes])
+    raw = buffer[info.offset : info.offset + info.nbytes]
     if info.dtype == "bf16":
         widened = np.frombuffer(raw, "<u2").astype(np.uint32) << 16
         return widened.view(np.float32).reshape(info.shape)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ModelFileError
+from .file_bytes import FileBytes, read_header
 from .file_signature import SIGNATURE_BYTES, signature
 from .flux_layout import FluxInfo, check_diffusion_model, flux_info, flux_layout
 from .gguf_header import OmittedArray
-from .mapped_file import map_file, read_header
 from .model_kinds import ModelKind, classify, find_tensor, zip_kind
 from .tensor_header import TensorHeader, TensorInfo
 from .weight_forms import part_named
@@ -90,9 +90,9 @@ def describe_file(path: str | os.PathLike[str]) -> FileInfo:
         IdentityFileError: An identity file, but a damaged one.
     """
     source = os.fspath(path)
-    with map_file(path) as buffer:
+    with FileBytes(path) as buffer:
         size = len(buffer)
-        head = bytes(buffer[:SIGNATURE_BYTES])
+        head = buffer[:SIGNATURE_BYTES]
         if not head.startswith(b"PK"):
             found = signature(head)
             if found.startswith("a pickle"):
@@ -189,8 +189,8 @@ def _checked_kind(
     The engine also reads torch checkpoints, so those pass unseen.
     """
     source = os.fspath(path)
-    with map_file(path, what) as buffer:
-        head = bytes(buffer[:SIGNATURE_BYTES])
+    with FileBytes(path, what) as buffer:
+        head = buffer[:SIGNATURE_BYTES]
         if not head.startswith(b"PK") and not signature(head).startswith("a pickle"):
             header = read_header(buffer, source)
             found = classify(header)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ModelFileError
+from .file_bytes import file_stamp
 from .lora_tags import find_lora, read_lora_tags
-from .mapped_file import file_stamp
 from .options import ContextOptions
 from .weights_digest import data_digest, file_digest, records_folder, remembered_digest
 

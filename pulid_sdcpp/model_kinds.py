@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import ModelFileError
+from .file_bytes import FileBytes, read_header
 from .file_signature import SIGNATURE_BYTES, signature
-from .mapped_file import map_file, read_header
 from .tensor_header import TensorHeader, TensorInfo
 from .weight_forms import USE_INSTEAD, quantized_form
 
@@ -135,8 +135,8 @@ def find_tensor(header: TensorHeader, pattern: str | re.Pattern[str]) -> TensorI
 def what_is(path: str | os.PathLike[str]) -> str:
     """Words for what a file is, for the error that refuses it. Never raises."""
     try:
-        with map_file(path) as buffer:
-            head = bytes(buffer[:SIGNATURE_BYTES])
+        with FileBytes(path) as buffer:
+            head = buffer[:SIGNATURE_BYTES]
             found = signature(head)
             if found in ("a gguf file", "a safetensors file"):
                 header = read_header(buffer, os.fspath(path))

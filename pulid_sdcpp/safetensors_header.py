@@ -11,12 +11,14 @@ Source: the format's description in huggingface/safetensors, README.md: 8 bytes 
 from __future__ import annotations
 
 import json
-import mmap
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ModelFileError
 from .tensor_header import TensorHeader, TensorInfo, quoted
+
+if TYPE_CHECKING:
+    from .file_bytes import FileBytes
 
 __all__ = ["DTYPE_BYTES", "parse_safetensors"]
 
@@ -47,12 +49,12 @@ DTYPE_BYTES = {
 
 
 def parse_safetensors(
-    buffer: bytes | mmap.mmap, source: str, max_header_bytes: int = MAX_JSON_BYTES
+    buffer: bytes | FileBytes, source: str, max_header_bytes: int = MAX_JSON_BYTES
 ) -> TensorHeader:
     """Read and check the header of a safetensors file.
 
     Args:
-        buffer: The whole file; memory-mapped for large ones.
+        buffer: The whole file, as bytes or as what reads it.
         source: The file's name, for error messages.
         max_header_bytes: Refuse a JSON header longer than this.
 
@@ -75,7 +77,7 @@ def parse_safetensors(
         )
     try:
         header = json.loads(
-            bytes(buffer[8:data_offset]).decode(),
+            buffer[8:data_offset].decode(),
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
         )

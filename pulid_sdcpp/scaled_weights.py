@@ -12,14 +12,13 @@ Source: ComfyUI, QUANTIZATION.md and comfy/ops.py.
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
 from math import isfinite
 
 from .errors import ModelFileError
-from .mapped_file import map_file, read_header
+from .file_bytes import FileBytes, read_header
 from .tensor_header import TensorHeader, TensorInfo, quoted
 
 __all__ = ["check_weight_scales", "is_companion", "weight_scales"]
@@ -51,11 +50,11 @@ def is_companion(name: str, tensors: Mapping[str, object]) -> bool:
 def check_weight_scales(path: str | os.PathLike[str]) -> None:
     """As `weight_scales`, of a gguf or safetensors file; no other is looked at."""
     source = os.fspath(path)
-    with map_file(path) as buffer:
+    with FileBytes(path) as buffer:
         weight_scales(read_header(buffer, source), buffer, source)
 
 
-def weight_scales(header: TensorHeader, buffer: bytes | mmap.mmap, source: str) -> dict[str, float]:
+def weight_scales(header: TensorHeader, buffer: bytes | FileBytes, source: str) -> dict[str, float]:
     """The factors of a file's weights.
 
     Args:
@@ -96,7 +95,7 @@ def _owner(name: str, suffixes: tuple[str, ...]) -> str | None:
     return next((name[: -len(end)] for end in suffixes if name.endswith(end)), None) or None
 
 
-def _scale(info: TensorInfo, buffer: bytes | mmap.mmap, source: str) -> float:
+def _scale(info: TensorInfo, buffer: bytes | FileBytes, source: str) -> float:
     name = quoted(info.name)
     if info.n_elements != 1 or info.dtype not in ("f32", "f16", "bf16"):
         raise ModelFileError(
@@ -117,7 +116,7 @@ def _scale(info: TensorInfo, buffer: bytes | mmap.mmap, source: str) -> float:
 
 
 def _comfy_formats(
-    header: TensorHeader, buffer: bytes | mmap.mmap, source: str
+    header: TensorHeader, buffer: bytes | FileBytes, source: str
 ) -> Iterator[tuple[str, object]]:
     """What ComfyUI's own notes say of each layer: name, format."""
     for info in header.tensors.values():

@@ -1,9 +1,8 @@
-"""Read tensors from safetensors and gguf files, one at a time, memory-mapped."""
+"""Read tensors from safetensors and gguf files, one at a time."""
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelFileError
+from .file_bytes import FileBytes, read_header
 from .gguf_header import GGML_TYPES
-from .mapped_file import file_stamp, map_file, read_header
 from .scaled_weights import weight_scales
 from .tensor_header import TensorInfo, quoted
 
@@ -37,14 +36,14 @@ _PLAIN = {
     "u64": "<u8",
     "i64": "<i8",
 }
-_HASH_CHUNK_BYTES = 1 << 24
+_HASH_CHUNK_BYTES = 1 << 20
 _HASH_THREADS = 4
 
 
 class TensorFile:
     """A safetensors or gguf file, its header checked, its tensors read on demand.
 
-    A context manager; `close()` also ends the mapping. Arrays that were read stay valid.
+    A context manager. Arrays that were read stay valid when it is closed.
 
     Args:
         path: The file.
@@ -60,14 +59,13 @@ class TensorFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        # Before it is opened: what takes its place meanwhile has another stamp.
-        self.stamp = file_stamp(path)
-        self._buffer = map_file(path)
+        self._content = FileBytes(path)
+        self.stamp = self._content.stamp
         try:
-            self.header = read_header(self._buffer, self.path)
-            self._scales = weight_scales(self.header, self._buffer, self.path)
+            self.header = read_header(self._content, self.path)
+            self._scales = weight_scales(self.header, self._content, self.path)
         except BaseException:
-            self._buffer.close()
+            self._content.close()
             raise
 
     @property
@@ -119,38 +117,50 @@ class TensorFile:
             A new C-contiguous array of the tensor's row-major shape.
 
         Raises:
-            ModelFileError: No such tensor, or a stored type that cannot be converted.
+            ModelFileError: No such tensor, a stored type that cannot be converted, or the file
+                was cut meanwhile.
             ValueError: No such rows.
         """
         import numpy as np
 
         info = self.info(name) if rows is None else self.info(name).rows(*rows)
-        try:
-            scale = self._scales.get(name)
-            if scale is None:
-                return self._converted(info, np.dtype(dtype))
-            values = self._converted(info, np.dtype(np.float32)) * np.float32(scale)
-            return values.astype(dtype, copy=False)
-        finally:
-            self._forget(info.offset, info.nbytes)
+        scale = self._scales.get(name)
+        if scale is None:
+            return self._converted(info, np.dtype(dtype))
+        values = self._converted(info, np.dtype(np.float32)) * np.float32(scale)
+        return values.astype(dtype, copy=False)
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on with a file that was written to since it was opened.
+
+        Raises:
+            ModelFileError: It was.
+        """
+        self._content.check_unchanged()
+
+    def _stored(self, info: TensorInfo) -> NDArray[np.uint8]:
+        """The bytes of a tensor."""
+        import numpy as np
+
+        stored = np.empty(info.nbytes, np.uint8)
+        if info.nbytes:
+            self._content.read_into(stored, info.offset)
+        return stored
 
     def _converted(self, info: TensorInfo, dtype: np.dtype[Any]) -> NDArray[Any]:
         import numpy as np
 
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if info.dtype in _PLAIN:
-                stored = np.frombuffer(
-                    self._buffer, _PLAIN[info.dtype], info.n_elements, info.offset
-                )
-                return stored.astype(dtype).reshape(info.shape)
+                stored = self._stored(info).view(_PLAIN[info.dtype])
+                return stored.astype(dtype, copy=False).reshape(info.shape)
             if info.dtype == "bf16":
-                stored = np.frombuffer(self._buffer, "<u2", info.n_elements, info.offset)
-                bits = stored.astype(np.uint32)
+                bits = self._stored(info).view("<u2").astype(np.uint32)
                 bits <<= 16
                 return bits.view(np.float32).reshape(info.shape).astype(dtype, copy=False)
             if info.dtype in ("f8_e4m3", "f8_e5m2"):
-                codes = np.frombuffer(self._buffer, np.uint8, info.n_elements, info.offset)
-                return _float8(info.dtype)[codes].astype(dtype, copy=False).reshape(info.shape)
+                values = _float8(info.dtype)[self._stored(info)]
+                return values.astype(dtype, copy=False).reshape(info.shape)
             return self._dequantized(info).astype(dtype, copy=False)
 
     def _dequantized(self, info: TensorInfo) -> NDArray[Any]:
@@ -164,10 +174,9 @@ class TensorFile:
             )
         elements, size = blocks[info.dtype]
         row_bytes = info.shape[-1] // elements * size
-        raw = np.frombuffer(self._buffer, np.uint8, info.nbytes, info.offset).copy()
         try:
             values = gguf.quants.dequantize(
-                raw.reshape(*info.shape[:-1], row_bytes),
+                self._stored(info).reshape(*info.shape[:-1], row_bytes),
                 gguf.GGMLQuantizationType[info.dtype.upper()],
             )
         except (NotImplementedError, KeyError):
@@ -177,28 +186,11 @@ class TensorFile:
             ) from None
         return np.ascontiguousarray(values, np.float32).reshape(info.shape)
 
-    def _forget(self, offset: int, nbytes: int) -> None:
-        """Let the system have the pages of a tensor back, which otherwise count as ours.
-
-        They stay in its file cache; a gigabyte of them resident would look like a leak.
-        """
-        if hasattr(mmap, "MADV_DONTNEED"):
-            start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
-            length = (
-                (min(offset + nbytes, self.size_bytes) - start) // mmap.PAGESIZE * mmap.PAGESIZE
-            )
-            if length > 0:
-                self._buffer.madvise(mmap.MADV_DONTNEED, start, length)
-
     @cached_property
     def sha256(self) -> str:
         """Hash of the whole file; takes about a second per gigabyte."""
         digest = hashlib.sha256()
-        with memoryview(self._buffer) as view:
-            for start in range(0, len(view), _HASH_CHUNK_BYTES):
-                with view[start : start + _HASH_CHUNK_BYTES] as chunk:
-                    digest.update(chunk)
-                self._forget(start, _HASH_CHUNK_BYTES)
+        self._add(digest, 0, self.size_bytes)
         return digest.hexdigest()
 
     def content_sha256(self, names: Iterable[str]) -> str:
@@ -220,16 +212,18 @@ class TensorFile:
 
     def _sha256_of(self, info: TensorInfo) -> bytes:
         digest = hashlib.sha256()
-        end = info.offset + info.nbytes
-        with memoryview(self._buffer) as view:
-            for start in range(info.offset, end, _HASH_CHUNK_BYTES):
-                with view[start : min(start + _HASH_CHUNK_BYTES, end)] as chunk:
-                    digest.update(chunk)
-        self._forget(info.offset, info.nbytes)
+        self._add(digest, info.offset, info.offset + info.nbytes)
         return digest.digest()
 
+    def _add(self, digest: Any, start: int, end: int) -> None:
+        chunk = bytearray(min(_HASH_CHUNK_BYTES, end - start))
+        for offset in range(start, end, _HASH_CHUNK_BYTES):
+            with memoryview(chunk)[: min(_HASH_CHUNK_BYTES, end - offset)] as part:
+                self._content.read_into(part, offset)
+                digest.update(part)
+
     def close(self) -> None:
-        self._buffer.close()
+        self._content.close()
 
     def __enter__(self) -> Self:
         return self

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from .atomic_file import atomic_file
 from .errors import ModelFileError, OutputFileError
+from .file_bytes import file_stamp
 from .json_record import read_json
-from .mapped_file import file_stamp
 from .pulid_weights import PulidWeights
 from .regular_file import open_regular
 from .user_folders import cache_folder

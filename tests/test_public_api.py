@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ("options", {"identity_options", "options", "step_cache"}),
     (
         "files",
-        {"atomic_file", "gguf_header", "image_file", "mapped_file", "mask_image", "model_kinds",
+        {"atomic_file", "file_bytes", "gguf_header", "image_file", "mask_image", "model_kinds",
          "model_registry", "picture_decoding", "safetensors_header", "user_config", "weights"},
     ),
     ("LoRA tags", {"lora_names", "lora_tags"}),
