@@ -14,8 +14,8 @@ Each run is a fresh process, which prints
     load        seconds from nothing loaded to a ready extractor, without importing the libraries
     first       seconds of the first photo, with reading weights from the page cache
     photo       seconds of a later photo, the median of --photos; wall clock and CPU
-    peak        greatest resident memory; the weights' own pages, mapped from their
-                files and shared with the page cache, are part of it and named beside it
+    peak        greatest resident memory; pages of files that are mapped, as libraries, are part
+                of it and named beside it
     at import   resident memory when the libraries are imported and nothing is loaded
 
 and the seconds of each stage of a photo. Run it on a quiet machine: the load average is printed.

@@ -12,9 +12,8 @@ turns, and the median counts:
     from disk   found in the cache, where everything is in the page cache already
 
 Every layer is copied into memory that was there before, as the engine does. Seconds are of that,
-without importing and opening; "extra" is how much resident memory grew meanwhile at most, the
-mapped pages of the weights included, and "anonymous" is what of it cannot be given back, looked
-at after every layer.
+without importing and opening; "extra" is how much resident memory grew meanwhile at most,
+and "anonymous" is what of it cannot be given back, looked at after every layer.
 """
 
 from __future__ import annotations

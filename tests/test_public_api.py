@@ -73,8 +73,9 @@ USERS_OF_THE_EXTRACTOR = {
     "extraction_files",
 }  # fmt: skip
 # What the extractor may know of the other half; file_signature is a leaf that names file types.
-KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_signature", "fusion",
-                          "identity", "picture_decoding", "regular_file"}  # fmt: skip
+KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_bytes", "file_signature",
+                          "fusion", "identity", "picture_decoding", "regular_file",
+                          "tensor_header"}  # fmt: skip
 HEAVY = {"cv2", "facexlib", "insightface", "onnx", "onnxruntime", "open_clip", "timm", "torch",
          "torchvision"}  # fmt: skip
 

@@ -1,9 +1,8 @@
-"""Tensors out of a published weights file, memory-mapped, and into a network."""
+"""Tensors out of a published weights file, and into a network."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import torch
 from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
+from pulid_sdcpp.file_bytes import FileBytes, read_header
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
 from pulid_sdcpp.regular_file import NotRegularError, open_regular
+from pulid_sdcpp.tensor_header import TensorInfo, quoted
 
 __all__ = ["fill", "place", "read_checkpoint", "without_prefix"]
 
@@ -21,15 +22,28 @@ MAX_NAMED = 3
 """How many tensor names an error lists before it only counts the rest."""
 
 _WRAPPERS = ("state_dict", "model", "module")
+_DTYPES = {
+    "f64": torch.float64,
+    "f32": torch.float32,
+    "f16": torch.float16,
+    "bf16": torch.bfloat16,
+    "f8_e4m3": torch.float8_e4m3fn,
+    "f8_e5m2": torch.float8_e5m2,
+    "i64": torch.int64,
+    "i32": torch.int32,
+    "i16": torch.int16,
+    "i8": torch.int8,
+    "u8": torch.uint8,
+    "bool": torch.bool,
+}
 
 
 def read_checkpoint(path: str | os.PathLike[str], prefix: str = "") -> dict[str, torch.Tensor]:
     """Read the tensors of a `.safetensors` file or a PyTorch checkpoint.
 
-    What the file is, is told from its first bytes, not its name. Tensors stay memory-mapped
-    where the format allows it (safetensors, and PyTorch checkpoints since 1.6): a page is
-    read when it is used, and only the system's page cache holds it. Unpickling is restricted
-    to tensors (`weights_only=True`).
+    What the file is, is told from its first bytes, not its name. Tensors are read and not
+    memory-mapped: what becomes of the file afterwards changes no identity, and ends no process.
+    Unpickling is restricted to tensors (`weights_only=True`).
 
     Args:
         path: The weights file.
@@ -112,9 +126,8 @@ def place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Put a network's weights where and as they are computed with.
 
     On the CPU, weights stored in a narrower type than the computation (fp16 weights, fp32
-    computation) stay as they are, mapped from the file, and each layer widens its own when it
-    runs (see `layers`): the same numbers for half the memory and no wait at load time, at the
-    price of 5 % more time per photo. The file must not be overwritten in place meanwhile.
+    computation) stay as they are, and each layer widens its own when it runs (see `layers`): the
+    same numbers for half the memory, at the price of 5 % more time per photo.
     """
     narrow = max(parameter.element_size() for parameter in network.parameters())
     if device.type == "cpu" and narrow < torch.empty((), dtype=dtype).element_size():
@@ -124,10 +137,7 @@ def place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
 
 def _read_torch(file: Path) -> dict[str, torch.Tensor]:
     try:
-        # Only the zip form (torch >= 1.6) can be mapped; older files are read whole.
-        content: Any = torch.load(
-            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
-        )
+        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:
         # torch.load has no error of its own: EOFError, RuntimeError, UnpicklingError, KeyError...
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -153,20 +163,27 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_safetensors(file: Path, prefix: str) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError, safe_open
+    with FileBytes(file, "a weights file") as content:
+        header = read_header(content, str(file))
+        tensors = {
+            name[len(prefix) :]: _tensor(content, info)
+            for name, info in header.tensors.items()
+            if name.startswith(prefix)
+        }
+        content.check_unchanged()
+    return tensors
 
-    try:
-        with safe_open(file, framework="pt", device="cpu") as opened:
-            return {
-                name[len(prefix) :]: opened.get_tensor(name)
-                for name in opened.keys()  # noqa: SIM118  (safe_open is not a mapping)
-                if name.startswith(prefix)
-            }
-    except (SafetensorError, OSError, ValueError) as error:
+
+def _tensor(content: FileBytes, info: TensorInfo) -> torch.Tensor:
+    if info.dtype not in _DTYPES:
         raise ModelFileError(
-            f"{file}: expected safetensors, found a file that cannot be read ({error}); "
-            "download it again"
-        ) from error
+            f"{content.path}: tensor {quoted(info.name)} is {info.dtype}, which cannot be read"
+        )
+    if not info.nbytes:
+        return torch.empty(info.shape, dtype=_DTYPES[info.dtype])
+    stored = bytearray(info.nbytes)
+    content.read_into(stored, info.offset)
+    return torch.frombuffer(stored, dtype=_DTYPES[info.dtype]).reshape(info.shape)
 
 
 def _some(names: list[str]) -> str:
