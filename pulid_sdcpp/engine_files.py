@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelFileError
+from .file_bytes import FileBytes, read_header
 from .flux_layout import FluxInfo, check_diffusion_model
 from .lora_layout import lora_layout
 from .lora_places import LoraPlaces
 from .lora_tags import check_no_lora_tags, find_lora, read_lora_tags
-from .mapped_file import map_file, read_header
 from .model_files import (
     FileInfo,
     check_lora,
@@ -208,5 +208,5 @@ def _check_lora(path: Path, places: LoraPlaces | None) -> None:
         if not tensor.name.endswith(".alpha"):
             _check_type(str(path), tensor, info.format)
     if places is not None:
-        with map_file(path) as buffer:
+        with FileBytes(path) as buffer:
             lora_layout(read_header(buffer, str(path)), places, str(path))
