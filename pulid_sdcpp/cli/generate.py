@@ -73,7 +73,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
         wanted = wanted or people_of(ctx, values, recipe)
         remark_differences(ctx, recipe, context, values, progress)
     for one in wanted:  # before photos are looked at
-        person = Person(one.sources[0], **one.arguments)
+        person = Person(one.identity or one.sources[0], **one.arguments)
         check_takes_part(person, generation, values["cfg_start_step"], has_size=False)
     if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
         plan_for(context, generation, vram, progress, people=max(len(wanted), 1))
