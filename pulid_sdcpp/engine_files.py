@@ -24,6 +24,7 @@ from .model_files import (
 )
 from .scaled_weights import check_weight_scales, is_companion
 from .tensor_header import TensorInfo, quoted
+from .upscaler_layout import check_upscaler_tensors
 
 __all__ = [
     "check_engine_files",
@@ -40,6 +41,7 @@ _MAX_LORA_TENSORS = 16_384
 _INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"}
 _UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
 _WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
+_BLOCK_NUMBER = re.compile(r"\.([0-9]{4,})(?:\.|$)")  # as block_number of pulid_text.hpp
 _ESRGAN_PATHS = ("upscaler_path",)  # published as torch checkpoints
 
 
@@ -60,7 +62,10 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
     flux = _check_flux_files(files, needs_flux)
     for name, path in files.items():
         if name.endswith("_path") and path and not (name == "model_path" and os.path.isdir(path)):
-            _check_readable(str(path), may_be_torch=name in _ESRGAN_PATHS)
+            if name in _ESRGAN_PATHS:
+                check_upscaler(str(path))
+            else:
+                _check_readable(str(path))
     for path in files.get("embedding_paths") or ():
         _check_readable(str(path))
     return flux
@@ -93,12 +98,14 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
 
 
 def check_upscaler(path: str) -> None:
-    """Make sure that the file of an upscaling model can be read.
+    """Make sure that a file is an upscaling model; a torch checkpoint passes unseen.
 
     Raises:
-        ModelFileError: Missing or damaged.
+        ModelFileError: Missing, damaged, or another model.
     """
-    _check_readable(path, may_be_torch=True)
+    info = _check_readable(path, may_be_torch=True)
+    if info.kind != "torch-checkpoint":
+        check_upscaler_tensors(path, {tensor.name: tensor for tensor in info.tensors})
 
 
 def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
@@ -115,6 +122,11 @@ def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
         raise ModelFileError(f"{path}: an ONNX model, which the engine does not read")
     names = {tensor.name: tensor for tensor in info.tensors}
     for tensor in info.tensors:
+        if found := _BLOCK_NUMBER.search(tensor.name):
+            raise ModelFileError(
+                f"{path}: {quoted(tensor.name)} names block {quoted(found[1], 20)}; no model has "
+                "as many, and the engine would make them all"
+            )
         if _WEIGHT.search(tensor.name) and not is_companion(tensor.name, names):
             _check_type(path, tensor, info.format)
     if info.tensors:

@@ -16,7 +16,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from .errors import ModelFileError
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import MAX_NAME_BYTES, TensorHeader, TensorInfo, quoted
 
 if TYPE_CHECKING:
     from .file_bytes import FileBytes
@@ -29,7 +29,6 @@ MAX_TENSORS = 1 << 16
 MAX_KEYS = 1 << 16
 MAX_ARRAY_STRINGS = 1 << 20
 MAX_KEY_BYTES = 1 << 16
-MAX_NAME_BYTES = 1 << 10
 MAX_DIMS = 5
 """ggml has 4; the engine folds the fifth of a video model into the fourth."""
 MAX_ELEMENTS = 1 << 42

@@ -15,7 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelFileError
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import MAX_NAME_BYTES, TensorHeader, TensorInfo, quoted
 
 if TYPE_CHECKING:
     from .file_bytes import FileBytes
@@ -115,6 +115,9 @@ def parse_safetensors(
 
 def _tensor_info(name: str, entry: Any, data_offset: int, source: str) -> TensorInfo:
     damaged = f"{source}: damaged safetensors header: tensor {quoted(name)}"
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > MAX_NAME_BYTES:
+        raise ModelFileError(f"{damaged} has a name of {size} bytes (limit {MAX_NAME_BYTES})")
     if not isinstance(entry, dict):
         raise ModelFileError(f"{damaged} is not an object")
     dtype: Any = entry.get("dtype")

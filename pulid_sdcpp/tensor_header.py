@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
-__all__ = ["TensorHeader", "TensorInfo", "quoted"]
+__all__ = ["MAX_NAME_BYTES", "TensorHeader", "TensorInfo", "quoted"]
+
+
+MAX_NAME_BYTES = 1 << 10
+"""Of a tensor. Flux's names have up to 70, kohya's of its LoRAs 80."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ("LoRA files", {"lora_conversion", "lora_files", "lora_layout", "lora_places"}),
     (
         "engine",
-        {"_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
+        {"upscaler_layout",
+         "_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
          "engine_log", "identity_effect", "identity_slots", "identity_use", "memory_check",
          "memory_request", "native_calls", "native_library", "native_thread", "region_weights"},
     ),

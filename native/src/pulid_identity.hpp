@@ -15,6 +15,7 @@
 
 #include "pulid_memory.hpp"
 #include "pulid_repack.hpp"
+#include "pulid_text.hpp"
 
 namespace pulid {
 

@@ -130,6 +130,23 @@ inline std::vector<std::pair<std::string, float>> parse_prompt(const std::string
     return merged;
 }
 
+// The number of a block in a tensor's name, with what may follow it; 0 where there is none. Blocks
+// are made up to the highest: a file with "blocks.99999999." took all memory there is.
+inline int block_number(const std::string& text) {
+    size_t end = 0;
+    while (end < text.size() && is_digit(text[end])) {
+        end++;
+    }
+    if (end > 3) {
+        throw std::runtime_error("a tensor's name has the block number " + text.substr(0, std::min<size_t>(end, 20)) + "; models have up to 999 blocks");
+    }
+    int number = 0;
+    for (size_t i = 0; i < end; i++) {
+        number = 10 * number + (text[i] - '0');
+    }
+    return number;
+}
+
 // R"(\s+)" replaced by " ".
 inline std::string one_space_each(const std::string& text) {
     std::string result;

@@ -251,6 +251,16 @@ def test_headers_that_are_no_json_are_refused(write, header):
     refused(write(struct.pack("<Q", len(header)) + header), "damaged safetensors header")
 
 
+def test_a_name_of_a_tensor_is_no_book(write):
+    entries = {"é" * 512: GOOD_ENTRY}
+    with TensorFile(write(draft_safetensors(entries, bytes(16)))):
+        pass
+    refused(
+        write(draft_safetensors({"é" * 512 + "x": GOOD_ENTRY}, bytes(16))),
+        "a name of 1025 bytes (limit 1024)",
+    )
+
+
 @pytest.mark.parametrize("length", [17 << 20, 2**31, 2**32 - 1])
 def test_an_oversized_safetensors_header_is_refused(write, length):
     refused(write(struct.pack("<Q", length) + b"{}"), "oversized metadata")
