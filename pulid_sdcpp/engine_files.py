@@ -42,6 +42,11 @@ _INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"
 _UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
 _WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
 _BLOCK_NUMBER = re.compile(r"\.([0-9]{4,})(?:\.|$)")  # as block_number of pulid_text.hpp
+_PARTS = {
+    "diffusion": re.compile(r"model\.diffusion_model\."),
+    "text": re.compile(r"text_encoders\.(clip_l|t5xxl)\.|te[13]\."),
+    "vae": re.compile(r"(first_stage_model|vae)\."),
+}
 _ESRGAN_PATHS = ("upscaler_path",)  # published as torch checkpoints
 
 
@@ -81,11 +86,16 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
     if not is_flux and not needs_flux:
         return None
     flux = check_diffusion_model(alone or full)
-    if alone and not full:  # a full checkpoint has the other parts in it
-        if not files.get("clip_l_path") and not files.get("t5xxl_path"):
-            raise ValueError("no text encoder given: name clip_l_path, t5xxl_path or both")
-        if not files.get("vae_path") and not files.get("taesd_path"):
-            raise ValueError("no autoencoder given: name vae_path or taesd_path")
+    parts = _parts_of(full)
+    if full and not alone and "diffusion" not in parts:
+        raise ModelFileError(
+            f"{full}: a diffusion model alone; name it diffusion_model_path (--diffusion-model)"
+        )
+    within = f" in {full}" if full else ""
+    if not files.get("clip_l_path") and not files.get("t5xxl_path") and "text" not in parts:
+        raise ValueError(f"no text encoder given{within}: name clip_l_path, t5xxl_path or both")
+    if not files.get("vae_path") and not files.get("taesd_path") and "vae" not in parts:
+        raise ValueError(f"no autoencoder given{within}: name vae_path or taesd_path")
     if files.get("clip_l_path"):
         check_text_encoder(files["clip_l_path"], "clip-l")
     if files.get("t5xxl_path"):
@@ -95,6 +105,14 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
     if files.get("taesd_path"):
         check_tae(files["taesd_path"])
     return flux
+
+
+def _parts_of(full: str) -> set[str]:
+    """What a full checkpoint holds, under the names that the engine looks for."""
+    if not full or os.path.isdir(full):
+        return set()
+    names = [tensor.name for tensor in describe_file(full).tensors]
+    return {part for part, found in _PARTS.items() if any(map(found.match, names))}
 
 
 def check_upscaler(path: str) -> None:

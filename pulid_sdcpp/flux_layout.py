@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .model_kinds import classify
+from .scaled_weights import is_companion
 from .tensor_header import TensorHeader, TensorInfo, quoted
 from .weight_forms import part_named
 
@@ -37,6 +38,14 @@ VARIANTS = {64: "", 384: "Fill", 128: "Control", 196: "Flex.2"}
 
 _PREFIX = "model.diffusion_model."
 _BLOCK = re.compile(r"(.*?)double_blocks\.\d+\.img_attn\.qkv\.weight$")
+_OF_FLUX = re.compile(
+    r"(double_blocks|single_blocks|img_in|txt_in|time_in|vector_in|guidance_in|final_layer)\."
+)
+_OTHER_PARTS = re.compile(
+    r"(first_stage_model|vae|tae|text_encoders?(_\d)?|te\d?|conditioner|cond_stage_model|clip_l|t5xxl"
+    r"|model_ema|embedding_manager|pulid_ca|pulid_encoder)\."
+)
+"""Of a checkpoint that also holds something else, without a prefix before its Flux."""
 _UNREADABLE = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f8_e8m0", "c64"}
 
 
@@ -93,8 +102,8 @@ def check_diffusion_model(path: str | os.PathLike[str]) -> FluxInfo:
     """Make sure that the engine can load and run a Flux model.
 
     Raises:
-        ModelFileError: As `flux_info`; or tensors missing, misshaped, or of sizes that the
-            engine does not support.
+        ModelFileError: As `flux_info`; or tensors missing, misshaped, that no Flux has, or of
+            sizes that the engine does not support.
     """
     source = os.fspath(path)
     with FileBytes(path, "a Flux model") as buffer:
@@ -125,7 +134,9 @@ def _checked(header: TensorHeader, source: str) -> FluxInfo:
         raise ModelFileError(
             f"{source}: expected {OUT_CHANNELS} input channels, found {info.in_channels}"
         )
-    _check_tensors(_flux_tensors(header, source), info)
+    tensors = _flux_tensors(header, source)
+    _check_tensors(tensors, info)
+    _check_no_others(header, tensors, info)
     return info
 
 
@@ -246,6 +257,32 @@ def _check_tensors(tensors: Mapping[str, TensorInfo], info: FluxInfo) -> None:
                 f"{info.path}: {name} is of type {found.dtype}, which the engine cannot read;"
                 " use a gguf or an F16 or BF16 file"
             )
+
+
+def _check_no_others(
+    header: TensorHeader, tensors: Mapping[str, TensorInfo], info: FluxInfo
+) -> None:
+    """What Flux does not have, the engine would leave out: then the file is another model's."""
+    for name in header.tensors:
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) in header.tensors:
+            raise ModelFileError(
+                f"{info.path}: damaged Flux model: {quoted(name.removeprefix(_PREFIX))} is in it"
+                f" twice, with and without {_PREFIX!r}"
+            )
+    known = {name for name, _ in _expected(info)}
+    others = [
+        name
+        for name, tensor in tensors.items()
+        if name not in known
+        and not is_companion(name, tensors)
+        and (_OF_FLUX.match(name) or (len(tensor.shape) > 1 and not _OTHER_PARTS.match(name)))
+    ]
+    if others:
+        raise ModelFileError(
+            f"{info.path}: expected a Flux model, found {quoted(others[0])}, which none has"
+            f"{f' (and {len(others) - 1} more)' if len(others) > 1 else ''}; it is another model"
+            " that is made of Flux, or damaged"
+        )
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

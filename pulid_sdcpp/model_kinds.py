@@ -52,6 +52,7 @@ _BY_NAME: tuple[tuple[str, str, str], ...] = (
         r"^id_adapter(_attn_layers)?\.",
     ),
     ("pulid-encoder", "PuLID's encoder without its attention layers", r"^pulid_encoder\."),
+    ("controlnet", "a ControlNet", r"(^|\.)controlnet_(blocks|x_embedder)\."),
     ("chroma", "a Chroma model, which PuLID-Flux does not fit", r"distilled_guidance_layer\."),
     (
         "flux2",

@@ -47,6 +47,9 @@ DTYPE_BYTES = {
     "C64": 8,
 }
 
+_UNSUPPORTED = ("F4", "F6_E2M3", "F6_E3M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+"""Types that the format has, too."""
+
 
 def parse_safetensors(
     buffer: bytes | FileBytes, source: str, max_header_bytes: int = MAX_JSON_BYTES
@@ -123,6 +126,11 @@ def _tensor_info(name: str, entry: Any, data_offset: int, source: str) -> Tensor
     dtype: Any = entry.get("dtype")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
+    if dtype in _UNSUPPORTED:
+        raise ModelFileError(
+            f"{source}: tensor {quoted(name)} is of type {dtype}, which cannot be read; use a gguf,"
+            " or a file in F16, BF16 or fp8"
+        )
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         raise ModelFileError(f"{damaged} has the unknown dtype {quoted(dtype)}")
     if not _is_sizes(shape) or len(shape) > MAX_DIMS:
