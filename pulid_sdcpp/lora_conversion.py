@@ -86,7 +86,7 @@ def write_engine_lora(
     for parts in matrices.values():
         written += _weight(reader, parts)
         written += _bias(reader, parts)
-    _write(written, output)
+    _write(written, output, source)
 
 
 class _Reader:
@@ -400,7 +400,7 @@ _MAKERS: dict[str, Callable[[_Reader, LoraModule, _Names], list[_Written]]] = {
 }
 
 
-def _write(tensors: Sequence[_Written], output: BinaryIO) -> None:
+def _write(tensors: Sequence[_Written], output: BinaryIO, source: str) -> None:
     header, end = {}, 0
     for tensor in tensors:
         start, end = end, end + tensor.nbytes
@@ -413,8 +413,13 @@ def _write(tensors: Sequence[_Written], output: BinaryIO) -> None:
     text += b" " * (-len(text) % 8)
     output.write(len(text).to_bytes(8, "little") + text)
     for tensor in tensors:
-        values = tensor.values()
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = tensor.values()
         assert values.shape == tensor.shape
+        if not np.isfinite(values).all():
+            raise ModelFileError(
+                f"{source}: damaged LoRA: the numbers that make {tensor.name} are too large"
+            )
         if tensor.dtype == "bf16":  # was one, so that its lower half is empty
             output.write((values.view(np.uint32) >> 16).astype("<u2").tobytes())
         else:

@@ -124,6 +124,8 @@ class LoraPlaces:
             return f"changes the text encoder {name}, which is not loaded; name {flag}_path"
         if re.search(r"(^|[._])norm_(q|k|added_q|added_k)$|(query|key)_norm", module):
             return "changes the norm of queries or keys, which a LoRA cannot do here"
+        if "guidance" in module and not self.flux.guidance_embed:
+            return "has no place in the model, which has no guidance input (as schnell has none)"
         return (
             f"has no place in the model, a Flux of {self.flux.depth} double and "
             f"{self.flux.depth_single} single blocks"

@@ -41,6 +41,8 @@ class ModelKind:
 
 _LORA = re.compile(
     r"[._]lora[._](down|up|A|B|mid)\b|[._]lora_(A|B)\.|\.hada_w1_a$|\.lokr_w1(_a)?$|\.lora_linear"
+    # Not what the engine applies; they are refused as what they are.
+    r"|[._]lora_[AB]$|\.oft_|_lora\d?\.(down|up)\.|\.diff(_b)?$"
 )
 
 # In this order; the first kind one of whose tensors is there is the answer.

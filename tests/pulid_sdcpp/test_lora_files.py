@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from file_drafts import draft_safetensors
+from pulid_sdcpp.engine_files import check_prompt_loras
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.flux_layout import FluxInfo
 from pulid_sdcpp.lora_files import LoraFiles
@@ -415,8 +417,28 @@ UNUSABLE: dict[str, tuple[Arrays, str]] = {
     "alpha 0": ({**GOOD, A.replace("lora_A.weight", "alpha"): np.float32(0)}, "changes nothing"),
     "a bias of zeros": ({"single_blocks.0.linear2.diff_b": np.zeros(H, "f4")}, "changes nothing"),
     "nan": ({A: GOOD[A], B: GOOD[B] * np.float32("nan")}, "lora_B.weight' has numbers that are"),
+    "too large": ({"transformer_blocks.0.attn.to_k.lora_A.weight": GOOD[A] * np.float32(1e30),
+                   "transformer_blocks.0.attn.to_k.lora_B.weight": GOOD[B],
+                   "transformer_blocks.0.attn.to_k.alpha": np.float32(1e30)}, "too large"),
     "alpha nan": ({**GOOD, A.replace("lora_A.weight", "alpha"): np.float32("nan")}, "not finite"),
 }  # fmt: skip
+
+
+def test_guidance_of_a_model_without_it() -> None:
+    places = LoraPlaces(replace(FLUX, guidance_embed=False))
+    assert "no guidance input" in places.problem("lora_unet_guidance_in_in_layer")
+
+
+@pytest.mark.parametrize("case", ["OFT", "XLabs", "a DoRA", "Tucker"])
+def test_another_form_is_named_before_the_engine_is_loaded(
+    write: Callable[..., Path], case: str
+) -> None:
+    tensors, message = UNUSABLE[case]
+    flux = {"diffusion_model_path": "", "lora_model_dir": write(tensors).parent}
+    with pytest.raises(ModelFileError, match=message):
+        check_prompt_loras("a cat <lora:x:1>", flux, flux=FLUX)
+    with pytest.raises(ModelFileError, match=message):  # 0 is off, but not a pass for anything
+        check_prompt_loras("a cat <lora:x:0>", flux, flux=FLUX)
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
