@@ -161,6 +161,7 @@ def _fetch(
         target,
         size_bytes=source.size_bytes,
         sha256=source.sha256,
+        name=source.file.file_name,
         headers=source.headers,
         on_progress=on_progress,
     )

@@ -50,6 +50,9 @@ class HubServer:
         cuts: After how many bytes the next answers end early; a negative number resets the
             connection after as many.
         statuses: Statuses to answer the next requests with.
+        content_headers: In answers with content, beside or instead of the right ones; "": left
+            out.
+        is_endless: Zeros come after the content, until the other side has enough.
     """
 
     url: str = ""
@@ -60,7 +63,11 @@ class HubServer:
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     ignores_range: bool = False
+    knows_if_range: bool = True
+    content_headers: dict[str, str] = field(default_factory=dict)
+    is_endless: bool = False
     requests: list[Request] = field(default_factory=list)
+    zeros: int = 0
 
     def content_requests(self) -> list[Request]:
         """Requests for bytes, at the content host or the plain server."""
@@ -186,17 +193,27 @@ def _handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
             if begin and begin >= len(content):
                 self._say(416)
                 return
-            self.send_response(206 if begin else 200)
-            self.send_header("Content-Length", str(len(content) - begin))
+            known = self.headers.get("If-Range") if hub.knows_if_range else None
+            if known is not None and known not in hub.content_headers.values():
+                begin = 0
+            headers = {"Content-Length": str(len(content) - begin)}
             if begin:
-                last = len(content) - 1
-                self.send_header("Content-Range", f"bytes {begin}-{last}/{len(content)}")
+                headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+            self.send_response(206 if begin else 200)
+            for name, value in {**headers, **hub.content_headers}.items():
+                if value:
+                    self.send_header(name, value)
             self.end_headers()
+            if hub.content_headers.get("Content-Length") == "":
+                self.close_connection = True
             if self.command == "HEAD":
                 return
             cut = hub.cuts.pop(0) if hub.cuts else 0
             count = abs(cut) % NOTHING if cut else len(content)
             self.wfile.write(content[begin : begin + count])
+            while hub.is_endless:
+                self.wfile.write(bytes(1 << 16))
+                hub.zeros += 1 << 16
             if cut:
                 self.wfile.flush()
                 self.close_connection = True

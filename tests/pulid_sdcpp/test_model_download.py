@@ -334,6 +334,136 @@ def test_a_part_that_is_longer_than_an_unknown_size_begins_anew(
     assert (tmp_path / "x").read_bytes() == CONTENT
 
 
+NO_LENGTH = {"Content-Length": ""}
+
+
+@pytest.mark.parametrize("headers", [NO_LENGTH, {"Content-Length": "99000000"}])
+@pytest.mark.parametrize("with_hash", [False, True])
+def test_no_more_is_written_than_the_file_can_have(
+    hub: HubServer, tmp_path: Path, headers: dict[str, str], with_hash: bool
+) -> None:
+    digest = hub.add("plain/x.gguf", b"GGUF")
+    hub.content_headers, hub.is_endless = headers, True
+    with pytest.raises(DownloadError, match=r"expected 1000 bytes, (and more are|but the serv)"):
+        download_file(
+            f"{hub.url}/plain/x.gguf", tmp_path / "x.gguf", size_bytes=1000,
+            sha256=digest if with_hash else "",
+        )  # fmt: skip
+    assert hub.zeros < 50_000_000  # what was on its way
+    assert not [path for path in tmp_path.iterdir() if path.stat().st_size > 1000]
+
+
+def test_a_file_of_unknown_size_is_refused(hub: HubServer, tmp_path: Path) -> None:
+    """Nothing tells that one from a body that was cut."""
+    hub.add("plain/x.gguf", b"GGUF" + CONTENT)
+    hub.content_headers = NO_LENGTH
+    hub.cuts.append(1_000_000)
+    with pytest.raises(DownloadError, match="does not say how large the file is"):
+        download_file(f"{hub.url}/plain/x.gguf", tmp_path / "x.gguf")
+    hub.cuts.clear()
+    hub.content_headers = {}
+    download_file(f"{hub.url}/plain/x.gguf", tmp_path / "x.gguf")
+    assert (tmp_path / "x.gguf").read_bytes() == b"GGUF" + CONTENT
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    ["", "bytes 0-2999999/3000000", "bytes 999999-2999999/3000000", "bytes 1000000-", "1000000"],
+)
+def test_another_part_than_the_one_asked_for_is_not_put_behind(
+    hub: HubServer, tmp_path: Path, content_range: str
+) -> None:
+    digest = hub.add("plain/x", CONTENT)
+    (tmp_path / f"x{PART_SUFFIX}").write_bytes(CONTENT[:1_000_000])
+    hub.content_headers = {"Content-Range": content_range}
+    download_file(f"{hub.url}/plain/x", tmp_path / "x", sha256=digest)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert [request.range for request in hub.content_requests()] == ["bytes=1000000-", ""]
+
+
+def test_nor_is_a_part_of_a_file_of_another_size(hub: HubServer, tmp_path: Path) -> None:
+    digest = hub.add("plain/x", CONTENT)
+    (tmp_path / f"x{PART_SUFFIX}").write_bytes(CONTENT[:1_000_000])
+    hub.content_headers = {"Content-Range": "bytes 1000000-3999999/4000000"}
+    with pytest.raises(DownloadError, match="expected 3000000 bytes, but the server has 4000000"):
+        download_file(f"{hub.url}/plain/x", tmp_path / "x", size_bytes=len(CONTENT), sha256=digest)
+
+
+@pytest.mark.parametrize("mark", ["ETag", "Last-Modified", ""])
+def test_without_a_hash_only_the_servers_own_mark_lets_a_part_be_gone_on_with(
+    hub: HubServer, tmp_path: Path, mark: str
+) -> None:
+    content = b"GGUF" + CONTENT
+    hub.add("plain/x.gguf", content)
+    url, target = f"{hub.url}/plain/x.gguf", tmp_path / "x.gguf"
+    part = tmp_path / f"x.gguf{PART_SUFFIX}"
+    part.write_bytes(bytes(1_000_000))  # of nobody knows what
+    hub.content_headers = {mark: '"1"'} if mark else {}
+    hub.cuts += [2_000_000, *[NOTHING] * 5]
+    with pytest.raises(DownloadError, match="failed 5 times"):
+        download_file(url, target)
+    download_file(url, target)
+    assert target.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["x.gguf"]
+    ranges = [request.range for request in hub.content_requests()]
+    assert ranges[0] == ""
+    assert ranges[-1] == ("bytes=2000000-" if mark else "")
+
+
+@pytest.mark.parametrize("knows_if_range", [True, False])
+def test_nor_a_part_of_what_the_file_was_before(
+    hub: HubServer, tmp_path: Path, knows_if_range: bool
+) -> None:
+    hub.add("plain/x.gguf", b"GGUF" + bytes(3_000_000))
+    url, target = f"{hub.url}/plain/x.gguf", tmp_path / "x.gguf"
+    hub.content_headers = {"ETag": '"1"'}
+    hub.cuts += [2_000_000, *[NOTHING] * 5]
+    with pytest.raises(DownloadError, match="failed 5 times"):
+        download_file(url, target)
+    hub.add("plain/x.gguf", b"GGUF" + CONTENT)
+    hub.content_headers = {"ETag": '"2"'}
+    hub.knows_if_range = knows_if_range
+    download_file(url, target)
+    assert target.read_bytes() == b"GGUF" + CONTENT
+
+
+PAGE = b"\n<!DOCTYPE html><html><body>log in first</body></html>"
+SAFETENSORS = b"\x20\0\0\0\0\0\0\0{" + bytes(99)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("x.gguf", PAGE, "expected a gguf file, got an HTML page"),
+        ("x.gguf", SAFETENSORS, "expected a gguf file, got a safetensors file"),
+        ("x.safetensors", PAGE, "expected a safetensors file, got an HTML page"),
+        ("x.SFT", b"GGUF", "expected a safetensors file, got a gguf file"),
+        ("x.pth", b"version https://git-lfs.github.com/spec/v1", "expected a torch.*Git LFS"),
+        ("x.onnx", b"404: Not Found", "expected an ONNX model, got a text file"),
+        ("x.bin", PAGE, "expected a torch checkpoint"),
+        ("x", PAGE, "expected a model file, got an HTML page"),
+        ("x.gguf", b"GGUF", ""),
+        ("x.safetensors", SAFETENSORS, ""),
+        ("x.pt", b"PK\3\4" + bytes(99), ""),
+        ("x.ckpt", b"\x80\2" + bytes(99), ""),
+        ("x", b"anything", ""),
+    ],
+)
+def test_without_a_hash_it_must_begin_as_its_kind_does(
+    hub: HubServer, tmp_path: Path, name: str, content: bytes, found: str
+) -> None:
+    digest = hub.add(f"plain/{name}", content)
+    url, target = f"{hub.url}/plain/{name}", tmp_path / name
+    if found:
+        with pytest.raises(DownloadError, match=found):
+            download_file(url, target)
+        assert not [path for path in tmp_path.iterdir() if path.name.endswith("incomplete")]
+    else:
+        download_file(url, target)
+    download_file(url, target, sha256=digest)
+    assert target.read_bytes() == content
+
+
 def test_a_folder_that_cannot_be_written(hub: HubServer, tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("a file in its place")
     with pytest.raises(DownloadError, match=r"cannot write .*hub"):
