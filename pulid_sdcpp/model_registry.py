@@ -22,8 +22,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["EXTRACTION_ROLES", "GENERATION_ROLES", "ROLES", "License", "Preset", "Registry",
-           "RegistryFile", "load_registry", "pocket_settings", "preset_names"]  # fmt: skip
+__all__ = ["EXTRACTION_ROLES", "GENERATION_ROLES", "NEWEST", "ROLES", "License", "Preset",
+           "Registry", "RegistryFile", "load_registry", "pocket_settings",
+           "preset_names"]  # fmt: skip
 
 GENERATION_ROLES = ("diffusion_model", "vae", "taesd", "clip_l", "t5xxl", "pulid")
 EXTRACTION_ROLES = ("pulid", "eva", "detector", "recogniser", "parsing")
@@ -45,6 +46,8 @@ _SETTINGS: Mapping[str, tuple[type, ...]] = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+NEWEST = "main"
+"""A revision: whatever is there now."""
 _MAX_FILE_BYTES = 1 << 50  # a thousand times the largest model
 _T = TypeVar("_T")
 
@@ -84,7 +87,7 @@ class RegistryFile:
     what: str = ""
     path: str = ""
     repository: str = ""
-    revision: str = "main"
+    revision: str = NEWEST
     url: str = ""
     size_bytes: int = 0
     about_bytes: int = 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .errors import DownloadError
-from .model_registry import Registry, RegistryFile
+from .model_registry import NEWEST, Registry, RegistryFile
 from .resumable_download import network_problem
 
 __all__ = ["ModelSource", "find_source"]
@@ -67,21 +67,35 @@ def find_source(file: RegistryFile, registry: Registry) -> ModelSource:
         return ModelSource(file, file.url, file.size_bytes, file.sha256)
     *_, other = registry.homes(file)
     if not file.gated or other is file:
-        return _ask_hub(file)
+        return _ask_home(file)
     from huggingface_hub import get_token
 
     if not get_token():
-        return _ask_hub(other)
+        return _ask_home(other)
     try:
-        return _ask_hub(file)
+        return _ask_home(file)
     except _NoAccess:
-        source = _ask_hub(other)
+        source = _ask_home(other)
         note = f"{file.repository} is closed to your login; taken from {other.repository}"
         return ModelSource(**{**vars(source), "note": note})
 
 
 class _NoAccess(DownloadError):
     """A repository that is behind terms, private, or not there."""
+
+
+class _NotThere(DownloadError):
+    """The repository has no such revision, or no such file in it."""
+
+
+def _ask_home(file: RegistryFile) -> ModelSource:
+    """Where the revision is gone, the newest will do that has the same bytes."""
+    try:
+        return _ask_hub(file)
+    except _NotThere:
+        if not file.sha256 or file.revision == NEWEST:
+            raise
+    return _ask_hub(replace(file, revision=NEWEST))
 
 
 def _ask_hub(file: RegistryFile) -> ModelSource:
@@ -113,11 +127,11 @@ def _ask_hub(file: RegistryFile) -> ModelSource:
             "set HF_TOKEN if it is private"
         ) from None
     except RevisionNotFoundError:
-        raise DownloadError(
+        raise _NotThere(
             f"{where}: the repository has no revision {file.revision}; name another one"
         ) from None
     except EntryNotFoundError:
-        raise DownloadError(
+        raise _NotThere(
             f"{where}: the repository has no such file (any more); update pulid-sdcpp, or name "
             "another in your config file"
         ) from None

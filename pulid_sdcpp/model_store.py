@@ -17,6 +17,7 @@ from .errors import ModelFileError
 from .model_registry import (
     EXTRACTION_ROLES,
     GENERATION_ROLES,
+    NEWEST,
     ROLES,
     Preset,
     Registry,
@@ -229,9 +230,13 @@ def cached_on_hub(file: RegistryFile) -> Path | None:
     """The file in huggingface_hub's cache; None when it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(file.repository, file.path, revision=file.revision)
-    # A link whose target was deleted is as good as absent.
-    return Path(path) if isinstance(path, str) and os.path.isfile(path) else None
+    # Of a file that is known by its hash, another revision may have the same.
+    for revision in (file.revision, *([NEWEST] if file.sha256 else [])):
+        path = try_to_load_from_cache(file.repository, file.path, revision=revision)
+        # A link whose target was deleted is as good as absent.
+        if isinstance(path, str) and os.path.isfile(path):
+            return Path(path)
+    return None
 
 
 def described_size(size_bytes: int) -> str:

@@ -179,6 +179,23 @@ def test_two_processes_do_not_write_the_same_file(hub: HubServer, tmp_path: Path
         download_file(f"{hub.url}/plain/x", target)
 
 
+@pytest.mark.parametrize("revision", ["f" * 40, commit_of(REPOSITORY), "main"])
+def test_a_revision_that_is_gone_is_no_matter_where_the_hash_is_known(
+    hub: HubServer, revision: str
+) -> None:
+    file = replace(FILE, revision=revision, sha256=SHA256)
+    assert download(find_source(file, load_registry())).read_bytes() == CONTENT
+    assert ModelStore().find(file).path is not None
+    with pytest.raises(DownloadError, match="expected 111"):
+        source(revision=revision, sha256="1" * 64)
+
+
+def test_what_is_there_in_the_newest_revision_is_not_fetched_again(hub: HubServer) -> None:
+    path = download(source())
+    assert ModelStore().find(replace(FILE, revision="f" * 40, sha256=SHA256)).path == path
+    assert ModelStore().find(replace(FILE, revision="f" * 40)).path is None
+
+
 def test_gated_with_nothing_open(hub: HubServer) -> None:
     hub.gated.add(REPOSITORY)
     with pytest.raises(DownloadError, match=r"accept them at https://huggingface.co/somebody/mod"):

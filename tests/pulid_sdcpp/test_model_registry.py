@@ -65,6 +65,14 @@ def test_every_file_of_the_list_is_used_and_what_it_names_exists() -> None:
     assert {file.license for file in registry.files.values()} == set(registry.licenses)
 
 
+def test_every_file_is_known_by_its_hash() -> None:
+    unknown = {file.key for file in load_registry().files.values() if not file.sha256}
+    assert unknown == {"flux-krea-dev-q4"}
+    for file in load_registry().files.values():
+        assert bool(file.size_bytes) == bool(file.sha256)
+        assert re.fullmatch(r"main|[0-9a-f]{40}", file.revision)
+
+
 def test_an_alternative_is_the_same_file() -> None:
     registry = load_registry()
     file = registry.files["flux-ae"]

@@ -40,7 +40,7 @@ files = { diffusion_model = "other-flux", clip_l = "encoder" }
 def _published(hub: HubServer, tmp_path: Path) -> None:
     for key in ("a/flux/flux.gguf", "a/flux/other.gguf", "a/encoder/clip_l.gguf"):
         hub.add(key, key.encode() * 1000)
-    hub.add("plain/parser.pth", b"p" * 1000)
+    hub.add("plain/parser.pth", b"PK\3\4".ljust(1000))
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text(CONFIG.replace("URL", hub.url))
 
