@@ -40,6 +40,7 @@ _MAX_LORA_TENSORS = 16_384
 # What the engine loads weights of: floats, and the quantized types that it can convert.
 _INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"}
 _UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
+_UNQUANTIZED = {"f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"}
 _WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
 _BLOCK_NUMBER = re.compile(r"\.([0-9]{4,})(?:\.|$)")  # as block_number of pulid_text.hpp
 _PARTS = {
@@ -191,7 +192,7 @@ def has_quantized(files: Mapping[str, Any], flux: FluxInfo) -> bool:
     """Whether any weight of a Flux model may be quantized when it is loaded."""
     wanted = str(files.get("wtype") or "default").lower()
     is_converted = wanted not in ("default", "f32", "f16", "bf16") or files.get("tensor_type_rules")
-    return bool(is_converted) or not set(flux.dtypes) <= {"f32", "f16", "bf16", "f64"}
+    return bool(is_converted) or not set(flux.dtypes) <= _UNQUANTIZED
 
 
 def check_prompt_loras(
@@ -212,17 +213,26 @@ def check_prompt_loras(
         The files, in the order of the tags; without those whose weight is 0.
 
     Raises:
-        ValueError: A tag that is none, or a weight out of range.
+        ValueError: A tag that is none, a weight out of range, or weights that add up to nothing.
         ModelFileError: A LoRA that does not exist, or is not one, or has a tensor without a place
             in the model.
     """
     check_no_lora_tags(negative_prompt)
     tags = read_lora_tags(prompt)[1]
+    weighed: set[Path] = set()
     paths = [find_lora(tag.name, files.get("lora_model_dir") or ".") for tag in tags]
+    weights: dict[Path, float] = {}
+    for path, tag in zip(paths, tags, strict=True):
+        weights[path] = weights.get(path, 0.0) + tag.weight
+        if tag.weight:
+            weighed.add(path)
+    for path in weighed:
+        if not weights[path]:
+            raise ValueError(f"the weights of {path.name} in the prompt add up to 0; leave it out")
     places = lora_places(files, flux) if paths else None
     for path in paths:
         _check_lora(path, places)
-    return [path for path, tag in zip(paths, tags, strict=True) if tag.weight]
+    return [path for path in weights if path in weighed]
 
 
 def _check_lora(path: Path, places: LoraPlaces | None) -> None:

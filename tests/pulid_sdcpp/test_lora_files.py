@@ -22,6 +22,8 @@ from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.flux_layout import FluxInfo
 from pulid_sdcpp.lora_files import LoraFiles
 from pulid_sdcpp.lora_places import LoraPlaces
+from pulid_sdcpp.standin.gguf_file import write_gguf
+from pulid_sdcpp.standin.tensor_spec import TensorSpec
 from pulid_sdcpp.weights import TensorFile
 
 H, RANK = 128, 3
@@ -439,6 +441,32 @@ def test_another_form_is_named_before_the_engine_is_loaded(
         check_prompt_loras("a cat <lora:x:1>", flux, flux=FLUX)
     with pytest.raises(ModelFileError, match=message):  # 0 is off, but not a pass for anything
         check_prompt_loras("a cat <lora:x:0>", flux, flux=FLUX)
+
+
+def test_weights_that_cancel_each_other(write: Callable[..., Path]) -> None:
+    files = {"lora_model_dir": write(GOOD).parent}
+    with pytest.raises(ValueError, match=r"x.safetensors in the prompt add up to 0"):
+        check_prompt_loras("a <lora:x:0.5> cat <lora:x.safetensors:-0.5>", files, flux=FLUX)
+    (used,) = check_prompt_loras("a <lora:x> cat <lora:x:0.5>", files, flux=FLUX)
+    assert used.name == "x.safetensors"
+    assert check_prompt_loras("a <lora:x:0> cat", files, flux=FLUX) == []
+
+
+def test_a_gguf_lora(tmp_path: Path) -> None:
+    tensors, change = product("transformer.proj_out", 64, H, rank=32)
+    specs = [
+        TensorSpec(
+            name, values.shape, "q8_0" if "A" in name else "f16", lambda values=values: values
+        )
+        for name, values in tensors.items()
+    ]
+    write_gguf(tmp_path / "x.gguf", specs, {})
+    files = LoraFiles(LoraPlaces(FLUX), is_repacked=False)
+    (path,) = check_prompt_loras("<lora:x>", {"lora_model_dir": tmp_path}, flux=FLUX)
+    with TensorFile(files.convert([path])[str(path)]) as file:
+        found = as_the_engine_reads(file)[f"{TOP}final_layer.linear.weight"]
+    files.close()
+    assert np.abs(found - change).max() < 0.02 * np.abs(change).max()
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
