@@ -31,6 +31,7 @@ from .batch_names import DEFAULT_TEMPLATE, file_name
 from .batch_people import PeopleReader
 from .batch_text import read_csv, read_json_lines, read_toml
 from .errors import BatchFileError
+from .identity_options import check_people
 from .options import GenerationOptions
 from .output_names import folded
 from .terminal_text import control_character
@@ -148,6 +149,7 @@ class _Reader:
             who = [given["person"]] if "person" in given else []
             if "people" in given:
                 who = list(list_of(given["people"]))
+                check_people(len(who))
             people = [self._people.read(each, self._shared, values) for each in who]
             self._add(where, values, people, seed=values.get("seed", self._seed))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .identity import Identity
+from .identity_options import check_people
 from .person import Person
 from .png_text import PictureText
 from .text_entries import (
@@ -106,6 +107,7 @@ def people_from(text: PictureText) -> tuple[DescribedPerson, ...]:
         lambda suffix: _IDENTITY + suffix in text.values, (f" {n}" for n in itertools.count(1))
     )
     suffixes = [""] if _IDENTITY in text.values else list(numbered)
+    check_people(len(suffixes))
     return tuple(_person_from(text.values, suffix) for suffix in suffixes)
 
 

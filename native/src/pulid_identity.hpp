@@ -149,6 +149,11 @@ struct IdentityRunner : public GGMLRunner {
         regions.assign(active_uses.size(), nullptr);
     }
 
+    // Room for what add_identity adds, up to 9 nodes for a person and 2 for all.
+    ggml_cgraph* new_graph_custom(size_t size) {
+        return GGMLRunner::new_graph_custom(size + layout.layers() * (9 * active_uses.size() + 2));
+    }
+
     // x: (hidden, n_tokens, 1), the output of a block; its image tokens begin at `first_token`.
     ggml_tensor* add_identity(ggml_context* ctx, ggml_tensor* x, bool single, int block, int64_t first_token) {
         auto found = layout.layer_after_block.find({single, block});

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..enrolment import is_identity_file
-from ..identity_options import IdentityOptions
+from ..identity_options import IdentityOptions, check_people
 from ..person import Person, parse_person
 from ..region import Region
 from ..user_folders import with_home
@@ -66,6 +66,7 @@ def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[Wanted]:
     span = {name: values[name] for name in SPAN}
     IdentityOptions(**span, cfg_start_step=values["cfg_start_step"])  # refuses what is out of range
     wanted = []
+    check_people(len(values["persons"]))
     if values["portraits"]:
         wanted = [Wanted(values["portraits"], span)]
     elif values["embedding"]:
