@@ -19,7 +19,7 @@ from .options import MAX_SEED, GenerationOptions
 from .person import MAX_IDENTITY_WEIGHT
 from .prompt_weights import MAX_PROMPT_CHARS
 from .step_point import check_step_point, parse_step_point
-from .terminal_text import control_character
+from .terminal_text import control_character, shown
 from .user_folders import with_home
 
 __all__ = [
@@ -82,7 +82,7 @@ def check_known(given: Mapping[str, Any], known: Sequence[str]) -> None:
         if name not in known:
             near = difflib.get_close_matches(str(name)[:_COMPARED_CHARS], known, 1)
             meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-            raise ValueError(f"there is no field {name!r}; {meant}")
+            raise ValueError(f"there is no field {shown(name)}; {meant}")
 
 
 def existing_file(value: object, folder: Path) -> Path:
@@ -94,7 +94,7 @@ def existing_file(value: object, folder: Path) -> Path:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is no name of a file")
+        raise ValueError(f"{shown(value)} is no name of a file")
     path = Path(value.strip())
     with contextlib.suppress(ValueError):  # a name that begins with ~
         path = with_home(path)
@@ -104,7 +104,7 @@ def existing_file(value: object, folder: Path) -> Path:
     except (OSError, ValueError):  # a name that no file can have
         is_file = False
     if not is_file:
-        raise ValueError(f"there is no file {str(path)!r}{escape_hint(value)}")
+        raise ValueError(f"there is no file {shown(str(path))}{escape_hint(value)}")
     return path
 
 
@@ -154,7 +154,7 @@ def _bool(value: Any, folder: Path) -> bool:
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{shown(value)} is neither true nor false")
     return value
 
 
@@ -162,19 +162,19 @@ def _whole(value: Any, folder: Path = Path()) -> int:
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,19}\s*", value, re.ASCII):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{shown(value)} is no whole number")
     return value
 
 
 def _number(value: Any, folder: Path = Path()) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{shown(value)} is no number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{shown(value)} is no number")
     return number
 
 
@@ -196,7 +196,7 @@ def _pair_of_whole(value: Any, folder: Path) -> tuple[int, int]:
 def _two(value: Any) -> Sequence[Any]:
     parts = value.split("x") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or len(parts) != 2:
-        raise ValueError(f"{value!r} are not two numbers, as [32, 32] or 32x32")
+        raise ValueError(f"{shown(value)} are not two numbers, as [32, 32] or 32x32")
     return parts
 
 

@@ -34,7 +34,7 @@ from .errors import BatchFileError
 from .identity_options import check_people
 from .options import GenerationOptions
 from .output_names import folded
-from .terminal_text import control_character
+from .terminal_text import control_character, shown
 from .user_folders import with_home
 
 __all__ = ["FORMATS", "SHARED_FIELDS", "read_batch"]
@@ -175,7 +175,7 @@ class _Reader:
             if isinstance(prompts, str):
                 prompts = [prompts]
             if not isinstance(prompts, list):
-                raise ValueError(f"{prompts!r} is no list of prompts")
+                raise ValueError(f"{shown(prompts)} is no list of prompts")
             count = len(prompts) * len(people) * len(seeds) * len(weights)
             if count > MAX_JOBS:
                 raise ValueError(f"{count} pictures; at most {MAX_JOBS} are possible")
@@ -284,7 +284,7 @@ def _tables(document: Mapping[str, Any], name: str, kind: type) -> Any:
     inside = tables.values() if isinstance(tables, dict) else tables
     if not isinstance(tables, kind) or not all(isinstance(each, dict) for each in inside):
         form = "[people.NAME] tables" if kind is dict else "[[jobs]] tables"
-        raise ValueError(f"{name} is {tables!r}, but must be {form}")
+        raise ValueError(f"{name} is {shown(tables)}, but must be {form}")
     return tables
 
 
@@ -298,7 +298,7 @@ def _seeds(document: Mapping[str, Any], seed: int) -> Sequence[int]:
         check_known(given, ("first", "count"))
         first, count = given.get("first", seed), given.get("count")
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_JOBS:
-            raise ValueError(f"count is {count!r}, but must be from 1 to {MAX_JOBS}")
+            raise ValueError(f"count is {shown(count)}, but must be from 1 to {MAX_JOBS}")
         first = field_values({"seed": first}, Path())["seed"]
         # The last one is checked, too.
         return range(first, field_values({"seed": first + count - 1}, Path())["seed"] + 1)
@@ -308,5 +308,5 @@ def _seeds(document: Mapping[str, Any], seed: int) -> Sequence[int]:
 def _folder(value: object, base: Path) -> Path:
     if not isinstance(value, str) or not value or control_character(value):
         hint = escape_hint(value) if isinstance(value, str) else ""
-        raise ValueError(f"output_dir is {value!r}, but must name a folder{hint}")
+        raise ValueError(f"output_dir is {shown(value)}, but must name a folder{hint}")
     return base / with_home(value)

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from .output_names import unfit_name
 from .png_text import PICTURE_SUFFIXES
+from .terminal_text import shown
 
 __all__ = ["DEFAULT_TEMPLATE", "NAME_FIELDS", "file_name", "slug"]
 
@@ -57,12 +58,12 @@ def file_name(template: str, values: Mapping[str, str | int]) -> str:
         name = unicodedata.normalize("NFC", template.format_map(fitting))
     except ValueError as error:
         raise ValueError(
-            f"name is {template!r}, but must be a file name with fields of "
+            f"name is {shown(template)}, but must be a file name with fields of "
             f"{', '.join(f'{{{field}}}' for field in NAME_FIELDS)}: {error}"
         ) from None
     if PurePosixPath(name).suffix.lower() not in PICTURE_SUFFIXES:
         name += PICTURE_SUFFIXES[0]
     for part in name.split("/"):
         if problem := unfit_name(part):
-            raise ValueError(f"name is {template!r}, which gives {name!r}: {problem}")
+            raise ValueError(f"name is {shown(template)}, which gives {shown(name)}: {problem}")
     return name

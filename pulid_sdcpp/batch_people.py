@@ -11,6 +11,7 @@ from .batch_job import BatchPerson, IdentitySource
 from .enrolment import is_identity_file
 from .person import parse_person
 from .region import Region
+from .terminal_text import shown
 
 __all__ = ["PeopleReader"]
 
@@ -67,7 +68,7 @@ class PeopleReader:
         elif isinstance(given, str):
             base, own = self._read_text(given)
         else:
-            raise ValueError(f"person is {given!r}, but must be a name, a file, or a table")
+            raise ValueError(f"person is {shown(given)}, but must be a name, a file, or a table")
         chosen = {key: values[key] for values in (shared, base, scope, own)
                   for key in PERSON_FIELDS if key in values}  # fmt: skip
         values = {**base, **own, **chosen}
@@ -88,7 +89,7 @@ class PeopleReader:
             files = (existing_file(source, self._folder),)
         except ValueError as error:
             known = f", and none of {', '.join(self._defined)}" if self._defined else ""
-            raise ValueError(f"person is {source!r}: {error}{known}") from None
+            raise ValueError(f"person is {shown(source)}: {error}{known}") from None
         return {"files": files, "name": files[0].stem}, own
 
     def _read_table(self, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from .options import (
     GenerationOptions,
 )
 from .step_cache import check_cache_arguments, check_cache_for_flux
+from .terminal_text import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +137,7 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
         check_text(name, arguments[name], 10_000)
     if not re.fullmatch(r"([01](,[01])*)?", arguments["scm_mask"]):
         raise ValueError(
-            f"scm_mask is {arguments['scm_mask']!r}, but must be 0 and 1 with commas between"
+            f"scm_mask is {shown(arguments['scm_mask'])}, but must be 0 and 1 with commas between"
         )
     cache_mode = _name(arguments["cache_mode"], maps.SD_CACHE_MODE_MAP, "cache_mode")
     check_choice("cache_mode", cache_mode, tuple(maps.SD_CACHE_MODE_MAP))
@@ -144,7 +145,7 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
     _check_skipped_layers(arguments["skip_layers"])
     for name in ("progress_callback", "preview_callback"):
         if arguments[name] is not None and not callable(arguments[name]):
-            raise ValueError(f"{name} is {arguments[name]!r}, but must be a function or None")
+            raise ValueError(f"{name} is {shown(arguments[name])}, but must be a function or None")
     scheduler = _name(arguments["scheduler"], maps.SCHEDULER_MAP, "scheduler")
     method = _name(arguments["sample_method"], maps.SAMPLE_METHOD_MAP, "sample_method")
     check_choice("scheduler", scheduler, SCHEDULERS)
@@ -286,7 +287,7 @@ def read_pictures(arguments: dict[str, Any]) -> None:
 
 def _check_skipped_layers(layers: object) -> None:
     if not isinstance(layers, Sequence) or isinstance(layers, str):
-        raise ValueError(f"skip_layers is {layers!r}, but must be a list of whole numbers")
+        raise ValueError(f"skip_layers is {shown(layers)}, but must be a list of whole numbers")
     if len(layers) > _MAX_SKIPPED_LAYERS:
         raise ValueError(f"skip_layers has {len(layers)} numbers, but may have 1024")
     for layer in layers:
@@ -335,7 +336,7 @@ def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
         check_path(name, given)
     if isinstance(given, str | os.PathLike | Image.Image):
         return read(given)
-    raise ValueError(f"{name} is {given!r}, but must be a picture or the path of one")
+    raise ValueError(f"{name} is {shown(given)}, but must be a picture or the path of one")
 
 
 def _name(given: object, numbers: Mapping[str, Any], what: str) -> str:
@@ -347,7 +348,7 @@ def _name(given: object, numbers: Mapping[str, Any], what: str) -> str:
     for name, number in numbers.items():
         if number is not None and number == given:
             return name.lower()
-    raise ValueError(f"{what} is {given!r}, but must be one of {', '.join(numbers)}")
+    raise ValueError(f"{what} is {shown(given)}, but must be one of {', '.join(numbers)}")
 
 
 def _unless_infinite(value: Any) -> Any:
@@ -358,11 +359,13 @@ def _unless_infinite(value: Any) -> Any:
 def _sigmas(given: object) -> list[float]:
     text = "" if given is None else given
     if not isinstance(text, str):
-        raise ValueError(f"sigmas is {given!r}, but must be text: numbers with commas between")
+        raise ValueError(f"sigmas is {shown(given)}, but must be text: numbers with commas between")
     try:
         return [float(level) for level in text.strip(" []").split(",") if level.strip()]
     except ValueError:
-        raise ValueError(f"sigmas is {given!r}, but must be numbers with commas between") from None
+        raise ValueError(
+            f"sigmas is {shown(given)}, but must be numbers with commas between"
+        ) from None
 
 
 def _pair(name: str, given: object, number: type) -> tuple[Any, Any]:
@@ -371,5 +374,5 @@ def _pair(name: str, given: object, number: type) -> tuple[Any, Any]:
     try:
         values = [number(part) for part in parts]
     except ValueError:
-        raise ValueError(f"{name} is {given!r}, but must be like 32x32") from None
+        raise ValueError(f"{name} is {shown(given)}, but must be like 32x32") from None
     return values[0], values[-1]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from .errors import DeviceError
 from .native_library import last_error, library, pulid_device_t
+from .terminal_text import shown
 
 __all__ = ["MODULES", "Device", "Placement", "devices", "find_device", "parse_backend"]
 
@@ -100,11 +101,12 @@ def parse_backend(backend: str, available: Sequence[Device] | None = None) -> Pl
         module = module.lower()
         if not equals or module not in MODULES:
             raise ValueError(
-                f"backend is {backend!r}, but {part.strip()!r} is not MODULE=DEVICE with a module "
+                f"backend is {shown(backend)}, but {shown(part.strip())} is not MODULE=DEVICE "
+                "with a module "
                 f"of {', '.join(MODULES)}"
             )
         if module in chosen:
-            raise ValueError(f"backend is {backend!r}, which places {module} twice")
+            raise ValueError(f"backend is {shown(backend)}, which places {module} twice")
         chosen[module] = find_device(device, choices).name
     return Placement(**chosen)
 
@@ -123,6 +125,6 @@ def find_device(name: str, available: Sequence[Device]) -> Device:
     if found is None:
         there = ", ".join(f"{device.name} ({device.description})" for device in available)
         raise DeviceError(
-            f"there is no compute device {name.strip()!r}; there are: {there or 'none'}"
+            f"there is no compute device {shown(name.strip())}; there are: {there or 'none'}"
         )
     return found

@@ -23,6 +23,7 @@ from .identity_options import IdentityOptions
 from .options import ContextOptions, GenerationOptions
 from .output_names import check_is_no_input
 from .person import Person
+from .terminal_text import shown
 
 __all__ = ["PLOT_NAME", "SHEET_NAME", "evaluate"]
 
@@ -195,7 +196,8 @@ def _check_attributes(options: EvaluationOptions, choices: Mapping[str, Sequence
             known = choices.get(name, ())
             if value not in known:
                 raise ValueError(
-                    f"the prompt {prompt.text!r} asks for {name} {value!r}, but the attribute "
+                    f"the prompt {shown(prompt.text)} asks for {name} {shown(value)}, but the "
+                    "attribute "
                     f"reader knows {', '.join(known or choices)}"
                 )
 

@@ -12,6 +12,7 @@ from .option_checks import check_number, check_path, check_text, check_whole
 from .options import MAX_SEED
 from .person import MAX_IDENTITY_WEIGHT
 from .prompt_weights import check_prompt
+from .terminal_text import shown
 
 __all__ = ["EvaluationOptions", "EvaluationPrompt", "Reference"]
 
@@ -59,7 +60,7 @@ class EvaluationPrompt:
         check_prompt("prompt", self.text)
         if not isinstance(self.attributes, Mapping):
             raise ValueError(
-                f"attributes is {self.attributes!r}, but must be names and values of text"
+                f"attributes is {shown(self.attributes)}, but must be names and values of text"
             )
         for name, value in self.attributes.items():
             check_text("an attribute's name", name, 100)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, cast
 
+from .terminal_text import shown
+
 __all__ = ["FACE_WORDS", "FaceBox", "FaceChoice", "FaceWord", "check_face_choice",
            "parse_face_choice"]  # fmt: skip
 
@@ -41,11 +43,12 @@ def check_face_choice(choice: object) -> FaceChoice:
         if len(numbers) == 4 and all(map(math.isfinite, numbers)) and min(numbers[2:]) > 0:
             return cast(FaceBox, tuple(numbers))
         raise ValueError(
-            f"face {choice!r}: expected a box as left, top, width, height in pixels of the photo, "
+            f"face {shown(choice)}: expected a box as left, top, width, height in pixels of the "
+            "photo, "
             "width and height more than 0"
         )
     raise ValueError(
-        f"face {choice!r}: expected one of {', '.join(FACE_WORDS)}, a number, or a box x,y,w,h"
+        f"face {shown(choice)}: expected one of {', '.join(FACE_WORDS)}, a number, or a box x,y,w,h"
     )
 
 

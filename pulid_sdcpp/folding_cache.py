@@ -27,6 +27,7 @@ from .errors import OutputFileError
 from .folded_file import DamagedFileError, FoldedFileWriter, FoldedLayout, read_folded_file
 from .folding import PackedLayer, fold
 from .pulid_weights import PulidWeights
+from .terminal_text import shown
 from .user_folders import cache_folder
 from .weights_digest import layers_digest
 
@@ -54,7 +55,8 @@ def limit_from_environment() -> int:
     text = os.environ.get(_VARIABLE) or str(DEFAULT_LIMIT_MB)
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(
-            f"{_VARIABLE} is {text!r}, but must be a whole number of MiB; 0 switches the cache off"
+            f"{_VARIABLE} is {shown(text)}, but must be a whole number of MiB; 0 switches the "
+            "cache off"
         )
     return int(text) << 20
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, cast
 
+from .terminal_text import shown
+
 __all__ = ["FUSIONS", "Fusion", "check_fusion"]
 
 Fusion: TypeAlias = Literal["idformer", "mean"]
@@ -19,5 +21,5 @@ def check_fusion(fusion: object) -> Fusion:
         ValueError: It is none.
     """
     if fusion not in FUSIONS:
-        raise ValueError(f"fusion {fusion!r}: expected {' or '.join(FUSIONS)}")
+        raise ValueError(f"fusion {shown(fusion)}: expected {' or '.join(FUSIONS)}")
     return cast(Fusion, fusion)

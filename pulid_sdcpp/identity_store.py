@@ -21,6 +21,7 @@ from .atomic_file import private_folder
 from .errors import IdentityFileError, OutputFileError
 from .identity import Identity
 from .regular_file import open_regular
+from .terminal_text import shown
 from .user_folders import cache_folder
 
 __all__ = ["find_entry", "find_identity", "keep_identity", "store_folder", "write_entry"]
@@ -92,7 +93,7 @@ def find_identity(
     wanted = short_hash.lower()
     if len(wanted) < _HASH_DIGITS or set(wanted) - set("0123456789abcdef"):
         raise ValueError(
-            f"identity hash {short_hash!r}: expected {_HASH_DIGITS} hexadecimal digits or more"
+            f"identity hash {shown(short_hash)}: expected {_HASH_DIGITS} hexadecimal digits or more"
         )
     best = None
     for identity in _candidates(wanted[:_HASH_DIGITS], folders):

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from .errors import ModelFileError
+from .terminal_text import shown
 from .user_config import UserConfig, load_user_config
 from .user_folders import with_home
 
@@ -99,15 +100,15 @@ class RegistryFile:
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
-            raise ValueError(f"role is {self.role!r}, but must be one of {', '.join(ROLES)}")
+            raise ValueError(f"role is {shown(self.role)}, but must be one of {', '.join(ROLES)}")
         if self.repository and not _REPOSITORY.fullmatch(self.repository):
-            raise ValueError(f"repository is {self.repository!r}, but must be 'owner/name'")
+            raise ValueError(f"repository is {shown(self.repository)}, but must be 'owner/name'")
         if self.repository and self.url:
             raise ValueError("repository and url are both given; name one of them")
         if self.repository and (not self.path or ".." in PurePosixPath(self.path).parts):
-            raise ValueError(f"path is {self.path!r}, but must be a file of the repository")
+            raise ValueError(f"path is {shown(self.path)}, but must be a file of the repository")
         if self.url and not self.url.startswith(("https://", "http://")):
-            raise ValueError(f"url is {self.url!r}, but must begin with https://")
+            raise ValueError(f"url is {shown(self.url)}, but must begin with https://")
         if not (self.repository or self.url or self.path):
             raise ValueError("neither repository nor url nor path is given")
         for name, size in (("size_bytes", self.size_bytes), ("about_bytes", self.about_bytes)):
@@ -159,13 +160,13 @@ class Preset:
             if role not in ROLES:
                 raise ValueError(f"files.{role}: there is no such role; {', '.join(ROLES)}")
             if not isinstance(key, str) or not key:
-                raise ValueError(f"files.{role} is {key!r}, but must name a file")
+                raise ValueError(f"files.{role} is {shown(key)}, but must name a file")
         for name, value in self.settings.items():
             if name not in _SETTINGS:
                 raise ValueError(f"settings.{name}: must be one of {', '.join(_SETTINGS)}")
             if not isinstance(value, _SETTINGS[name]) or isinstance(value, bool):
                 kind = _SETTINGS[name][0].__name__
-                raise ValueError(f"settings.{name} is {value!r}, but must be of type {kind}")
+                raise ValueError(f"settings.{name} is {shown(value)}, but must be of type {kind}")
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,9 @@ class Registry:
             ValueError: There is none of that name; says which there are.
         """
         if name not in self.presets:
-            raise ValueError(f"there is no preset {name!r}; there are: {', '.join(self.presets)}")
+            raise ValueError(
+                f"there is no preset {shown(name)}; there are: {', '.join(self.presets)}"
+            )
         return self.presets[name]
 
     def files_of(self, preset: Preset, roles: Sequence[str] = ROLES) -> dict[str, RegistryFile]:
@@ -254,7 +257,7 @@ def _entry(where: str, title: str, kind: type[_T], name: str, values: Any) -> _T
         if not _NAME.fullmatch(name):
             raise ValueError("a name has letters, digits, '.', '_' and '-' only")
         if not isinstance(values, Mapping):
-            raise ValueError(f"expected a table, found {values!r}")
+            raise ValueError(f"expected a table, found {shown(values)}")
         own = {"key": name} if kind is RegistryFile else {"name": name} if kind is Preset else {}
         known = {f.name: f for f in fields(kind) if f.name not in own}  # type: ignore[arg-type]
         for item, value in values.items():
@@ -275,9 +278,9 @@ def _check_type(name: str, value: object, expected: Any) -> None:
     kinds = {"str": str, "int": int, "bool": bool, "tuple[str, ...]": list}
     kind = kinds.get(expected, Mapping)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{name} is {value!r}, but must be of type {kind.__name__.lower()}")
+        raise ValueError(f"{name} is {shown(value)}, but must be of type {kind.__name__.lower()}")
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{name} is {value!r}, but must be a list of names")
+        raise ValueError(f"{name} is {shown(value)}, but must be a list of names")
 
 
 def _add_presets(
@@ -302,16 +305,18 @@ def _on_its_base(
         if key not in files:
             if not with_home(key).is_absolute():
                 raise ValueError(
-                    f"files.{role} is {key!r}: neither a file of the list nor a whole path"
+                    f"files.{role} is {shown(key)}: neither a file of the list nor a whole path"
                 )
             path = str(with_home(key))
             files[key] = RegistryFile(key, role, what="your own file", path=path)
         elif files[key].role != role:
-            raise ValueError(f"files.{role} is {key!r}, whose role is {files[key].role}")
+            raise ValueError(f"files.{role} is {shown(key)}, whose role is {files[key].role}")
     if not preset.base:
         return preset
     if preset.base not in presets:
-        raise ValueError(f"base is {preset.base!r}, but there is no preset of that name before it")
+        raise ValueError(
+            f"base is {shown(preset.base)}, but there is no preset of that name before it"
+        )
     base = presets[preset.base]
     return replace(
         preset,

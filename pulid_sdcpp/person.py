@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .option_checks import check_number, check_path
 from .region import Region
 from .step_point import StepPoint, check_step_point, parse_step_point
+from .terminal_text import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ class Person:
         if self.end_step is not None:
             check_step_point("end_step", self.end_step)
         if self.region is not None and not isinstance(self.region, Region):
-            raise ValueError(f"region is {self.region!r}, but must be a Region or None")
+            raise ValueError(f"region is {shown(self.region)}, but must be a Region or None")
 
 
 def parse_person(text: str) -> tuple[str, dict[str, Any]]:
@@ -74,14 +75,14 @@ def parse_person(text: str) -> tuple[str, dict[str, Any]]:
     """
     source, *parts = _PART.split(text)
     if not source:
-        raise ValueError(f"{text!r} names no identity file or photo before its options")
+        raise ValueError(f"{shown(text)} names no identity file or photo before its options")
     given: dict[str, str] = {}
     for part in parts:
         key, _, value = part.partition("=")
         if key not in _KEYS:
-            raise ValueError(f"{text!r} has {key!r}, but may have {', '.join(_KEYS)}")
+            raise ValueError(f"{shown(text)} has {shown(key)}, but may have {', '.join(_KEYS)}")
         if key in given:
-            raise ValueError(f"{text!r} has {key} twice")
+            raise ValueError(f"{shown(text)} has {key} twice")
         given[key] = value
     arguments: dict[str, Any] = {}
     if "weight" in given:
@@ -102,4 +103,4 @@ def _number(text: str, what: str, whole: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{whole!r}: {what} is {text!r}, which is no number") from None
+        raise ValueError(f"{shown(whole)}: {what} is {shown(text)}, which is no number") from None

@@ -28,6 +28,7 @@ from .picture_parameters import (
 from .picture_people import DescribedPerson, identity_numbers, people_from
 from .png_text import PictureText, parse_text, read_picture_text
 from .region import Region
+from .terminal_text import shown
 from .text_entries import file_hash
 
 __all__ = ["PictureRecipe", "recipe_from"]
@@ -127,7 +128,9 @@ class PictureRecipe:
         for name in CONTEXT_FIELDS:
             was_given = self.context.get(name, getattr(ContextOptions, name))
             if getattr(context, name) != was_given:
-                found.append(f"{name} was {was_given!r}, and is {getattr(context, name)!r}")
+                found.append(
+                    f"{name} was {shown(was_given)}, and is {shown(getattr(context, name))}"
+                )
         if self.version != package_version():
             found.append(f"{PROGRAM} was {self.version}, and is {package_version()}")
         return tuple(found)
@@ -203,7 +206,7 @@ def _find_image(
             f"{picture}: its {what} was in memory only, so the picture cannot be made again"
         )
     if name != Path(name).name:
-        raise ImageFileError(f"{picture}: the picture's text is damaged: {what} is {name!r}")
+        raise ImageFileError(f"{picture}: the picture's text is damaged: {what} is {shown(name)}")
     changed = None
     for candidate in (folder / name for folder in folders):
         if candidate.is_file():

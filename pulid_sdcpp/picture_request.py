@@ -19,6 +19,7 @@ from .mask_image import read_mask
 from .options import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
 from .person import Person
 from .region import Region
+from .terminal_text import shown
 from .text_entries import FileUsed
 
 __all__ = ["PREVIEW_METHODS", "PictureRequest", "check_preview", "identity_file_of",
@@ -149,7 +150,7 @@ def _generation_options(
         )
     for name in given:
         if name not in _GENERATION_FIELDS and name != "batch_count":
-            raise TypeError(f"generate() got an unexpected keyword argument {name!r}")
+            raise TypeError(f"generate() got an unexpected keyword argument {shown(name)}")
     values = {**settings, **given}
     GenerationOptions(prompt, **values)  # what is no image is refused before one is read
     names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
@@ -159,7 +160,7 @@ def _generation_options(
             names[role] = (used,)
     references = values.get("ref_images", ())
     if not isinstance(references, list | tuple):
-        raise ValueError(f"ref_images is {references!r}, but must be a list of pictures")
+        raise ValueError(f"ref_images is {shown(references)}, but must be a list of pictures")
     refs = [_read_once("ref_images", image, read_image) for image in references]
     values["ref_images"] = tuple(image for image, _ in refs)
     names["ref"] = tuple(used for _, used in refs)
@@ -185,7 +186,9 @@ def _identity_options(
     defaults = IdentityOptions()
     for name, value in span.items():
         if value != getattr(defaults, name):
-            raise ValueError(f"{name} is {value!r}, but people have one each; give it to Person")
+            raise ValueError(
+                f"{name} is {shown(value)}, but people have one each; give it to Person"
+            )
     read = tuple(replace(person, identity=as_identity(person.identity)) for person in people)
     if len(read) == 1 and read[0].region is None:  # the same, without regions in the engine
         alone = read[0]
@@ -204,7 +207,7 @@ def _people(identity: object) -> tuple[Person, ...] | None:
     for someone in identity:
         if not isinstance(someone, Person):
             raise ValueError(
-                f"{str(someone)[:100]!r} is among the people; make each a Person(identity, ...)"
+                f"{shown(str(someone))} is among the people; make each a Person(identity, ...)"
             )
     return tuple(identity)
 
@@ -222,7 +225,7 @@ def _read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image
     """A picture, and of a file its name and hash: of the very bytes that the picture is."""
     if not isinstance(image, str | os.PathLike):
         if not isinstance(image, Image):
-            raise ValueError(f"{name} is {image!r}, but must be a picture or the path of one")
+            raise ValueError(f"{name} is {shown(image)}, but must be a picture or the path of one")
         return read(image), None
     content = picture_bytes(image)
     return read(image, content), FileUsed.of(image, content)

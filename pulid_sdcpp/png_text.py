@@ -26,6 +26,7 @@ from .errors import ImageFileError
 from .image_file import picture_bytes
 from .output_names import save_under_free_name
 from .picture_decoding import opened_picture
+from .terminal_text import shown
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -83,14 +84,16 @@ def format_text(text: PictureText) -> str:
     """
     for key in text.values:
         if not re.fullmatch(r"\w[\w \-/]+", key) or key in (_EXACT_PROMPT, _EXACT_NEGATIVE):
-            raise ValueError(f"{key!r} cannot be a key of a picture's text")
+            raise ValueError(f"{shown(key)} cannot be a key of a picture's text")
     plain = _format(text.prompt, text.negative_prompt, text.values)
     if parse_text(plain) == text:
         return plain
     exact = {_EXACT_PROMPT: text.prompt, _EXACT_NEGATIVE: text.negative_prompt}
     written = _format(text.prompt, text.negative_prompt, {**text.values, **exact})
     if parse_text(written) != text:
-        raise ValueError(f"a picture's text needs values beside the prompt, not {text.values!r}")
+        raise ValueError(
+            f"a picture's text needs values beside the prompt, not {shown(text.values)}"
+        )
     return written
 
 

@@ -11,6 +11,7 @@ import math
 import re
 
 from .option_checks import check_text
+from .terminal_text import shown
 
 __all__ = ["MAX_PROMPT_BYTES", "MAX_PROMPT_CHARS", "MAX_PROMPT_WEIGHT", "check_prompt"]
 
@@ -88,9 +89,8 @@ def _weight(name: str, text: str) -> float:
     number = _NUMBER.match(text)
     weight = abs(float(number.group())) if number else math.inf
     if not number or not weight <= MAX_PROMPT_WEIGHT:
-        shown = text if len(text) <= 40 else text[:39] + "…"
         raise ValueError(
-            f"{name} has the weight {shown!r} in brackets, but a weight must be a number from "
+            f"{name} has the weight {shown(text)} in brackets, but a weight must be a number from "
             f"-{MAX_PROMPT_WEIGHT:g} to {MAX_PROMPT_WEIGHT:g}; write \\( and \\) for brackets "
             "that are only text"
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .option_checks import check_number, check_path
+from .terminal_text import shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,7 +55,7 @@ class Region:
 
 def _check_box(box: tuple[float, float, float, float]) -> None:
     if not isinstance(box, tuple | list) or len(box) != 4:
-        raise ValueError(f"box is {box!r}, but must be four numbers: x, y, width, height")
+        raise ValueError(f"box is {shown(box)}, but must be four numbers: x, y, width, height")
     for name, value in zip(("x", "y", "width", "height"), box, strict=True):
         check_number(f"box {name}", value, 0.0, _MAX_SIDE)
     x, y, width, height = box

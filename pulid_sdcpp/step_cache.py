@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .option_checks import check_number, check_text, check_whole
+from .terminal_text import shown
 
 __all__ = ["CACHE_MODES", "cache_arguments", "check_cache", "check_cache_arguments",
            "check_cache_for_flux"]  # fmt: skip
@@ -49,7 +50,9 @@ class _Option:
             value: float = int(text) if self.whole else float(text)
         except ValueError:
             kind = "whole number" if self.whole else "number"
-            raise ValueError(f"cache_option: {name} is {text!r}, but must be a {kind}") from None
+            raise ValueError(
+                f"cache_option: {name} is {shown(text)}, but must be a {kind}"
+            ) from None
         check(f"cache_option: {name}", value, self.low, self.high)  # type: ignore[arg-type]
         return value
 
@@ -107,16 +110,20 @@ def cache_arguments(mode: object, option: object) -> dict[str, Any]:
     """
     check_cache_for_flux(mode)
     if mode not in _OPTIONS:
-        raise ValueError(f"cache_mode is {mode!r}, but must be one of {', '.join(CACHE_MODES)}")
+        raise ValueError(
+            f"cache_mode is {shown(mode)}, but must be one of {', '.join(CACHE_MODES)}"
+        )
     check_text("cache_option", option, _MAX_OPTION_CHARS)
     name = str(mode)
     if str(option).strip() and name == "disabled":
-        raise ValueError(f"cache_option is {option!r}, but no cache_mode is chosen")
+        raise ValueError(f"cache_option is {shown(option)}, but no cache_mode is chosen")
     arguments: dict[str, Any] = {"cache_mode": _BINDING_NAMES[name]}
     for part in filter(None, map(str.strip, str(option).split(","))):
         key, equals, text = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise ValueError(f"cache_option has {part!r}, but must be like threshold=0.2,start=0.1")
+            raise ValueError(
+                f"cache_option has {shown(part)}, but must be like threshold=0.2,start=0.1"
+            )
         found = _known(name, {"fn": "Fn", "bn": "Bn"}.get(key, key))
         if found.argument in arguments:
             raise ValueError(f"cache_option names {key} twice")
@@ -163,7 +170,7 @@ def _known(mode: str, key: str) -> _Option:
         return options[key]
     if key in _WITHOUT_EFFECT:
         raise ValueError(f"cache_option: {key} has no effect with {mode} in this engine; leave out")
-    raise ValueError(f"cache_option: {mode} has no {key!r}, only {', '.join(options)}")
+    raise ValueError(f"cache_option: {mode} has no {shown(key)}, only {', '.join(options)}")
 
 
 def _check_range(arguments: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from .option_checks import check_number, check_whole
+from .terminal_text import shown
 
 __all__ = ["StepPoint", "check_step_point", "parse_step_point", "step_at"]
 
@@ -49,7 +50,8 @@ def parse_step_point(text: str) -> StepPoint:
             point = int(stripped) if stripped.isdecimal() else float(stripped)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no point in a generation; give a step (4) or a part of them (0.2, 20%)"
+            f"{shown(text)} is no point in a generation; give a step (4) or a part of them (0.2, "
+            "20%)"
         ) from None
     check_step_point("the point in a generation", point)
     return point

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import unicodedata
 
-__all__ = ["control_character", "escaped", "escaped_line"]
+__all__ = ["control_character", "escaped", "escaped_line", "shortened", "shown"]
 
+_MAX_VALUE_CHARS = 100
+_MAX_MESSAGE_CHARS = 1500
 _JOINERS = {"\u200c", "\u200d"}  # belong to words of Persian and Hindi, and to emoji
 
 
@@ -20,6 +22,27 @@ def escaped(text: str) -> str:
 def escaped_line(text: str | os.PathLike[str]) -> str:
     r"""A name as one line: as `escaped`, and line breaks and tabs as \n and \t."""
     return escaped(os.fsdecode(text)).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def shown(value: object) -> str:
+    """A value as an error names it: its repr, or the beginning and the length of a long one."""
+    if isinstance(value, str | bytes) and len(value) > _MAX_VALUE_CHARS:
+        text, size = repr(value[:_MAX_VALUE_CHARS]), len(value)
+        return f"{text[:-1]}…{text[-1]} ({size} characters)"
+    text = repr(value)
+    if len(text) > 2 * _MAX_VALUE_CHARS:
+        return f"{text[: 2 * _MAX_VALUE_CHARS]}…"
+    return text
+
+
+def shortened(message: str) -> str:
+    """A message that can be read: the middle of one of pages is left out."""
+    if len(message) <= _MAX_MESSAGE_CHARS:
+        return message
+    left_out = len(message) - _MAX_MESSAGE_CHARS
+    end = _MAX_MESSAGE_CHARS // 3
+    start = _MAX_MESSAGE_CHARS - end
+    return f"{message[:start]} … ({left_out} characters) … {message[-end:]}"
 
 
 def control_character(text: str) -> str:

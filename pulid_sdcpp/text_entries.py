@@ -11,6 +11,7 @@ from typing import Any
 
 from .regular_file import open_regular
 from .step_point import StepPoint
+from .terminal_text import shown
 
 __all__ = [
     "Entry",
@@ -79,7 +80,7 @@ def read_entries(
 
 def damaged(key: str, value: str) -> ValueError:
     """What to raise for a value that cannot be read."""
-    return ValueError(f"the picture's text is damaged: {key} is {value!r}")
+    return ValueError(f"the picture's text is damaged: {key} is {shown(value)}")
 
 
 def write_float(value: float) -> str:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from .terminal_text import shown
+
 __all__ = ["cache_folder", "config_folder", "with_home"]
 
 _NAME = "pulid-sdcpp"
@@ -64,5 +66,6 @@ def with_home(path: str | os.PathLike[str]) -> Path:
     except RuntimeError:
         user = Path(path).parts[0]
         raise ValueError(
-            f"{os.fspath(path)!r}: there is no home folder for {user}; write ./{user} for a name"
+            f"{shown(os.fspath(path))}: there is no home folder for {user}; write ./{user} for a "
+            "name"
         ) from None

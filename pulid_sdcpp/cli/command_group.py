@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from ..errors import GenerationCancelled, PulidError
+from ..terminal_text import shortened
 from .engine_log import show_warnings
 from .interrupt import Interrupted
 from .json_progress import json_line
@@ -160,7 +161,7 @@ def _is_of_an_interrupt(error: BaseException | None) -> bool:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return shortened(" ".join(text.split()))
 
 
 def _say(line: str) -> None:

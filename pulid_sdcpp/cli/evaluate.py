@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..identity_options import IdentityOptions
-from ..terminal_text import escaped_line
+from ..terminal_text import escaped_line, shown
 from .generate_options import some_options
 from .option_table import FILE_PATH, GroupedCommand, GroupedOption, HomePath
 from .progress import Progress
@@ -57,7 +57,7 @@ class _List(click.ParamType):
         try:
             return tuple(self.number(part) for part in value.split(",") if part.strip())
         except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 0,1,2", param, ctx)
+            self.fail(f"{shown(value)} is not a list of numbers like 0,1,2", param, ctx)
 
 
 def _option(*flags: str, **kwargs: Any) -> Any:

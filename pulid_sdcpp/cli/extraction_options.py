@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..terminal_text import shown
 from .option_table import FILE_PATH, HomePath
 
 __all__ = ["PhotoPath", "chosen_preset", "detector_file", "models_options", "preset_files"]
@@ -24,7 +25,7 @@ class PhotoPath(HomePath):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
-            self.fail(f"{value!r} is a web address; download the photo first", param, ctx)
+            self.fail(f"{shown(value)} is a web address; download the photo first", param, ctx)
         return super().convert(value, param, ctx)
 
 

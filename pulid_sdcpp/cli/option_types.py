@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..step_point import StepPoint, parse_step_point
+from ..terminal_text import shown
 
 __all__ = ["Numbers", "Pair", "StepPointType", "Vram"]
 
@@ -26,7 +27,7 @@ class Pair(click.ParamType):
         try:
             return self.number(x), self.number(y if cross else x)
         except ValueError:
-            self.fail(f"{value!r} is not of the form 32x32 or 32", param, ctx)
+            self.fail(f"{shown(value)} is not of the form 32x32 or 32", param, ctx)
 
 
 class Numbers(click.ParamType):
@@ -40,7 +41,7 @@ class Numbers(click.ParamType):
         try:
             return tuple(float(part) for part in re.split(r"\s*,\s*", value.strip("[] ")) if part)
         except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 14.6,7.8,0", param, ctx)
+            self.fail(f"{shown(value)} is not a list of numbers like 14.6,7.8,0", param, ctx)
 
 
 class Vram(click.ParamType):
@@ -54,7 +55,7 @@ class Vram(click.ParamType):
         try:
             return float(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number of GiB nor auto", param, ctx)
+            self.fail(f"{shown(value)} is neither a number of GiB nor auto", param, ctx)
 
 
 class StepPointType(click.ParamType):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..options import ContextOptions
+from ..terminal_text import shown
 from .option_table import FILE_PATH, dataclass_option, grouped_option
 
 __all__ = ["OUTPUT_OPTIONS", "PREVIEW_METHODS", "json_option"]
@@ -18,7 +19,7 @@ _HEADING = "Output"
 
 def _image_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
     if mode != "img_gen":
-        raise click.BadParameter(f"{mode!r} is not offered; only img_gen is", ctx, param)
+        raise click.BadParameter(f"{shown(mode)} is not offered; only img_gen is", ctx, param)
 
 
 def _announce_json(ctx: click.Context, param: click.Parameter, as_json: bool) -> bool:

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from pulid_sdcpp.terminal_text import control_character, escaped, escaped_line
+from pulid_sdcpp.cli import main
+from pulid_sdcpp.terminal_text import control_character, escaped, escaped_line, shortened, shown
 
 STEERING = {
     "\x1b": r"\x1b",
@@ -46,3 +47,37 @@ def test_a_name_is_one_line() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
 def test_bytes_that_are_no_text_are_left_to_the_stream() -> None:
     assert escaped_line(os.fsdecode(b"a\xff\x1b")) == "a\udcff" + r"\x1b"
+
+
+def test_values_are_named_by_their_beginning() -> None:
+    assert shown("a\nb") == r"'a\nb'"
+    assert shown(None) == "None"
+    assert shown("a" * 100) == repr("a" * 100)
+    assert shown("a" * 100_000) == f"'{'a' * 100}…' (100000 characters)"
+    assert shown(["a" * 1000]) == "['" + "a" * 198 + "…"
+
+
+def test_messages_can_be_read() -> None:
+    assert shortened("a" * 1500) == "a" * 1500
+    assert shortened("a" * 1000 + "b" * 98_000 + "c" * 1000) == (
+        "a" * 1000 + " … (98500 characters) … " + "c" * 500
+    )
+
+
+def test_no_error_of_a_command_is_of_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    value = "n" * 100_000
+    for flags in (
+        ("--width", value),
+        ("--scheduler", value),
+        ("--cache-option", value),
+        ("--sigmas", value),
+        ("--backend", value),
+        ("--preset", value),
+        ("--person", f"a.png:{value}=1"),
+        ("--vae", value),
+    ):
+        with pytest.raises(SystemExit):
+            main(["generate", "-p", "x", "-o", "x.png", *flags])
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert len(said) < 1800, flags
