@@ -16,6 +16,7 @@ from typing import Any
 
 from .call_once import call_once
 from .errors import NativeLibraryError
+from .native_failure import failure_in_words
 
 __all__ = ["API_VERSION", "EngineInfo", "binding", "engine_info", "last_error", "library"]
 
@@ -169,7 +170,7 @@ def library() -> Any:
 
 def last_error() -> str:
     """Why the last native call on this thread failed; "" when it did not."""
-    return str(library().pulid_last_error().decode("utf-8", errors="replace"))
+    return failure_in_words(library().pulid_last_error().decode("utf-8", errors="replace"))
 
 
 def engine_info() -> EngineInfo:
