@@ -108,8 +108,11 @@ def check_context_arguments(arguments: Mapping[str, Any], maps: Any) -> None:
             check_path(name, value)
     wtype = _name(arguments["wtype"], maps.GGML_TYPE_MAP, "wtype")
     check_choice("wtype", wtype, [name.lower() for name in WEIGHT_TYPES])
-    for path in arguments["embedding_paths"] or ():
-        check_path("embedding_paths", path)
+    if arguments["embedding_paths"]:
+        raise ValueError(
+            "embedding_paths is given, but the engine has textual inversions for SD 1, 2 and XL "
+            "only, and they cannot be used from here; leave them out, or take a LoRA"
+        )
     check_choice("image_resize_method", arguments["image_resize_method"], ("crop", "resize"))
     check_whole("upscale_tile_size", arguments["upscale_tile_size"], 16, MAX_SIDE_PX)
     check_whole("chroma_t5_mask_pad", arguments["chroma_t5_mask_pad"], 0, 512)

@@ -72,8 +72,6 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
                 check_upscaler(str(path))
             else:
                 _check_readable(str(path))
-    for path in files.get("embedding_paths") or ():
-        _check_readable(str(path))
     return flux
 
 

@@ -158,6 +158,7 @@ def test_constructor_arguments(run: Run) -> None:
         "path": {"clip_l_path": 5},
         "backend": {"backend": 5},
         "resize": {"image_resize_method": "x"},
+        "embeddings": {"embedding_paths": ["x.safetensors"]},
     }
     answers = run(
         """
@@ -168,6 +169,7 @@ for name, options in extra["cases"].items():
     )
     assert {name: text for name, text in answers.items() if not text.startswith("ValueError")} == {}
     assert set(answers) == set(cases)
+    assert "textual inversions for SD 1, 2 and XL" in answers["embeddings"]
 
 
 @pytest.fixture
