@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .model_kinds import classify
-from .scaled_weights import is_companion
+from .scaled_weights import is_companion, is_scale
 from .tensor_header import TensorHeader, TensorInfo, quoted
 from .weight_forms import part_named
 
@@ -275,6 +275,7 @@ def _check_no_others(
         for name, tensor in tensors.items()
         if name not in known
         and not is_companion(name, tensors)
+        and not is_scale(name)  # without its weight: see check_weight_scales
         and (_OF_FLUX.match(name) or (len(tensor.shape) > 1 and not _OTHER_PARTS.match(name)))
     ]
     if others:

@@ -21,7 +21,7 @@ from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .tensor_header import TensorHeader, TensorInfo, quoted
 
-__all__ = ["check_weight_scales", "is_companion", "weight_scales"]
+__all__ = ["check_weight_scales", "is_companion", "is_scale", "weight_scales"]
 
 _OF_WEIGHTS = (".scale_weight", ".weight_scale")
 _OF_ACTIVATIONS = (".scale_input", ".input_scale")
@@ -45,6 +45,11 @@ def is_companion(name: str, tensors: Mapping[str, object]) -> bool:
         return True
     owner = _owner(name, (*_OF_WEIGHTS, *_OF_ACTIVATIONS))
     return owner is not None and f"{owner}.weight" in tensors
+
+
+def is_scale(name: str) -> bool:
+    """Whether a tensor is named as the scale of a weight, which need not be there."""
+    return _owner(name, _OF_WEIGHTS) is not None
 
 
 def check_weight_scales(path: str | os.PathLike[str]) -> None:
