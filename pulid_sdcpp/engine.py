@@ -151,6 +151,7 @@ class StableDiffusion:
                 )
                 if weights is not None:
                     weights.check_matches(flux)
+                    weights.check_data()
             available = devices()
             placement = parse_backend(backend, available)
             self._on_cpu = computes_on_cpu(placement, available)

@@ -11,6 +11,7 @@ from typing import Any
 from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .flux_layout import FluxInfo, check_diffusion_model
+from .hollow_file import check_data, check_not_hollow
 from .lora_layout import lora_layout
 from .lora_places import LoraPlaces
 from .lora_tags import check_no_lora_tags, find_lora, read_lora_tags
@@ -71,7 +72,7 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
             if name in _ESRGAN_PATHS:
                 check_upscaler(str(path))
             else:
-                _check_readable(str(path))
+                _check_data(_check_readable(str(path)))
     return flux
 
 
@@ -123,6 +124,7 @@ def check_upscaler(path: str) -> None:
     info = _check_readable(path, may_be_torch=True)
     if info.kind != "torch-checkpoint":
         check_upscaler_tensors(path, {tensor.name: tensor for tensor in info.tensors})
+    _check_data(info)
 
 
 def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
@@ -149,6 +151,15 @@ def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
     if info.tensors:
         check_weight_scales(path)
     return info
+
+
+def _check_data(info: FileInfo) -> None:
+    """What is behind the header, where a download was not finished, is zeros."""
+    with FileBytes(info.path) as content:
+        if info.tensors:
+            check_not_hollow(content, info.tensors, info.kind)
+        else:
+            check_data(content)
 
 
 def _check_type(path: str, tensor: TensorInfo, file_format: str) -> None:

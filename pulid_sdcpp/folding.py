@@ -104,8 +104,8 @@ def fold(
     Raises:
         ValueError: An unknown dtype, or row lengths that Q8_0 cannot hold.
         ModelMismatchError: Identity tokens of another width than the weights expect.
-        ModelFileError: Weights that give numbers beyond what `dtype` can hold, or NaN; or that
-            were written to since they were opened.
+        ModelFileError: Weights that give numbers beyond what `dtype` can hold, NaN, or zeros
+            only; or that were written to since they were opened.
     """
     tokens = np.asarray(tokens, np.float32)
     if tokens.ndim != 2 or not tokens.shape[0]:
@@ -143,6 +143,12 @@ def _folded_and_packed(
 ) -> PackedLayer:
     with np.errstate(all="ignore"):  # what overflows is found and named by pack()
         folded = fold_layer(weights.layer(index), tokens, weights.heads)
+    for matrix, sources in ((folded.a, "to_q, to_kv or norm2"), (folded.b, "to_out or to_kv")):
+        if not matrix.any():
+            raise ModelFileError(
+                f"{weights.path}: layer pulid_ca.{index}: {sources} is zeros, so the layer has "
+                "nobody in it; download the weights again"
+            )
     try:
         return pack(folded, dtype)
     except OverflowError as error:

@@ -93,6 +93,8 @@ class Identity:
 
     def __post_init__(self) -> None:
         tokens = _checked_tokens(self.tokens, "identity tokens")
+        if not tokens.any():
+            raise ValueError("identity tokens: expected the numbers of a face, found only zeros")
         object.__setattr__(self, "tokens", tokens)
         if self.uncond_tokens is not None:
             uncond = _checked_tokens(self.uncond_tokens, "unconditional identity tokens")

@@ -217,6 +217,14 @@ class PulidWeights:
         """
         return self.file.read(name)
 
+    def check_data(self) -> None:
+        """Refuse weights of zeros, which give a picture of nobody.
+
+        Raises:
+            ModelFileError: A layer's matrix is.
+        """
+        self.file.check_not_hollow("pulid-flux")
+
     def check_matches(self, flux: FluxInfo) -> None:
         """Refuse a Flux model that these weights were not made for.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .gguf_header import GGML_TYPES
+from .hollow_file import check_not_hollow
 from .scaled_weights import weight_scales
 from .tensor_header import TensorInfo, quoted
 
@@ -137,6 +138,17 @@ class TensorFile:
             ModelFileError: It was.
         """
         self._content.check_unchanged()
+
+    def check_not_hollow(self, kind: str) -> None:
+        """Refuse a file whose data is zeros; see `hollow_file`.
+
+        Args:
+            kind: See `model_kinds.classify`.
+
+        Raises:
+            ModelFileError: It is.
+        """
+        check_not_hollow(self._content, self.header.tensors.values(), kind)
 
     def _stored(self, info: TensorInfo) -> NDArray[np.uint8]:
         """The bytes of a tensor."""

@@ -32,8 +32,9 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ("options", {"identity_options", "options", "step_cache"}),
     (
         "files",
-        {"atomic_file", "file_bytes", "gguf_header", "image_file", "mask_image", "model_kinds",
-         "model_registry", "picture_decoding", "safetensors_header", "user_config", "weights"},
+        {"atomic_file", "file_bytes", "gguf_header", "hollow_file", "image_file", "mask_image",
+         "model_kinds", "model_registry", "picture_decoding", "safetensors_header", "user_config",
+         "weights"},
     ),
     ("LoRA tags", {"lora_names", "lora_tags"}),
     ("identity", {"identity", "identity_store"}),
@@ -75,7 +76,7 @@ USERS_OF_THE_EXTRACTOR = {
 }  # fmt: skip
 # What the extractor may know of the other half; file_signature is a leaf that names file types.
 KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_bytes", "file_signature",
-                          "fusion", "identity", "picture_decoding", "regular_file",
+                          "fusion", "hollow_file", "identity", "picture_decoding", "regular_file",
                           "tensor_header"}  # fmt: skip
 HEAVY = {"cv2", "facexlib", "insightface", "onnx", "onnxruntime", "open_clip", "timm", "torch",
          "torchvision"}  # fmt: skip

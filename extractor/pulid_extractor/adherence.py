@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import ModelFileError
+from pulid_sdcpp.file_bytes import FileBytes
+from pulid_sdcpp.hollow_file import check_data
 
 from .dependencies import load_cv2, load_onnxruntime
 
@@ -49,6 +51,8 @@ class AttributeReader:
         self._path = Path(path)
         if not self._path.is_file():
             raise ModelFileError(f"{self._path}: expected an {WHAT}, found no file")
+        with FileBytes(self._path, f"an {WHAT}") as content:
+            check_data(content)
         runtime = load_onnxruntime()
         try:
             self._session = runtime.InferenceSession(

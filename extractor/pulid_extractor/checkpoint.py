@@ -13,6 +13,7 @@ from torch import nn
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.file_bytes import FileBytes, read_header
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.hollow_file import PAGE_BYTES
 from pulid_sdcpp.regular_file import NotRegularError, open_regular
 from pulid_sdcpp.tensor_header import TensorInfo, quoted
 
@@ -96,7 +97,8 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path, wh
         what: What the file should hold, for errors, such as "EVA02-CLIP vision tower".
 
     Raises:
-        ModelFileError: A tensor is missing, or has another shape or an integer type.
+        ModelFileError: A tensor is missing, has another shape or an integer type, or is a
+            matrix of zeros.
     """
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in tensors]
@@ -117,9 +119,33 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path, wh
                 f"{path}: tensor {name} of the {what}: expected {place_holder.dtype}, "
                 f"found {found.dtype}"
             )
+    _check_not_zeros({name: tensors[name] for name in wanted}, path, what)
     network.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
     network.requires_grad_(False)
     network.eval()
+
+
+def _check_not_zeros(tensors: Mapping[str, torch.Tensor], path: Path, what: str) -> None:
+    """Refuse matrices of zeros: of a download that was not finished, or a damaged disk."""
+    matrices = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point()
+        and sum(size > 1 for size in tensor.shape) >= 2
+        and tensor.numel() * tensor.element_size() >= PAGE_BYTES
+    }
+    zeros = [name for name, tensor in matrices.items() if _is_zeros(tensor)]
+    if zeros:
+        raise ModelFileError(
+            f"{path}: {len(zeros)} of the {len(matrices)} matrices of the {what} are zeros: "
+            f"{_some(zeros)}; a download that was not finished, or a damaged disk: get it again"
+        )
+
+
+def _is_zeros(tensor: torch.Tensor) -> bool:
+    flat = tensor.flatten()
+    middle = flat[len(flat) // 2 :][:1024]
+    return not bool(middle.float().any()) and not bool(flat.float().any())
 
 
 def place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:

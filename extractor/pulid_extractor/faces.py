@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
 from pulid_sdcpp.face_choice import FaceBox
+from pulid_sdcpp.file_bytes import FileBytes
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.hollow_file import check_data
 from pulid_sdcpp.regular_file import open_regular
 
 from .align import ARCFACE_PX, arcface_crop
@@ -200,6 +202,8 @@ def _load(path: Path, task: str, what: str, providers: Sequence[str]) -> Any:
         found = signature(file.read(SIGNATURE_BYTES))
     if found not in ("an ONNX model", signature(b"")):
         raise ModelFileError(f"{path}: expected the {what}, found {found}")
+    with FileBytes(path, f"the {what}") as content:
+        check_data(content)
     model_zoo = load_model_zoo()
     options = load_onnxruntime().SessionOptions()
     # The published detector declares its outputs for 640 x 640 and warns at any other size.
