@@ -26,7 +26,13 @@ from .binding_arguments import (
     read_pictures,
 )
 from .device import devices, parse_backend
-from .engine_files import check_engine_files, check_prompt_loras, has_quantized, lora_places
+from .engine_files import (
+    check_engine_files,
+    check_prompt_loras,
+    engine_file_paths,
+    has_quantized,
+    lora_places,
+)
 from .engine_loading import load_model, memory_advice
 from .engine_log import LastLines, write_log_to_stderr
 from .errors import GenerationCancelled, GenerationError
@@ -56,6 +62,7 @@ from .progress_event import EventCallback
 from .pulid_weights import PulidWeights
 from .region_weights import TOKEN_PX
 from .step_point import StepPoint
+from .unchanged_files import unchanged_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,7 +108,8 @@ class StableDiffusion:
 
     Raises:
         ValueError: An argument out of range, or a model without its other parts.
-        ModelFileError: A file is missing, damaged or of the wrong kind; ModelMismatchError:
+        ModelFileError: A file is missing, damaged or of the wrong kind, or changed while it was
+            loaded; ModelMismatchError:
             weights and model do not belong together.
         DeviceError: `backend` names a device that is not there.
         GenerationError: The engine could not load the model.
@@ -144,22 +152,23 @@ class StableDiffusion:
         self._loaded_with = arguments
         weights = PulidWeights(pulid_weights) if pulid_weights is not None else None
         try:
-            flux = self._flux = check_engine_files(arguments, needs_flux=weights is not None)
-            if flux is not None:
-                arguments["prediction"] = flux_prediction(
-                    arguments["prediction"], base().stable_diffusion
-                )
-                if weights is not None:
-                    weights.check_matches(flux)
-                    weights.check_data()
-            available = devices()
-            placement = parse_backend(backend, available)
-            self._on_cpu = computes_on_cpu(placement, available)
-            # The streams are the process's own: the binding must not redirect them.
-            arguments["verbose"] = True
-            # Merging a LoRA into weights needs them in the plain layout.
-            repack = repack and arguments["lora_apply_mode"] != "immediately"
-            self._model = load_model(arguments, placement, repack, on_event)
+            with unchanged_files(engine_file_paths(arguments)):
+                flux = self._flux = check_engine_files(arguments, needs_flux=weights is not None)
+                if flux is not None:
+                    arguments["prediction"] = flux_prediction(
+                        arguments["prediction"], base().stable_diffusion
+                    )
+                    if weights is not None:
+                        weights.check_matches(flux)
+                        weights.check_data()
+                available = devices()
+                placement = parse_backend(backend, available)
+                self._on_cpu = computes_on_cpu(placement, available)
+                # The streams are the process's own: the binding must not redirect them.
+                arguments["verbose"] = True
+                # Merging a LoRA into weights needs them in the plain layout.
+                repack = repack and arguments["lora_apply_mode"] != "immediately"
+                self._model = load_model(arguments, placement, repack, on_event)
             if flux is not None and (places := lora_places(arguments, flux)) is not None:
                 may_be_repacked = repack and self._on_cpu and has_quantized(arguments, flux)
                 self._loras = LoraFiles(places, may_be_repacked)

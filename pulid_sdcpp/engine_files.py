@@ -76,6 +76,11 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
     return flux
 
 
+def engine_file_paths(files: Mapping[str, Any]) -> list[str]:
+    """The files among the binding's keyword arguments."""
+    return [str(path) for name, path in files.items() if name.endswith("_path") and path]
+
+
 def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
     alone = str(files.get("diffusion_model_path") or "")
     full = str(files.get("model_path") or "")
