@@ -170,8 +170,13 @@ class StableDiffusion:
                 repack = repack and arguments["lora_apply_mode"] != "immediately"
                 self._model = load_model(arguments, placement, repack, on_event)
             if flux is not None and (places := lora_places(arguments, flux)) is not None:
-                may_be_repacked = repack and self._on_cpu and has_quantized(arguments, flux)
-                self._loras = LoraFiles(places, may_be_repacked)
+                is_quantized = has_quantized(arguments, flux)
+                mode = arguments["lora_apply_mode"]
+                self._loras = LoraFiles(
+                    places,
+                    is_repacked=repack and self._on_cpu and is_quantized,
+                    are_merged=mode == "immediately" or (mode == "auto" and not is_quantized),
+                )
             if weights is not None and flux is not None:
                 native_thread.run(
                     lambda: self._attach(weights, flux, pulid_dtype, cache_limit_bytes)

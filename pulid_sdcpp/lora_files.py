@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import ModelFileError, OutputFileError
+from .errors import GenerationError, ModelFileError, OutputFileError
 from .lora_conversion import changes_whole_weights, write_engine_lora
 from .lora_layout import lora_layout
 from .lora_places import LoraPlaces
@@ -29,11 +29,15 @@ class LoraFiles:
     Args:
         places: Of the engine's model.
         is_repacked: Whether weights are in a layout that nothing can be added to.
+        are_merged: Whether the engine adds LoRAs to its weights, and takes them out by the file.
     """
 
-    def __init__(self, places: LoraPlaces, is_repacked: bool) -> None:
+    def __init__(
+        self, places: LoraPlaces, is_repacked: bool = False, are_merged: bool = False
+    ) -> None:
         self._places = places
         self._is_repacked = is_repacked
+        self._are_merged = are_merged
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._count = 0
@@ -59,14 +63,26 @@ class LoraFiles:
         return {name: str(path) for name, path in found.items()}
 
     def in_use(self, paths: Iterable[str]) -> None:
-        """These are what the engine reads now; what it read before it may have to take out."""
+        """These are what the engine reads now; what it read before it may have to take out.
+
+        Raises:
+            GenerationError: One of them is gone. The engine would go on without it.
+        """
         with self._lock:
-            self._in_engine = [self._in_engine[1], {Path(path) for path in paths}]
+            wanted = {Path(path) for path in paths}
+            for path in wanted.union(self._in_engine[1] if self._are_merged else ()):
+                if not path.is_file():
+                    raise GenerationError(
+                        f"{path}, which this engine reads a LoRA from, is gone; load the engine "
+                        "again (TMPDIR names another folder for such files)"
+                    )
+            self._in_engine = [self._in_engine[1], wanted]
 
     def _converted(self, path: Path) -> Path:
         with TensorFile(path) as file:
             key = (str(path), file.stamp)
-            if (known := self._files.pop(key, None)) is not None:
+            known = self._files.pop(key, None)
+            if known is not None and known.is_file():  # temporary folders get cleaned
                 self._files[key] = known
                 return known
             modules = lora_layout(file.header, self._places, str(path))

@@ -299,7 +299,8 @@ def test_loras(run: Run, write_lora: Callable[[str, Tensors], None], tmp_path: P
         """
 def try_all(flux, names, **options):
     path = weights[flux]
-    engine = load(diffusion_model_path=path, lora_model_dir=extra["folder"], **options)
+    options |= {"lora_model_dir": extra["folder"], "n_threads": 1}
+    engine = load(diffusion_model_path=path, **options)
     before = make(engine)
     def changes(name):
         assert make(engine, f"a cat <lora:{name}:1>") != before
@@ -310,7 +311,6 @@ def try_all(flux, names, **options):
 good = ["right", "lokr", "loha", "loha of high rank"]
 bad = ["integers", "empty", "other", "partly", "shape", "zeros"]
 try_all("flux-q8_0", good + bad, repack=False)
-try_all("flux-f16", ["loha of high rank"])
 try_all("flux-q4_0", ["right", "loha of high rank"])
 """,
         folder=tmp_path,
@@ -318,7 +318,7 @@ try_all("flux-q4_0", ["right", "loha of high rank"])
     expected = dict.fromkeys(answers, "made")
     for name in ("integers", "empty", "other", "partly", "shape", "zeros"):
         expected[f"flux-q8_0 {name}"] = f"ModelFileError: {tmp_path / name}.safetensors: "
-    assert len(answers) == 13
+    assert len(answers) == 12
     expected["flux-q4_0 loha of high rank"] = "ModelFileError: "
     for name, answer in answers.items():
         assert answer.startswith(expected[name]), (name, answer)

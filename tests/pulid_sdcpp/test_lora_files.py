@@ -18,7 +18,7 @@ import pytest
 
 from file_drafts import draft_safetensors
 from pulid_sdcpp.engine_files import check_prompt_loras
-from pulid_sdcpp.errors import ModelFileError
+from pulid_sdcpp.errors import GenerationError, ModelFileError
 from pulid_sdcpp.flux_layout import FluxInfo
 from pulid_sdcpp.lora_files import LoraFiles
 from pulid_sdcpp.lora_places import LoraPlaces
@@ -72,7 +72,7 @@ def changes(write: Callable[..., Path]) -> Callable[..., Arrays]:
     def changes(
         tensors: Arrays, metadata: dict[str, str] | None = None, *, t5: bool = True
     ) -> Arrays:
-        files = LoraFiles(LoraPlaces(FLUX, has_t5=t5), is_repacked=False)
+        files = LoraFiles(LoraPlaces(FLUX, has_t5=t5))
         path = write(tensors, metadata)
         try:
             with TensorFile(files.convert([path])[str(path)]) as file:
@@ -366,7 +366,7 @@ def test_factored_kronecker_products(
 
 def test_types_are_kept_where_numbers_are(write: Callable[..., Path]) -> None:
     tensors, _ = product("double_blocks.0.img_attn.proj", H, H)
-    files = LoraFiles(LoraPlaces(FLUX), is_repacked=False)
+    files = LoraFiles(LoraPlaces(FLUX))
     path = write({name: values.astype(np.float16) for name, values in tensors.items()})
     with TensorFile(files.convert([path])[str(path)]) as file:
         assert {file.dtype(name) for name in file.names()} == {"f16"}
@@ -461,7 +461,7 @@ def test_a_gguf_lora(tmp_path: Path) -> None:
         for name, values in tensors.items()
     ]
     write_gguf(tmp_path / "x.gguf", specs, {})
-    files = LoraFiles(LoraPlaces(FLUX), is_repacked=False)
+    files = LoraFiles(LoraPlaces(FLUX))
     (path,) = check_prompt_loras("<lora:x>", {"lora_model_dir": tmp_path}, flux=FLUX)
     with TensorFile(files.convert([path])[str(path)]) as file:
         found = as_the_engine_reads(file)[f"{TOP}final_layer.linear.weight"]
@@ -514,7 +514,7 @@ def test_whole_weights_cannot_change_in_a_layout_of_the_processors(
 
 
 def test_files_are_converted_once_and_gone_with_the_engine(write: Callable[..., Path]) -> None:
-    files = LoraFiles(LoraPlaces(FLUX), is_repacked=False)
+    files = LoraFiles(LoraPlaces(FLUX))
     path = write(GOOD)
     (first,) = files.convert([path]).values()
     assert files.convert([path]) == {str(path): first}
@@ -531,3 +531,22 @@ def test_files_are_converted_once_and_gone_with_the_engine(write: Callable[..., 
     files.close()
     assert not Path(first).parent.exists()
     files.close()
+
+
+def test_a_converted_file_that_was_cleaned_away(write: Callable[..., Path]) -> None:
+    path = write(GOOD)
+    for are_merged in (False, True):
+        files = LoraFiles(LoraPlaces(FLUX), are_merged=are_merged)
+        (first,) = files.convert([path]).values()
+        files.in_use([first])
+        Path(first).unlink()
+        with pytest.raises(GenerationError, match="is gone"):
+            files.in_use([first])
+        (second,) = files.convert([path]).values()
+        assert Path(second).is_file()
+        if are_merged:  # it cannot be taken out of the weights
+            with pytest.raises(GenerationError, match="is gone"):
+                files.in_use([second])
+        else:
+            files.in_use([second])
+        files.close()
