@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pulid_sdcpp import enrolment
+from pulid_sdcpp import enrolment, identity_store
 from pulid_sdcpp.enrolment import Enroller, find_identity, is_identity_file, keep_identity
 from pulid_sdcpp.errors import (
     IdentityFileError,
@@ -230,12 +230,12 @@ def test_an_entry_that_cannot_be_read_now_is_not_removed(
     def fail(path: object) -> Any:
         raise IdentityFileError(f"{path}: cannot read it: Too many open files")
 
-    def fail_too(path: Path) -> bytes:
+    def fail_too(path: Path) -> Any:
         raise OSError("Too many open files")
 
     with monkeypatch.context() as patched:
         patched.setattr(Identity, "load", fail)
-        patched.setattr(Path, "read_bytes", fail_too)
+        patched.setattr(identity_store, "open_regular", fail_too)
         assert find_identity(first.short_hash) is None
     assert entry.read_bytes() == good
 
