@@ -124,7 +124,7 @@ def test_a_person_of_an_identity_file_or_a_bad_photo_has_no_portrait(
     tmp_path: Path, sheets: Sheets
 ) -> None:
     jobs, pictures = jobs_of(tmp_path, [("alice", "one", 1, 1.0), ("bob", "one", 1, 1.0)])
-    Identity.from_array([[0.0]]).save(tmp_path / "alice.png", overwrite=True)
+    Identity.from_array([[1.0]]).save(tmp_path / "alice.png", overwrite=True)
     (tmp_path / "bob.png").write_bytes(b"no picture")
     write_contact_sheets(jobs, pictures, tmp_path)
     assert [row[0] for row in sheets.pages[0]["cells"]] == [(None, "alice"), (None, "bob")]
