@@ -11,6 +11,7 @@ from .evaluation_report import EvaluationResult
 from .evaluation_scores import PictureScores
 from .identity_options import IdentityOptions
 from .identity_use import as_identity
+from .model_hashes import ModelHashes
 from .options import ContextOptions, GenerationOptions
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class PictureKeeper:
         self._folder = folder
         self._options = options
         self._context = context
+        self._hashes = ModelHashes()
+        self._hashes.begin(context, "", with_people=True, engine=context)
 
     def __call__(
         self,
@@ -54,11 +57,15 @@ class PictureKeeper:
         from .png_text import format_text, save_new_picture
 
         hashed = "" if identity.embedding is None else as_identity(identity.embedding).short_hash
+        self._hashes.begin(
+            self._context, generation.prompt, with_people=bool(hashed), engine=self._context
+        )
         text = describe_picture(
             self._context,
             generation,
             identity,
             identity_hash=hashed,
+            hashes=self._hashes.wait(),
             version=package_version(),
         )
         path = self._folder / picture_name(planned, self._options)

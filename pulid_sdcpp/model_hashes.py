@@ -56,6 +56,10 @@ class FileHashes:
     loras: Mapping[str, str]
 
 
+def _nothing() -> None:
+    """What is called when nobody wants to know."""
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """A file to hash: whose it is, and what of it."""
@@ -141,7 +145,7 @@ class ModelHashes:
         )
         self._thread.start()
 
-    def wait(self, on_wait: Check, check: Check) -> FileHashes:
+    def wait(self, on_wait: Check = _nothing, check: Check = _nothing) -> FileHashes:
         """The hashes of what `begin` was told.
 
         Args:

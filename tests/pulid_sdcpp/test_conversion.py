@@ -68,6 +68,17 @@ def only(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_what_keeps_a_quantized_type_is_not_for_safetensors(
+    standin_weights: dict[str, Path], tmp_path: Path
+) -> None:
+    """Embeddings keep theirs; that was found after the work was done."""
+    output = tmp_path / "clip_l.safetensors"
+    says = r"but 'text_model.embeddings.token_embedding.weight' keeps its type q4_0; name a .gguf"
+    with pytest.raises(ValueError, match=says):
+        convert_file(standin_weights["clip_l"], output, "f32")
+    assert not output.exists()
+
+
 # What comes out
 
 

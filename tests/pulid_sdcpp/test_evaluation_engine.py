@@ -19,7 +19,9 @@ from pulid_sdcpp import (
     Reference,
     evaluate,
 )
+from pulid_sdcpp.png_text import parse_text, read_picture_text
 from pulid_sdcpp.standin import make_standin_weights
+from pulid_sdcpp.text_entries import file_hash
 
 
 @pytest.mark.engine
@@ -73,3 +75,7 @@ def test_the_real_parts_work_together(tmp_path: Path) -> None:
     pictures = [np.asarray(Image.open(folder / row["file"])) for row in rows]
     assert (pictures[0] != pictures[1]).any()
     assert (pictures[1] != pictures[2]).any()
+    for row, with_a_person in zip(rows, (False, True, True), strict=True):
+        values = parse_text(read_picture_text(folder / row["file"]) or "").values
+        assert values["Model hash"] == file_hash(files["flux-q8_0"])
+        assert ("PuLID weights hash" in values) == with_a_person
