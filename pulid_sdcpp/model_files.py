@@ -18,6 +18,7 @@ from .file_signature import SIGNATURE_BYTES, signature
 from .flux_layout import FluxInfo, check_diffusion_model, flux_info, flux_layout
 from .gguf_header import OmittedArray
 from .model_kinds import ModelKind, classify, find_tensor, zip_kind
+from .scaled_weights import is_scale
 from .tensor_header import TensorHeader, TensorInfo
 from .weight_forms import part_named
 
@@ -220,6 +221,9 @@ def _describe_tensors(source: str, header: TensorHeader) -> FileInfo:
     parts = _other_parts(header, kind.kind)
     if parts:
         details["also holds"] = ", ".join(parts)
+    scaled = sum(map(is_scale, header.tensors))
+    if scaled:
+        details["weights with a scale"] = scaled
     details["tensors"] = len(header.tensors)
     details["parameters"] = sum(info.n_elements for info in header.tensors.values())
     counts = Counter(info.dtype for info in header.tensors.values())

@@ -13,6 +13,7 @@ import pytest
 from file_drafts import draft_safetensors
 from pulid_sdcpp import ModelFileError, PulidError, StableDiffusion, engine_files
 from pulid_sdcpp.conversion import convert_file
+from pulid_sdcpp.model_files import describe_file
 from pulid_sdcpp.options import ContextOptions
 from pulid_sdcpp.parameter_memory import model_sizes
 from pulid_sdcpp.weights import TensorFile
@@ -277,6 +278,13 @@ def test_the_engine_itself_takes_no_wrong_scale(
     broken.write_bytes(whole.replace(name, name.replace(b"linear1", b"linear9")))
     with pytest.raises(PulidError, match=r"single_blocks.0.linear9.scale_weight' has no weight"):
         picture(standin_weights, broken)
+
+
+def test_scales_are_counted_for_people(drafts: Drafts) -> None:
+    scaled, exact, _ = drafts("new")
+    n_scaled = sum(".comfy_quant" in tensor.name for tensor in describe_file(scaled).tensors)
+    assert describe_file(scaled).details["weights with a scale"] == n_scaled > 0
+    assert "weights with a scale" not in describe_file(exact).details
 
 
 def test_scales_take_no_memory(standin_weights: Files, drafts: Drafts) -> None:
