@@ -21,6 +21,7 @@ from .errors import ModelFileError
 from .model_registry import load_registry
 from .package_version import package_version
 from .pocket_model import MANIFEST_NAME, PACK_FOLDER, check_pack
+from .processor_cores import usable_cores
 from .user_config import CONFIG_NAME, load_user_config
 
 __all__ = ["Finding", "Report", "examine"]
@@ -125,6 +126,7 @@ def _versions() -> list[Finding]:
         Finding("versions", "pulid-sdcpp", "ok", package_version()),
         Finding("versions", "python", "ok", f"{platform.python_version()} ({sys.executable})"),
         Finding("versions", "system", "ok", f"{platform.platform()}, {os.cpu_count()} CPUs"),
+        Finding("versions", "threads", "ok", _threads()),
     ]
     for name in _NEEDED:
         version = _installed(name)
@@ -134,6 +136,11 @@ def _versions() -> list[Finding]:
         else:
             findings.append(Finding("versions", name, "ok", version))
     return findings
+
+
+def _threads() -> str:
+    cores, cpus = usable_cores(), os.cpu_count() or 1
+    return f"{cores}, the cores that this process may use of the computer's {cpus} CPUs"
 
 
 def _engine() -> list[Finding]:

@@ -42,7 +42,12 @@ from .identity_options import IdentityOptions
 from .identity_slots import IdentitySlots
 from .identity_use import IdentityLike, IdentityUse, identity_uses
 from .lora_files import LoraFiles
-from .memory_check import check_picture_fits, computes_on_cpu
+from .memory_check import (
+    check_picture_fits,
+    check_tokens_fit,
+    computes_on_cpu,
+    diffusion_device,
+)
 from .native_calls import (
     CALL_FAILURES,
     NativeCall,
@@ -58,6 +63,7 @@ from .native_library import last_error, library
 from .option_checks import check_choice, check_text
 from .options import PULID_DTYPES, SAMPLING_METHODS, ContextOptions, GenerationOptions
 from .person import Person
+from .processor_cores import thread_count
 from .progress_event import EventCallback
 from .pulid_weights import PulidWeights
 from .region_weights import TOKEN_PX
@@ -99,12 +105,14 @@ class StableDiffusion:
         backend: Where to compute: a device for everything ("vulkan0"), or modules of diffusion,
             clip, vae ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
         diffusion_flash_attn: On unless it is switched off, unlike in the binding.
+        n_threads: CPU threads; 0 or less: as many as the cores this process may use, which an
+            affinity or a container may limit; threads that share a core count once.
         repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
         verbose: Write the engine's messages to stderr; they go to the logger
             "pulid_sdcpp.engine" in any case.
         on_event: Told how far loading is, on the engine's thread; what it raises stops it.
         **options: The binding's: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
-            taesd_path, offload_params_to_cpu, diffusion_flash_attn, n_threads, ...
+            taesd_path, offload_params_to_cpu, diffusion_flash_attn, ...
 
     Raises:
         ValueError: An argument out of range, or a model without its other parts.
@@ -149,6 +157,7 @@ class StableDiffusion:
         for name, value in arguments.items():
             if name.endswith("_path") or name == "lora_model_dir":
                 arguments[name] = os.fspath(value) if value else ""
+        arguments["n_threads"] = thread_count(arguments["n_threads"])
         self._loaded_with = arguments
         weights = PulidWeights(pulid_weights) if pulid_weights is not None else None
         try:
@@ -164,6 +173,7 @@ class StableDiffusion:
                 available = devices()
                 placement = parse_backend(backend, available)
                 self._on_cpu = computes_on_cpu(placement, available)
+                self._device = diffusion_device(placement, available)
                 # The streams are the process's own: the binding must not redirect them.
                 arguments["verbose"] = True
                 # Merging a LoRA into weights needs them in the plain layout.
@@ -260,6 +270,8 @@ class StableDiffusion:
         arguments["progress_callback"] = progress_callback
         checked = checked_generation(arguments, base().stable_diffusion)
         check_parts(arguments, checked, self._loaded_with, self._flux)
+        if self._flux is not None:
+            check_tokens_fit(checked, self._device)
         if self._flux is not None and self._on_cpu:
             tiled = replace(checked, vae_tiling=bool(arguments["vae_tiling"]))
             check_picture_fits(tiled, self._loaded_with, self._flux)

@@ -21,7 +21,6 @@ column of B, belong to one token of one head.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 
 from .blas_threads import one_blas_thread
 from .errors import ModelFileError, ModelMismatchError
+from .processor_cores import usable_cpus
 from .pulid_weights import PulidLayer, PulidWeights
 
 __all__ = [
@@ -123,7 +123,7 @@ def fold(
 def _fold_each(
     weights: PulidWeights, tokens: NDArray[np.float32], dtype: str
 ) -> Iterator[PackedLayer]:
-    n_threads = min(_usable_cores(), MAX_THREADS)
+    n_threads = min(usable_cpus(), MAX_THREADS)
     pending: deque[Future[PackedLayer]] = deque()
     with ThreadPoolExecutor(n_threads, "pulid-fold") as threads:
         for index in range(weights.n_layers):
@@ -153,12 +153,6 @@ def _folded_and_packed(
         return pack(folded, dtype)
     except OverflowError as error:
         raise ModelFileError(f"{weights.path}: layer pulid_ca.{index}: {error}") from None
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @one_blas_thread()

@@ -1,11 +1,12 @@
-"""Refuse a picture that no memory of this computer can hold, before the engine begins.
+"""Refuse a picture that cannot be computed here because of its size, before the engine begins.
 
-Only where the buffer alone is larger than RAM and swap together: nothing that works is refused.
+Only where the buffer alone is larger than RAM and swap together, or where a device's own kernels
+end: nothing that works is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .compute_memory import T5_TOKENS, decoder_bytes, flux_bytes, token_count
@@ -18,9 +19,44 @@ from .options import SIZE_MULTIPLE_PX, GenerationOptions
 from .system_memory import total_memory_bytes
 from .tensor_header import TensorHeader
 
-__all__ = ["check_picture_fits", "computes_on_cpu"]
+__all__ = ["check_picture_fits", "check_tokens_fit", "computes_on_cpu", "diffusion_device"]
 
 _GIB = 1 << 30
+# ggml's CUDA kernels (norms, softmax, concatenation) have a block for each token in the second
+# dimension of their grid, where CUDA allows no more: cudaDevAttrMaxGridDimY.
+_MAX_GRID_Y = 65_535
+_CUDA_NAMES = ("CUDA", "ROCm", "MUSA")  # one source, compiled for three
+
+
+def diffusion_device(placement: Placement, available: Sequence[Device]) -> str:
+    """The device that the diffusion model computes on: the named one, or the engine's choice."""
+    if placement.diffusion:
+        return placement.diffusion
+    return next((device.name for device in available if device.kind != "cpu"), "CPU")
+
+
+def check_tokens_fit(picture: GenerationOptions, device: str) -> None:
+    """Refuse a size with more tokens than the device's kernels can count.
+
+    Args:
+        picture: What is to be made.
+        device: Where the diffusion model computes, `diffusion_device`.
+
+    Raises:
+        GenerationError: It cannot be made there; names the largest size of this shape that can.
+    """
+
+    def fits(width: int, height: int) -> bool:
+        return token_count(width, height) + T5_TOKENS <= _MAX_GRID_Y
+
+    if not device.startswith(_CUDA_NAMES) or fits(picture.width, picture.height):
+        return
+    width, height = _largest(picture, fits)
+    raise GenerationError(
+        f"{picture.width}x{picture.height} is too large for {device}: with the text it has "
+        f"{token_count(picture.width, picture.height) + T5_TOKENS} tokens, and ggml's kernels "
+        f"there count to {_MAX_GRID_Y}; {width}x{height} is possible"
+    )
 
 
 def computes_on_cpu(placement: Placement, available: Sequence[Device]) -> bool:
@@ -65,14 +101,20 @@ def check_picture_fits(
     most = needed(width, height)
     if most <= total:
         return
-    step = SIZE_MULTIPLE_PX
-    while needed(width, height) > total and width > step:
-        width -= step
-        height = max(round(picture.height * width / picture.width / step) * step, step)
+    width, height = _largest(picture, lambda width, height: needed(width, height) <= total)
     raise GenerationError(
         f"out of memory: {picture.width}x{picture.height} needs {most / _GIB:.0f} GiB to compute "
         f"in, and this computer has {total / _GIB:.0f} GiB; {width}x{height} could fit"
     )
+
+
+def _largest(picture: GenerationOptions, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+    """The largest size below the picture's, of its shape, that fits; else the smallest there is."""
+    width, height, step = picture.width, picture.height, SIZE_MULTIPLE_PX
+    while not fits(width, height) and width > step:
+        width -= step
+        height = max(round(picture.height * width / picture.width / step) * step, step)
+    return width, height
 
 
 def _decoder_channels(loaded_with: Mapping[str, Any]) -> int:

@@ -5,11 +5,12 @@ Loaded when first needed. PULID_SDCPP_LIBRARY in the environment names another l
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def binding() -> Any:
         NativeLibraryError: The library is absent, cannot be loaded, or is of another version.
     """
     try:
-        from ._vendor import stable_diffusion_cpp
+        with _waiting_quietly():
+            from ._vendor import stable_diffusion_cpp
     except ImportError as error:
         raise NativeLibraryError(
             "the compiled engine is not installed: run `pip install .` in the source folder, or "
@@ -157,6 +159,26 @@ def binding() -> Any:
         )
     loaded.pulid_init(os.fsencode(Path(loaded._name).parent))
     return stable_diffusion_cpp
+
+
+@contextlib.contextmanager
+def _waiting_quietly() -> Iterator[None]:
+    """Let the threads of a library that is loaded meanwhile sleep while they wait for each other.
+
+    OpenMP reads this once, when it is loaded. By default its threads turn round and round at the
+    end of every operation, of which a picture has many thousands: on a computer that has other
+    things to do, two threads then take a multiple of the time of one. Who sets either variable has
+    chosen.
+    """
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    if any(name in os.environ for name in names):
+        yield
+        return
+    os.environ[names[0]] = "passive"
+    try:
+        yield
+    finally:
+        del os.environ[names[0]]
 
 
 def library() -> Any:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .name_pattern import NamePattern
 from .option_checks import check_choice, check_number, check_path, check_text, check_whole
+from .processor_cores import MAX_THREADS, thread_count
 from .prompt_weights import check_prompt
 from .step_cache import cache_arguments, check_cache
 from .tensor_header import quoted
@@ -101,7 +102,6 @@ MAX_STEPS = 1000
 MAX_BATCH = 100
 MAX_SEED = 2**63 - 1  # int64 in the engine
 _MAX_RULES_CHARS = 2048
-MAX_THREADS = 512  # GGML_MAX_N_THREADS
 
 FilePath = str | os.PathLike[str]
 
@@ -121,7 +121,7 @@ class ContextOptions:
         lora_model_dir: Where `<lora:NAME:WEIGHT>` or `<lora:NAME>` in a prompt is looked for.
         tensor_type_rules: "pattern=type,..." with weight types per tensor name; at most 2,048
             characters of simple regular expressions (docs/convert.md).
-        n_threads: CPU threads; 0 or less lets the engine choose.
+        n_threads: CPU threads; 0 or less: as many as the cores this process may use.
         wtype: Weight type to convert to while loading, one of WEIGHT_TYPES.
         rng_type, sampler_rng_type: Noise generators, of RNG_TYPES; None: the same as rng_type.
         lora_apply_mode: One of LORA_APPLY_MODES.
@@ -186,6 +186,11 @@ class ContextOptions:
         check_number("max_vram", self.max_vram, 0.0, 4096.0)
         check_text("backend", self.backend, 1000)
         _type_rules(self.tensor_type_rules)
+
+    @property
+    def threads(self) -> int:
+        """How many threads compute on the CPU."""
+        return thread_count(self.n_threads)
 
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `pulid_sdcpp.StableDiffusion`."""

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: tuple[tuple[str, set[str]], ...] = (
     (
         "leaves",
-        {"call_once", "name_pattern", "native_failure", "prompt_weights", "sized_thread",
+        {"call_once", "name_pattern", "native_failure", "processor_cores", "prompt_weights",
+         "sized_thread",
          "callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
          "fair_lock", "file_signature", "former_schedule", "fusion", "json_record", "option_checks",
          "output_names", "package_version", "person", "picture_agreement", "progress_event",

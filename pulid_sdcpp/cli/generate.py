@@ -94,7 +94,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
         _remark(values, people, progress)
 
         # 3. Generate; each picture is saved when it is finished.
-        progress.stage(_summary(generation, people))
+        progress.stage(_summary(context, generation, people))
         shared = _request(generation, people, values, preview)
         try:
             for result in pipeline.generate_each(_seeds(generation, progress), **shared):
@@ -218,7 +218,9 @@ def _seeds(generation: GenerationOptions, progress: Progress) -> Iterator[dict[s
         yield {"seed": seed}
 
 
-def _summary(generation: GenerationOptions, people: Sequence[Person]) -> str:
+def _summary(
+    context: ContextOptions, generation: GenerationOptions, people: Sequence[Person]
+) -> str:
     count = generation.batch_count
     what = "1 picture" if count == 1 else f"{count} pictures"
     whose = "".join(
@@ -227,5 +229,6 @@ def _summary(generation: GenerationOptions, people: Sequence[Person]) -> str:
     )
     return (
         f"generating {what}, {generation.width}x{generation.height}, "
-        f"{generation.evaluated_steps} steps, seed {generation.seed}{whose}"
+        f"{generation.evaluated_steps} steps, seed {generation.seed}{whose}, "
+        f"{'1 CPU thread' if context.threads == 1 else f'{context.threads} CPU threads'}"
     )

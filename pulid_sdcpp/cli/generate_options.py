@@ -147,7 +147,8 @@ _VRAM = _vram(
 
 _MEMORY = [
     _context("n_threads", "-t", "--threads", heading="Memory and speed",
-             help="CPU threads; 0 or less: the engine chooses."),
+             help="CPU threads; 0 or less: as many as the cores this process may use. On a "
+                  "computer that is busy with other things, fewer are faster."),
     _context("backend", "--backend", heading="Memory and speed", metavar="PLACES",
              help="Where to compute, as vulkan0 or diffusion=vulkan0,vae=cpu; "
                   "'pulid-sdcpp doctor' lists the devices."),

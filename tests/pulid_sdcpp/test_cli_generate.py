@@ -217,9 +217,10 @@ def test_the_size_not_given_is_that_of_the_init_image(engine: FakeEngine) -> Non
 
 def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: Identity) -> None:
     identity = ("--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd")
-    result = run(*identity, "--pulid-id-weight", "0.8")
+    result = run(*identity, "--pulid-id-weight", "0.8", "--threads", "3")
     assert result.stderr.splitlines() == [
-        f"generating 1 picture, 64x32, 2 steps, seed 42, identity {alice.short_hash} at 0.8",
+        f"generating 1 picture, 64x32, 2 steps, seed 42, identity {alice.short_hash} at 0.8, "
+        "3 CPU threads",
         "load",
         "denoise",
         "  step 1/2, 2.00 steps/s",

@@ -9,7 +9,12 @@ from published_shapes import write_autoencoder
 from pulid_sdcpp import Device, GenerationError, GenerationOptions, StableDiffusion, memory_check
 from pulid_sdcpp.device import Placement
 from pulid_sdcpp.flux_layout import FluxInfo
-from pulid_sdcpp.memory_check import check_picture_fits, computes_on_cpu
+from pulid_sdcpp.memory_check import (
+    check_picture_fits,
+    check_tokens_fit,
+    computes_on_cpu,
+    diffusion_device,
+)
 
 GIB = 1 << 30
 FLUX = FluxInfo("flux.gguf", 19, 38, 3072, 128, False, 4096, 768, 64)
@@ -94,3 +99,35 @@ def test_the_engine_refuses_before_it_begins(
             "a face", width=64, height=64, cfg_scale=1.0, sample_steps=1
         )
     assert len(pictures) == 1
+
+
+@pytest.mark.parametrize("device", ["CUDA0", "ROCm1", "MUSA0"])
+def test_a_picture_of_more_tokens_than_the_kernels_count_is_refused(device: str) -> None:
+    with pytest.raises(GenerationError) as caught:
+        check_tokens_fit(GenerationOptions("", width=4096, height=4096), device)
+    assert str(caught.value) == (
+        f"4096x4096 is too large for {device}: with the text it has 65792 tokens, and ggml's "
+        "kernels there count to 65535; 4080x4080 is possible"
+    )
+    for width, height in ((4080, 4080), (4096, 4048), (1024, 4096)):
+        check_tokens_fit(GenerationOptions("", width=width, height=height), device)
+
+
+@pytest.mark.parametrize("device", ["CPU", "Vulkan0", "MTL0"])
+def test_others_count_further(device: str) -> None:
+    check_tokens_fit(GenerationOptions("", width=4096, height=4096), device)
+
+
+@pytest.mark.parametrize(
+    ("placement", "available", "expected"),
+    [
+        (Placement(), [CPU], "CPU"),
+        (Placement(), [CPU, CARD], "CUDA0"),
+        (Placement(diffusion="CPU"), [CPU, CARD], "CPU"),
+        (Placement(clip="CPU"), [CPU, CARD], "CUDA0"),
+    ],
+)
+def test_the_device_of_the_diffusion_model(
+    placement: Placement, available: list[Device], expected: str
+) -> None:
+    assert diffusion_device(placement, available) == expected
