@@ -42,12 +42,7 @@ from .identity_options import IdentityOptions
 from .identity_slots import IdentitySlots
 from .identity_use import IdentityLike, IdentityUse, identity_uses
 from .lora_files import LoraFiles
-from .memory_check import (
-    check_picture_fits,
-    check_tokens_fit,
-    computes_on_cpu,
-    diffusion_device,
-)
+from .memory_check import check_size, computes_on_cpu, diffusion_device
 from .native_calls import (
     CALL_FAILURES,
     NativeCall,
@@ -271,10 +266,8 @@ class StableDiffusion:
         checked = checked_generation(arguments, base().stable_diffusion)
         check_parts(arguments, checked, self._loaded_with, self._flux)
         if self._flux is not None:
-            check_tokens_fit(checked, self._device)
-        if self._flux is not None and self._on_cpu:
             tiled = replace(checked, vae_tiling=bool(arguments["vae_tiling"]))
-            check_picture_fits(tiled, self._loaded_with, self._flux)
+            check_size(tiled, self._loaded_with, self._flux, self._device, on_cpu=self._on_cpu)
         read_pictures(arguments)
         arguments["seed"] = checked.seed
         arguments["vae_tile_size"] = "{}x{}".format(*checked.vae_tile_size)

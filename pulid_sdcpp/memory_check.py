@@ -19,7 +19,13 @@ from .options import SIZE_MULTIPLE_PX, GenerationOptions
 from .system_memory import total_memory_bytes
 from .tensor_header import TensorHeader
 
-__all__ = ["check_picture_fits", "check_tokens_fit", "computes_on_cpu", "diffusion_device"]
+__all__ = [
+    "check_picture_fits",
+    "check_size",
+    "check_tokens_fit",
+    "computes_on_cpu",
+    "diffusion_device",
+]
 
 _GIB = 1 << 30
 # ggml's CUDA kernels (norms, softmax, concatenation) have a block for each token in the second
@@ -33,6 +39,24 @@ def diffusion_device(placement: Placement, available: Sequence[Device]) -> str:
     if placement.diffusion:
         return placement.diffusion
     return next((device.name for device in available if device.kind != "cpu"), "CPU")
+
+
+def check_size(
+    picture: GenerationOptions,
+    loaded_with: Mapping[str, Any],
+    flux: FluxInfo,
+    device: str,
+    *,
+    on_cpu: bool,
+) -> None:
+    """Both checks, where the diffusion model computes on `device`.
+
+    Raises:
+        GenerationError: As `check_tokens_fit` and, on the CPU, `check_picture_fits`.
+    """
+    check_tokens_fit(picture, device)
+    if on_cpu:
+        check_picture_fits(picture, loaded_with, flux)
 
 
 def check_tokens_fit(picture: GenerationOptions, device: str) -> None:
