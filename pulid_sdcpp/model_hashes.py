@@ -11,7 +11,6 @@ SHA-256), extensions-builtin/Lora/network.py (the first 12 of that of a LoRA's d
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ _FILES = {
 """Key of the text, as for the file's name, and field of `ContextOptions`."""
 _LORAS = "Lora hashes"
 _DIGITS, _LORA_DIGITS = 10, 12
-_LORA_HASH = re.compile(r"\s*(.+?): ([0-9a-f]{12})(?:,|$)")
 _SILENT_S = 2.0
 _POLL_S = 0.1
 
@@ -85,7 +83,8 @@ def hashes_from(values: Mapping[str, str]) -> FileHashes:
     files = {
         field: values[f"{key} hash"] for key, field in _FILES.items() if f"{key} hash" in values
     }
-    return FileHashes(files, dict(_LORA_HASH.findall(values.get(_LORAS, ""))))
+    pairs = (part.strip().rpartition(": ") for part in values.get(_LORAS, "").split(","))
+    return FileHashes(files, {name: digits for name, _, digits in pairs if name and digits})
 
 
 def hashes_now(

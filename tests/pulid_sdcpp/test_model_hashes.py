@@ -83,6 +83,11 @@ def test_they_come_back_from_the_text() -> None:
         assert hashes_from(text.values) == wanted
 
 
+@pytest.mark.parametrize("text", ["", ",", "a", "a: ", ": b", "a" * 200_000, ": " * 100_000])
+def test_whatever_a_text_says_is_read_at_once(text: str) -> None:
+    assert len(hashes_from({"Lora hashes": text}).loras) <= 1
+
+
 def test_a_file_is_read_once(
     context: ContextOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
