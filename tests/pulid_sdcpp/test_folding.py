@@ -306,7 +306,7 @@ def test_any_number_of_threads_gives_the_same_numbers(weights_file, monkeypatch)
         results = []
         for count in (1, 2, 5):
             monkeypatch.setattr(folding, "MAX_THREADS", count)
-            monkeypatch.setattr(folding, "_usable_cores", lambda: 8)
+            monkeypatch.setattr(folding, "usable_cpus", lambda: 8)
             results.append(
                 [layer.a.tobytes() + layer.b.tobytes() for layer in fold(weights, tokens)]
             )
