@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ _FORMATS = (
 """Picture formats only: Pillow would also run Ghostscript on an EPS."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# What it logs of damaged files would be printed where nobody has set up logging.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Filters of warnings are the whole process's: two threads that each put back what they found
 # could leave them off.
