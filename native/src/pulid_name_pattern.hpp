@@ -4,7 +4,6 @@
 #pragma once
 
 #include <bitset>
-#include <cctype>
 #include <stdexcept>
 #include <string>
 #include <utility>
