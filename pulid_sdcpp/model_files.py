@@ -20,7 +20,7 @@ from .gguf_header import OmittedArray
 from .model_kinds import ModelKind, classify, find_tensor, zip_kind
 from .scaled_weights import is_scale
 from .tensor_header import TensorHeader, TensorInfo
-from .weight_forms import part_named
+from .weight_forms import part_named, part_of
 
 __all__ = [
     "FileInfo",
@@ -221,6 +221,8 @@ def _describe_tensors(source: str, header: TensorHeader) -> FileInfo:
     parts = _other_parts(header, kind.kind)
     if parts:
         details["also holds"] = ", ".join(parts)
+    if part := part_of(source):
+        details["by its name"] = part
     scaled = sum(map(is_scale, header.tensors))
     if scaled:
         details["weights with a scale"] = scaled

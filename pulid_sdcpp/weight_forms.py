@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from .errors import ModelFileError
 from .tensor_header import TensorInfo
 
-__all__ = ["USE_INSTEAD", "part_named", "quantized_form"]
+__all__ = ["USE_INSTEAD", "part_named", "part_of", "quantized_form"]
 
 USE_INSTEAD = "use a gguf, or a single file in F16, BF16 or fp8"
 
@@ -57,16 +57,23 @@ def quantized_form(tensors: Mapping[str, TensorInfo]) -> str | None:
     return None
 
 
+def part_of(path: str | os.PathLike[str]) -> str:
+    """ "part 1 of 3" of a file that is called so; "" for others."""
+    found = _PART.search(os.path.basename(os.fspath(path)))
+    several = found is not None and int(found[2]) > 1
+    return f"part {int(found[1])} of {int(found[2])}" if found is not None and several else ""
+
+
 @contextmanager
 def part_named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Where a file is refused and its name says that it is one of several: say so, too."""
     try:
         yield
     except ModelFileError as error:
-        found = _PART.search(os.path.basename(os.fspath(path)))
-        if found is None or int(found[2]) < 2:
+        part = part_of(path)
+        if not part:
             raise
         raise ModelFileError(
-            f"{error}; by its name it is part {int(found[1])} of {int(found[2])} of a model, and"
-            f" the engine reads only whole ones: {USE_INSTEAD}"
+            f"{error}; by its name it is {part} of a model, and the engine reads only whole ones:"
+            f" {USE_INSTEAD}"
         ) from None

@@ -67,6 +67,7 @@ def test_one_part_of_a_model_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelFileError, match=r"final_layer.linear.bias is missing; by its name"):
         check_diffusion_model(path)
     path = write_empty_safetensors(tmp_path / name, {"vector_in.bias": (3,)})
+    assert describe_file(path).details["by its name"] in ("part 2 of 3", "part 1 of 2")
     with pytest.raises(ModelFileError, match=r"by its name it is part \d of \d of a model"):
         flux_info(path)
     with pytest.raises(ModelFileError, match=r"by its name it is part \d of \d of a model"):
