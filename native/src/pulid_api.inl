@@ -34,6 +34,36 @@ static Result guarded(Result failed, Call call) {
     return failed;
 }
 
+// What works with a loaded model: it can be cancelled, and a failure leaves nothing of it behind.
+// An evaluation that fails releases what is its own (GGMLRunner::compute); between two of them
+// these hold buffers, and parameters on the device.
+template <typename Result, typename Call>
+static Result guarded_with(sd_ctx_t* ctx, Result failed, Call call) {
+    cancel_flag = &ctx->sd->cancelled;
+    AtEnd forget_flag([] { cancel_flag = nullptr; });
+    return guarded(failed, [&] {
+        AtEnd release([&] {
+            for (const auto& model : {ctx->sd->diffusion_model, ctx->sd->high_noise_diffusion_model}) {
+                if (model != nullptr) {
+                    model->free_compute_buffer();
+                }
+            }
+            for (const auto& model : {ctx->sd->first_stage_model, ctx->sd->preview_vae}) {
+                if (model != nullptr) {
+                    model->free_compute_buffer();
+                }
+            }
+            if (ctx->sd->control_net != nullptr) {
+                ctx->sd->control_net->free_control_ctx();
+                ctx->sd->control_net->free_compute_buffer();
+            }
+        });
+        Result result  = call();
+        release.wanted = !result;
+        return result;
+    });
+}
+
 static void check_loading_cancelled() {
     if (loading_cancelled) {
         throw Cancelled();
@@ -167,7 +197,7 @@ bool pulid_evaluate(sd_ctx_t* ctx,
                     const float* y, int64_t y_width,
                     float guidance, int32_t step, bool negative,
                     float* out) {
-    return pulid::guarded(false, [&] {
+    return pulid::guarded_with(ctx, false, [&] {
         auto tensor = [](const float* data, std::vector<int64_t> shape) {
             int64_t size = 1;
             for (int64_t n : shape) {
@@ -238,13 +268,8 @@ sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* params) {
     if (ctx == nullptr || params == nullptr) {
         return nullptr;
     }
-    pulid::cancel_flag = &ctx->sd->cancelled;
-    sd_image_t* images = pulid::guarded<sd_image_t*>(nullptr, [&] { return generate_image_unguarded(ctx, params); });
-    pulid::cancel_flag = nullptr;
+    sd_image_t* images = pulid::guarded_with<sd_image_t*>(ctx, nullptr, [&] { return generate_image_unguarded(ctx, params); });
     if (images == nullptr) {
-        // Brings home what an interrupted evaluation left on the device.
-        ctx->sd->diffusion_model->free_compute_buffer();
-        ctx->sd->first_stage_model->free_compute_buffer();
         return nullptr;
     }
     std::lock_guard<std::mutex> lock(pulid::images_mutex);
@@ -253,7 +278,7 @@ sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* params) {
 }
 
 sd_image_t* generate_video(sd_ctx_t* ctx, const sd_vid_gen_params_t* params, int* frames) {
-    return pulid::guarded<sd_image_t*>(nullptr, [&]() -> sd_image_t* {
+    return pulid::guarded_with<sd_image_t*>(ctx, nullptr, [&]() -> sd_image_t* {
         if (!sd_ctx_supports_video_generation(ctx)) {
             pulid::fail("this model makes no videos");
         }

@@ -29,6 +29,25 @@ inline thread_local const std::atomic<bool>* cancel_flag = nullptr;
 // Asked by the threads that read weights files; of the process, as there is no context yet.
 inline std::atomic<bool> loading_cancelled{false};
 
+// Calls what tidies up, on every way out of a block.
+template <typename Call>
+class AtEnd {
+public:
+    explicit AtEnd(Call call) : call(std::move(call)) {}
+    AtEnd(const AtEnd&)            = delete;
+    AtEnd& operator=(const AtEnd&) = delete;
+    ~AtEnd() {
+        if (wanted) {
+            call();
+        }
+    }
+
+    bool wanted = true;
+
+private:
+    Call call;
+};
+
 [[noreturn]] inline void fail(const std::string& message) {
     throw EngineFailure(message);
 }
@@ -79,26 +98,44 @@ auto guarded_worker(std::atomic<bool>& failed, Call call) {
     };
 }
 
-// Refuses a graph with a node that the device cannot compute: ggml notices that on a worker
-// thread, where nothing can be unwound, and ends the process.
+// What a matrix product on the CPU needs beyond what its device says of itself.
+inline bool cpu_can_multiply(const ggml_tensor* node, bool repacked) {
+    const ggml_type type = node->src[0]->type;
+    return (type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float != nullptr) && (!repacked || node->src[1]->ne[3] == 1);
+}
+
+inline bool computes_nothing(const ggml_tensor* node) {
+    switch (node->op) {
+        case GGML_OP_NONE:
+        case GGML_OP_RESHAPE:
+        case GGML_OP_VIEW:
+        case GGML_OP_PERMUTE:
+        case GGML_OP_TRANSPOSE: return true;
+        default: return ggml_is_empty(node);
+    }
+}
+
+// Refuses a graph with a node that the device cannot compute. The CPU notices that on a worker
+// thread, where nothing can be unwound; others end the process, or read what is not there.
 inline void check_graph(ggml_backend_t backend, ggml_cgraph* graph) {
     ggml_backend_dev_t device = ggml_backend_get_device(backend);
+    const bool is_cpu         = ggml_backend_is_cpu(backend);
     for (int i = 0; i < ggml_graph_n_nodes(graph); i++) {
         const ggml_tensor* node = ggml_graph_node(graph, i);
-        bool supported          = ggml_backend_dev_supports_op(device, node);
-        const bool repacked     = node->src[0] != nullptr && node->src[0]->buffer != nullptr && !ggml_backend_buffer_is_host(node->src[0]->buffer);
-        if (node->op == GGML_OP_MUL_MAT) {
-            const ggml_type type = node->src[0]->type;
-            supported            = supported && (type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float != nullptr);
-            supported            = supported && (!repacked || node->src[1]->ne[3] == 1);
+        if (computes_nothing(node)) {
+            continue;
         }
+        const bool repacked  = is_cpu && node->src[0] != nullptr && node->src[0]->buffer != nullptr && !ggml_backend_buffer_is_host(node->src[0]->buffer);
+        const bool supported = ggml_backend_dev_supports_op(device, node) && (!is_cpu || node->op != GGML_OP_MUL_MAT || cpu_can_multiply(node, repacked));
         if (!supported) {
             std::string types;
             for (int j = 0; j < GGML_MAX_SRC && node->src[j] != nullptr; j++) {
                 types += std::string(j == 0 ? "" : " and ") + ggml_type_name(node->src[j]->type);
             }
-            fail(std::string(ggml_backend_name(backend)) + " cannot compute " + ggml_op_desc(node) + " of " + types +
-                 (repacked ? " with repacked weights; load the model with repack=False (--no-repack)" : ""));
+            const char* advice = repacked ? " with repacked weights; load the model with repack=False (--no-repack)"
+                                 : is_cpu ? ""
+                                          : "; let another device compute this part of the model (backend, --backend)";
+            fail(std::string(ggml_backend_name(backend)) + " cannot compute " + ggml_op_desc(node) + " of " + types + advice);
         }
     }
 }
@@ -114,8 +151,8 @@ inline ggml_status compute_graph(ggml_backend_t backend, ggml_cgraph* graph, con
     if (is_cancelled(flag)) {
         throw Cancelled();
     }
+    check_graph(backend, graph);
     if (ggml_backend_is_cpu(backend)) {
-        check_graph(backend, graph);
         ggml_backend_cpu_set_abort_callback(backend, is_cancelled, flag);
     }
     ggml_status status = ggml_backend_graph_compute(backend, graph);

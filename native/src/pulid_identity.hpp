@@ -169,7 +169,7 @@ struct IdentityRunner : public GGMLRunner {
             ggml_tensor* scores        = ggml_mul_mat(ctx, layer.a, normed);  // (rows, image_tokens)
             ggml_mul_mat_set_prec(scores, GGML_PREC_F32);
             scores = ggml_add_inplace(ctx, scores, layer.bias);
-            scores = ggml_reshape_3d(ctx, scores, layout.tokens, layout.heads, image_tokens);
+            scores = ggml_reshape_2d(ctx, scores, layout.tokens, layout.heads * image_tokens);
             scores = ggml_soft_max_inplace(ctx, scores);
             scores = ggml_reshape_2d(ctx, scores, layout.rows(), image_tokens);
             // Here it is fewer numbers than in what they are multiplied with.
