@@ -176,6 +176,7 @@ struct IdentityRunner : public GGMLRunner {
             scores             = use.weight == 1.f ? scores : ggml_scale_inplace(ctx, scores, use.weight);
             scores             = use.region.empty() ? scores : ggml_mul_inplace(ctx, scores, region_input(i));
             ggml_tensor* delta = ggml_mul_mat(ctx, layer.b, scores);  // (hidden, image_tokens)
+            ggml_mul_mat_set_prec(delta, GGML_PREC_F32);
             x                  = ggml_acc_inplace(ctx, x, delta, x->nb[1], x->nb[2], x->nb[3], offset);
         }
         return x;
