@@ -76,9 +76,13 @@ def draft_safetensors(entries: Mapping[str, Any], data: bytes) -> bytes:
 
 
 def write_empty_safetensors(
-    path: Path, shapes: Mapping[str, Sequence[int]], dtype: str = "F16"
+    path: Path, shapes: Mapping[str, Sequence[int]], dtype: str = "F16", fill: int = 0
 ) -> Path:
-    """A safetensors file with tensors of zeros, sparse where the file system can do that."""
+    """A safetensors file with tensors of zeros, sparse where the file system can do that.
+
+    Args:
+        fill: Another byte, of which all the data is then.
+    """
     size = {"F16": 2, "BF16": 2, "F32": 4, "I64": 8}[dtype]
     entries, end = {}, 0
     for name, shape in shapes.items():
@@ -86,7 +90,9 @@ def write_empty_safetensors(
         entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
     with path.open("wb") as file:
         file.write(draft_safetensors(entries, b""))
-        file.truncate(file.tell() + end)
+        if fill:
+            file.write(bytes([fill]) * end)
+        file.truncate(file.tell() + (0 if fill else end))
     return path
 
 
