@@ -48,6 +48,41 @@ struct IdentityUse {
     std::vector<float> region = {};
 };
 
+// Tensors with memory, in a context of their own, which are all gone at the end unless released.
+struct StagedTensors {
+    ggml_context* ctx;
+    std::vector<ggml_backend_buffer_t> buffers;
+
+    explicit StagedTensors(size_t count)
+        : ctx(ggml_init({(count + 1) * ggml_tensor_overhead(), nullptr, true})) {
+        if (ctx == nullptr) {
+            fail("out of memory: no room for another identity beside the model");
+        }
+    }
+    StagedTensors(const StagedTensors&)            = delete;
+    StagedTensors& operator=(const StagedTensors&) = delete;
+    ~StagedTensors() {
+        for (ggml_backend_buffer_t buffer : buffers) {
+            ggml_backend_buffer_free(buffer);
+        }
+        ggml_free(ctx);
+    }
+
+    bool allocate(ggml_backend_t backend, bool is_computed_there) {
+        buffers                      = alloc_repacked(ctx, is_computed_there ? backend : nullptr, "identity");
+        ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors(ctx, backend);
+        if (buffer == nullptr) {
+            return false;
+        }
+        ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+        buffers.push_back(buffer);
+        return true;
+    }
+
+    // The memory, which is the caller's now.
+    std::vector<ggml_backend_buffer_t> release() { return std::exchange(buffers, {}); }
+};
+
 // A model runner with slots for identities. Their tensors are parameters of the runner (members
 // of its params_ctx), so that offloading, graph-cut streaming and memory accounting cover them;
 // a slot is allocated when it is first needed, and kept.
@@ -70,39 +105,51 @@ struct IdentityRunner : public GGMLRunner {
         layout = std::move(new_layout);
     }
 
+    // All or nothing: what fails leaves the slots, and everything else, as they were.
     void reserve_identity_slots(size_t count) {
         if (count <= slots.size()) {
             return;
         }
-        // Asked first: tensors that could not be allocated would stay in params_ctx.
-        const size_t layer_bytes    = 2 * ggml_row_size(layout.type, layout.hidden * layout.rows()) + 4 * layout.rows() + 1024;
-        const size_t bytes          = (count - slots.size()) * layout.layers() * layer_bytes;
-        ggml_backend_buffer_t probe = ggml_backend_alloc_buffer(params_backend, bytes);
-        const bool has_room         = probe != nullptr && fits_in_memory(params_backend, bytes, "another identity");
-        ggml_backend_buffer_free(probe);
-        if (!has_room) {
+        const size_t added       = count - slots.size();
+        const size_t n_tensors   = added * layout.layers() * 3;
+        const size_t layer_bytes = 2 * ggml_row_size(layout.type, layout.hidden * layout.rows()) + 4 * layout.rows() + 1024;
+        const size_t free_bytes  = ggml_get_mem_size(params_ctx) - ggml_used_mem(params_ctx);
+        if (n_tensors > free_bytes / ggml_tensor_overhead()) {
+            fail("no room for " + std::to_string(count) + " identities: the engine's list of tensors is full");
+        }
+        if (!fits_in_memory(params_backend, added * layout.layers() * layer_bytes, "another identity")) {
             fail("out of memory: no room for another identity beside the model");
         }
+        // Memory first, in a context of its own: a tensor of params_ctx cannot be taken back.
+        StagedTensors staged(n_tensors);
+        const std::vector<std::vector<IdentityLayer>> drafts = new_slots(staged.ctx, added);
+        if (!staged.allocate(params_backend, params_backend == runtime_backend)) {
+            fail("out of memory: no room for another identity beside the model");
+        }
+        ggml_context* fresh_offload = nullptr;  // mirrors params_ctx; refilled at the next offload
+        if (offload_ctx != nullptr) {
+            fresh_offload = ggml_init({static_cast<size_t>(MAX_PARAMS_TENSOR_NUM * ggml_tensor_overhead()), nullptr, true});
+            if (fresh_offload == nullptr) {
+                fail("out of memory: no room for another identity beside the model");
+            }
+        }
         free_compute_buffer();  // brings offloaded parameters home before their set changes
-        while (slots.size() < count) {
-            std::vector<IdentityLayer> slot(layout.layers());
-            for (IdentityLayer& layer : slot) {
-                layer.a    = named_matrix(ggml_new_tensor_2d(params_ctx, layout.type, layout.hidden, layout.rows()));
-                layer.bias = ggml_new_tensor_1d(params_ctx, GGML_TYPE_F32, layout.rows());
-                layer.b    = named_matrix(ggml_new_tensor_2d(params_ctx, layout.type, layout.rows(), layout.hidden));
+        for (const std::vector<IdentityLayer>& draft : drafts) {
+            std::vector<IdentityLayer> slot = new_slots(params_ctx, 1).front();
+            for (size_t i = 0; i < slot.size(); i++) {
+                take_memory(slot[i].a, draft[i].a);
+                take_memory(slot[i].bias, draft[i].bias);
+                take_memory(slot[i].b, draft[i].b);
             }
             slots.push_back(std::move(slot));
         }
-        // Only the new tensors have no memory yet.
-        identity_buffers             = alloc_repacked(params_ctx, params_backend == runtime_backend ? params_backend : nullptr, "identity", identity_buffers);
-        ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors(params_ctx, params_backend);
-        GGML_ASSERT(buffer != nullptr);
-        ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-        identity_buffers.push_back(buffer);
+        for (ggml_backend_buffer_t buffer : staged.release()) {
+            identity_buffers.push_back(buffer);
+        }
         rebuild_params_tensor_set();
-        if (offload_ctx != nullptr) {  // mirrors params_ctx; refilled at the next offload
+        if (fresh_offload != nullptr) {
             ggml_free(offload_ctx);
-            offload_ctx = ggml_init({static_cast<size_t>(MAX_PARAMS_TENSOR_NUM * ggml_tensor_overhead()), nullptr, true});
+            offload_ctx = fresh_offload;
         }
     }
 
@@ -191,6 +238,22 @@ struct IdentityRunner : public GGMLRunner {
     }
 
 private:
+    std::vector<std::vector<IdentityLayer>> new_slots(ggml_context* ctx, size_t count) const {
+        std::vector<std::vector<IdentityLayer>> made(count, std::vector<IdentityLayer>(layout.layers()));
+        for (std::vector<IdentityLayer>& slot : made) {
+            for (IdentityLayer& layer : slot) {
+                layer.a    = named_matrix(ggml_new_tensor_2d(ctx, layout.type, layout.hidden, layout.rows()));
+                layer.bias = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, layout.rows());
+                layer.b    = named_matrix(ggml_new_tensor_2d(ctx, layout.type, layout.rows(), layout.hidden));
+            }
+        }
+        return made;
+    }
+
+    static void take_memory(ggml_tensor* tensor, const ggml_tensor* draft) {
+        ggml_backend_tensor_alloc(draft->buffer, tensor, draft->data);
+    }
+
     ggml_tensor* region_input(size_t index) {
         if (regions[index] == nullptr) {
             const std::vector<float>& region = active_uses[index].region;

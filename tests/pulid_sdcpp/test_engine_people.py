@@ -214,3 +214,29 @@ def test_a_prompt_is_encoded_once(
         for number in range(8):
             picture(f"number {number}")
         assert picture("a prompt nobody had") == (first, 1)
+
+
+def test_room_for_identities_is_made_wholly_or_not_at_all(
+    standin_weights: dict[str, Path], load_engine: Load, make_identity: MakeIdentity
+) -> None:
+    """More than the engine has names for: what was begun of it would be without memory."""
+    from pulid_sdcpp import native_thread
+    from pulid_sdcpp.native_library import last_error, library
+
+    def pictures(engine: StableDiffusion) -> list[bytes]:
+        uses = ([Person(make_identity(1))], [Person(make_identity(1)), Person(make_identity(2))])
+        return [
+            engine.generate_image("a", pulid_people=people, **PICTURE)[0].tobytes()
+            for people in uses
+        ]
+
+    with load_engine(standin_weights, backend="cpu") as engine:
+        expected = pictures(engine)
+    with load_engine(standin_weights, backend="cpu") as engine:
+        before = engine.diffusion_params_bytes
+        reserve = library().pulid_reserve_slots
+        done, reason = native_thread.run(lambda: (reserve(engine._context, 4000), last_error()))
+        assert not done
+        assert "no room for 4000 identities" in reason
+        assert engine.diffusion_params_bytes == before
+        assert pictures(engine) == expected
