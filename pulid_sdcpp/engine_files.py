@@ -96,6 +96,11 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
         raise ModelFileError(
             f"{full}: a diffusion model alone; name it diffusion_model_path (--diffusion-model)"
         )
+    if files.get("control_net_path"):
+        raise ValueError(
+            f"control_net_path is {os.fspath(files['control_net_path'])!r}, but the engine has no "
+            "ControlNets for Flux; leave it out"
+        )
     within = f" in {full}" if full else ""
     if not files.get("clip_l_path") and not files.get("t5xxl_path") and "text" not in parts:
         raise ValueError(f"no text encoder given{within}: name clip_l_path, t5xxl_path or both")
