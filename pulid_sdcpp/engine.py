@@ -50,7 +50,6 @@ from .native_calls import (
     base,
     current_call,
     enter_stage,
-    plain_values,
     served,
     succeeded,
 )
@@ -62,6 +61,7 @@ from .processor_cores import thread_count
 from .progress_event import EventCallback
 from .pulid_weights import PulidWeights
 from .region_weights import TOKEN_PX
+from .result_check import checked_pictures, is_refused_result, refused_result
 from .step_point import StepPoint
 from .unchanged_files import unchanged_files
 
@@ -256,8 +256,8 @@ class StableDiffusion:
                 which true CFG needs.
             ModelMismatchError: The identity was made by another PuLID model.
             GenerationCancelled: `cancel` was called.
-            GenerationError: The engine failed, and carries its last log lines; or the picture
-                is larger than this computer's memory can hold.
+            GenerationError: The engine failed, and carries its last log lines; a picture of NaN
+                or one colour came out; or it is larger than this computer's memory can hold.
         """
         bound = _parameters()[1].bind(None, prompt, *args, **options)
         bound.apply_defaults()
@@ -293,9 +293,7 @@ class StableDiffusion:
                 self._loras.in_use(loras.values())
             self._model.pulid_lora_files = loras
             pictures: list[Image] = self._model.generate_image(**arguments)
-            for picture in pictures:
-                picture.info = plain_values(picture.info)
-            return pictures
+            return checked_pictures(pictures, may_be_flat=checked.init_image is not None)
 
         return self._run(generate, progress_callback, on_event)
 
@@ -480,6 +478,8 @@ class StableDiffusion:
                     if isinstance(error, ValueError):
                         raise
                     raise ValueError(f"the engine cannot take these arguments: {error}") from error
+                if is_refused_result(reason):
+                    raise refused_result(reason, log.lines) from None
                 if spoils:  # an exception went through it: its state is not to be trusted
                     self._broken = reason
                 raise GenerationError(memory_advice(reason or log.first_error), log.lines) from None

@@ -107,11 +107,15 @@ class GenerationError(PulidError):
     Args:
         message: What failed and what to do about it, one line.
         log_lines: The engine's last warnings and errors, oldest first.
+        engine_is_good: Whether only this picture went wrong, and the engine makes others.
     """
 
-    def __init__(self, message: str, log_lines: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, log_lines: Sequence[str] = (), *, engine_is_good: bool = False
+    ) -> None:
         super().__init__(message)
         self.log_lines = tuple(log_lines)
+        self.engine_is_good = engine_is_good
 
 
 class GenerationCancelled(GenerationError):

@@ -420,8 +420,9 @@ class PulidFlux:
             )
         except GenerationCancelled:
             raise
-        except GenerationError:
-            self._model.unload()  # what failed once is not to be trusted
+        except GenerationError as error:
+            if not error.engine_is_good:
+                self._model.unload()  # what failed once is not to be trusted
             raise
 
         # 3. What it takes to make it again.

@@ -52,7 +52,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
          "_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
          "engine_log", "identity_effect", "identity_slots", "identity_use", "memory_check",
          "memory_request", "native_calls", "native_library", "native_thread", "region_weights",
-         "unchanged_files"},
+         "result_check", "unchanged_files"},
     ),
     (
         "pipeline",
