@@ -38,7 +38,6 @@ def check(
         ({"sigmas": (1.0, 0.0, 0.0)}, {"start_step": 1}, "sigmas"),
         ({"cfg_scale": 0.0}, {"start_step": 1}, "cfg_scale is 0"),
     ],
-    ids=str,
 )
 def test_a_person_in_no_step_is_refused(
     options: dict[str, Any], person: dict[str, Any], message: str
