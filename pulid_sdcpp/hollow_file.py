@@ -30,7 +30,8 @@ _FEWEST_PARTS = 8
 
 _NEVER_ZERO = {
     # Not what brings in text, time and guidance: a model may go without.
-    "flux": r"(double_blocks|single_blocks)\.\d+\..*weight$|(^|\.)(img_in|final_layer\.linear)\.",
+    "flux": r"(double_blocks|single_blocks)\.\d+\..*weight$|(^|\.)(img_in|final_layer\.linear)\."
+    r"|t5xxl.*weight$|clip_l.*token_embedding\.weight$",  # in a full checkpoint
     "pulid-flux": r"^pulid_ca\.\d+\.to_(q|kv|out)\.weight$",
     "t5xxl": r"weight$",
     "clip-l": r"token_embedding\.weight$",

@@ -52,7 +52,7 @@ PERSON_OPTIONS = [
               help="How strongly, 0 to 5; 0.7 to 1.2 is usual."),
     _identity("start_step", "--id-start-step", type=StepPointType(),
               help="First step with the identity, or a part of the steps (0.2, 20%); 0 or 1 is "
-                   "stylised, 4 of 20 photographic."),
+                   "stylised, 20% (4 of 20) photographic."),
     _identity("end_step", "--id-end-step", type=StepPointType(),
               help="First step without it again; not given: it stays to the end."),
     _identity("cfg_start_step", "--cfg-start-step", type=int,
