@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -31,6 +32,8 @@ __all__ = ["changes_whole_weights", "write_engine_lora"]
 
 _NUMPY = {"f16": "<f2", "f32": "<f4", "bf16": "<u2"}
 _SAFETENSORS = {"f16": "F16", "f32": "F32", "bf16": "BF16"}
+MAX_CHANGE = 1000.0
+"""Trained ones stay below 5; merged into float16, this much cannot be taken out again."""
 _NAMED_BLOCKS = {"double": 19, "single": 38}  # that the engine has diffusers' names of
 Values = NDArray[np.float32]
 
@@ -74,10 +77,18 @@ def write_engine_lora(
         OSError: It cannot be written.
     """
     reader = _Reader(file, source)
-    if not any(reader.has_effect(module) for module in modules):
+    sizes = [reader.size(module) for module in modules]
+    if not any(sizes):
         raise ModelFileError(
             f"{source}: the LoRA changes nothing: one of the two matrices of every product in it "
             "is all zeros; it was saved before it was trained, or is damaged"
+        )
+    largest = max(range(len(sizes)), key=sizes.__getitem__)
+    if sizes[largest] > MAX_CHANGE:
+        name = next(iter(modules[largest].tensors.values())).name
+        raise ModelFileError(
+            f"{source}: damaged LoRA: {quoted(name)} and what it is multiplied with change weights "
+            f"by up to {sizes[largest]:.0e}; the weights themselves are below 10"
         )
     matrices: dict[tuple[str, str], list[LoraModule]] = {}
     for module in modules:
@@ -120,19 +131,22 @@ class _Reader:
                 return float(self.matrix(tensors["alpha"]).reshape(())) / rank
         return 1.0  # a Kronecker product of two whole matrices is taken as it is
 
-    def has_effect(self, module: LoraModule) -> bool:
-        """Whether it changes anything; looks at every number."""
-        is_zero = {
-            role: not self.matrix(info).any()
+    def size(self, module: LoraModule) -> float:
+        """How much a number of the model may change, at most by one rank; 0: not at all."""
+        largest = {
+            role: float(np.abs(self.matrix(info)).max())
             for role, info in module.tensors.items()
             if role != "alpha"
         }
-        scale = self.scale(module)
-        biases = [role for role in ("up_bias", "diff_b") if role in is_zero]
-        if any(not is_zero[role] and (scale or role == "diff_b") for role in biases):
-            return True
-        factors = [role for role in is_zero if role not in biases]
-        return bool(factors) and bool(scale) and not any(is_zero[role] for role in factors)
+        scale = abs(self.scale(module))
+        sizes = [
+            largest.pop(role) * (scale if role == "up_bias" else 1.0)
+            for role in ("up_bias", "diff_b")
+            if role in largest
+        ]
+        if largest:
+            sizes.append(math.prod(largest.values()) * scale)
+        return max(sizes)
 
 
 def _weight(reader: _Reader, modules: list[LoraModule]) -> list[_Written]:
