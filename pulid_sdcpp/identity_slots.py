@@ -126,8 +126,9 @@ class IdentitySlots:
             self._reserve(len(self._content) + 1)
             free = [len(self._content) - 1]
         slot = free[0]
+        layers = self._cache.fold(tokens, self._dtype)  # refused here, the slot stays as it is
         self._content[slot] = None  # until every layer is written
-        for index, layer in enumerate(self._cache.fold(tokens, self._dtype)):
+        for index, layer in enumerate(layers):
             arrays = [
                 part.ctypes.data_as(ctypes.c_void_p) for part in (layer.a, layer.bias, layer.b)
             ]

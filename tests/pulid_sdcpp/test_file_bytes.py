@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from file_drafts import write_pulid_weights
-from pulid_sdcpp import ModelFileError
+from pulid_sdcpp import Identity, ModelFileError, StableDiffusion
 from pulid_sdcpp.file_bytes import FileBytes, file_stamp
 from pulid_sdcpp.folding import fold
 from pulid_sdcpp.folding_cache import FoldingCache
@@ -121,3 +123,25 @@ def test_weights_whose_name_another_file_took_are_what_they_were(
         before = [layer.a.tobytes() for layer in fold(opened, TOKENS)]
         os.replace(write_pulid_weights(tmp_path / "other", seed=5, layers=3), weights)
         assert [layer.a.tobytes() for layer in fold(opened, TOKENS)] == before
+
+
+@pytest.mark.engine
+def test_an_engine_whose_weights_were_written_over_keeps_who_it_holds(
+    standin_weights: dict[str, Path],
+    load_engine: Callable[..., StableDiffusion],
+    make_identity: Callable[[int], Identity],
+    tmp_path: Path,
+) -> None:
+    copy = tmp_path / "pulid.safetensors"
+    copy.write_bytes(standin_weights["pulid"].read_bytes())
+    options: dict[str, Any] = {"width": 64, "height": 64, "sample_steps": 1, "cfg_scale": 1.0}
+    with load_engine(
+        {**standin_weights, "pulid": copy}, pulid_fold_cache=False, backend="cpu"
+    ) as engine:
+        alice, bob = make_identity(1), make_identity(2)
+        (before,) = engine.generate_image("a", pulid_id_embedding=alice, **options)
+        written_over(copy, bytes(copy.stat().st_size))
+        with pytest.raises(ModelFileError, match="changed while it was open"):
+            engine.generate_image("a", pulid_id_embedding=bob, **options)
+        (after,) = engine.generate_image("a", pulid_id_embedding=alice, **options)
+    assert before.tobytes() == after.tobytes()
