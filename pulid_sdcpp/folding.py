@@ -143,16 +143,21 @@ def _folded_and_packed(
 ) -> PackedLayer:
     with np.errstate(all="ignore"):  # what overflows is found and named by pack()
         folded = fold_layer(weights.layer(index), tokens, weights.heads)
-    for matrix, sources in ((folded.a, "to_q, to_kv or norm2"), (folded.b, "to_out or to_kv")):
-        if not matrix.any():
-            raise ModelFileError(
-                f"{weights.path}: layer pulid_ca.{index}: {sources} is zeros, so the layer has "
-                "nobody in it; download the weights again"
-            )
+    _check_somebody(folded, f"{weights.path}: layer pulid_ca.{index}")
     try:
         return pack(folded, dtype)
     except OverflowError as error:
         raise ModelFileError(f"{weights.path}: layer pulid_ca.{index}: {error}") from None
+
+
+def _check_somebody(layer: FoldedLayer, where: str) -> None:
+    """Refuse a layer of zeros, which adds nothing of anybody."""
+    for matrix, sources in ((layer.a, "to_q, to_kv or norm2"), (layer.b, "to_out or to_kv")):
+        if not matrix.any():
+            raise ModelFileError(
+                f"{where}: {sources} is zeros, so the layer has nobody in it; download the weights "
+                "again"
+            )
 
 
 @one_blas_thread()

@@ -144,3 +144,13 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
     """A hub on this computer that huggingface_hub asks; its cache, and ours, are the test's own."""
     with hub_of_a_user(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def files_of_zeros() -> Iterator[None]:
+    """Files of the published sizes are holes in tests of memory, and loaded all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("engine_files", "weights"):
+            patch.setattr(f"pulid_sdcpp.{module}.check_not_hollow", lambda *arguments: None)
+        patch.setattr("pulid_sdcpp.folding._check_somebody", lambda *arguments: None)
+        yield

@@ -36,7 +36,7 @@ Files = dict[str, Path]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+def files(tmp_path_factory: pytest.TempPathFactory, files_of_zeros: None) -> Files:
     """Two double and two single blocks at the real width, and the real autoencoder: all holes."""
     folder = tmp_path_factory.mktemp("published")
     small = make_standin_weights(
