@@ -1,10 +1,12 @@
 # Two commands set everything up on a machine with Python and a C++ compiler:
 #   make demo    six people, five prompts, one contact sheet
 #   make test    the test suite
-# PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend.
+# PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
+# processes, with 2 GB each; TEST_PROCESSES=0 runs them in one, as `pytest` does.
 
 PYTHON ?= python3
 VENV   ?= .venv
+TEST_PROCESSES ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.py native/*.json native/*.cmake native/src/* native/patches/*)
@@ -15,7 +17,8 @@ demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
 
 test: $(VENV)/.installed lint
-	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest
+	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
+		--numprocesses $(TEST_PROCESSES) --dist worksteal
 
 # All of the damaged files, texts and cancellations of which `make test` tries a part: an hour.
 test-hostile: $(VENV)/.installed

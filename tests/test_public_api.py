@@ -165,6 +165,8 @@ def test_the_extractor_knows_little_of_the_other_half() -> None:
 def test_files_stay_small() -> None:
     sources = [*(ROOT / "pulid_sdcpp").rglob("*.py"), *(ROOT / "extractor").rglob("*.py")]
     for path in sources:
+        if "_vendor" in path.parts:  # the binding, where the engine was installed in place
+            continue
         count = len(path.read_text(encoding="utf-8").splitlines())
         assert count < 500, f"{path} has {count} lines; it has more than one job"
 
