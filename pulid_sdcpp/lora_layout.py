@@ -106,7 +106,8 @@ def lora_layout(header: TensorHeader, places: LoraPlaces, source: str) -> list[L
         order = {name: number for number, name in enumerate(header.tensors)}
         tensor, reason = min(problems.found, key=lambda problem: order[problem[0]])
         others = len({name for name, _ in problems.found}) - 1
-        rest = f" ({others} more tensors do not fit either)" if others else ""
+        more = "1 more tensor does" if others == 1 else f"{others} more tensors do"
+        rest = f" ({more} not fit either)" if others else ""
         raise ModelFileError(f"{source}: the LoRA's tensor {quoted(tensor)} {reason}{rest}")
     _refuse_doubles(modules, source)
     return modules

@@ -48,6 +48,7 @@ KINDS_OF_ADAPTERS: Final = (
     (re.compile(r"\.(b?oft_[A-Za-z]+)\b"), "an OFT file, which turns weights"),
     (re.compile(r"\.(a1|a2|b1|b2)\.weight$"), "a GLoRA"),
     (re.compile(r"\.on_input$"), "an (IA)^3 file"),
+    (re.compile(r"\.vera_(A|B|lambda_[bd])$"), "a VeRA file"),
     (re.compile(r"\.lora_mid\.|\.(hada_t[12]|lokr_t2)$"), "a LoRA of convolutions (Tucker)"),
     (re.compile(r"\.(lora_magnitude_vector|dora_scale)\b"), "a DoRA, which scales whole weights"),
 )

@@ -20,8 +20,9 @@ MAX_WEIGHT = 100.0
 """Either way; published LoRAs are made for 1, sliders go to about 10."""
 
 _TAG = re.compile(r"<lora:([^:<>]+)(?::([^<>]*))?>")
+_SPACE = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]*"  # with what web pages hide in copied text
 _LOOKS_LIKE_A_TAG = re.compile(
-    r"[<\uff1c]\s*(?:lora|lyco|lycoris)\s*[:\uff1a][^>\uff1e]{0,60}", re.I
+    rf"[<\uff1c]{_SPACE}(?:lora|lyco|lycoris){_SPACE}[:\uff1a][^>\uff1e]{{0,60}}", re.I
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I | re.ASCII)
 _EXTENSIONS = ("", ".safetensors", ".gguf", ".pt")

@@ -19,7 +19,7 @@ from .flux_layout import FluxInfo, check_diffusion_model, flux_info, flux_layout
 from .gguf_header import OmittedArray
 from .model_kinds import ModelKind, classify, find_tensor, zip_kind
 from .scaled_weights import is_scale
-from .tensor_header import TensorHeader, TensorInfo
+from .tensor_header import TensorHeader, TensorInfo, quoted
 from .weight_forms import part_named, part_of
 
 __all__ = [
@@ -101,7 +101,8 @@ def describe_file(path: str | os.PathLike[str]) -> FileInfo:
             if found == "an ONNX model":
                 return _unopened(source, "onnx", "onnx", size, "onnx model")
             header = read_header(buffer, source)
-            return _describe_tensors(source, header)
+            with part_named(path):
+                return _describe_tensors(source, header)
     kind = zip_kind(path)
     if kind.kind != "torch-checkpoint":
         raise ModelFileError(f"{source}: expected a model file, found {kind.words}")
@@ -196,7 +197,10 @@ def _checked_kind(
             header = read_header(buffer, source)
             found = classify(header)
             if found.kind not in kinds:
-                raise ModelFileError(f"{source}: expected {what}, found {found.words}")
+                words = found.words
+                if found.kind == "unknown-tensors" and header.tensors:
+                    words += f": {quoted(next(iter(header.tensors)))}, ..."
+                raise ModelFileError(f"{source}: expected {what}, found {words}")
             return source, header, found
     if head.startswith(b"PK") and (found := zip_kind(path)).kind != "torch-checkpoint":
         raise ModelFileError(f"{source}: expected {what}, found {found.words}")

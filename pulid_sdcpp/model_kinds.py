@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .file_signature import SIGNATURE_BYTES, signature
+from .lora_names import KINDS_OF_ADAPTERS
 from .tensor_header import TensorHeader, TensorInfo
 from .weight_forms import USE_INSTEAD, quantized_form
 
@@ -110,7 +111,12 @@ def classify(header: TensorHeader) -> ModelKind:
         return ModelKind("identity", "an identity file")
     if any(_LORA.search(name) for name in header.tensors):
         return ModelKind("lora", "a LoRA")
-    return _model_kind(header)
+    found = _model_kind(header)
+    if found.kind == "unknown-tensors":
+        for name in header.tensors:
+            if any(pattern.search(name) for pattern, _ in KINDS_OF_ADAPTERS):
+                return ModelKind("lora", "a LoRA")
+    return found
 
 
 def _model_kind(header: TensorHeader) -> ModelKind:

@@ -33,11 +33,11 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ("options", {"identity_options", "options", "step_cache"}),
     (
         "files",
-        {"atomic_file", "file_bytes", "gguf_header", "hollow_file", "image_file", "mask_image",
-         "model_kinds", "model_registry", "picture_decoding", "safetensors_header",
+        {"atomic_file", "file_bytes", "gguf_header", "hollow_file", "image_file", "lora_names",
+         "mask_image", "model_kinds", "model_registry", "picture_decoding", "safetensors_header",
          "scaled_weights", "user_config", "weight_forms", "weights"},
     ),
-    ("LoRA tags", {"lora_names", "lora_tags"}),
+    ("LoRA tags", {"lora_tags"}),
     ("identity", {"identity", "identity_store"}),
     (
         "folding",

@@ -384,7 +384,7 @@ UNUSABLE: dict[str, tuple[Arrays, str]] = {
                              "'transformer.nowhere.lora_A.weight' has no place in the model"),
     "a name cut": ({**GOOD, "sformer_blocks.0.attn.to_k.lora_A.weight": noise(3, H)}, "no place"),
     "a layer too many": (product("single_transformer_blocks.2.proj_out", H, 5 * H)[0],
-                         "2 double and 2 single blocks.*1 more tensors"),
+                         "2 double and 2 single blocks.*1 more tensor does not"),
     "down alone": ({A: GOOD[A]}, "lora_A.weight' is without the other matrix"),
     "up alone": ({B: GOOD[B]}, "lora_B.weight' is without the other matrix"),
     "alpha alone": ({**GOOD, "transformer.proj_out.alpha": np.float32(1)}, "without the matrices"),
@@ -406,6 +406,12 @@ UNUSABLE: dict[str, tuple[Arrays, str]] = {
     "kohya's DoRA": ({**PROJ, "double_blocks.0.img_attn.proj.dora_scale": noise(H)}, "a DoRA"),
     "OFT": ({"lora_unet_double_blocks_0_img_attn_proj.oft_blocks": noise(4, 4, 4)}, "an OFT"),
     "XLabs": ({"double_blocks.0.processor.qkv_lora1.down.weight": noise(4, H)}, "an XLabs"),
+    "GLoRA": ({f"double_blocks.0.img_attn.proj.{end}.weight": noise(4, H)
+               for end in ("a1", "a2", "b1", "b2")}, "a GLoRA.*a1.weight"),
+    "IA3": ({"double_blocks.0.img_attn.proj.weight": noise(H),
+             "double_blocks.0.img_attn.proj.on_input": noise(1)}, "IA.*on_input"),
+    "VeRA": ({"base_model.model.transformer_blocks.0.attn.to_q.vera_lambda_d": noise(4)},
+             "a VeRA.*vera_lambda"),
     "Tucker": ({**PROJ, "double_blocks.0.img_attn.proj.lora_mid.weight": noise(3, 3)}, "Tucker"),
     "weights, not changes": ({**GOOD, "transformer.proj_out.weight": noise(64, H)},
                              "is nothing that a LoRA of Flux has"),
@@ -430,7 +436,7 @@ def test_guidance_of_a_model_without_it() -> None:
     assert "no guidance input" in places.problem("lora_unet_guidance_in_in_layer")
 
 
-@pytest.mark.parametrize("case", ["OFT", "XLabs", "a DoRA", "Tucker"])
+@pytest.mark.parametrize("case", ["OFT", "XLabs", "a DoRA", "Tucker", "GLoRA", "IA3", "VeRA"])
 def test_another_form_is_named_before_the_engine_is_loaded(
     write: Callable[..., Path], case: str
 ) -> None:

@@ -29,7 +29,7 @@ def test_tags_are_taken_out(prompt: str, rest: str, tags: list[LoraTag]) -> None
     ["<lora:x:>", "<lora::1>", "<lora:>", "<lora:x:1:0.5>", "<lora:x:0,5>", "<lora:x:nan>",
      "<lora:x:inf>", "<lora:x:3e38>", "<lora:x:1_0>", "<lora:x:101>", "<LORA:x:1>", "< lora:x:1>",
      "<lora :x:1>", "<lyco:x:1>", "<LyCORIS : x>", "\uff1clora:x:1\uff1e", "<lora\uff1ax:1>",
-     "<lora:x", "<lora:<lora:x:1>:1>"],
+     "<\u200blora:x:1>", "<lora\ufeff:x:1>", "<lora:x", "<lora:<lora:x:1>:1>"],
 )  # fmt: skip
 def test_what_is_almost_a_tag_is_refused(tag: str) -> None:
     with pytest.raises(ValueError, match=r"lora|LORA|lyco|LyCORIS"):

@@ -92,6 +92,7 @@ def save(tmp_path):
         ({"visual.blocks.0.attn.q_bias": (8,)}, "eva-clip", "an EVA-CLIP vision model"),
         ({"blocks.0.attn.q_proj.weight": (8, 8)}, "eva-clip", "an EVA-CLIP vision model"),
         ({"model.layers.0.self_attn.q_proj.weight": (8, 8)}, "llm", "a language model"),
+        ({"x.proj.a1.weight": (4, 8)}, "lora", "a LoRA"),
         ({"whatever": (3,)}, "unknown-tensors", "unknown model"),
     ],
 )
