@@ -61,7 +61,7 @@ def batch(
     models loaded once. Run again, it makes what is not there yet, whatever stopped it before. At
     the end come a contact sheet and summary.json.
 
-    Options go over the file's shared settings; what a job says itself goes over both.
+    Options override the file's shared settings; what a job says itself overrides both.
     """
     from ..batch_file import read_batch
     from ..batch_plan import plan_batch

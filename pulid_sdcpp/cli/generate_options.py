@@ -48,7 +48,7 @@ def _picture(field: str, *flags: str, heading: str, help: str, **kwargs: Any) ->
 _FILES = [
     grouped_option("preset", "--preset", heading="Model files", metavar="NAME",
                    help="Files and settings that belong together, as flux-schnell-q4; flags given "
-                        "beside it go before. 'pulid-sdcpp models list' shows all, 'models pull "
+                        "beside it override it. 'pulid-sdcpp models list' shows all, 'models pull "
                         "NAME' downloads one."),
     grouped_option("pull", "--pull", heading="Model files", is_flag=True,
                    help="Download what the preset lacks, as 'models pull' does: sizes and licenses "
