@@ -91,7 +91,7 @@ def find_lora(name: str, folder: str | os.PathLike[str]) -> Path:
     leaves = inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside)
     if leaves or os.path.splitdrive(inside)[0] or name.startswith(("/", "\\")) or "\0" in name:
         raise ValueError(
-            f"<lora:{quoted(name)}>: expected a file in the LoRA folder (lora_model_dir,"
+            f"{quoted(f'<lora:{name}>')}: expected a file in the LoRA folder (lora_model_dir,"
             " --lora-model-dir), found a path out of it"
         )
     base = Path(folder, inside)
@@ -111,11 +111,11 @@ def _weight(name: str, text: str | None) -> float:
     if text is None:
         return 1.0
     if not _NUMBER.fullmatch(text.strip()):
-        raise ValueError(f"<lora:{quoted(name)}>: its weight {quoted(text)} is not a number")
+        raise ValueError(f"{quoted(f'<lora:{name}>')}: its weight {quoted(text)} is not a number")
     weight = float(text)
     if abs(weight) > MAX_WEIGHT:
         raise ValueError(
-            f"<lora:{quoted(name)}>: its weight {weight:g} must be from {-MAX_WEIGHT:g} to "
+            f"{quoted(f'<lora:{name}>')}: its weight {weight:g} must be from {-MAX_WEIGHT:g} to "
             f"{MAX_WEIGHT:g}"
         )
     return weight

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -31,6 +32,7 @@ _SCALABLE = {"f8_e4m3", "f8_e5m2", "f16", "bf16", "f32"}
 _COMFY_FORMATS = {"float8_e4m3fn": "f8_e4m3", "float8_e5m2": "f8_e5m2"}
 _HARMLESS_KEYS = {"format", "full_precision_matrix_mult", "orig_dtype"}
 _MAX_FORMAT_BYTES = 1 << 16
+_NUMBER = re.compile(r"(?<=\.)[0-9]+(?=\.)")
 _USE = "use a gguf, or a file in F16, BF16 or fp8"
 
 
@@ -72,7 +74,8 @@ def weight_scales(header: TensorHeader, buffer: bytes | FileBytes, source: str) 
 
     Raises:
         ModelFileError: A factor without its weight, that is no positive finite number, or of a
-            weight that cannot have one; a format of ComfyUI's that is more than a factor.
+            weight that cannot have one; a weight without, whose like in other blocks have one; a
+            format of ComfyUI's that is more than a factor.
     """
     scales: dict[str, float] = {}
     for info in header.tensors.values():
@@ -91,9 +94,21 @@ def weight_scales(header: TensorHeader, buffer: bytes | FileBytes, source: str) 
                 f" {quoted(info.name)}, which the engine cannot read; {_USE}"
             )
         scales[weight.name] = _scale(info, buffer, source)
+    _check_none_is_missing(header, scales, source)
     for name, form in _comfy_formats(header, buffer, source):
         _check_format(name, form, header, source)
     return scales
+
+
+def _check_none_is_missing(header: TensorHeader, scales: Mapping[str, float], source: str) -> None:
+    """Weights that some blocks keep in more bits have no factor, but those are not in fp8."""
+    alike = {_NUMBER.sub("", name) for name in scales}
+    for name, info in header.tensors.items():
+        if info.dtype.startswith("f8_") and name not in scales and _NUMBER.sub("", name) in alike:
+            raise ModelFileError(
+                f"{source}: damaged file: {quoted(name)} is without the scale that such weights of"
+                " other blocks have"
+            )
 
 
 def _owner(name: str, suffixes: tuple[str, ...]) -> str | None:

@@ -230,6 +230,10 @@ WEIGHT: Tensor = ("F8_E4M3", (2, 2), bytes(4))
         ({"a.weight": WEIGHT, "a.scale_weight": f32(float("inf"))}, "a positive number, found inf"),
         ({"a.weight": WEIGHT, "a.scale_weight": f32(0)}, "a positive number, found 0"),
         ({"a.weight": WEIGHT, "a.scale_weight": f32(-1)}, "a positive number, found -1"),
+        (
+            {"b.0.a.weight": WEIGHT, "b.0.a.scale_weight": f32(1), "b.11.a.weight": WEIGHT},
+            "'b.11.a.weight' is without the scale that such weights of other blocks have",
+        ),
         ({"a.weight": ("I8", (4,), bytes(4)), "a.weight_scale": f32(1)}, "is of type i8 and has"),
         (
             {"a.weight": WEIGHT, "a.weight_scale": f32(1), "a.scale_weight": f32(1)},
