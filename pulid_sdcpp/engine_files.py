@@ -76,6 +76,10 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
     return flux
 
 
+_NO_MODELS = {"lora", "identity", "pulid-flux", "pulid-sdxl", "eva-clip"}
+_PARTS_ALONE = {"clip-l", "t5xxl", "vae", "tae"}  # or a full checkpoint of a model unknown here
+
+
 def engine_file_paths(files: Mapping[str, Any]) -> list[str]:
     """The files among the binding's keyword arguments."""
     return [str(path) for name, path in files.items() if name.endswith("_path") and path]
@@ -87,8 +91,11 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
     if not alone and not full:
         raise ValueError("no model given: name diffusion_model_path or model_path")
     # The engine also reads other models, and those as a folder of diffusers files.
-    is_flux = not os.path.isdir(full) and describe_file(alone or full).kind == "flux"
-    if not is_flux and not needs_flux:
+    found = None if os.path.isdir(full) else describe_file(alone or full)
+    if not needs_flux and (found is None or found.kind != "flux"):
+        unusable = _NO_MODELS | _PARTS_ALONE if alone else _NO_MODELS
+        if found is not None and found.kind in unusable:
+            raise ModelFileError(f"{found.path}: expected a model, found {found.summary}")
         return None
     flux = check_diffusion_model(alone or full)
     parts = _parts_of(full)

@@ -8,6 +8,7 @@ import pytest
 
 from file_drafts import write_empty_safetensors
 from pulid_sdcpp.engine_files import check_engine_files
+from pulid_sdcpp.errors import ModelFileError
 
 
 def test_a_controlnet_is_refused_with_flux(
@@ -23,3 +24,17 @@ def test_a_controlnet_is_refused_with_flux(
     assert check_engine_files(files, needs_flux=True) is not None
     with pytest.raises(ValueError, match=r"control_net_path is '.*control\.safetensors', but the"):
         check_engine_files({**files, "control_net_path": str(control)}, needs_flux=False)
+
+
+@pytest.mark.parametrize(
+    ("argument", "tensor", "found"),
+    [
+        ("model_path", "double_blocks.0.img_attn.proj.lora_A.weight", "a LoRA"),
+        ("diffusion_model_path", "double_blocks.0.img_attn.proj.lora_A.weight", "a LoRA"),
+        ("diffusion_model_path", "decoder.conv_in.weight", "an autoencoder"),
+    ],
+)
+def test_what_is_no_model_is_named(tmp_path: Path, argument: str, tensor: str, found: str) -> None:
+    path = write_empty_safetensors(tmp_path / "x.safetensors", {tensor: (8, 8)})
+    with pytest.raises(ModelFileError, match=f"x.safetensors: expected a model, found {found}"):
+        check_engine_files({argument: str(path)}, needs_flux=False)
