@@ -24,6 +24,12 @@ REFERENCE_CFG_START_STEP = 1
 _FAINTEST = 0.05
 """A mask whose brightest token is darker shows nobody: labels 0 and 1 as greys of 255 are 0.004."""
 
+_LEAST_WEIGHT = 1e-3
+"""With less, what a person changes in a picture is no more than rounding does."""
+
+_LEAST_FALL = 0.005
+"""Of Flux's noise levels, which go from 1 to 0: less changes no pixel by more than 1 of 255."""
+
 _ROUNDING = 1e-6
 _OFF = "give weight 0 to leave the person out on purpose"
 
@@ -56,7 +62,7 @@ def check_takes_part(
 
 
 def check_span(person: Person, generation: GenerationOptions, cfg_start_step: int = 0) -> None:
-    """Refuse a person with a weight who is in no step that changes the picture.
+    """Refuse a person with a weight who is in no step that changes the picture, or unseen in all.
 
     Args:
         generation: Its steps are counted as they are made: fewer from a picture to start from,
@@ -64,10 +70,15 @@ def check_span(person: Person, generation: GenerationOptions, cfg_start_step: in
         cfg_start_step: The first step with true CFG.
 
     Raises:
-        ValueError: Names the step, and the steps that there are.
+        ValueError: Names the step, and the steps that there are; or the weight.
     """
     if person.weight == 0:
         return
+    if abs(person.weight) < _LEAST_WEIGHT:
+        raise ValueError(
+            f"weight {person.weight:g} is so small that the person would not be seen; 0.7 to 1.2 "
+            f"is usual, {_LEAST_WEIGHT:g} the least; or {_OFF}"
+        )
     steps = generation.evaluated_steps
     start = step_at(person.start_step, steps)
     end = steps if person.end_step is None else step_at(person.end_step, steps)
@@ -84,10 +95,11 @@ def check_span(person: Person, generation: GenerationOptions, cfg_start_step: in
         )
     end = min(end, steps)
     levels = generation.sigmas[-steps - 1 :]
-    if levels and not any(levels[step] > levels[step + 1] for step in range(start, end)):
+    falls = (max(levels[step] - levels[step + 1], 0.0) for step in range(start, end))
+    if levels and sum(falls) < _LEAST_FALL:
         raise ValueError(
             f"the person is in steps {start} to {end - 1}, but these change nothing, because "
-            f"sigmas has the same value before and after them; let it fall, or {_OFF}"
+            f"sigmas has nearly the same value before and after them; let it fall, or {_OFF}"
         )
     if generation.cfg_scale == 0 and start >= cfg_start_step:
         raise ValueError(

@@ -19,7 +19,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
     except TypeError:
         raise ValueError(f"{name} is {shown(value)}, but must be a whole number") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} is {number}, but must be from {low} to {high}")
+        raise ValueError(f"{name} is {shown(number)}, but must be from {low} to {high}")
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:

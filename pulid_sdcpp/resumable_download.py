@@ -122,7 +122,7 @@ class _Wanted:
 
 def _fetch(wanted: _Wanted, part: Path, report: Report | None) -> None:
     """Fetch what is missing of `part`, again and again while something arrives."""
-    idle = 0
+    idle, most = 0, 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         if wanted.size_bytes and before > wanted.size_bytes:  # of another file
@@ -137,7 +137,10 @@ def _fetch(wanted: _Wanted, part: Path, report: Report | None) -> None:
             return
         except _Cut as cut:
             there = part.stat().st_size if part.exists() else 0
-            idle = 0 if there > before else idle + 1
+            # Of all goes: what cannot be gone on with begins at 0 again each time.
+            most = max(most, before)
+            idle = 0 if there > most else idle + 1
+            most = max(most, there)
             if idle >= MAX_GOES:
                 raise DownloadError(
                     f"{wanted.url}: the connection to {urlsplit(wanted.url).netloc} failed {idle} "

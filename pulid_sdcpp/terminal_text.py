@@ -29,7 +29,10 @@ def shown(value: object) -> str:
     if isinstance(value, str | bytes) and len(value) > _MAX_VALUE_CHARS:
         text, size = repr(value[:_MAX_VALUE_CHARS]), len(value)
         return f"{text[:-1]}…{text[-1]} ({size} characters)"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more than 4,300 digits
+        return f"a value of type {type(value).__name__} that is too long to show"
     if len(text) > 2 * _MAX_VALUE_CHARS:
         return f"{text[: 2 * _MAX_VALUE_CHARS]}…"
     return text

@@ -36,6 +36,7 @@ def check(
         ({}, {"start_step": 0.5, "end_step": 0.25}, "is step 2 and end step 0.25 is step 1"),
         ({"sigmas": (1.0, 0.5, 0.5, 0.0)}, {"start_step": 1, "end_step": 2}, "sigmas"),
         ({"sigmas": (1.0, 0.0, 0.0)}, {"start_step": 1}, "sigmas"),
+        ({"sigmas": (1.0, 1e-7, 0.0)}, {"start_step": 1}, "sigmas"),
         ({"cfg_scale": 0.0}, {"start_step": 1}, "cfg_scale is 0"),
     ],
 )
@@ -45,6 +46,12 @@ def test_a_person_in_no_step_is_refused(
     with pytest.raises(ValueError, match=message):
         check(replace(FOUR, **options), **person)
     check(replace(FOUR, **options), **person, weight=0.0)  # says that nobody is meant
+
+
+def test_a_weight_that_shows_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="weight 1e-09 is so small"):
+        check(weight=1e-9)
+    check(weight=0.001)
 
 
 def test_the_last_step_made_is_one() -> None:

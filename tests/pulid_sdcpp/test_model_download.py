@@ -481,6 +481,16 @@ def test_without_a_hash_it_must_begin_as_its_kind_does(
     assert target.read_bytes() == content
 
 
+def test_a_server_that_always_ends_early_is_given_up_without_its_mark(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    hub.add("plain/x.bin", CONTENT)  # no hash is known, so each go begins at 0 again
+    hub.cuts += [1000] * 50
+    with pytest.raises(DownloadError, match="failed 5 times"):
+        download_file(f"{hub.url}/plain/x.bin", tmp_path / "x.bin", size_bytes=len(CONTENT))
+    assert len(hub.content_requests()) == 6
+
+
 def test_a_folder_that_cannot_be_written(hub: HubServer, tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("a file in its place")
     with pytest.raises(DownloadError, match=r"cannot write .*hub"):

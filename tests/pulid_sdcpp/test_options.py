@@ -41,6 +41,7 @@ FILES = {"diffusion_model_path": "flux.gguf", "clip_l_path": "clip.safetensors",
         ("batch_count", 0, ["batch_count is 0", "from 1 to 100"]),
         ("batch_count", 101, ["batch_count is 101"]),
         ("seed", 2**63, ["seed is 9223372036854775808"]),
+        ("seed", 10**4000, ["0…, but must be"]),
         ("strength", 1.5, ["strength is 1.5", "from 0 to 1"]),
         ("strength", math.nan, ["strength is nan"]),
         ("eta", -0.5, ["eta is -0.5"]),
@@ -172,6 +173,11 @@ def test_engine_arguments_have_the_bindings_names() -> None:
     identity = IdentityOptions("alice.pulidembd", 0.9, 1, 3).to_engine_kwargs()
     assert identity["pulid_id_weight"] == 0.9
     assert (identity["pulid_start_step"], identity["pulid_end_step"]) == (1, 3)
+
+
+def test_a_number_of_more_digits_than_python_writes_is_refused_as_any() -> None:
+    with pytest.raises(ValueError, match="too long to show, but must be from"):
+        GenerationOptions("p", seed=10**5000)
 
 
 def test_a_random_seed_is_fixed_once() -> None:
