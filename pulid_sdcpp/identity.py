@@ -61,6 +61,7 @@ MAX_METADATA_BYTES = MAX_HEADER_BYTES // 4
 MAX_METADATA_KEYS = 256
 MAX_KEY_LENGTH = 128
 MAX_ARRAY_LENGTH = 64
+_LEAST_HOLE = 32  # zeros in one token; fewer are no part of a page of a file
 """What the header reader keeps of an array."""
 
 _DTYPES = ("f16", "f32", "bf16")
@@ -93,6 +94,8 @@ class Identity:
 
     def __post_init__(self) -> None:
         tokens = _checked_tokens(self.tokens, "identity tokens")
+        if not tokens.any():
+            raise ValueError("identity tokens: expected the numbers of a face, found only zeros")
         object.__setattr__(self, "tokens", tokens)
         if self.uncond_tokens is not None:
             uncond = _checked_tokens(self.uncond_tokens, "unconditional identity tokens")
@@ -303,8 +306,10 @@ def _checked_tokens(array: Any, what: str) -> NDArray[np.float32]:
             f"{what}: expected finite numbers, found {int((~np.isfinite(tokens)).sum())} that are"
             " NaN or infinite"
         )
-    empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < tokens.shape[1])
-    if len(empty):  # a file with a hole: no network makes such a token
+    # A file with a hole: no network makes such a token.
+    n_zeros = tokens.shape[1] - np.count_nonzero(tokens, axis=1)
+    empty = np.flatnonzero(n_zeros >= max(_LEAST_HOLE, tokens.shape[1] / 2))
+    if len(empty):
         raise ValueError(
             f"{what}: expected the numbers of a face, found mostly zeros in {len(empty)} of "
             f"{len(tokens)} tokens, the first is number {empty[0]}"

@@ -30,6 +30,8 @@ _LEAST_WEIGHT = 1e-3
 _LEAST_FALL = 0.005
 """Of Flux's noise levels, which go from 1 to 0: less changes no pixel by more than 1 of 255."""
 
+_END_AT_THE_LOWEST_LEVEL = frozenset(("discrete", "exponential", "karras", "kl_optimal"))
+
 _ROUNDING = 1e-6
 _OFF = "give weight 0 to leave the person out on purpose"
 
@@ -101,11 +103,30 @@ def check_span(person: Person, generation: GenerationOptions, cfg_start_step: in
             f"the person is in steps {start} to {end - 1}, but these change nothing, because "
             f"sigmas has nearly the same value before and after them; let it fall, or {_OFF}"
         )
+    if start == steps - 1 and _ends_flat(generation):
+        raise ValueError(
+            f"the person is in the last step alone, number {start}, in which the scheduler "
+            f"{generation.scheduler} changes nearly nothing; start earlier, take the scheduler "
+            f"flux, or {_OFF}"
+        )
     if generation.cfg_scale == 0 and start >= cfg_start_step:
         raise ValueError(
             f"cfg_scale is 0, which leaves nothing but the negative prompt from step "
             f"{cfg_start_step} on, and the person begins at step {start}; give another, or {_OFF}"
         )
+
+
+def _ends_flat(generation: GenerationOptions) -> bool:
+    """Whether the last step falls from the schedule's lowest level: 0.003 of noise, not of a step.
+
+    Source: stable-diffusion.cpp, denoiser.hpp; the level is t_to_sigma(0).
+    """
+    return (
+        not generation.sigmas
+        and generation.steps > 1
+        and generation.flow_shift is None
+        and generation.scheduler in _END_AT_THE_LOWEST_LEVEL
+    )
 
 
 def check_region(

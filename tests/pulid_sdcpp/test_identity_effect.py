@@ -37,6 +37,12 @@ def check(
         ({"sigmas": (1.0, 0.5, 0.5, 0.0)}, {"start_step": 1, "end_step": 2}, "sigmas"),
         ({"sigmas": (1.0, 0.0, 0.0)}, {"start_step": 1}, "sigmas"),
         ({"sigmas": (1.0, 1e-7, 0.0)}, {"start_step": 1}, "sigmas"),
+        ({"scheduler": "discrete"}, {"start_step": 3}, "in the last step alone, number 3"),
+        (
+            {"scheduler": "karras", "init_image": PICTURE, "strength": 0.01},
+            {},
+            "in the last step alone, number 0",
+        ),
         ({"cfg_scale": 0.0}, {"start_step": 1}, "cfg_scale is 0"),
     ],
 )
@@ -117,3 +123,17 @@ def test_a_region_of_one_image_token_is_one() -> None:
 def test_a_box_that_was_meant_in_parts_is_refused_with_a_hint(box: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"{message}.*the whole is \\(0, 0, 1, 1\\)"):
         Region(box=box)
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ({"scheduler": "discrete"}, 2),
+        ({"scheduler": "discrete", "steps": 1}, 0),
+        ({"scheduler": "discrete", "flow_shift": 5.0}, 3),
+        ({"scheduler": "flux"}, 3),
+        ({"scheduler": "simple"}, 3),
+    ],
+)
+def test_a_last_step_that_changes_something_is_enough(options: dict[str, Any], start: int) -> None:
+    check(replace(FOUR, **options), start_step=start)
