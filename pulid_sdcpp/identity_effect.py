@@ -132,7 +132,7 @@ def _ends_flat(generation: GenerationOptions) -> bool:
 def check_region(
     region: Region, weights: NDArray[np.float32], generation: GenerationOptions
 ) -> None:
-    """Refuse a region that is less than an image token, or as good as black.
+    """Refuse a region that is less than an image token, as good as black, or kept as it was.
 
     Args:
         weights: Of the region, see `token_weights`.
@@ -157,6 +157,14 @@ def check_region(
             f"the mask of a person is nearly black, {float(weights.max()) * 255:.2g} of 255 where "
             "it is brightest; white is where the person is"
         )
+    if generation.mask_image is not None:
+        changing = Region(mask=generation.mask_image)
+        may_change = token_weights(changing, generation.width, generation.height)
+        if (weights * may_change).sum() < 1 - _ROUNDING:
+            raise ValueError(
+                "the region of a person lies where the mask of the picture to start from lets "
+                f"nothing change; make one of them larger, or {_OFF}"
+            )
 
 
 def _said(what: str, point: StepPoint, step: int) -> str:

@@ -137,3 +137,13 @@ def test_a_box_that_was_meant_in_parts_is_refused_with_a_hint(box: Any, message:
 )
 def test_a_last_step_that_changes_something_is_enough(options: dict[str, Any], start: int) -> None:
     check(replace(FOUR, **options), start_step=start)
+
+
+def test_a_region_in_which_nothing_may_change_is_refused() -> None:
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:, 32:] = 255
+    right = replace(FOUR, init_image=PICTURE, mask_image=Image.fromarray(pixels))
+    with pytest.raises(ValueError, match="lets nothing change"):
+        check(right, region=Region(box=(0, 0, 0.5, 1)))
+    check(right, region=Region(box=(0.25, 0, 0.5, 1)))
+    check(right)
