@@ -35,9 +35,9 @@ _NEVER_ZERO = {
     "pulid-flux": r"^pulid_ca\.\d+\.to_(q|kv|out)\.weight$",
     "t5xxl": r"weight$",
     "clip-l": r"token_embedding\.weight$",
-    # The blocks between have a way around them, and may be zeros.
-    "vae": r"coder\.conv_(in|out)\.weight$",
-    "tae": r"coder\.layers\.0\.weight$|decoder\.layers\.18\.weight$",
+    # All that has no way around it; blocks have one, and may be zeros.
+    "vae": r"coder\.conv_(in|out)\.weight$|(up|down)sample\.conv\.weight$",
+    "tae": r"coder\.layers\.\d+\.weight$",
 }
 """By kind of file, as `model_kinds` names it: the matrices without which it does nothing."""
 

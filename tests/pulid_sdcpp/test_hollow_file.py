@@ -63,6 +63,23 @@ def test_a_part_of_zeros_is_refused_where_no_matrix_can_be(
         check(with_hole(standin_weights[role], tmp_path, *part))
 
 
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [("taesd", "decoder.layers.11.weight"), ("vae", "decoder.up.2.upsample.conv.weight")],
+)
+def test_what_has_no_way_around_it_cannot_be_zeros(
+    role: str, name: str, standin_weights: Files, tmp_path: Path
+) -> None:
+    content = bytearray(standin_weights[role].read_bytes())
+    with FileBytes(standin_weights[role]) as file:
+        info = read_header(file, "").tensors[name]
+    content[info.offset : info.offset + info.nbytes] = bytes(info.nbytes)
+    path = tmp_path / standin_weights[role].name
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=f"1 of its .* matrices are zeros, '{name}' first"):
+        check(path)
+
+
 def test_the_pocket_model_is_good() -> None:
     files = pocket_files()
     for path in (*PACK_FOLDER.glob("*.gguf"), *PACK_FOLDER.glob("*.safetensors"), files.clip_l):
