@@ -273,8 +273,8 @@ def test_the_hash_is_of_the_shape_and_float16_tokens():
         ([[math.inf, -math.inf]], "2 that are NaN or infinite"),
         ([[1e300]], "1 that are NaN or infinite"),
         (
-            [[1.0] * 64, [0.0] * 32 + [1.0] * 32],
-            "mostly zeros in 1 of 2 tokens, the first is number 1",
+            [[1.0] * 2048] * 31 + [[0.0] * 1025 + [1.0] * 1023],
+            "mostly zeros in 1 of 32 tokens, the first is number 31",
         ),
         (np.zeros((2, 4)), "only zeros"),
         ([["a"]], "numbers"),
