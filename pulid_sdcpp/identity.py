@@ -306,7 +306,7 @@ def _checked_tokens(array: Any, what: str) -> NDArray[np.float32]:
             " NaN or infinite"
         )
     # A file with a hole: PuLID's network makes no such token.
-    is_published = tokens.shape == (ID_TOKENS, ID_DIM)
+    is_published = given.shape == (ID_TOKENS, ID_DIM)
     empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < ID_DIM) if is_published else ()
     if len(empty):
         raise ValueError(
