@@ -306,13 +306,13 @@ def _checked_tokens(array: Any, what: str) -> NDArray[np.float32]:
             " NaN or infinite"
         )
     # A file with a hole: PuLID's network makes no such token.
-    is_published = given.shape == (ID_TOKENS, ID_DIM)
-    empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < ID_DIM) if is_published else ()
-    if len(empty):
-        raise ValueError(
-            f"{what}: expected the numbers of a face, found mostly zeros in {len(empty)} of "
-            f"{len(tokens)} tokens, the first is number {empty[0]}"
-        )
+    if tokens.shape == (ID_TOKENS, ID_DIM):
+        empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < ID_DIM)
+        if len(empty):
+            raise ValueError(
+                f"{what}: expected the numbers of a face, found mostly zeros in {len(empty)} of "
+                f"{len(tokens)} tokens, the first is number {empty[0]}"
+            )
     tokens.setflags(write=False)
     return tokens
 
