@@ -2,7 +2,7 @@
 #   make demo    six people, five prompts, one contact sheet
 #   make test    the test suite
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
-# processes, with 2 GB each; TEST_PROCESSES=0 runs them in one, as `pytest` does.
+# processes; TEST_PROCESSES=0 runs them in one, as `pytest` does.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -20,7 +20,8 @@ test: $(VENV)/.installed lint
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
 		--numprocesses $(TEST_PROCESSES) --dist worksteal
 
-# All of the damaged files, texts and cancellations of which `make test` tries a part: an hour.
+# All of the damaged files, texts and cancellations of which `make test` tries a part; the
+# cancellations need a Vulkan device (native/README.md).
 test-hostile: $(VENV)/.installed
 	PULID_HOSTILE_FACTOR=1 PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest tests/hostile \
 		tests/pulid_sdcpp/test_engine_segments.py

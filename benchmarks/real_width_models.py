@@ -168,7 +168,8 @@ def identity_files(folder: Path, names: Sequence[str] = ("alice", "bob")) -> lis
     for name, path in zip(names, paths, strict=True):
         if not path.is_file():
             tokens = normal(SEED, name, (ID_TOKENS, ID_DIM))
-            Identity.from_array(tokens, np.zeros_like(tokens)).save(path)
+            nobody = normal(SEED, "nobody", (ID_TOKENS, ID_DIM))
+            Identity.from_array(tokens, nobody).save(path)
     return paths
 
 

@@ -117,9 +117,10 @@ def check_span(person: Person, generation: GenerationOptions, cfg_start_step: in
 
 
 def _ends_flat(generation: GenerationOptions) -> bool:
-    """Whether the last step falls from the schedule's lowest level: 0.003 of noise, not of a step.
+    """Whether the last step begins with nearly no noise left, and so changes nearly nothing.
 
-    Source: stable-diffusion.cpp, denoiser.hpp; the level is t_to_sigma(0).
+    Source: stable-diffusion.cpp, denoiser.hpp: these schedules end at t_to_sigma(0), which is
+    0.003 for Flux unless a shift is given.
     """
     return (
         not generation.sigmas

@@ -6,7 +6,6 @@ On Vulkan, where there are segments; any driver will do. One engine at a time (n
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hostile import count
 from pulid_sdcpp import GenerationCancelled, Identity, StableDiffusion
 from pulid_sdcpp.engine_log import LOGGER
 
@@ -35,8 +35,7 @@ INPUTS = (
     RANDOM.normal(size=768),
 )
 PICTURE = {"width": 32, "height": 32, "cfg_scale": 1.0, "seed": 7, "sample_steps": 1}
-# All with PULID_HOSTILE_FACTOR=1.
-ATTEMPTS = max(6, round(100 * float(os.environ.get("PULID_HOSTILE_FACTOR", "0.05"))))
+ATTEMPTS = count(100, least=6)  # cancellations; the long form is `make test-hostile`
 Load = Callable[..., StableDiffusion]
 MakeIdentity = Callable[[int], Identity]
 
