@@ -155,10 +155,11 @@ class Identity:
             overwrite: Whether a file that is there may be replaced.
 
         Raises:
-            ValueError: An unknown dtype, or tokens beyond what it can hold.
+            ValueError: An unknown dtype, tokens beyond what it can hold, or mostly zeros.
             OutputFileError: The file cannot be written; OutputExistsError: there is one, and
                 `overwrite` is off.
         """
+        self._check_no_hole()
         tensors = {TENSOR: _packed(self.tokens, dtype)}
         if self.uncond_tokens is not None:
             tensors[UNCOND_TENSOR] = _packed(self.uncond_tokens, dtype)
@@ -168,6 +169,11 @@ class Identity:
             draft = Path(folder, "identity.gguf")
             _write_gguf(draft, tensors, dtype, self.metadata)
             file.write(draft.read_bytes())
+
+    def _check_no_hole(self) -> None:
+        _check_no_hole(self.tokens, "identity tokens")
+        if self.uncond_tokens is not None:
+            _check_no_hole(self.uncond_tokens, "unconditional identity tokens")
 
     def __reduce__(self) -> Any:
         # A mapping that cannot be changed cannot be pickled or copied either.
@@ -221,9 +227,11 @@ def _from_header(cls: type[Identity], header: TensorHeader, buffer: Any, source:
     uncond_info = header.tensors.get(UNCOND_TENSOR)
     uncond = None if uncond_info is None else _tokens(uncond_info, buffer, source)
     try:
-        return cls(tokens, uncond, _own_metadata(header), info.dtype)
+        identity = cls(tokens, uncond, _own_metadata(header), info.dtype)
+        identity._check_no_hole()
     except ValueError as error:
         raise IdentityFileError(f"{source}: {error}; extract the identity again") from None
+    return identity
 
 
 def _own_metadata(header: TensorHeader) -> dict[str, Any]:
@@ -258,6 +266,16 @@ def _tokens(info: TensorInfo, buffer: Any, source: str) -> NDArray[np.float32]:
         return widened.view(np.float32).reshape(info.shape)
     layout = "<f2" if info.dtype == "f16" else "<f4"
     return np.frombuffer(raw, layout).reshape(info.shape).astype(np.float32)
+
+
+def _check_no_hole(tokens: NDArray[np.float32], what: str) -> None:
+    """Refuse tokens of a file that was not written to its end: PuLID's network makes no zeros."""
+    empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < tokens.shape[1])
+    if len(empty):
+        raise ValueError(
+            f"{what}: expected the numbers of a face, found mostly zeros in {len(empty)} of "
+            f"{len(tokens)} tokens, the first is number {empty[0]}"
+        )
 
 
 def _not_an_identity(path: str | os.PathLike[str], header: TensorHeader | None = None) -> str:
@@ -305,14 +323,6 @@ def _checked_tokens(array: Any, what: str) -> NDArray[np.float32]:
             f"{what}: expected finite numbers, found {int((~np.isfinite(tokens)).sum())} that are"
             " NaN or infinite"
         )
-    # A file with a hole: PuLID's network makes no such token.
-    if tokens.shape == (ID_TOKENS, ID_DIM):
-        empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < ID_DIM)
-        if len(empty):
-            raise ValueError(
-                f"{what}: expected the numbers of a face, found mostly zeros in {len(empty)} of "
-                f"{len(tokens)} tokens, the first is number {empty[0]}"
-            )
     tokens.setflags(write=False)
     return tokens
 

@@ -88,7 +88,7 @@ PICTURES: dict[str, dict[str, Any]] = {
     "odd prompt": {"prompt": " a, b: \"c\"\n\nNegative prompt: d ", "negative_prompt": "x\ny"},
     "identity": {"identity": person(1)},
     "identity in part": {
-        "identity": person(1), "weight": 0.7, "start_step": 0.5, "end_step": 2,
+        "identity": person(1), "weight": 0.7, "steps": 4, "start_step": 0.25, "end_step": 2,
     },
     "true CFG": {
         "identity": person(1), "cfg_scale": 2.0, "negative_prompt": "blurry", "cfg_start_step": 0,
@@ -98,6 +98,7 @@ PICTURES: dict[str, dict[str, Any]] = {
     "mask": {"init_image": "in.png", "mask_image": "left.png", "identity": person(1)},
     "references": {"ref_images": ["in.png", "left.png"], "increase_ref_index": True},
     "two people": {
+        "steps": 3,
         "identity": [
             Person(person(1), 0.9, region=Region(box=LEFT)),
             Person(person(2), start_step=1, region=Region(box=RIGHT)),
