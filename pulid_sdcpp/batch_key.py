@@ -19,11 +19,10 @@ from typing import Any
 
 from .batch_job import BatchJob, BatchPerson, IdentitySource
 from .engine_files import check_prompt_loras
-from .enrolment import is_identity_file
 from .errors import BatchFileError
 from .file_bytes import file_stamp
 from .former_schedule import former_default
-from .identity import Identity
+from .identity import Identity, is_identity_file
 from .identity_effect import check_takes_part
 from .image_file import is_transparent, open_upright, picture_bytes, read_image
 from .lora_tags import find_lora, read_lora_tags

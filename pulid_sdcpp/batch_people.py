@@ -8,7 +8,7 @@ from typing import Any
 
 from .batch_fields import PERSON_FIELDS, check_known, existing_file, field_values, list_of
 from .batch_job import BatchPerson, IdentitySource
-from .enrolment import is_identity_file
+from .identity import is_identity_file
 from .person import parse_person
 from .region import Region
 from .terminal_text import shown

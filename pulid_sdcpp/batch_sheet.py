@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .batch_job import BatchJob
 from .batch_plan import SHEET_TEXT, is_of_a_batch
 from .contact_sheet import SheetCell, contact_sheet
-from .enrolment import is_identity_file
 from .errors import ImageFileError
+from .identity import is_identity_file
 from .image_file import read_image
 from .png_text import save_picture
 

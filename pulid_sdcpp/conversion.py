@@ -30,7 +30,7 @@ from .options import ContextOptions
 from .output_names import check_is_no_input
 from .pulid_weights import PulidWeights
 from .system_memory import total_memory_bytes
-from .tensor_header import quoted
+from .terminal_text import quoted
 from .weights import TensorFile
 
 __all__ = ["CONVERSION_TYPES", "Conversion", "convert_file"]

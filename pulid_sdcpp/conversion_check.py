@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from .conversion_plan import ConversionPlan, squeezed
 from .errors import GenerationError, ModelFileError
-from .tensor_header import TensorInfo, quoted
+from .tensor_header import TensorInfo
+from .terminal_text import quoted
 from .weights import TensorFile
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from .gguf_header import GGML_TYPES
 from .name_pattern import NamePattern
 from .options import WEIGHT_TYPES
 from .scaled_weights import is_companion
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import TensorHeader, TensorInfo
+from .terminal_text import quoted
 
 __all__ = ["CONVERSION_TYPES", "ConversionPlan", "plan_conversion", "squeezed"]
 

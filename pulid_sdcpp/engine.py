@@ -59,6 +59,7 @@ from .options import PULID_DTYPES, SAMPLING_METHODS, ContextOptions, GenerationO
 from .person import Person
 from .processor_cores import thread_count
 from .progress_event import EventCallback
+from .prompt_loras import PromptLoras
 from .pulid_weights import PulidWeights
 from .region_weights import TOKEN_PX
 from .result_check import checked_pictures, is_refused_result, refused_result
@@ -174,6 +175,7 @@ class StableDiffusion:
                 # Merging a LoRA into weights needs them in the plain layout.
                 repack = repack and arguments["lora_apply_mode"] != "immediately"
                 self._model = load_model(arguments, placement, repack, on_event)
+            self._prompt_loras = PromptLoras(self._model)
             if flux is not None and (places := lora_places(arguments, flux)) is not None:
                 is_quantized = has_quantized(arguments, flux)
                 mode = arguments["lora_apply_mode"]
@@ -183,17 +185,13 @@ class StableDiffusion:
                     are_merged=mode == "immediately" or (mode == "auto" and not is_quantized),
                 )
             if weights is not None and flux is not None:
-                native_thread.run(
-                    lambda: self._attach(weights, flux, pulid_dtype, cache_limit_bytes)
-                )
+                parts = (self._context, weights, flux, pulid_dtype, cache_limit_bytes)
+                self._identities = native_thread.run(lambda: IdentitySlots(*parts))
         except BaseException:
             self.close()
             if weights is not None and self._identities is None:
                 weights.close()
             raise
-
-    def _attach(self, weights: PulidWeights, flux: Any, dtype: Any, cache_limit_bytes: int) -> None:
-        self._identities = IdentitySlots(self._context, weights, flux, dtype, cache_limit_bytes)
 
     @property
     def _context(self) -> Any:
@@ -291,7 +289,7 @@ class StableDiffusion:
             self._use_identities(uses, cfg_start_step)
             if self._loras is not None:
                 self._loras.in_use(loras.values())
-            self._model.pulid_lora_files = loras
+            self._prompt_loras.files = loras
             pictures: list[Image] = self._model.generate_image(**arguments)
             return checked_pictures(pictures, may_be_flat=checked.init_image is not None)
 

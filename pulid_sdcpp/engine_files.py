@@ -24,7 +24,8 @@ from .model_files import (
     describe_file,
 )
 from .scaled_weights import check_weight_scales, is_companion
-from .tensor_header import TensorInfo, quoted
+from .tensor_header import TensorInfo
+from .terminal_text import quoted
 from .upscaler_layout import check_upscaler_tensors
 
 __all__ = [

@@ -25,13 +25,12 @@ from .fusion import Fusion, check_fusion
 from .identity import Identity
 from .identity_store import find_entry, find_identity, keep_identity, store_folder, write_entry
 from .package_version import package_version
-from .regular_file import open_regular
 from .weights_digest import file_digest
 
 if TYPE_CHECKING:
     from pulid_extractor import FoundFace, PhotoSource
 
-__all__ = ["Enroller", "find_identity", "is_identity_file", "keep_identity"]
+__all__ = ["Enroller", "find_identity", "keep_identity"]
 
 _KEY_DIGITS = 32
 
@@ -170,15 +169,6 @@ class Enroller:
             self._extractor = self._create_extractor(**self._files, **self._options)
             self._loaded_weights = weights
         return self._extractor
-
-
-def is_identity_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a gguf file, as identity files are, and so no photo; by its content."""
-    try:
-        with open_regular(path) as file:
-            return file.read(4) == b"GGUF"
-    except (OSError, ValueError):
-        return False
 
 
 def _create_extractor(**options: Any) -> Any:

@@ -19,7 +19,8 @@ from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
 from .model_kinds import classify
 from .scaled_weights import is_companion, is_scale
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import TensorHeader, TensorInfo
+from .terminal_text import quoted
 from .weight_forms import part_named
 
 __all__ = ["FluxInfo", "check_diffusion_model", "flux_info", "flux_layout", "flux_matrices"]

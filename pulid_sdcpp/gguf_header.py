@@ -16,7 +16,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from .errors import ModelFileError
-from .tensor_header import MAX_NAME_BYTES, TensorHeader, TensorInfo, quoted
+from .tensor_header import MAX_NAME_BYTES, TensorHeader, TensorInfo
+from .terminal_text import quoted
 
 if TYPE_CHECKING:
     from .file_bytes import FileBytes

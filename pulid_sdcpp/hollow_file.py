@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 
 from .errors import ModelFileError
 from .file_bytes import FileBytes
-from .tensor_header import TensorInfo, quoted
+from .tensor_header import TensorInfo
+from .terminal_text import quoted
 
 __all__ = ["PAGE_BYTES", "check_data", "check_not_hollow", "is_zeros"]
 

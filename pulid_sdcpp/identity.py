@@ -32,7 +32,9 @@ from .atomic_file import atomic_file
 from .errors import IdentityFileError, ModelFileError
 from .file_bytes import FileBytes
 from .gguf_header import parse_gguf
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .regular_file import open_regular
+from .tensor_header import TensorHeader, TensorInfo
+from .terminal_text import quoted
 
 __all__ = [
     "ARCHITECTURE",
@@ -43,6 +45,7 @@ __all__ = [
     "UNCOND_TENSOR",
     "Identity",
     "MetadataValue",
+    "is_identity_file",
 ]
 
 ID_TOKENS = 32
@@ -207,6 +210,15 @@ class Identity:
     def short_hash(self) -> str:
         """First ten digits of `sha256`, the length AUTOMATIC1111 uses for model hashes."""
         return self.sha256[:10]
+
+
+def is_identity_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a gguf file, as identity files are, and so no photo; by its content."""
+    try:
+        with open_regular(path) as file:
+            return file.read(4) == b"GGUF"
+    except (OSError, ValueError):
+        return False
 
 
 def _from_header(cls: type[Identity], header: TensorHeader, buffer: Any, source: str) -> Identity:

@@ -25,7 +25,8 @@ from .errors import ModelFileError
 from .lora_layout import LoraModule, matrix_shape
 from .lora_names import HADAMARD
 from .lora_places import Place, diffusers_names
-from .tensor_header import TensorInfo, quoted
+from .tensor_header import TensorInfo
+from .terminal_text import quoted
 from .weights import TensorFile
 
 __all__ = ["changes_whole_weights", "write_engine_lora"]

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from .errors import ModelFileError
 from .lora_names import HADAMARD, KINDS_OF_ADAPTERS, KRONECKER, split_name
 from .lora_places import LoraPlaces, Place
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import TensorHeader, TensorInfo
+from .terminal_text import quoted
 
 __all__ = ["LoraModule", "lora_layout"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ModelFileError
-from .tensor_header import quoted
+from .terminal_text import quoted
 
 __all__ = ["LoraTag", "check_no_lora_tags", "find_lora", "read_lora_tags"]
 

@@ -19,7 +19,8 @@ from .flux_layout import FluxInfo, check_diffusion_model, flux_info, flux_layout
 from .gguf_header import OmittedArray
 from .model_kinds import ModelKind, classify, find_tensor, zip_kind
 from .scaled_weights import is_scale
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import TensorHeader, TensorInfo
+from .terminal_text import quoted
 from .weight_forms import part_named, part_of
 
 __all__ = [

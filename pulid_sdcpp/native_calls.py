@@ -17,7 +17,6 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, cast
 
 from .call_once import call_once
-from .lora_tags import find_lora, read_lora_tags
 from .native_library import binding, last_error, library, pulid_stage_callback_t
 from .progress_event import EventCallback, ProgressEvent, Stage
 
@@ -35,9 +34,6 @@ __all__ = [
     "served",
     "succeeded",
 ]
-
-
-_HIGH_NOISE = "|high_noise|"  # before the name of a LoRA: for the first of two video models
 
 
 class NativeFailure(Exception):
@@ -175,7 +171,6 @@ def base() -> Any:
     module.StableDiffusion._sd_image_t_p_to_images = functools.partialmethod(
         _images_from_native, convert
     )
-    module.StableDiffusion._extract_and_build_loras = _loras_of_prompt
     return module
 
 
@@ -186,34 +181,6 @@ def _on_progress(step: int, steps: int, time_s: float, data: object) -> None:
 
 def _on_stage(stage: bytes, data: object) -> None:
     enter_stage(cast(Stage, stage.decode()))
-
-
-def _loras_of_prompt(model: Any, prompt: str, folder: str) -> tuple[str, Any, int, list[Any]]:
-    """In place of the binding's own reading of tags: the files are those that were checked.
-
-    Returns:
-        The prompt without tags, the native list, its length, and what must outlive it.
-    """
-    text, tags = read_lora_tags(prompt)
-    converted: Mapping[str, str] = getattr(model, "pulid_lora_files", {})
-    weights: dict[tuple[bool, str], float] = {}
-    for tag in tags:
-        if not tag.weight:
-            continue
-        name = tag.name.removeprefix(_HIGH_NOISE)
-        path = str(find_lora(name, folder or "."))
-        use = (name != tag.name, converted.get(path, path))
-        weights[use] = weights.get(use, 0.0) + tag.weight
-    used = [(use, weight) for use, weight in weights.items() if weight]
-    native = base().stable_diffusion_cpp.sd_lora_t
-    paths = [ctypes.create_string_buffer(os.fsencode(path)) for (_, path), _ in used]
-    array = (native * len(used))(
-        *(
-            native(is_high_noise, weight, ctypes.cast(path, ctypes.c_char_p))
-            for ((is_high_noise, _), weight), path in zip(used, paths, strict=True)
-        )
-    )
-    return text, array, len(used), paths
 
 
 def _images_from_native(

@@ -22,7 +22,7 @@ from .option_checks import check_choice, check_number, check_path, check_text, c
 from .processor_cores import MAX_THREADS, thread_count
 from .prompt_weights import check_prompt
 from .step_cache import cache_arguments, check_cache
-from .tensor_header import quoted
+from .terminal_text import quoted
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,8 +10,7 @@ from typing import Any
 from PIL.Image import Image
 
 from .engine_files import check_prompt_loras
-from .enrolment import is_identity_file
-from .identity import Identity
+from .identity import Identity, is_identity_file
 from .identity_options import IdentityOptions
 from .identity_use import IdentityLike, as_identity, identity_uses
 from .image_file import picture_bytes, read_image

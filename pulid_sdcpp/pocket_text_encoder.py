@@ -24,11 +24,20 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .clip_l_layout import (
+    EMPTY_TYPE,
+    HEAD_DIM,
+    HEADS,
+    LAYERS,
+    MLP_WIDTH,
+    POSITIONS,
+    VOCABULARY,
+    WIDTH,
+)
 from .errors import ModelFileError
-from .standin.clip_l import EMPTY_TYPE, LAYERS, MLP_WIDTH, POSITIONS, VOCABULARY, WIDTH
 from .standin.gguf_file import write_gguf
 from .standin.tensor_spec import TensorSpec
-from .tensor_header import quoted
+from .terminal_text import quoted
 from .weights import TensorFile
 
 if TYPE_CHECKING:
@@ -43,7 +52,6 @@ LAYOUT = "clip_l-corner-1"
 TABLE_TYPE = "q4_0"
 """Of the token embedding: the smallest that the engine looks rows up in."""
 MATRIX_TYPES = {"f16": "q8_0", "f32": "f16"}
-_HEADS, _HEAD_DIM = 12, 64
 _LARGEST = 60_000.0
 """Float16 holds no more."""
 _PREFIX = "text_model"
@@ -86,7 +94,7 @@ def expand_text_encoder(compact: str | os.PathLike[str], output: str | os.PathLi
 
 def _full_shapes() -> dict[str, tuple[int, ...]]:
     """All tensors but the token table, with heads as dimensions of their own."""
-    heads = (_HEADS, _HEAD_DIM)
+    heads = (HEADS, HEAD_DIM)
     shapes: dict[str, tuple[int, ...]] = {_POSITION_EMBEDDING: (POSITIONS, WIDTH)}
     for layer in range(LAYERS):
         prefix = f"{_PREFIX}.encoder.layers.{layer}"
@@ -127,7 +135,7 @@ def _engine_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """With heads and their dimensions as one."""
     if ".self_attn." not in name or name.endswith("out_proj.bias"):
         return shape
-    merged = _HEADS * _HEAD_DIM
+    merged = HEADS * HEAD_DIM
     return {3: (merged, merged), 2: (merged,)}[len(shape)]
 
 

@@ -20,7 +20,8 @@ from math import isfinite
 
 from .errors import ModelFileError
 from .file_bytes import FileBytes, read_header
-from .tensor_header import TensorHeader, TensorInfo, quoted
+from .tensor_header import TensorHeader, TensorInfo
+from .terminal_text import quoted
 
 __all__ = ["check_weight_scales", "is_companion", "is_scale", "weight_scales"]
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
-__all__ = ["MAX_NAME_BYTES", "TensorHeader", "TensorInfo", "quoted"]
+from .terminal_text import quoted
+
+__all__ = ["MAX_NAME_BYTES", "TensorHeader", "TensorInfo"]
 
 
 MAX_NAME_BYTES = 1 << 10
@@ -72,11 +74,3 @@ class TensorHeader:
     metadata: Mapping[str, object] = field(default_factory=dict)
     data_offset: int = 0
     size_bytes: int = 0
-
-
-def quoted(text: object, limit: int = 60) -> str:
-    """`text` from a file, fit for an error message: escaped, quoted and not too long."""
-    shown = str(text)
-    if len(shown) > limit:
-        shown = shown[: limit - 1] + "…"
-    return ascii(shown).replace("\\u2026", "…")

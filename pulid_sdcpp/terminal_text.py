@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 
-__all__ = ["control_character", "escaped", "escaped_line", "shortened", "shown"]
+__all__ = ["control_character", "escaped", "escaped_line", "quoted", "shortened", "shown"]
 
 _MAX_VALUE_CHARS = 100
 _MAX_MESSAGE_CHARS = 1500
@@ -22,6 +22,14 @@ def escaped(text: str) -> str:
 def escaped_line(text: str | os.PathLike[str]) -> str:
     r"""A name as one line: as `escaped`, and line breaks and tabs as \n and \t."""
     return escaped(os.fsdecode(text)).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def quoted(text: object, limit: int = 60) -> str:
+    """`text` from a file, fit for an error message: escaped, quoted and not too long."""
+    shown = str(text)
+    if len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    return ascii(shown).replace("\\u2026", "…")
 
 
 def shown(value: object) -> str:

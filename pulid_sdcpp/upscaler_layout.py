@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from .errors import ModelFileError
-from .tensor_header import TensorInfo, quoted
+from .tensor_header import TensorInfo
+from .terminal_text import quoted
 
 __all__ = ["check_upscaler_tensors"]
 

@@ -14,7 +14,8 @@ from .file_bytes import FileBytes, read_header
 from .gguf_header import GGML_TYPES
 from .hollow_file import check_not_hollow
 from .scaled_weights import weight_scales
-from .tensor_header import TensorInfo, quoted
+from .tensor_header import TensorInfo
+from .terminal_text import quoted
 
 if TYPE_CHECKING:
     import numpy as np

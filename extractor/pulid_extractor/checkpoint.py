@@ -15,7 +15,8 @@ from pulid_sdcpp.file_bytes import FileBytes, read_header
 from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
 from pulid_sdcpp.hollow_file import PAGE_BYTES
 from pulid_sdcpp.regular_file import NotRegularError, open_regular
-from pulid_sdcpp.tensor_header import TensorInfo, quoted
+from pulid_sdcpp.tensor_header import TensorInfo
+from pulid_sdcpp.terminal_text import quoted
 
 __all__ = ["fill", "place", "read_checkpoint", "without_prefix"]
 

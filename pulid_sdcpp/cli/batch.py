@@ -19,7 +19,8 @@ from .interrupt import Interrupted
 from .json_progress import json_line
 from .option_table import FILE_PATH, GroupedCommand, grouped_option
 from .output_options import json_option
-from .progress import Progress, create_progress
+from .progress import Progress
+from .progress_choice import create_progress
 
 if TYPE_CHECKING:
     from ..batch_job import Batch, BatchJob

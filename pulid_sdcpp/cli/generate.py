@@ -15,7 +15,8 @@ from ..errors import GenerationCancelled
 from ..options import ContextOptions, GenerationOptions
 from .generate_options import generate_options
 from .option_table import GroupedCommand
-from .progress import Progress, create_progress
+from .progress import Progress
+from .progress_choice import create_progress
 
 if TYPE_CHECKING:
     from ..engine import StableDiffusion

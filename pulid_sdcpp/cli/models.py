@@ -86,7 +86,7 @@ def pull(
     a folder of yours is not downloaded. Before, you see sizes and licenses and are asked.
     """
     from .model_pull import pull_presets
-    from .progress import create_progress
+    from .progress_choice import create_progress
 
     ctx.obj.as_json = as_json
     if as_json and not yes:

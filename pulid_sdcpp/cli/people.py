@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..enrolment import is_identity_file
+from ..identity import is_identity_file
 from ..identity_options import IdentityOptions, check_people
 from ..person import Person, parse_person
 from ..region import Region

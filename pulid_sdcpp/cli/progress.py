@@ -13,20 +13,11 @@ from ..progress_event import ProgressEvent
 from ..terminal_text import escaped_line
 from .streams import bar_stream
 
-__all__ = ["Progress", "create_progress"]
+__all__ = ["Progress"]
 
 _LINES = 20  # of steps, where there is no terminal; more only when they take long
 _LINE_INTERVAL_S = 30.0
 _USUAL_COLUMNS = 80
-
-
-def create_progress(*, quiet: bool = False, as_json: bool = False, unit: str = "step") -> Progress:
-    """For people, or for programs (one JSON object per line on stdout)."""
-    if as_json:
-        from .json_progress import JsonProgress
-
-        return JsonProgress(unit=unit)
-    return Progress(quiet, unit=unit)
 
 
 class Progress:

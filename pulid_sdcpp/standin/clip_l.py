@@ -7,12 +7,11 @@ reads any ggml type, so:
   cannot look rows up in into f32, so nothing smaller helps);
 - the first layer's attention is random: it mixes the words into the last token, whose
   output is the prompt's vector;
-- all else is zero, in q2_k (2.6 bits; types with fewer are slower or unknown to some
-  backends), and left as holes in the file: 27 MB that take no room on most disks.
+- all else is zero, and left as holes in the file: 27 MB that take no room on most disks.
 
 The order of the words matters by the position embedding and the causal mask.
 
-Source of names and sizes: openai/clip-vit-large-patch14; stable-diffusion.cpp, src/clip.hpp.
+Source of names: openai/clip-vit-large-patch14; stable-diffusion.cpp, src/clip.hpp.
 """
 
 from __future__ import annotations
@@ -22,17 +21,12 @@ from functools import partial
 
 import numpy as np
 
+from ..clip_l_layout import EMPTY_TYPE, LAYERS, MLP_WIDTH, POSITIONS, VOCABULARY, WIDTH
 from .random_values import normal, random_bytes
 from .tensor_spec import TensorSpec
 
 __all__ = ["clip_l_tensors"]
 
-VOCABULARY = 49408
-POSITIONS = 77
-WIDTH = 768
-MLP_WIDTH = 3072
-LAYERS = 12
-EMPTY_TYPE = "q2_k"
 _Q4_0_BLOCK = 32
 _Q4_0_DEVIATION = math.sqrt((16**2 - 1) / 12)
 """Of uniformly distributed 4-bit numbers."""

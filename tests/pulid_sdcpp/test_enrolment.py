@@ -19,14 +19,14 @@ import pytest
 from PIL import Image
 
 from pulid_sdcpp import enrolment, identity_store
-from pulid_sdcpp.enrolment import Enroller, find_identity, is_identity_file, keep_identity
+from pulid_sdcpp.enrolment import Enroller, find_identity, keep_identity
 from pulid_sdcpp.errors import (
     IdentityFileError,
     ImageFileError,
     MissingDependencyError,
     ModelFileError,
 )
-from pulid_sdcpp.identity import Identity
+from pulid_sdcpp.identity import Identity, is_identity_file
 
 ROLES = ("pulid_weights", "eva", "parsing", "detector", "recogniser")
 

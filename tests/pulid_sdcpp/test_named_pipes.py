@@ -12,10 +12,10 @@ import pytest
 from pulid_sdcpp import Identity
 from pulid_sdcpp.batch_text import read_csv, read_json_lines, read_toml
 from pulid_sdcpp.engine_files import check_upscaler
-from pulid_sdcpp.enrolment import is_identity_file
 from pulid_sdcpp.errors import PulidError
 from pulid_sdcpp.evaluation_prompts import read_prompts
 from pulid_sdcpp.folded_file import FoldedLayout, read_folded_file
+from pulid_sdcpp.identity import is_identity_file
 from pulid_sdcpp.image_file import read_image
 from pulid_sdcpp.mask_image import read_mask
 from pulid_sdcpp.model_files import describe_file

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pulid_sdcpp.cli.json_progress import JsonProgress, json_line
-from pulid_sdcpp.cli.progress import Progress, create_progress
+from pulid_sdcpp.cli.progress import Progress
+from pulid_sdcpp.cli.progress_choice import create_progress
 from pulid_sdcpp.progress_event import ProgressEvent
 
 ROOT = Path(__file__).resolve().parents[2]
