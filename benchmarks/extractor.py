@@ -66,7 +66,7 @@ def make_weights(folder: Path) -> None:
     from pulid_extractor.eva_vision import EvaShape, EvaVision
     from pulid_extractor.idformer import IdFormer, IdFormerShape
     from pulid_extractor.parsing import BiSeNet, ParsingShape
-    from pulid_extractor.standin_detector import detector_model
+    from standins import detector_model
 
     with torch.device("meta"):
         eva = EvaVision(EvaShape(width=1024, depth=24, head_dim=64, mlp_dim=2730, patch_px=14,

@@ -37,7 +37,6 @@ from generation_figures import (
 from machine import usable_cpus
 from measured import Comparison, Figure, run_now
 from pulid_sdcpp import engine_info
-from pulid_sdcpp.standin import FluxShape
 from real_width_models import (
     FULL_SHAPE,
     HIDDEN,
@@ -50,6 +49,7 @@ from real_width_models import (
 )
 from report import as_text
 from side_by_side import Pair, read_once, run_in_turn, run_worker
+from standins import FluxShape
 from stock_venv import DEFAULT_FOLDER, REQUIREMENT, stock_python
 
 PARTS = ("denoising", "text", "identity", "attention")

@@ -8,8 +8,8 @@ from typing import Any
 
 from measured import Comparison, Figure
 from pulid_sdcpp.pulid_weights import positions
-from pulid_sdcpp.standin import FluxShape
 from side_by_side import Pair, Run
+from standins import FluxShape
 
 __all__ = ["PICTURE_UNIT", "attention_report", "denoising_report", "identity_report", "text_report"]
 

@@ -14,8 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from pulid_sdcpp.standin.q4_k import quantize_q4_k
-from pulid_sdcpp.standin.random_values import random_bytes
+from pulid_sdcpp.tensors.q4_k import quantize_q4_k
+from standins import random_bytes
 
 __all__ = ["TYPES", "random_matrix"]
 

@@ -23,14 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from pulid_sdcpp import Identity
-from pulid_sdcpp.standin import FluxShape, make_standin_weights
-from pulid_sdcpp.standin.flux import flux_tensors
-from pulid_sdcpp.standin.gguf_file import write_gguf
-from pulid_sdcpp.standin.pulid import ID_DIM, pulid_tensors
-from pulid_sdcpp.standin.random_values import normal
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 from random_blocks import TYPES, random_matrix
+from standins import ID_DIM, FluxShape, flux_tensors, make_standin_weights, normal, pulid_tensors
 
 __all__ = [
     "FULL_SHAPE",

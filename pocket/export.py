@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pulid_sdcpp.standin.gguf_file import write_gguf
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 from .autoencoder import Decoder, tae_tensors
 from .flux import TEXT_DIM, Flux

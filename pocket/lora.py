@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 from .flux import Flux
 

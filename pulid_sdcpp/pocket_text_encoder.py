@@ -35,8 +35,8 @@ from .clip_l_layout import (
     WIDTH,
 )
 from .errors import ModelFileError
-from .standin.gguf_file import write_gguf
-from .standin.tensor_spec import TensorSpec
+from .tensors.gguf_writer import write_gguf
+from .tensors.tensor_spec import TensorSpec
 from .terminal_text import quoted
 from .weights import TensorFile
 

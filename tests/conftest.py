@@ -12,7 +12,7 @@ import pytest
 from hub_server import HubServer, hub_of_a_user
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
 from pulid_sdcpp.native_library import binding
-from pulid_sdcpp.standin import make_standin_weights
+from standin import make_standin_weights
 
 # A machine that is meant to have them sets these, so that a broken build fails instead of
 # skipping everything: `make test` sets the first, .ci/run both.

@@ -41,9 +41,9 @@ def draft_pack(folder: Path, portraits: dict[str, Image.Image]) -> Path:
 
 def standin_pack(folder: Path, portraits: dict[str, Image.Image]) -> Path:
     """A pack of stand-ins, which work and make noise."""
-    from pulid_extractor.standin import idformer_tensors, make_extractor_standins
-    from pulid_extractor.standin_recogniser import recogniser_model
-    from pulid_sdcpp.standin import make_standin_weights
+    from standin import make_standin_weights
+    from standin.extractor.networks import idformer_tensors, make_extractor_standins
+    from standin.extractor.recogniser import recogniser_model
 
     files = make_standin_weights(
         folder, quantizations=("q8_0",), idformer_tensors=idformer_tensors()

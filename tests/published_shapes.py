@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pulid_sdcpp.parameter_memory import ModelSizes
-from pulid_sdcpp.standin.flux import FluxShape, flux_tensors
-from pulid_sdcpp.standin.gguf_file import write_gguf
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+from standin.flux import FluxShape, flux_tensors
 
 HIDDEN = 3072
 DEPTH, DEPTH_SINGLE = 19, 38

@@ -33,9 +33,9 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ("options", {"identity_options", "options", "step_cache"}),
     (
         "files",
-        {"atomic_file", "file_bytes", "gguf_header", "hollow_file", "image_file", "lora_names",
-         "mask_image", "model_kinds", "model_registry", "picture_decoding", "safetensors_header",
-         "scaled_weights", "user_config", "weight_forms", "weights"},
+        {"atomic_file", "clip_l_layout", "file_bytes", "gguf_header", "hollow_file", "image_file",
+         "lora_names", "mask_image", "model_kinds", "model_registry", "picture_decoding",
+         "safetensors_header", "scaled_weights", "user_config", "weight_forms", "weights"},
     ),
     ("LoRA tags", {"lora_tags"}),
     ("identity", {"identity", "identity_store"}),
@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
     ("LoRA files", {"lora_conversion", "lora_files", "lora_layout", "lora_places"}),
     (
         "engine",
-        {"upscaler_layout",
+        {"prompt_loras", "tensors", "upscaler_layout",
          "_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
          "engine_log", "identity_effect", "identity_slots", "identity_use", "memory_check",
          "memory_request", "native_calls", "native_library", "native_thread", "region_weights",
@@ -66,7 +66,7 @@ LAYERS: tuple[tuple[str, set[str]], ...] = (
          "model_source",
          "model_store", "picture_parameters", "picture_people", "picture_recipe",
          "picture_request", "pipeline", "plan", "png_text", "pocket_evaluation", "pocket_model",
-         "pocket_text_encoder", "result", "resumable_download", "running_picture", "standin",
+         "pocket_text_encoder", "result", "resumable_download", "running_picture",
          "text_entries"},
     ),
     ("cli", {"__main__", "cli"}),
@@ -80,7 +80,7 @@ USERS_OF_THE_EXTRACTOR = {
 # What the extractor may know of the other half; file_signature is a leaf that names file types.
 KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_bytes", "file_signature",
                           "fusion", "hollow_file", "identity", "picture_decoding", "regular_file",
-                          "tensor_header"}  # fmt: skip
+                          "tensor_header", "terminal_text"}  # fmt: skip
 HEAVY = {"cv2", "facexlib", "insightface", "onnx", "onnxruntime", "open_clip", "timm", "torch",
          "torchvision"}  # fmt: skip
 
@@ -218,3 +218,9 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 def is_package_root(folder: Path, path: Path) -> bool:
     return path.is_relative_to(folder) and path.relative_to(folder).parts[0].startswith("pulid_")
+
+
+def test_wheels_carry_no_stand_ins() -> None:
+    for package in (ROOT / "pulid_sdcpp", ROOT / "extractor" / "pulid_extractor"):
+        listed = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
+        assert [path for path in listed if "standin" in str(path)] == []

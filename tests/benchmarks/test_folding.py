@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import folding
-from pulid_sdcpp.standin import FluxShape
 from real_width_models import identity_files, pulid_weights
+from standin import FluxShape
 
 
 def results(folded_s: float, found_s: float) -> folding.Results:

@@ -10,8 +10,8 @@ import generation
 import generation_worker
 import side_by_side
 from generation_figures import denoising_report, identity_report
-from pulid_sdcpp.standin import FluxShape
 from side_by_side import Pair, Run, run_worker
+from standin import FluxShape
 from startup import imported_modules, run_once
 from unfolded_attention import compare
 

@@ -6,8 +6,8 @@ import gguf
 import numpy as np
 import pytest
 
-from pulid_sdcpp.standin.tensor_encoding import ggml_type, stored_bytes
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.tensor_encoding import ggml_type, stored_bytes
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 from random_blocks import TYPES, random_matrix
 
 SHAPE = (64, 1024)

@@ -10,10 +10,8 @@ from pulid_sdcpp import Identity, StableDiffusion
 from pulid_sdcpp.model_files import describe_file, flux_info
 from pulid_sdcpp.model_kinds import classify
 from pulid_sdcpp.pulid_weights import PulidWeights
-from pulid_sdcpp.standin import FluxShape
-from pulid_sdcpp.standin.flux import flux_tensors
-from pulid_sdcpp.standin.tensor_encoding import stored_bytes
 from pulid_sdcpp.tensor_header import TensorHeader, TensorInfo
+from pulid_sdcpp.tensors.tensor_encoding import stored_bytes
 from random_blocks import random_matrix
 from real_width_models import (
     FULL_SHAPE,
@@ -23,6 +21,8 @@ from real_width_models import (
     pulid_weights,
     t5_tensors,
 )
+from standin import FluxShape
+from standin.flux import flux_tensors
 
 NARROW = FluxShape(1, 1, 256)
 HEADS = 2

@@ -11,9 +11,9 @@ import pytest
 
 from generation import generation
 from pulid_sdcpp.pulid_weights import positions
-from pulid_sdcpp.standin import FluxShape
 from real_width_models import flux_model, identity_files, pulid_weights
 from side_by_side import run_in_turn, run_worker
+from standin import FluxShape
 
 NARROW = FluxShape(1, 1, 256)
 HEADS, ID_TOKENS = 2, 32

@@ -24,8 +24,8 @@ from definition.flux_pulid import (
 )
 from pulid_sdcpp.folding import fold_layer
 from pulid_sdcpp.pulid_weights import PulidWeights
-from pulid_sdcpp.standin import make_standin_weights
-from pulid_sdcpp.standin.random_values import normal
+from standin import make_standin_weights
+from standin.random_values import normal
 
 HEIGHT, WIDTH = 6, 8
 X = normal(0, "x", (16, HEIGHT, WIDTH))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from definition.picture import picture
-from pulid_sdcpp.standin import make_standin_weights
-from pulid_sdcpp.standin.random_values import normal
+from standin import make_standin_weights
+from standin.random_values import normal
 
 ALICE, BOB = (normal(0, name, (32, 2048)) for name in ("alice", "bob"))
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from command_worker import CommandWorker
 from pulid_sdcpp.pocket_model import PocketFiles, pocket_files
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 __all__ = ["Role", "Roles"]
 

@@ -24,8 +24,8 @@ from pocket.detector_scenes import POOL, PortraitSet, canvas, draw_portraits, ph
 from pocket.onnx_export import largest_difference, readable
 from pulid_extractor.faces import FaceFinder
 from pulid_extractor.photo import load_photo
-from pulid_extractor.standin_recogniser import recogniser_model
 from pulid_sdcpp.errors import FaceNotFoundError
+from standin.extractor.recogniser import recogniser_model
 
 torch.set_num_threads(1)
 

@@ -26,7 +26,7 @@ from pocket.recogniser import (
 )
 from pocket.recogniser_figures import UnseenPeople, recogniser_figures
 from pulid_extractor.faces import FaceFinder
-from pulid_extractor.standin_detector import detector_model
+from standin.extractor.detector import detector_model
 
 torch.set_num_threads(1)
 BOTH = pytest.mark.parametrize("config", [RECOGNISER, JUDGE], ids=lambda config: config.name)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pulid_extractor import IdentityExtractor
-from pulid_extractor.standin import idformer_tensors, make_extractor_standins
+from standin.extractor.networks import idformer_tensors, make_extractor_standins
 
 torch.set_num_threads(1)
 

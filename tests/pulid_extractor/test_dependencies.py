@@ -53,8 +53,8 @@ def test_another_import_error_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_importing_the_package_and_the_idformer_stand_in_needs_no_torch() -> None:
     code = (
-        "import sys, pulid_extractor, pulid_extractor.standin\n"
-        "pulid_extractor.standin.idformer_tensors()\n"
+        "import sys, pulid_extractor, standin.extractor.networks\n"
+        "standin.extractor.networks.idformer_tensors()\n"
         "pulid_extractor.find_model_files, pulid_extractor.load_photo, pulid_extractor.Face\n"
         "heavy = {'torch', 'insightface', 'onnx', 'onnxruntime', 'cv2'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)\n"

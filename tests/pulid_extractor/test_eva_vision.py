@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from pulid_extractor.eva_vision import EvaShape, load_eva, rope_table, rotate
-from pulid_extractor.standin import eva_tensors
 from pulid_sdcpp.errors import ModelFileError
+from standin.extractor.networks import eva_tensors
 
 Float = NDArray[np.float64]
 CPU = torch.device("cpu")

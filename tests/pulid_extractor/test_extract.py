@@ -20,7 +20,6 @@ from pulid_extractor.extract import clip_picture
 from pulid_extractor.idformer import load_idformer
 from pulid_extractor.photo import load_photo
 from pulid_extractor.retinaface import RetinaFaceFinder
-from pulid_extractor.standin import idformer_tensors
 from pulid_sdcpp.errors import (
     FaceNotFoundError,
     ImageFileError,
@@ -28,6 +27,7 @@ from pulid_sdcpp.errors import (
     ModelMismatchError,
 )
 from pulid_sdcpp.identity import Identity
+from standin.extractor.networks import idformer_tensors
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pulid_extractor.idformer import load_idformer
-from pulid_extractor.standin import idformer_tensors
 from pulid_sdcpp.errors import ModelFileError
+from standin.extractor.networks import idformer_tensors
 
 Float = NDArray[np.float64]
 CPU = torch.device("cpu")

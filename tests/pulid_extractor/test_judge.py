@@ -14,8 +14,8 @@ from pulid_extractor.faces import FaceFinder
 from pulid_extractor.head_mask import HEAD_LABELS, box_head, parsed_head
 from pulid_extractor.parsing import BACKGROUND_LABELS
 from pulid_extractor.photo import load_photo
-from pulid_extractor.standin_recogniser import recogniser_model
 from pulid_sdcpp.errors import ModelFileError
+from standin.extractor.recogniser import recogniser_model
 
 Pixels = NDArray[np.uint8]
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.numpy import save_file
 
 from pulid_extractor.parsing import BACKGROUND_LABELS, BiSeNet, face_only, load_parsing
-from pulid_extractor.standin import parsing_tensors
 from pulid_sdcpp.errors import ModelFileError
+from standin.extractor.networks import parsing_tensors
 
 CPU = torch.device("cpu")
 

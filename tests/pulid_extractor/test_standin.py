@@ -9,15 +9,15 @@ import onnx
 import pytest
 import torch
 
-from pulid_extractor.standin import (
+from pulid_sdcpp.errors import OutputFileError
+from standin.extractor.detector import detector_model
+from standin.extractor.networks import (
     eva_tensors,
     idformer_tensors,
     make_extractor_standins,
     parsing_tensors,
 )
-from pulid_extractor.standin_detector import detector_model
-from pulid_extractor.standin_recogniser import recogniser_model
-from pulid_sdcpp.errors import OutputFileError
+from standin.extractor.recogniser import recogniser_model
 
 
 def test_same_seed_same_numbers_another_seed_others() -> None:

@@ -11,7 +11,7 @@ from pulid_sdcpp import Device, loaded_model
 from pulid_sdcpp import plan as plan_module
 from pulid_sdcpp.cli import generate as generate_module
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.standin import make_standin_weights
+from standin import make_standin_weights
 
 GIB = 1 << 30
 CARD = Device("Vulkan0", "a card", "gpu", 8 * GIB, 8 * GIB)

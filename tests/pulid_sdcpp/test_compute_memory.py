@@ -23,7 +23,7 @@ from pulid_sdcpp.compute_memory import (
     text_tokens,
     token_count,
 )
-from pulid_sdcpp.standin import make_standin_weights
+from standin import make_standin_weights
 
 ABOVE = 1.15
 """A prediction is at most so much above what is allocated, and never below it."""

@@ -20,8 +20,8 @@ from pulid_sdcpp import (
     evaluate,
 )
 from pulid_sdcpp.png_text import parse_text, read_picture_text
-from pulid_sdcpp.standin import make_standin_weights
 from pulid_sdcpp.text_entries import file_hash
+from standin import make_standin_weights
 
 
 @pytest.mark.engine
@@ -29,8 +29,8 @@ from pulid_sdcpp.text_entries import file_hash
 def test_the_real_parts_work_together(tmp_path: Path) -> None:
     """Stand-ins make noise, in which no face is found: that must count, not vanish."""
     pytest.importorskip("torch")
-    from pulid_extractor.standin import idformer_tensors, make_extractor_standins
-    from pulid_extractor.standin_recogniser import recogniser_model
+    from standin.extractor.networks import idformer_tensors, make_extractor_standins
+    from standin.extractor.recogniser import recogniser_model
 
     files = make_standin_weights(
         tmp_path, quantizations=("q8_0",), idformer_tensors=idformer_tensors()

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from pulid_sdcpp import GenerationOptions, Identity, IdentityOptions, StableDiffusion
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
 from pulid_sdcpp.step_cache import CACHE_MODES
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 pytestmark = pytest.mark.engine
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pulid_sdcpp import ModelFileError, StableDiffusion
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 from pulid_sdcpp.weights import TensorFile
 
 pytestmark = pytest.mark.engine

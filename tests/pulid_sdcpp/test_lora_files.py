@@ -22,8 +22,8 @@ from pulid_sdcpp.errors import GenerationError, ModelFileError
 from pulid_sdcpp.flux_layout import FluxInfo
 from pulid_sdcpp.lora_files import LoraFiles
 from pulid_sdcpp.lora_places import LoraPlaces
-from pulid_sdcpp.standin.gguf_file import write_gguf
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 from pulid_sdcpp.weights import TensorFile
 
 H, RANK = 128, 3

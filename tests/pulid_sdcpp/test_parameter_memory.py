@@ -15,8 +15,8 @@ from published_shapes import (
 )
 from pulid_sdcpp import ContextOptions, Identity, ModelFileError, StableDiffusion
 from pulid_sdcpp.parameter_memory import model_sizes, row_bytes
-from pulid_sdcpp.standin.gguf_file import write_gguf
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 Files = dict[str, Path]
 

@@ -13,7 +13,7 @@ from pulid_sdcpp import IdentityOptions, Person, StableDiffusion, recipe_from
 from pulid_sdcpp.batch_file import read_batch
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.identity_options import MAX_PEOPLE
-from pulid_sdcpp.standin import make_standin_weights
+from standin import make_standin_weights
 
 MANY = f"{MAX_PEOPLE + 1} people are named, but a picture may have {MAX_PEOPLE}"
 

@@ -14,7 +14,7 @@ from file_drafts import draft_safetensors
 from pulid_sdcpp.errors import ModelFileError, OutputFileError
 from pulid_sdcpp.model_files import check_text_encoder
 from pulid_sdcpp.pocket_text_encoder import LAYOUT, expand_text_encoder
-from pulid_sdcpp.standin.clip_l import clip_l_tensors
+from standin.clip_l import clip_l_tensors
 
 WIDTH, HEADS, HEAD_DIM, MLP = 40, 2, 8, 24
 IDS = (320, 267, 49407, 49406)

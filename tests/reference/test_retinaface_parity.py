@@ -157,7 +157,7 @@ def test_the_whole_way_with_a_marked_face(library: Library, weights: Path, tmp_p
     from safetensors.numpy import save_file
 
     from pulid_extractor import IdentityExtractor
-    from pulid_extractor.standin import idformer_tensors, make_extractor_standins
+    from standin.extractor.networks import idformer_tensors, make_extractor_standins
 
     make_extractor_standins(tmp_path)
     save_file(idformer_tensors(), tmp_path / "pulid_flux_v0.9.1.safetensors")

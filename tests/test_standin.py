@@ -15,14 +15,14 @@ from definition.tensor_files import dequantized, read_gguf, read_safetensors, ro
 from pulid_sdcpp.errors import OutputFileError
 from pulid_sdcpp.model_files import describe_file, flux_info
 from pulid_sdcpp.pulid_weights import PulidWeights
-from pulid_sdcpp.standin import QUANTIZATIONS, FluxShape, make_standin_weights
-from pulid_sdcpp.standin.flux import flux_tensors
-from pulid_sdcpp.standin.pulid import pulid_tensors
-from pulid_sdcpp.standin.q4_k import quantize_q4_k
-from pulid_sdcpp.standin.random_values import normal
-from pulid_sdcpp.standin.safetensors_file import write_safetensors
-from pulid_sdcpp.standin.tensor_encoding import bfloat16
-from pulid_sdcpp.standin.tensor_spec import TensorSpec
+from pulid_sdcpp.tensors.q4_k import quantize_q4_k
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+from pulid_sdcpp.tensors.tensor_encoding import bfloat16
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+from standin import QUANTIZATIONS, FluxShape, make_standin_weights
+from standin.flux import flux_tensors
+from standin.pulid import pulid_tensors
+from standin.random_values import normal
 
 SMALL = {"depth": 1, "depth_single": 1, "hidden": 256}
 

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from ..pulid_weights import HEAD_DIM, positions
+from pulid_sdcpp.pulid_weights import HEAD_DIM, positions
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+
 from .flux import FluxShape
 from .random_values import normal
-from .tensor_spec import TensorSpec
 
 __all__ = ["ID_DIM", "pulid_tensors"]
 

@@ -1,7 +1,6 @@
 """Stand-in weights: every file of the real set, small, made from a seed.
 
-Tests run on them, and so does `demo` until there is a trained small model. They have the
-real tensor names and formats; pictures made with them are noise.
+They have the real tensor names and formats; pictures made with them are noise.
 """
 
 from __future__ import annotations

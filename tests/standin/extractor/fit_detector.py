@@ -1,4 +1,4 @@
-"""Fit the filter bank of the stand-in face detector (pulid_extractor/standin_detector.npz).
+"""Fit the filter bank of the stand-in face detector (detector.npz).
 
 The stand-in detector must put boxes on faces without any published weights, so a network of
 15,000 parameters is fitted for a few minutes on the photos that the test dependencies
@@ -8,7 +8,7 @@ for those photos and their variations and is not a face detector for anything el
 
 Run it from the repository root, with the extra [test] installed:
 
-    python extractor/fit_standin_detector.py extractor/pulid_extractor/standin_detector.npz
+    python tests/standin/extractor/fit_detector.py tests/standin/extractor/detector.npz
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A small face detector with the inputs and outputs of `scrfd_10g_bnkps.onnx`.
 
-A network of 15,000 parameters, fitted by `extractor/fit_standin_detector.py` on seven faces
+A network of 15,000 parameters, fitted by `fit_detector.py` on seven faces
 (scikit-image's astronaut and insightface's t1.jpg) and a hundred 25-pixel ones, sees the grey
 photo halved once, twice and thrice, for the strides 8, 16 and 32. It finds those faces, also
 mirrored, in grey, brighter, smaller or slightly turned, and keeps quiet on other pictures it has
-seen. That serves tests and the demo; for photos of one's own it is a toy.
+seen. That serves tests; for photos of one's own it is a toy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dependencies import require_module
+from pulid_extractor.dependencies import require_module
 
 __all__ = ["detector_model"]
 
@@ -113,7 +113,7 @@ def detector_model() -> bytes:
 
 
 def _filters() -> dict[str, NDArray[np.float32]]:
-    source = resources.files(__package__).joinpath("standin_detector.npz")
+    source = resources.files(__package__).joinpath("detector.npz")
     with source.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name].astype(np.float32) for name in archive.files}
 

@@ -10,8 +10,8 @@ import torch
 
 from definition import autoencoder_kl, clip_l, taef1
 from definition.tensor_files import dequantized, read_gguf, read_safetensors, row_major_shape
-from pulid_sdcpp.standin import make_standin_weights
-from pulid_sdcpp.standin.random_values import normal
+from standin import make_standin_weights
+from standin.random_values import normal
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dependencies import require_module
+from pulid_extractor.dependencies import require_module
 
 __all__ = ["recogniser_model"]
 

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_file import atomic_file
-from ..errors import OutputFileError
-from ..json_record import read_json
+from pulid_sdcpp.atomic_file import atomic_file
+from pulid_sdcpp.errors import OutputFileError
+from pulid_sdcpp.json_record import read_json
+from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.q4_k import BLOCK
+from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
+
 from .autoencoder_kl import autoencoder_kl_tensors
 from .clip_l import clip_l_tensors
 from .flux import FluxShape, flux_tensors
-from .gguf_file import write_gguf
 from .pulid import pulid_tensors
-from .q4_k import BLOCK
-from .safetensors_file import write_safetensors
 from .taef1 import taef1_tensors
 
 __all__ = ["MANIFEST_NAME", "QUANTIZATIONS", "make_standin_weights"]

@@ -14,8 +14,9 @@ from functools import partial
 
 import numpy as np
 
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+
 from .random_values import normal
-from .tensor_spec import TensorSpec
 
 __all__ = ["HEAD_DIM", "FluxShape", "flux_tensors"]
 

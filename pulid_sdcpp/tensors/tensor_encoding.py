@@ -1,4 +1,4 @@
-"""Values of a tensor to the bytes a file holds, for every type the stand-ins use."""
+"""Values of a tensor to the bytes a file holds, for the types that this project writes."""
 
 from __future__ import annotations
 

@@ -21,9 +21,10 @@ from functools import partial
 
 import numpy as np
 
-from ..clip_l_layout import EMPTY_TYPE, LAYERS, MLP_WIDTH, POSITIONS, VOCABULARY, WIDTH
+from pulid_sdcpp.clip_l_layout import EMPTY_TYPE, LAYERS, MLP_WIDTH, POSITIONS, VOCABULARY, WIDTH
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+
 from .random_values import normal, random_bytes
-from .tensor_spec import TensorSpec
 
 __all__ = ["clip_l_tensors"]
 

@@ -15,8 +15,9 @@ from functools import partial
 
 import numpy as np
 
+from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+
 from .latent_colors import COLORS, CONTRAST, LATENTS, SMOOTHING, color_directions
-from .tensor_spec import TensorSpec
 
 __all__ = ["taef1_tensors"]
 

@@ -3,7 +3,7 @@
 They have the published names, tensor names, and input and output signatures, and small sizes.
 What comes out is noise that depends on the face, which is enough to test every step and to
 show the whole way from a photo to a picture; it is no likeness. The detector alone does its job,
-on the photos it was fitted to: see `standin_detector`.
+on the photos it was fitted to: see `detector`.
 
 `idformer_tensors` needs NumPy only; the files need torch (and the ONNX pair the package onnx).
 """
@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulid_extractor.dependencies import require_module
 from pulid_sdcpp.errors import OutputFileError
-
-from .dependencies import require_module
 
 __all__ = ["ARCFACE_DIM", "CLIP_DIM", "VIT_WIDTH", "idformer_tensors", "make_extractor_standins"]
 
@@ -59,8 +58,8 @@ def make_extractor_standins(folder: str | os.PathLike[str], seed: int = 0) -> di
     """
     from pulid_sdcpp.atomic_file import atomic_file
 
-    from .standin_detector import detector_model
-    from .standin_recogniser import recogniser_model
+    from .detector import detector_model
+    from .recogniser import recogniser_model
 
     torch = require_module("torch")
     root = Path(folder)

@@ -1,0 +1,1 @@
+"""Tensor files, read and written by format, whatever is in them."""
