@@ -24,7 +24,7 @@ test: $(VENV)/.installed lint
 # cancellations need a Vulkan device (native/README.md).
 test-hostile: $(VENV)/.installed
 	PULID_HOSTILE_FACTOR=1 PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest tests/hostile \
-		tests/pulid_sdcpp/test_engine_segments.py
+		tests/pulid_sdcpp/engine/test_segments.py
 
 # The networks against the libraries they re-implement: 6 GB, with torchvision.
 test-reference: $(VENV)-reference/.installed

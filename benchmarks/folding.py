@@ -37,10 +37,10 @@ import numpy as np
 from machine import load_average, peak_mb, resident_mb, usable_cpus
 from measured import Comparison, Figure, run_now
 from pulid_sdcpp import Identity
-from pulid_sdcpp.folded_file import FoldedLayout
-from pulid_sdcpp.folding import FOLD_DTYPES, fold
-from pulid_sdcpp.folding_cache import FoldingCache
-from pulid_sdcpp.pulid_weights import PulidWeights
+from pulid_sdcpp.families.flux.folding import FOLD_DTYPES, fold
+from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
+from pulid_sdcpp.folding.cache import FoldingCache
+from pulid_sdcpp.folding.folded_file import FoldedLayout
 from real_width_models import FULL_SHAPE, identity_files, pulid_weights
 
 WAYS = ("folded", "first use", "from disk")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from measured import Comparison, Figure
-from pulid_sdcpp.pulid_weights import positions
+from pulid_sdcpp.families.flux.pulid_weights import positions
 from side_by_side import Pair, Run
 from standins import FluxShape
 

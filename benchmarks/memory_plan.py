@@ -22,16 +22,16 @@ from pathlib import Path
 
 from measured import Comparison, Figure, run_now
 from pulid_sdcpp import GenerationCancelled, StableDiffusion, devices
-from pulid_sdcpp.engine_log import LOGGER
-from pulid_sdcpp.memory_model import (
+from pulid_sdcpp.memory.model import (
     HOST_BYTES,
     Measures,
     PictureSizes,
     denoise_workspace,
     phases,
 )
-from pulid_sdcpp.options import ContextOptions
-from pulid_sdcpp.parameter_memory import model_sizes
+from pulid_sdcpp.memory.parameters import model_sizes
+from pulid_sdcpp.native.log import LOGGER
+from pulid_sdcpp.options.context import ContextOptions
 from real_width_models import SHORT_SHAPE, flux_model, identity_files, pulid_weights, small_models
 from report import as_text
 

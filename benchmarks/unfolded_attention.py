@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pulid_sdcpp.folding import FoldedLayer, fold_layer
-from pulid_sdcpp.pulid_weights import HEAD_DIM, PulidLayer
+from pulid_sdcpp.families.flux.folding import FoldedLayer, fold_layer
+from pulid_sdcpp.families.flux.pulid_weights import HEAD_DIM, PulidLayer
 
 HIDDEN = 3072
 HEADS = 16

@@ -48,7 +48,7 @@ def find_public(name: str) -> tuple[Module, Definition]:
 
 
 def find_in(module: str, name: str) -> tuple[Module, Definition]:
-    """Where a name of a module is defined, such as "pulid_sdcpp.options"; imports are followed."""
+    """Where a name of a module such as "pulid_sdcpp.errors" is defined; imports are followed."""
     package, *parts = module.split(".")
     root = {"pulid_extractor": pulid_extractor, "pulid_sdcpp": pulid_sdcpp}[package]
     path = Path(str(root.__file__)).parent.joinpath(*parts).with_suffix(".py")
@@ -61,13 +61,23 @@ def _module(path: Path) -> Module:
     return Module(path, text, ast.parse(text))
 
 
+def _package(path: Path, level: int) -> str:
+    """What the dots of a relative import stand for, with a dot behind; "" without any."""
+    if not level:
+        return ""
+    folder = path.parents[level - 1]
+    root = next(
+        p for p in (folder, *folder.parents) if p.name in ("pulid_sdcpp", "pulid_extractor")
+    )
+    return ".".join(folder.relative_to(root.parent).parts) + "."
+
+
 def _find(module: Module, name: str) -> tuple[Module, Definition]:
     for node in module.tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    origin = f"{module.path.parent.name}." if node.level else ""
-                    return find_in(f"{origin}{node.module}", alias.name)
+                    return find_in(f"{_package(module.path, node.level)}{node.module}", alias.name)
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return module, node
         if isinstance(node, ast.Assign | ast.AnnAssign) and name in _targets(node):

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pulid_sdcpp.memory_measures import CONTEXT_BYTES, GIB, choose_measures, least_budget
-from pulid_sdcpp.memory_model import Measures, Phase, PictureSizes, device_peak, phases
-from pulid_sdcpp.model_registry import Registry, load_registry
-from pulid_sdcpp.parameter_memory import ModelSizes, row_bytes
-from pulid_sdcpp.user_config import UserConfig
+from pulid_sdcpp.memory.measures import CONTEXT_BYTES, GIB, choose_measures, least_budget
+from pulid_sdcpp.memory.model import Measures, Phase, PictureSizes, device_peak, phases
+from pulid_sdcpp.memory.parameters import ModelSizes, row_bytes
+from pulid_sdcpp.store.registry import Registry, load_registry
+from pulid_sdcpp.system.user_config import UserConfig
 
 __all__ = ["OUTPUT", "PRESETS_OUTPUT", "PUBLISHED", "render", "render_presets"]
 

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from pulid_sdcpp.chart import Panel, draw_panels
+from pulid_sdcpp.pictures.chart import Panel, draw_panels
 
 __all__ = ["draw_curves"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pulid_sdcpp.pocket_model import write_manifest
+from pulid_sdcpp.pocket.pack import write_manifest
 
 from . import stages
 from .attribute_reader import export_attribute_reader

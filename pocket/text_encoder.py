@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
 
-from pulid_sdcpp.pocket_text_encoder import LAYOUT
+from pulid_sdcpp.pocket.text_encoder import LAYOUT
 
 from .clip_tokens import END, MAX_TOKENS, START, ClipTokens, engine_merges
 from .loop import train

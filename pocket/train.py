@@ -1,6 +1,6 @@
 """Train the whole pocket model and write the pack, in one command.
 
-    python -m pocket.train --folder build/pocket --minutes 240 --pack pulid_sdcpp/pocket
+    python -m pocket.train --folder build/pocket --minutes 240 --pack pulid_sdcpp/pocket/model
 
 It can be stopped at any moment and started again: every network goes on where it was. A network
 whose share of the time is spent is not trained again; more minutes train all of them on.

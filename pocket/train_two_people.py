@@ -1,6 +1,7 @@
 """Train the LoRA for two people for a pack that is there, and put it in.
 
-    python -m pocket.train_two_people --folder build/pocket --minutes 30 --pack pulid_sdcpp/pocket
+    python -m pocket.train_two_people --folder build/pocket --minutes 30 \
+        --pack pulid_sdcpp/pocket/model
 
 The pack's Flux stays as it is. The folder is that of the whole training, of which the networks up
 to the IDFormer are needed. It can be stopped at any moment and started again.
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from pulid_sdcpp.pocket_model import write_manifest
-from pulid_sdcpp.weights import TensorFile
+from pulid_sdcpp.pocket.pack import write_manifest
+from pulid_sdcpp.tensors.tensor_file import TensorFile
 
 from . import stages, train_flux
 from .flux import Flux
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, in all")
     parser.add_argument("--threads", type=int, help="of torch; not given: all cores")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    parser.add_argument("--pack", type=Path, default=Path("pulid_sdcpp/pocket"))
+    parser.add_argument("--pack", type=Path, default=Path("pulid_sdcpp/pocket/model"))
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)

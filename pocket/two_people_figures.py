@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from pulid_sdcpp import Identity, Person, Region, StableDiffusion
-from pulid_sdcpp.evaluation_options import EvaluationPrompt
-from pulid_sdcpp.face_similarity import cosine_similarities
-from pulid_sdcpp.model_registry import pocket_settings
-from pulid_sdcpp.pocket_evaluation import pocket_prompts
-from pulid_sdcpp.pocket_model import PocketFiles, pocket_files
+from pulid_sdcpp.evaluation.face_similarity import cosine_similarities
+from pulid_sdcpp.evaluation.options import EvaluationPrompt
+from pulid_sdcpp.evaluation.pocket_prompts import pocket_prompts
+from pulid_sdcpp.pocket.pack import PocketFiles, pocket_files
+from pulid_sdcpp.store.registry import pocket_settings
 
 from .dataset import SIDE_PX, people_of
 from .portraits import draw_portrait, sample_scene

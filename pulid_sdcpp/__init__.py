@@ -20,8 +20,7 @@ TYPE_CHECKING = False  # of `typing`, which takes as long to import as all the r
 if TYPE_CHECKING:
     from typing import Any
 
-    from .device import Device, devices
-    from .engine import StableDiffusion
+    from .engine.stable_diffusion import StableDiffusion
     from .errors import (
         BatchFileError,
         DeviceError,
@@ -40,21 +39,24 @@ if TYPE_CHECKING:
         OutputFileError,
         PulidError,
     )
-    from .evaluation import evaluate
-    from .evaluation_options import EvaluationOptions, EvaluationPrompt, Reference
-    from .evaluation_report import EvaluationResult
-    from .identity import Identity
-    from .identity_options import IdentityOptions
-    from .model_files import FileInfo, describe_file
-    from .native_library import EngineInfo, engine_info
-    from .options import ContextOptions, GenerationOptions
-    from .person import Person
-    from .picture_recipe import PictureRecipe, recipe_from
-    from .pipeline import PulidFlux
-    from .plan import Plan, plan_memory
-    from .progress_event import ProgressEvent
-    from .region import Region
-    from .result import Result
+    from .evaluation.evaluate import evaluate
+    from .evaluation.options import EvaluationOptions, EvaluationPrompt, Reference
+    from .evaluation.report import EvaluationResult
+    from .identity.identity_file import Identity
+    from .memory.plan import Plan, plan_memory
+    from .model_files.description import FileInfo, describe_file
+    from .native.devices import Device, devices
+    from .native.library import EngineInfo, engine_info
+    from .native.progress_event import ProgressEvent
+    from .options.context import ContextOptions, GenerationOptions
+    from .people.identity_options import IdentityOptions
+    from .people.person import Person
+    from .people.region import Region
+    from .pictures.recipe import PictureRecipe, recipe_from
+    from .pictures.result import Result
+    from .pipeline.pulid_flux import PulidFlux
+    from .pocket.pack import PocketFiles, pocket_files
+    from .store.model_store import PresetFiles, resolve_preset
 
 __all__ = [
     "BatchFileError",
@@ -85,6 +87,8 @@ __all__ = [
     "Person",
     "PictureRecipe",
     "Plan",
+    "PocketFiles",
+    "PresetFiles",
     "ProgressEvent",
     "PulidError",
     "PulidFlux",
@@ -97,35 +101,41 @@ __all__ = [
     "engine_info",
     "evaluate",
     "plan_memory",
+    "pocket_files",
     "recipe_from",
+    "resolve_preset",
 ]
 
 _MODULES = {
-    "ContextOptions": "options",
-    "Device": "device",
-    "EngineInfo": "native_library",
-    "EvaluationOptions": "evaluation_options",
-    "EvaluationPrompt": "evaluation_options",
-    "EvaluationResult": "evaluation_report",
-    "FileInfo": "model_files",
-    "GenerationOptions": "options",
-    "Identity": "identity",
-    "IdentityOptions": "identity_options",
-    "Person": "person",
-    "PictureRecipe": "picture_recipe",
-    "Plan": "plan",
-    "ProgressEvent": "progress_event",
-    "PulidFlux": "pipeline",
-    "Reference": "evaluation_options",
-    "Region": "region",
-    "Result": "result",
-    "StableDiffusion": "engine",
-    "describe_file": "model_files",
-    "devices": "device",
-    "engine_info": "native_library",
-    "evaluate": "evaluation",
-    "plan_memory": "plan",
-    "recipe_from": "picture_recipe",
+    "ContextOptions": "options.context",
+    "Device": "native.devices",
+    "EngineInfo": "native.library",
+    "EvaluationOptions": "evaluation.options",
+    "EvaluationPrompt": "evaluation.options",
+    "EvaluationResult": "evaluation.report",
+    "FileInfo": "model_files.description",
+    "GenerationOptions": "options.context",
+    "Identity": "identity.identity_file",
+    "IdentityOptions": "people.identity_options",
+    "Person": "people.person",
+    "PictureRecipe": "pictures.recipe",
+    "Plan": "memory.plan",
+    "PocketFiles": "pocket.pack",
+    "PresetFiles": "store.model_store",
+    "ProgressEvent": "native.progress_event",
+    "PulidFlux": "pipeline.pulid_flux",
+    "Reference": "evaluation.options",
+    "Region": "people.region",
+    "Result": "pictures.result",
+    "StableDiffusion": "engine.stable_diffusion",
+    "describe_file": "model_files.description",
+    "devices": "native.devices",
+    "engine_info": "native.library",
+    "evaluate": "evaluation.evaluate",
+    "plan_memory": "memory.plan",
+    "pocket_files": "pocket.pack",
+    "recipe_from": "pictures.recipe",
+    "resolve_preset": "store.model_store",
 }
 
 

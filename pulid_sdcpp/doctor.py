@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .errors import ModelFileError
-from .model_registry import load_registry
-from .package_version import package_version
-from .pocket_model import MANIFEST_NAME, PACK_FOLDER, check_pack
-from .processor_cores import usable_cores
-from .user_config import CONFIG_NAME, load_user_config
+from .options.processor_cores import usable_cores
+from .pocket.pack import MANIFEST_NAME, PACK_FOLDER, check_pack
+from .store.registry import load_registry
+from .system.package_version import package_version
+from .system.user_config import CONFIG_NAME, load_user_config
 
 __all__ = ["Finding", "Report", "examine"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from hub_server import HubServer, hub_of_a_user
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
-from pulid_sdcpp.native_library import binding
+from pulid_sdcpp.native.library import binding
 from standin import make_standin_weights
 
 # A machine that is meant to have them sets these, so that a broken build fails instead of
@@ -152,5 +152,5 @@ def files_of_zeros() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in ("engine_files", "weights"):
             patch.setattr(f"pulid_sdcpp.{module}.check_not_hollow", lambda *arguments: None)
-        patch.setattr("pulid_sdcpp.folding._check_somebody", lambda *arguments: None)
+        patch.setattr("pulid_sdcpp.families.flux.folding._check_somebody", lambda *arguments: None)
         yield

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pulid_sdcpp import GenerationCancelled, StableDiffusion
-from pulid_sdcpp.engine_log import LOGGER
+from pulid_sdcpp.native.log import LOGGER
 
 MIB = 1 << 20
 _LINE = re.compile(r"(\S+) (compute|params backend) buffer size(?::| =) *([0-9.]+) MB")

@@ -6,8 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from pulid_sdcpp.options import ContextOptions
-from pulid_sdcpp.progress_event import ProgressEvent
+from pulid_sdcpp.native.progress_event import ProgressEvent
+from pulid_sdcpp.options.context import ContextOptions
 
 
 class FakeEngine:

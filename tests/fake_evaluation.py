@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from fake_engine import FakeEngine
-from pulid_sdcpp.identity import Identity
+from pulid_sdcpp.identity.identity_file import Identity
 
 SIDE_PX = 64
 NOBODY = np.array([128.0, 128.0, 128.0])

@@ -18,9 +18,9 @@ from pathlib import Path
 from PIL import Image
 
 from hub_server import hub_of_a_user
-from pulid_sdcpp.model_registry import load_registry
-from pulid_sdcpp.pocket_model import PocketFiles, pocket_files
-from pulid_sdcpp.user_config import CONFIG_NAME
+from pulid_sdcpp.pocket.pack import PocketFiles, pocket_files
+from pulid_sdcpp.store.registry import load_registry
+from pulid_sdcpp.system.user_config import CONFIG_NAME
 
 __all__ = ["DATA", "LANGUAGES", "PAGES", "PROGRAM", "ROOT", "Block", "commands", "pocket_reader",
            "read_blocks", "runnable_command", "runnable_data", "runnable_python"]  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from file_drafts import F32, draft_gguf, gguf_tensor, string
-from pulid_sdcpp.pocket_model import write_manifest
+from pulid_sdcpp.pocket.pack import write_manifest
 
 NAMES = (
     "flux1-schnell-pocket.gguf",
@@ -72,7 +72,7 @@ def expand_with(
         (expand or shutil.copyfile)(compact, output)
 
     module = SimpleNamespace(expand_text_encoder=told)
-    monkeypatch.setitem(sys.modules, "pulid_sdcpp.pocket_text_encoder", module)
+    monkeypatch.setitem(sys.modules, "pulid_sdcpp.pocket.text_encoder", module)
     return calls
 
 

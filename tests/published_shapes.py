@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pulid_sdcpp.parameter_memory import ModelSizes
+from pulid_sdcpp.memory.parameters import ModelSizes
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec

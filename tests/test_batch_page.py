@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from pulid_sdcpp.batch_fields import GENERATION_FIELDS
-from pulid_sdcpp.batch_file import read_batch
+from pulid_sdcpp.batch.fields import GENERATION_FIELDS
+from pulid_sdcpp.batch.job_file import read_batch
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.pocket_model import pocket_files
+from pulid_sdcpp.pocket.pack import pocket_files
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "batch.md").read_text(encoding="utf-8")
 NAME = re.compile(r"`(\w+\.(?:toml|jsonl|csv))`")

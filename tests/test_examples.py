@@ -34,16 +34,16 @@ from page_examples import (
 )
 from pulid_sdcpp import Identity
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.model_registry import load_registry
-from pulid_sdcpp.pocket_model import MANIFEST_NAME, PACK_FOLDER
-from pulid_sdcpp.user_config import CONFIG_NAME, load_user_config
+from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
+from pulid_sdcpp.store.registry import load_registry
+from pulid_sdcpp.system.user_config import CONFIG_NAME, load_user_config
 
 REQUIRE_POCKET = os.environ.get("PULID_REQUIRE_POCKET") == "1"
 # Commands that are not run, by how they begin, and why.
 NOT_RUN = {
     "doctor": "looks at the machine it runs on; tests/pulid_sdcpp/test_doctor.py",
-    "demo": "35 pictures; tests/pulid_sdcpp/test_cli_demo.py",
-    "evaluate --pocket": "hundreds of pictures; tests/pulid_sdcpp/test_cli_evaluate.py",
+    "demo": "35 pictures; tests/pulid_sdcpp/cli/test_demo.py",
+    "evaluate --pocket": "hundreds of pictures; tests/pulid_sdcpp/cli/test_evaluate.py",
 }
 OWN_TESTS = {"batch.md": "tests/test_batch_page.py"}
 # What installs or compiles is checked by tests/test_readme.py.

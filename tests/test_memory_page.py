@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from published_shapes import PUBLISHED_SIZES, write_flux
-from pulid_sdcpp.model_files import describe_file
+from pulid_sdcpp.model_files.description import describe_file
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "generate_memory_table.py"
 SPEC = importlib.util.spec_from_file_location(PATH.stem, PATH)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pulid_sdcpp.model_registry import EXTRACTION_ROLES, GENERATION_ROLES, load_registry
-from pulid_sdcpp.model_store import described_size
-from pulid_sdcpp.user_config import load_user_config
+from pulid_sdcpp.store.model_store import described_size
+from pulid_sdcpp.store.registry import EXTRACTION_ROLES, GENERATION_ROLES, load_registry
+from pulid_sdcpp.system.user_config import load_user_config
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
 

@@ -17,70 +17,36 @@ import pulid_sdcpp
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Lowest first: a module may import from its own layer and those before it. A new module is
-# put where it belongs.
-LAYERS: tuple[tuple[str, set[str]], ...] = (
-    (
-        "leaves",
-        {"call_once", "name_pattern", "native_failure", "processor_cores", "prompt_weights",
-         "sized_thread",
-         "callbacks", "chart", "compute_memory", "errors", "face_choice", "face_similarity",
-         "fair_lock", "file_signature", "former_schedule", "fusion", "json_record", "option_checks",
-         "output_names", "package_version", "person", "picture_agreement", "progress_event",
-         "region", "regular_file", "step_point", "system_memory", "tensor_header", "terminal_text",
-         "text_encoding", "toml_text", "user_folders"},
-    ),
-    ("options", {"identity_options", "options", "step_cache"}),
-    (
-        "files",
-        {"atomic_file", "clip_l_layout", "file_bytes", "gguf_header", "hollow_file", "image_file",
-         "lora_names", "mask_image", "model_kinds", "model_registry", "picture_decoding",
-         "safetensors_header", "scaled_weights", "user_config", "weight_forms", "weights"},
-    ),
-    ("LoRA tags", {"lora_tags"}),
-    ("identity", {"identity", "identity_store"}),
-    (
-        "folding",
-        {"blas_threads", "flux_layout", "folded_file", "folding", "folding_cache",
-         "memory_measures", "memory_model", "model_files", "parameter_memory", "pulid_weights",
-         "weights_digest"},
-    ),
-    ("LoRA files", {"lora_conversion", "lora_files", "lora_layout", "lora_places"}),
-    (
-        "engine",
-        {"prompt_loras", "tensors", "upscaler_layout",
-         "_vendor", "binding_arguments", "device", "engine", "engine_files", "engine_loading",
-         "engine_log", "identity_effect", "identity_slots", "identity_use", "memory_check",
-         "memory_request", "native_calls", "native_library", "native_thread", "region_weights",
-         "result_check", "unchanged_files"},
-    ),
-    (
-        "pipeline",
-        {"batch_fields", "batch_file", "batch_job", "batch_key", "batch_names", "batch_people",
-         "batch_plan", "batch_run", "batch_sheet", "batch_text", "contact_sheet", "conversion",
-         "conversion_check", "conversion_plan", "demo", "doctor", "enrolment", "evaluation",
-         "evaluation_options", "evaluation_people", "evaluation_pictures", "evaluation_plan",
-         "evaluation_plot", "evaluation_prompts", "evaluation_report", "evaluation_run",
-         "evaluation_scores", "extraction_files", "face_preview", "license_acceptance",
-         "loaded_model", "model_check", "model_download", "model_hashes", "model_removal",
-         "model_source",
-         "model_store", "picture_parameters", "picture_people", "picture_recipe",
-         "picture_request", "pipeline", "plan", "png_text", "pocket_evaluation", "pocket_model",
-         "pocket_text_encoder", "result", "resumable_download", "running_picture",
-         "text_entries"},
-    ),
-    ("cli", {"__main__", "cli"}),
-)  # fmt: skip
-RANKS = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
+# Lowest first. A room imports from itself and from the layers below its own, in functions and for
+# type checkers, too; two rooms of one layer do not know each other. See docs/architecture.md.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "terminal_text", "_vendor"),
+    ("system", "options", "native"),
+    ("tensors",),
+    ("identity", "families"),
+    ("people", "model_files", "folding"),
+    ("memory", "pictures", "pocket"),
+    ("engine", "store"),
+    ("request", "extraction"),
+    ("pipeline",),
+    ("batch", "evaluation", "conversion", "doctor"),
+    ("cli",),
+    ("__main__",),
+)
+RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
+# Within the command line.
+CLI_LAYERS: tuple[tuple[str, ...], ...] = (
+    ("flags", "progress"),
+    ("given",),
+    ("commands",),
+)
 # These call the extractor when they are called.
 USERS_OF_THE_EXTRACTOR = {
-    "cli.extract", "cli.extraction_options", "cli.faces", "demo", "enrolment", "evaluation",
-    "extraction_files",
+    "cli.commands.extract", "cli.flags.extraction", "cli.commands.faces", "evaluation.demo",
+    "extraction.enrolment", "evaluation.evaluate", "extraction.files",
 }  # fmt: skip
-# What the extractor may know of the other half; file_signature is a leaf that names file types.
-KNOWN_TO_THE_EXTRACTOR = {"atomic_file", "errors", "face_choice", "file_bytes", "file_signature",
-                          "fusion", "hollow_file", "identity", "picture_decoding", "regular_file",
-                          "tensor_header", "terminal_text"}  # fmt: skip
+# What the extractor may know of the other half: rooms.
+KNOWN_TO_THE_EXTRACTOR = {"errors", "identity", "system", "tensors", "terminal_text"}
 HEAVY = {"cv2", "facexlib", "insightface", "onnx", "onnxruntime", "open_clip", "timm", "torch",
          "torchvision"}  # fmt: skip
 
@@ -117,7 +83,7 @@ def test_importing_is_light(package: str, absent: set[str]) -> None:
 
 
 def test_every_public_name_of_a_module_is_in_it() -> None:
-    for path in [*(ROOT / "pulid_sdcpp").glob("*.py"), *(ROOT / "pulid_sdcpp/cli").glob("*.py")]:
+    for path in modules():
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if path.stem in ("__init__", "__main__"):
             continue
@@ -127,22 +93,47 @@ def test_every_public_name_of_a_module_is_in_it() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    for path in sorted((ROOT / "pulid_sdcpp").rglob("*.py")):
+    for path in modules():
         parts = path.relative_to(ROOT / "pulid_sdcpp").with_suffix("").parts
         if parts == ("__init__",):  # looks up everything, when asked
             continue
-        module = parts[0]
-        assert module in RANKS, f"{path}: name its layer in LAYERS"
-        for imported, _ in imports(path):
-            if imported.startswith("pulid_sdcpp."):
-                other = imported.split(".")[1]
-                assert other in RANKS, f"{path} imports {imported}, which has no layer"
-                assert RANKS[other] <= RANKS[module], f"{path} imports {imported}, which is above"
+        room = parts[0]
+        assert room in RANKS, f"{path}: name its room in LAYERS"
+        for imported, _ in imports(path, with_types=True):
+            if not imported.startswith("pulid_sdcpp."):
+                continue
+            _, other, *inner = imported.split(".")
+            assert other in RANKS, f"{path} imports {imported}, which has no layer"
+            if other != room:
+                assert RANKS[other] < RANKS[room], f"{path} imports {imported}, which is not below"
+            elif room == "cli" and len(parts) > 2 and inner and inner[0] != parts[1]:
+                ranks = {name: rank for rank, names in enumerate(CLI_LAYERS) for name in names}
+                assert ranks[inner[0]] < ranks[parts[1]], f"{path} imports {imported}"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    known = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules()}
+    arrows = {}
+    for path in modules():
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        arrows[name] = {to for to, _ in imports(path, with_types=True) if to in known}
+    while leaves := {name for name, to in arrows.items() if not to & set(arrows)}:
+        arrows = {name: to for name, to in arrows.items() if name not in leaves}
+    assert arrows == {}, "these import each other in a circle"
+
+
+def test_rooms_have_nothing_but_a_docstring_in_their_init() -> None:
+    for path in (ROOT / "pulid_sdcpp").rglob("__init__.py"):
+        inside = path.relative_to(ROOT / "pulid_sdcpp").parts
+        if inside[0] in ("__init__.py", "_vendor") or inside == ("cli", "__init__.py"):
+            continue
+        (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr)
 
 
 def test_few_modules_know_the_extractor_and_only_when_called() -> None:
     users = set()
-    for path in sorted((ROOT / "pulid_sdcpp").rglob("*.py")):
+    for path in modules():
         for imported, in_function in imports(path):
             top = imported.partition(".")[0]
             assert top not in HEAVY, f"{path} imports {imported}"
@@ -154,19 +145,22 @@ def test_few_modules_know_the_extractor_and_only_when_called() -> None:
 
 def test_the_extractor_knows_little_of_the_other_half() -> None:
     known = {
-        imported
+        imported.split(".")[1]
         for path in (ROOT / "extractor" / "pulid_extractor").rglob("*.py")
         for imported, _ in imports(path)
         if imported.startswith("pulid_sdcpp")
     }
-    assert known <= {f"pulid_sdcpp.{name}" for name in KNOWN_TO_THE_EXTRACTOR}
+    assert known <= KNOWN_TO_THE_EXTRACTOR
+
+
+def test_wheels_carry_no_stand_ins() -> None:
+    for package in (ROOT / "pulid_sdcpp", ROOT / "extractor" / "pulid_extractor"):
+        listed = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
+        assert [path for path in listed if "standin" in str(path)] == []
 
 
 def test_files_stay_small() -> None:
-    sources = [*(ROOT / "pulid_sdcpp").rglob("*.py"), *(ROOT / "extractor").rglob("*.py")]
-    for path in sources:
-        if "_vendor" in path.parts:  # the binding, where the engine was installed in place
-            continue
+    for path in [*modules(), *(ROOT / "extractor").rglob("*.py")]:
         count = len(path.read_text(encoding="utf-8").splitlines())
         assert count < 500, f"{path} has {count} lines; it has more than one job"
 
@@ -188,8 +182,17 @@ def test_no_file_names_the_machine_it_was_written_on() -> None:
     assert not offenders
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Modules a file imports by their full names, but for type checkers only.
+def modules() -> list[Path]:
+    """Every module of the package, but not the binding, where the engine was installed in place."""
+    found = sorted((ROOT / "pulid_sdcpp").rglob("*.py"))
+    return [path for path in found if path.parent.name != "stable_diffusion_cpp"]
+
+
+def imports(path: Path, with_types: bool = False) -> Iterator[tuple[str, bool]]:
+    """Modules a file imports by their full names.
+
+    Args:
+        with_types: Also those for type checkers only.
 
     Returns:
         Pairs: the module; whether that happens inside a function.
@@ -198,17 +201,18 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
     package = path.relative_to(package_root).with_suffix("").parts[:-1]
 
     def walk(node: ast.AST, in_function: bool) -> Iterator[tuple[str, bool]]:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if is_for_types and not with_types:
             return
         if isinstance(node, ast.Import):
             yield from ((alias.name, in_function) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
-            if node.module:
+            inner = [a.name for a in node.names if is_module(package_root, f"{module}.{a.name}")]
+            yield from ((f"{module}.{name}", in_function) for name in inner)
+            if len(inner) < len(node.names):
                 yield module, in_function
-            else:  # `from . import native_thread`
-                yield from ((f"{module}.{alias.name}", in_function) for alias in node.names)
         inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for child in ast.iter_child_nodes(node):
             yield from walk(child, inside)
@@ -216,11 +220,10 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
     yield from walk(ast.parse(path.read_text(encoding="utf-8")), False)
 
 
+def is_module(package_root: Path, name: str) -> bool:
+    path = package_root.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
 def is_package_root(folder: Path, path: Path) -> bool:
     return path.is_relative_to(folder) and path.relative_to(folder).parts[0].startswith("pulid_")
-
-
-def test_wheels_carry_no_stand_ins() -> None:
-    for package in (ROOT / "pulid_sdcpp", ROOT / "extractor" / "pulid_extractor"):
-        listed = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
-        assert [path for path in listed if "standin" in str(path)] == []

@@ -13,8 +13,8 @@ import torch
 
 from definition.tensor_files import dequantized, read_gguf, read_safetensors, row_major_shape
 from pulid_sdcpp.errors import OutputFileError
-from pulid_sdcpp.model_files import describe_file, flux_info
-from pulid_sdcpp.pulid_weights import PulidWeights
+from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
+from pulid_sdcpp.model_files.description import describe_file, flux_info
 from pulid_sdcpp.tensors.q4_k import quantize_q4_k
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_encoding import bfloat16

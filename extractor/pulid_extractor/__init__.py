@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pulid_sdcpp.face_choice import FaceChoice
+    from pulid_sdcpp.identity.face_choice import FaceChoice
 
     from .adherence import AttributeReader
     from .extract import FoundFace, IdentityExtractor, extract_identity

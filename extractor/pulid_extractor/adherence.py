@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import ModelFileError
-from pulid_sdcpp.file_bytes import FileBytes
-from pulid_sdcpp.hollow_file import check_data
+from pulid_sdcpp.tensors.file_bytes import FileBytes
+from pulid_sdcpp.tensors.hollow_file import check_data
 
 from .dependencies import load_cv2, load_onnxruntime
 

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
-from pulid_sdcpp.file_bytes import FileBytes, read_header
-from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
-from pulid_sdcpp.hollow_file import PAGE_BYTES
-from pulid_sdcpp.regular_file import NotRegularError, open_regular
-from pulid_sdcpp.tensor_header import TensorInfo
+from pulid_sdcpp.system.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.system.regular_file import NotRegularError, open_regular
+from pulid_sdcpp.tensors.file_bytes import FileBytes
+from pulid_sdcpp.tensors.file_header import read_header
+from pulid_sdcpp.tensors.hollow_file import PAGE_BYTES
+from pulid_sdcpp.tensors.tensor_header import TensorInfo
 from pulid_sdcpp.terminal_text import quoted
 
 __all__ = ["fill", "place", "read_checkpoint", "without_prefix"]

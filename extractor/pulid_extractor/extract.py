@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError, ModelMismatchError
-from pulid_sdcpp.face_choice import FaceChoice
-from pulid_sdcpp.fusion import Fusion, check_fusion
-from pulid_sdcpp.identity import Identity
-from pulid_sdcpp.regular_file import open_regular
+from pulid_sdcpp.identity.face_choice import FaceChoice
+from pulid_sdcpp.identity.fusion import Fusion, check_fusion
+from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.system.regular_file import open_regular
 
 from .align import ffhq_crop
 from .compute import DTYPES, resolve_device, resolve_dtype

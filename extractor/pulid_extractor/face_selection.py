@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pulid_sdcpp.errors import FaceNotFoundError
-from pulid_sdcpp.face_choice import FaceBox, FaceChoice, check_face_choice
+from pulid_sdcpp.identity.face_choice import FaceBox, FaceChoice, check_face_choice
 
 from .faces import Face
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
-from pulid_sdcpp.face_choice import FaceBox
-from pulid_sdcpp.file_bytes import FileBytes
-from pulid_sdcpp.file_signature import SIGNATURE_BYTES, signature
-from pulid_sdcpp.hollow_file import check_data
-from pulid_sdcpp.regular_file import open_regular
+from pulid_sdcpp.identity.face_choice import FaceBox
+from pulid_sdcpp.system.file_signature import SIGNATURE_BYTES, signature
+from pulid_sdcpp.system.regular_file import open_regular
+from pulid_sdcpp.tensors.file_bytes import FileBytes
+from pulid_sdcpp.tensors.hollow_file import check_data
 
 from .align import ARCFACE_PX, arcface_crop
 from .dependencies import load_cv2, load_model_zoo, load_onnxruntime

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pulid_sdcpp.errors import ImageFileError
-from pulid_sdcpp.picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
-from pulid_sdcpp.regular_file import read_regular
+from pulid_sdcpp.system.picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
+from pulid_sdcpp.system.regular_file import read_regular
 
 from .dependencies import load_cv2
 

@@ -1,4 +1,4 @@
-// The functions this project adds to the engine's C interface. pulid_sdcpp/native_library.py
+// The functions this project adds to the engine's C interface. pulid_sdcpp/native/library.py
 // mirrors every declaration here. Functions that can fail return false or null, and
 // pulid_last_error() then says why, for the calling thread.
 #pragma once

@@ -1,7 +1,7 @@
 // Identity attention, folded: what PuLID adds to the image tokens of Flux.
 //
 // The identity does not change while a picture is made, so Python computes everything on its
-// side of the cross-attention once (pulid_sdcpp/folding.py) and the engine keeps, per layer,
+// side of the cross-attention once (pulid_sdcpp/families/flux/folding.py) and the engine keeps, per layer,
 //   a (hidden, rows), bias (rows), b (rows, hidden)         rows = heads * identity tokens
 // and adds   weight * b . softmax_per_head(a . LayerNorm0(x) + bias)   to the image tokens x,
 // in a region of the picture only where one is given.

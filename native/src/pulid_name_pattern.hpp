@@ -1,6 +1,6 @@
 // Patterns of tensor names, for rules of weight types: part of what std::regex reads, found in time
 // of the pattern's length by the name's, where std::regex takes time without bound and recurses for
-// every byte. As pulid_sdcpp/name_pattern.py, which says first what no pattern is.
+// every byte. As pulid_sdcpp/options/name_pattern.py, which says first what no pattern is.
 #pragma once
 
 #include <bitset>

@@ -11,7 +11,7 @@
 
 namespace pulid {
 
-// Fails where a number is NaN or infinity. pulid_sdcpp/engine.py knows the message by its first
+// Fails where a number is NaN or infinity. pulid_sdcpp/engine/stable_diffusion.py knows the message by its first
 // words: the engine itself is as good as before.
 inline void check_finite(const sd::Tensor<float>& tensor, const std::string& where) {
     for (const float value : tensor.values()) {

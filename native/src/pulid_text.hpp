@@ -26,7 +26,7 @@ inline bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <
 inline bool is_word(char c) { return is_alpha(c) || is_digit(c) || c == '_'; }
 
 // A weight above it makes noise of the prompt; nested brackets would reach infinity. As
-// MAX_PROMPT_WEIGHT of pulid_sdcpp/prompt_weights.py, which refuses it before.
+// MAX_PROMPT_WEIGHT of pulid_sdcpp/options/prompt_weights.py, which refuses it before.
 constexpr float max_prompt_weight = 100.f;
 
 // The number that "1.2", "+.5" or "1.2.3" begins with.

@@ -10,23 +10,23 @@ __all__ = ["main"]
 
 # Command: where it is. A later command is one more line here.
 _COMMANDS = {
-    "extract": "pulid_sdcpp.cli.extract:extract",
-    "faces": "pulid_sdcpp.cli.faces:faces",
-    "generate": "pulid_sdcpp.cli.generate:generate",
-    "batch": "pulid_sdcpp.cli.batch:batch",
-    "plan": "pulid_sdcpp.cli.plan:plan",
-    "evaluate": "pulid_sdcpp.cli.evaluate:evaluate",
-    "convert": "pulid_sdcpp.cli.convert:convert",
-    "models": "pulid_sdcpp.cli.models:models",
-    "inspect": "pulid_sdcpp.cli.inspect:inspect",
-    "doctor": "pulid_sdcpp.cli.doctor:doctor",
-    "demo": "pulid_sdcpp.cli.demo:demo",
+    "extract": "pulid_sdcpp.cli.commands.extract:extract",
+    "faces": "pulid_sdcpp.cli.commands.faces:faces",
+    "generate": "pulid_sdcpp.cli.commands.generate:generate",
+    "batch": "pulid_sdcpp.cli.commands.batch:batch",
+    "plan": "pulid_sdcpp.cli.commands.plan:plan",
+    "evaluate": "pulid_sdcpp.cli.commands.evaluate:evaluate",
+    "convert": "pulid_sdcpp.cli.commands.convert:convert",
+    "models": "pulid_sdcpp.cli.commands.models:models",
+    "inspect": "pulid_sdcpp.cli.commands.inspect:inspect",
+    "doctor": "pulid_sdcpp.cli.commands.doctor:doctor",
+    "demo": "pulid_sdcpp.cli.commands.demo:demo",
 }
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        from ..package_version import package_version
+        from ..system.package_version import package_version
 
         click.echo(f"pulid-sdcpp {package_version()}")
         ctx.exit()

@@ -23,10 +23,10 @@ import click
 
 from ..errors import GenerationCancelled, PulidError
 from ..terminal_text import shortened
-from .engine_log import show_warnings
-from .interrupt import Interrupted
-from .json_progress import json_line
-from .streams import EXIT_READER_GONE, ReaderGone, command_streams, stdout_problem
+from .progress.engine_log import show_warnings
+from .progress.interrupt import Interrupted
+from .progress.json_progress import json_line
+from .progress.streams import EXIT_READER_GONE, ReaderGone, command_streams, stdout_problem
 
 __all__ = ["CommandGroup", "Settings"]
 

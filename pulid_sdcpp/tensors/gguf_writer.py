@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-from ..atomic_file import atomic_file
+from ..system.atomic_file import atomic_file
 from .tensor_encoding import encode, ggml_type, stored_bytes
 from .tensor_spec import TensorSpec
 

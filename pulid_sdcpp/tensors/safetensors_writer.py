@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from ..atomic_file import atomic_file
+from ..system.atomic_file import atomic_file
 from .tensor_encoding import encode, stored_bytes
 from .tensor_spec import TensorSpec
 

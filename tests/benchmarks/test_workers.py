@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from generation import generation
-from pulid_sdcpp.pulid_weights import positions
+from pulid_sdcpp.families.flux.pulid_weights import positions
 from real_width_models import flux_model, identity_files, pulid_weights
 from side_by_side import run_in_turn, run_worker
 from standin import FluxShape

@@ -22,8 +22,8 @@ from definition.flux_pulid import (
     time_embedding,
     unpatchify,
 )
-from pulid_sdcpp.folding import fold_layer
-from pulid_sdcpp.pulid_weights import PulidWeights
+from pulid_sdcpp.families.flux.folding import fold_layer
+from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
 from standin import make_standin_weights
 from standin.random_values import normal
 

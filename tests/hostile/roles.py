@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from command_worker import CommandWorker
-from pulid_sdcpp.pocket_model import PocketFiles, pocket_files
+from pulid_sdcpp.pocket.pack import PocketFiles, pocket_files
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 

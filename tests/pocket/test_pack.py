@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pocket.pack import SHIPPED, draw_references
-from pulid_sdcpp.pocket_model import MANIFEST_NAME, PACK_FOLDER
+from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
 
 MAX_BYTES = 24_000_000
 """In the wheel, which is a zip archive."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gguf
 import pytest
 
@@ -15,9 +13,10 @@ from pocket.clip_tokens import ClipTokens, engine_merges  # noqa: E402
 from pocket.natural_prompts import NATURAL_PROMPTS  # noqa: E402
 from pocket.prompt_code import SCALE, prompt_code  # noqa: E402
 from pocket.text_network import LAYERS  # noqa: E402
-from pulid_sdcpp.pocket_text_encoder import expand_text_encoder  # noqa: E402
+from pulid_sdcpp.pocket.pack import PACK_FOLDER  # noqa: E402
+from pulid_sdcpp.pocket.text_encoder import expand_text_encoder  # noqa: E402
 
-SHIPPED = Path(__file__).parents[2] / "pulid_sdcpp" / "pocket" / "text_encoder.safetensors"
+SHIPPED = PACK_FOLDER / "text_encoder.safetensors"
 
 
 @pytest.fixture(scope="module")

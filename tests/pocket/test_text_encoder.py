@@ -16,7 +16,7 @@ from pocket.clip_tokens import END, START, ClipTokens  # noqa: E402
 from pocket.natural_prompts import NATURAL_PROMPTS  # noqa: E402
 from pocket.prompt_code import ATTRIBUTES, CODE_DIM, prompt_code  # noqa: E402
 from pocket.text_network import LAYERS, TextNetwork  # noqa: E402
-from pulid_sdcpp.pocket_text_encoder import expand_text_encoder  # noqa: E402
+from pulid_sdcpp.pocket.text_encoder import expand_text_encoder  # noqa: E402
 
 LETTERS = ClipTokens(())
 """Without merges every letter is a token."""

@@ -24,7 +24,7 @@ from pocket.text_network import (  # noqa: E402
     WIDTH,
     TextNetwork,
 )
-from pulid_sdcpp.pocket_text_encoder import LAYOUT, expand_text_encoder  # noqa: E402
+from pulid_sdcpp.pocket.text_encoder import LAYOUT, expand_text_encoder  # noqa: E402
 
 WORDS = (320, 736, 1615, START, END)
 UNKNOWN = 999

@@ -22,7 +22,7 @@ from pocket.clip_tokens import END, START  # noqa: E402
 from pocket.text_encoder import corner  # noqa: E402
 from pocket.text_network import TextNetwork  # noqa: E402
 from pulid_sdcpp import StableDiffusion  # noqa: E402
-from pulid_sdcpp.pocket_text_encoder import LAYOUT, expand_text_encoder  # noqa: E402
+from pulid_sdcpp.pocket.text_encoder import LAYOUT, expand_text_encoder  # noqa: E402
 
 pytestmark = pytest.mark.engine
 

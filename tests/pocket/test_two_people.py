@@ -20,8 +20,8 @@ from pocket.teacher import ID_DIM, ID_TOKENS, Teacher
 from pocket.train_two_people import shipped_flux
 from pocket.two_people import each_half, halves, load_lora, pair_loss, train_two_people, with_lora
 from pulid_sdcpp import Identity, Person, Region, StableDiffusion
-from pulid_sdcpp.model_files import describe_file
-from pulid_sdcpp.pocket_model import MANIFEST_NAME, PACK_FOLDER, pocket_files
+from pulid_sdcpp.model_files.description import describe_file
+from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER, pocket_files
 
 CONFIG = FluxConfig(hidden=128, depth=1, depth_single=1, grid=8, id_dim=ID_DIM, id_heads=1)
 LEFT, RIGHT = Region(box=(0, 0, 0.5, 1)), Region(box=(0.5, 0, 0.5, 1))

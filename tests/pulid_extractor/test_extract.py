@@ -26,7 +26,7 @@ from pulid_sdcpp.errors import (
     ModelFileError,
     ModelMismatchError,
 )
-from pulid_sdcpp.identity import Identity
+from pulid_sdcpp.identity.identity_file import Identity
 from standin.extractor.networks import idformer_tensors
 
 CPU = torch.device("cpu")

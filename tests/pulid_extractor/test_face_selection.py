@@ -8,7 +8,7 @@ import pytest
 from pulid_extractor.face_selection import from_left, select_face
 from pulid_extractor.faces import Face
 from pulid_sdcpp.errors import FaceNotFoundError
-from pulid_sdcpp.face_choice import FaceChoice
+from pulid_sdcpp.identity.face_choice import FaceChoice
 
 
 def face_at(x: float, y: float, side: float) -> Face:

@@ -14,17 +14,17 @@ import pytest
 from PIL import Image
 
 from file_drafts import write_pulid_weights
-from pulid_sdcpp.batch_job import BatchJob, BatchPerson, IdentitySource
-from pulid_sdcpp.batch_key import JobKeys
-from pulid_sdcpp.enrolment import Enroller
-from pulid_sdcpp.folding_cache import FoldingCache
-from pulid_sdcpp.identity import Identity
-from pulid_sdcpp.identity_store import keep_identity
-from pulid_sdcpp.options import ContextOptions
-from pulid_sdcpp.person import Person
-from pulid_sdcpp.picture_people import describe_people
-from pulid_sdcpp.pulid_weights import PulidWeights
-from pulid_sdcpp.region import Region
+from pulid_sdcpp.batch.job import BatchJob, BatchPerson, IdentitySource
+from pulid_sdcpp.batch.key import JobKeys
+from pulid_sdcpp.extraction.enrolment import Enroller
+from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
+from pulid_sdcpp.folding.cache import FoldingCache
+from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.identity.store import keep_identity
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.people.person import Person
+from pulid_sdcpp.people.region import Region
+from pulid_sdcpp.pictures.people_text import describe_people
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTLED = (10**18, 10**18)
@@ -66,7 +66,7 @@ class Extractor:
 def test_of_a_photo_in_the_store(
     alice: Identity, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pulid_sdcpp.enrolment.package_version", lambda: "0.1.0")
+    monkeypatch.setattr("pulid_sdcpp.extraction.enrolment.package_version", lambda: "0.1.0")
     roles = ("pulid_weights", "eva", "parsing", "detector", "recogniser")
     files = {role: tmp_path / role for role in roles}
     for role, path in files.items():

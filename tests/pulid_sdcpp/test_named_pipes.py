@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 from pulid_sdcpp import Identity
-from pulid_sdcpp.batch_text import read_csv, read_json_lines, read_toml
-from pulid_sdcpp.engine_files import check_upscaler
+from pulid_sdcpp.batch.formats import read_csv, read_json_lines, read_toml
 from pulid_sdcpp.errors import PulidError
-from pulid_sdcpp.evaluation_prompts import read_prompts
-from pulid_sdcpp.folded_file import FoldedLayout, read_folded_file
-from pulid_sdcpp.identity import is_identity_file
-from pulid_sdcpp.image_file import read_image
-from pulid_sdcpp.mask_image import read_mask
-from pulid_sdcpp.model_files import describe_file
-from pulid_sdcpp.picture_recipe import recipe_from
-from pulid_sdcpp.text_entries import file_hash
-from pulid_sdcpp.user_config import load_user_config
-from pulid_sdcpp.weights import TensorFile
-from pulid_sdcpp.weights_digest import file_digest
+from pulid_sdcpp.evaluation.prompts import read_prompts
+from pulid_sdcpp.folding.folded_file import FoldedLayout, read_folded_file
+from pulid_sdcpp.folding.weights_digest import file_digest
+from pulid_sdcpp.identity.identity_file import is_identity_file
+from pulid_sdcpp.model_files.description import describe_file
+from pulid_sdcpp.model_files.engine_checks import check_upscaler
+from pulid_sdcpp.pictures.recipe import recipe_from
+from pulid_sdcpp.pictures.text_entries import file_hash
+from pulid_sdcpp.system.image_file import read_image
+from pulid_sdcpp.system.mask_image import read_mask
+from pulid_sdcpp.system.user_config import load_user_config
+from pulid_sdcpp.tensors.tensor_file import TensorFile
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 

@@ -21,7 +21,14 @@ from functools import partial
 
 import numpy as np
 
-from pulid_sdcpp.clip_l_layout import EMPTY_TYPE, LAYERS, MLP_WIDTH, POSITIONS, VOCABULARY, WIDTH
+from pulid_sdcpp.model_files.clip_l_layout import (
+    EMPTY_TYPE,
+    LAYERS,
+    MLP_WIDTH,
+    POSITIONS,
+    VOCABULARY,
+    WIDTH,
+)
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 from .random_values import normal, random_bytes

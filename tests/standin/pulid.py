@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pulid_sdcpp.pulid_weights import HEAD_DIM, positions
+from pulid_sdcpp.families.flux.pulid_weights import HEAD_DIM, positions
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 from .flux import FluxShape

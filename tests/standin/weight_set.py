@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pulid_sdcpp.atomic_file import atomic_file
 from pulid_sdcpp.errors import OutputFileError
-from pulid_sdcpp.json_record import read_json
+from pulid_sdcpp.system.atomic_file import atomic_file
+from pulid_sdcpp.system.json_record import read_json
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.q4_k import BLOCK
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors

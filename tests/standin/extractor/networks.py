@@ -56,7 +56,7 @@ def make_extractor_standins(folder: str | os.PathLike[str], seed: int = 0) -> di
         MissingDependencyError: torch or onnx is not installed.
         OutputFileError: A file cannot be written.
     """
-    from pulid_sdcpp.atomic_file import atomic_file
+    from pulid_sdcpp.system.atomic_file import atomic_file
 
     from .detector import detector_model
     from .recogniser import recogniser_model

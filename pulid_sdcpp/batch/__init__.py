@@ -1,0 +1,1 @@
+"""A file of jobs: read, keyed, made, laid out on a sheet."""

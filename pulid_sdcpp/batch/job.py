@@ -1,0 +1,115 @@
+"""What a batch is made of: who, what, with which numbers, and into which file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..identity.face_choice import FaceChoice
+from ..identity.fusion import Fusion
+from ..options.context import GenerationOptions
+from ..options.step_point import StepPoint
+from ..people.person import Person
+from ..people.region import Region
+
+__all__ = ["Batch", "BatchJob", "BatchPerson", "IdentitySource"]
+
+
+@dataclass(frozen=True)
+class IdentitySource:
+    """Where an identity comes from; what is equal is extracted once.
+
+    Attributes:
+        files: One identity file, or photos of one person, all of them there.
+        face: Which face of each photo.
+        fusion: How several photos become one identity: "idformer" or "mean".
+    """
+
+    files: tuple[Path, ...]
+    face: FaceChoice = "largest"
+    fusion: Fusion = "idformer"
+
+
+@dataclass(frozen=True)
+class BatchPerson:
+    """A person in one picture.
+
+    Attributes:
+        name: In file names and on the contact sheet.
+        source: Whose face.
+        weight, start_step, end_step, region: As those of `Person`.
+    """
+
+    name: str
+    source: IdentitySource
+    weight: float = 1.0
+    start_step: StepPoint = 0
+    end_step: StepPoint | None = None
+    region: Region | None = None
+
+    def with_identity(self, identity: Any) -> Person:
+        """This person for the engine. `identity`: as that of `Person`."""
+        return Person(identity, self.weight, self.start_step, self.end_step, self.region)
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """One picture.
+
+    Attributes:
+        where: The place in the file, for messages: "jobs.csv, line 3".
+        file_name: Of the picture, in the output folder; "/" between folders.
+        prompt, prompt_name: What to show, and what stands above it on the contact sheet.
+        seed: 0 or more.
+        people: Who is in it; nobody is possible.
+        settings: Fields of GenerationOptions that were given, but for prompt and seed.
+        cfg_start_step: As that of IdentityOptions.
+    """
+
+    where: str
+    file_name: str
+    prompt: str
+    prompt_name: str
+    seed: int
+    people: tuple[BatchPerson, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    cfg_start_step: int | None = None
+
+    def generation(self, preset_settings: Mapping[str, Any]) -> GenerationOptions:
+        """The whole options, where `preset_settings` stand behind the job's own.
+
+        Raises:
+            ValueError: They do not go together.
+        """
+        settings = {**preset_settings, **self.settings}
+        return GenerationOptions(**{**settings, "prompt": self.prompt, "seed": self.seed})
+
+    @property
+    def person_name(self) -> str:
+        """Everybody's names: "alice + bob"."""
+        return " + ".join(person.name for person in self.people) or "nobody"
+
+    @property
+    def weight_name(self) -> str:
+        """Everybody's weights: "1", "0.9 + 1"; "" of nobody."""
+        weights = [format(person.weight, ".10g") for person in self.people]
+        return " + ".join(weights[:1] if len(set(weights)) == 1 else weights)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A list of jobs as its file says.
+
+    Attributes:
+        path: The file.
+        jobs: In the order of the file; one at least, all with different file names.
+        preset: "" where neither the file nor the caller names one.
+        output_dir: Where the pictures go.
+    """
+
+    path: Path
+    jobs: tuple[BatchJob, ...]
+    preset: str
+    output_dir: Path

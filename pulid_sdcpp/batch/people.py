@@ -1,0 +1,115 @@
+"""The people of a file of jobs: defined once in tables, or said where they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..identity.identity_file import is_identity_file
+from ..people.person import parse_person
+from ..people.region import Region
+from ..terminal_text import shown
+from .fields import PERSON_FIELDS, check_known, existing_file, field_values, list_of
+from .job import BatchPerson, IdentitySource
+
+__all__ = ["PeopleReader"]
+
+_TABLE_FIELDS = (*PERSON_FIELDS, "portraits", "identity", "mask", "box")
+
+
+class PeopleReader:
+    """Knows the people that were defined.
+
+    Args:
+        folder: What relative paths are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._defined: dict[str, dict[str, Any]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Of those who were defined, in order."""
+        return list(self._defined)
+
+    @property
+    def have_weights(self) -> bool:
+        """Whether somebody was defined with a weight."""
+        return any("weight" in values for values in self._defined.values())
+
+    def define(self, name: str, table: Mapping[str, Any]) -> None:
+        """Take up a table of a person.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        check_known(table, _TABLE_FIELDS)
+        if not name.strip():
+            raise ValueError("a person needs a name")
+        self._defined[name] = {"name": name, **self._read_table(table)}
+
+    def read(self, given: Any, shared: Mapping[str, Any], scope: Mapping[str, Any]) -> BatchPerson:
+        """One person in a picture.
+
+        Args:
+            given: A defined name or a file, with options as `parse_person` reads them; or a table.
+            shared, scope: Values of PERSON_FIELDS of all pictures, and of this one.
+
+        Raises:
+            ValueError: It names nobody.
+        """
+        if isinstance(given, dict):
+            check_known(given, (*_TABLE_FIELDS, "name"))
+            base: dict[str, Any] = {}
+            own = self._read_table(given)
+            own.setdefault("name", own["files"][0].stem)
+        elif isinstance(given, str):
+            base, own = self._read_text(given)
+        else:
+            raise ValueError(f"person is {shown(given)}, but must be a name, a file, or a table")
+        chosen = {key: values[key] for values in (shared, base, scope, own)
+                  for key in PERSON_FIELDS if key in values}  # fmt: skip
+        values = {**base, **own, **chosen}
+        source = {key: values.pop(key) for key in ("face", "fusion") if key in values}
+        person = BatchPerson(source=IdentitySource(values.pop("files"), **source), **values)
+        person.with_identity("checked")  # the weight and the steps of a text
+        return person
+
+    def _read_text(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What was defined before, and what the text says itself."""
+        source, own = parse_person(text)
+        region = own.get("region")
+        if region is not None and region.mask is not None:
+            own["region"] = Region(mask=existing_file(region.mask, self._folder))
+        if source in self._defined:
+            return self._defined[source], own
+        try:
+            files = (existing_file(source, self._folder),)
+        except ValueError as error:
+            known = f", and none of {', '.join(self._defined)}" if self._defined else ""
+            raise ValueError(f"person is {shown(source)}: {error}{known}") from None
+        return {"files": files, "name": files[0].stem}, own
+
+    def _read_table(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        given = {key: table[key] for key in (*PERSON_FIELDS, "name") if key in table}
+        values = field_values(given, self._folder)
+        if ("portraits" in table) == ("identity" in table):
+            raise ValueError("give either portraits or identity: photos, or an identity file")
+        photos = list_of(table["portraits"] if "portraits" in table else table["identity"])
+        if "identity" in table and len(photos) != 1:
+            raise ValueError("identity is a list, but must be one identity file")
+        files = tuple(existing_file(photo, self._folder) for photo in photos)
+        for file in files:
+            if is_identity_file(file) != ("identity" in table) and (
+                "identity" in table or files[1:]
+            ):
+                what = "an identity file" if "identity" in table else "a photo"
+                raise ValueError(f"expected {what}, found something else: {file}")
+        values["files"] = files
+        if "mask" in table or "box" in table:
+            mask = existing_file(table["mask"], self._folder) if "mask" in table else None
+            box = table.get("box")
+            values["region"] = Region(tuple(box) if isinstance(box, list) else box, mask)
+        return values

@@ -1,0 +1,205 @@
+"""`pulid-sdcpp batch`: a file of jobs, made in one go, whatever stops it in between."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...batch.job_file import SHARED_FIELDS
+from ...errors import GenerationCancelled
+from ...options.context import ContextOptions
+from ...terminal_text import escaped_line
+from ..flags.generate import some_options
+from ..flags.output import json_option
+from ..flags.table import FILE_PATH, GroupedCommand, grouped_option
+from ..progress.choice import create_progress
+from ..progress.interrupt import Interrupted
+from ..progress.json_progress import json_line
+from ..progress.progress import Progress
+
+if TYPE_CHECKING:
+    from ...batch.job import Batch, BatchJob
+    from ...batch.plan import PlannedPicture
+    from ...batch.run import BatchResult, Outcome
+    from ...pictures.result import Result
+
+__all__ = ["batch"]
+
+_CONTEXT_FIELDS = tuple(field.name for field in dataclasses.fields(ContextOptions))
+_OWN_FIELDS = ("preset", "models_dirs", "vram", "overwrite", "quiet")
+_HEADING = "Batch"
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("file", type=FILE_PATH, metavar="JOBS")
+@grouped_option("output_dir", "-o", "--output-dir", heading=_HEADING, type=FILE_PATH,
+                help="Folder for the pictures, made if need be; not given: as JOBS says, or named "
+                     "as JOBS and beside it.")  # fmt: skip
+@grouped_option("dry_run", "--dry-run", heading=_HEADING, is_flag=True,
+                help="Check everything and list the pictures; make none.")  # fmt: skip
+@json_option("Say everything as JSON, one object per line on stdout.")
+@some_options({*SHARED_FIELDS, *_CONTEXT_FIELDS, *_OWN_FIELDS})
+@click.pass_context
+def batch(
+    ctx: click.Context,
+    file: Path,
+    output_dir: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    vram: Any,
+    **values: Any,
+) -> None:
+    """Make all pictures of a file of jobs: people x prompts x seeds x weights.
+
+    JOBS is TOML, JSON lines or CSV; see docs/batch.md. Identities are extracted once and the
+    models loaded once. Run again, it makes what is not there yet, whatever stopped it before. At
+    the end come a contact sheet and summary.json.
+
+    Options override the file's shared settings; what a job says itself overrides both.
+    """
+    from ...batch.job_file import read_batch
+    from ...batch.plan import plan_batch
+    from ...batch.run import run_batch
+    from ..given.given_values import apply_preset, is_given, values_of
+    from ..progress.engine_log import show_engine_log
+    from ..progress.interrupt import second_interrupt_leaves
+    from .generate import create_pipeline
+
+    # 1. What was asked for, refused here if it cannot be done.
+    if as_json and quiet:
+        raise click.UsageError("--json and --quiet exclude each other")
+    given = {name: values[name] for name in SHARED_FIELDS if is_given(ctx, name)}
+    jobs = read_batch(file, settings=given, preset=values["preset"] or "", output_dir=output_dir)
+    values["preset"] = jobs.preset
+    files = apply_preset(ctx, values)
+    settings = {} if files is None else dict(files.settings)
+    values["vae_decode_only"] = not any(
+        job.settings.get("init_image") or job.settings.get("ref_images") for job in jobs.jobs
+    )
+    context = ContextOptions(**values_of(ContextOptions, values))
+    extractor = {} if files is None else files.extractor
+    report = _Report(create_progress(quiet=quiet, as_json=as_json), as_json=as_json, quiet=quiet)
+    # Model files that are new here are hashed, which takes seconds per gigabyte.
+    report.progress.stage(f"checking {len(jobs.jobs)} jobs and the files they need")
+    pictures = plan_batch(jobs, context, settings, extractor, overwrite=overwrite)
+    report.planned(jobs, pictures, dry_run)
+    if dry_run:
+        ctx.exit(1 if any(picture.state == "taken" for picture in pictures) else 0)
+
+    with contextlib.ExitStack() as stack:
+        log = {"verbose": context.verbose, "quiet": quiet}
+        without_t5 = jobs.preset == "pocket"  # the engine would miss it
+        stack.enter_context(show_engine_log(report.progress, **log, quiet_engine=without_t5))
+        stack.enter_context(second_interrupt_leaves())
+        pipeline = stack.enter_context(
+            create_pipeline(context, files, values, vram, report.progress)
+        )
+        # 2. Make it.
+        try:
+            result = run_batch(
+                jobs,
+                pictures,
+                pipeline,
+                settings,
+                overwrite=overwrite,
+                on_begin=report.begin,
+                on_end=report.end,
+                on_stop=report.stopped,
+            )
+        except (KeyboardInterrupt, GenerationCancelled):
+            raise Interrupted(
+                "interrupted; finished pictures are kept, and the same command goes on"
+            ) from None
+
+    # 3. Say what came of it.
+    report.finished(result)
+    if result.failures:
+        ctx.exit(1)
+
+
+class _Report:
+    """Says on the terminal, or as objects, how a batch gets on."""
+
+    def __init__(self, progress: Progress, *, as_json: bool, quiet: bool) -> None:
+        self.progress = progress
+        self._as_json = as_json
+        self._quiet = quiet
+
+    def planned(self, jobs: Batch, pictures: Sequence[PlannedPicture], dry_run: bool) -> None:
+        for picture in pictures if dry_run else ():
+            what = {"new": "to make", "there": "is there", "taken": "name taken"}[picture.state]
+            job = picture.job
+            self._say(f"{what:<10}  {escaped_line(picture.path)}")
+            self._put("planned", path=str(picture.path), state=picture.state, job=job.where,
+                      people=[person.name for person in job.people], prompt=job.prompt,
+                      seed=job.seed, problem=picture.problem)  # fmt: skip
+            if picture.problem:
+                self._problem(job, picture.problem)
+        states = [picture.state for picture in pictures]
+        self.progress.stage(
+            f"{len(pictures)} pictures for {jobs.output_dir}: "
+            f"{states.count('new')} to make, {states.count('there')} already there"
+        )
+
+    def begin(self, picture: PlannedPicture, index: int, count: int) -> None:
+        self.progress.picture(index, count)
+
+    def end(self, outcome: Outcome, result: Result | None) -> None:
+        picture = outcome.picture
+        if result is not None:
+            details = {"prompt": picture.job.prompt, "job": picture.job.where,
+                       "parameters": result.metadata.values}  # fmt: skip
+            self.progress.saved(str(picture.path), result.seed, details)
+        elif self._as_json:
+            self._put("failed", path=str(picture.path), job=picture.job.where,
+                      problem=outcome.problem)  # fmt: skip
+        elif not self._quiet:  # in the list at the end it is in any case
+            self.progress.log("failed", f"{picture.job.file_name}: {outcome.problem}")
+
+    def stopped(self, result: BatchResult) -> None:
+        self._sum(result)
+
+    def finished(self, result: BatchResult) -> None:
+        for sheet in result.sheets:
+            self._say(f"saved {escaped_line(sheet)}")
+        self._sum(result)
+
+    def _sum(self, result: BatchResult) -> None:
+        """The table, and the failures, which are said even when nothing else is."""
+        self.progress.clear()
+        waiting = result.count("waiting")
+        counts = [("made", result.count("made")), ("already there", result.count("there")),
+                  ("failed", result.count("failed")),
+                  *([("not reached", waiting)] if waiting else [])]  # fmt: skip
+        for name, count in counts:
+            self._say(f"{name:<14}{count:>8}")
+        self._say(f"{'time':<14}{_duration(result.time_s):>8}")
+        self._put("summary", made=result.count("made"), already_there=result.count("there"),
+                  failed=result.count("failed"), waiting=waiting, time_s=result.time_s,
+                  contact_sheets=[str(sheet) for sheet in result.sheets])  # fmt: skip
+        for outcome in result.failures:
+            self._problem(outcome.picture.job, outcome.problem)
+
+    def _problem(self, job: BatchJob, problem: str) -> None:
+        line = escaped_line(f"{job.file_name} ({job.where}): {problem}")
+        click.echo(f"failed: {line}", err=True)
+
+    def _say(self, line: str) -> None:
+        if not self._quiet and not self._as_json:
+            click.echo(line)
+
+    def _put(self, event: str, **values: Any) -> None:
+        if self._as_json:
+            click.echo(json_line(event, **values), nl=False)
+
+
+def _duration(time_s: float) -> str:
+    minutes, seconds = divmod(round(time_s), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -1,0 +1,79 @@
+"""`pulid-sdcpp convert`: quantize a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...options.context import WEIGHT_TYPES
+from ...terminal_text import escaped_line
+from ..flags.table import FILE_PATH
+from ..progress.progress import Progress
+
+__all__ = ["convert"]
+
+_TYPES = WEIGHT_TYPES[1:]  # "default" is no type
+
+
+@click.command()
+@click.argument("source", type=FILE_PATH, metavar="INPUT")
+@click.option("-o", "--output", type=FILE_PATH, required=True, help=".gguf, or .safetensors.")
+@click.option(
+    "--type",
+    "wtype",
+    required=True,
+    type=click.Choice(_TYPES, case_sensitive=False),
+    metavar="TYPE",
+    help=f"One of {', '.join(_TYPES)}.",
+)
+@click.option(
+    "--tensor-type-rules",
+    default="",
+    metavar="PATTERN=TYPE,...",
+    help="Other types for some tensors, by name, as ^single_blocks=q8_0.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def convert(
+    source: Path, output: Path, wtype: str, tensor_type_rules: str, overwrite: bool, quiet: bool
+) -> None:
+    """Quantize INPUT: Flux, CLIP-L, T5-XXL or PuLID weights.
+
+    The engine's own converter does it; the result is read back and compared with INPUT before it
+    gets its name. Biases, norms and embeddings keep their precision.
+    """
+    from ...conversion.convert import convert_file
+    from ...model_files.description import describe_file
+
+    progress = Progress(quiet, unit="tensor")
+    progress.stage(f"{source}: {describe_file(source).summary}")
+    progress.stage(f"converting to {wtype}")
+    try:
+        done = convert_file(
+            *(source, output, wtype),
+            tensor_type_rules=tensor_type_rules,
+            overwrite=overwrite,
+            progress=progress.step,
+        )
+    finally:
+        progress.clear()
+    if quiet:
+        return
+    types = ", ".join(f"{kind} x {count}" for kind, count in done.types.items())
+    click.echo(f"saved {escaped_line(done.path)}")
+    click.echo(
+        f"  {_size(done.input_bytes)} -> {_size(done.output_bytes)}"
+        f" ({done.output_bytes / done.input_bytes:.0%})"
+    )
+    click.echo(f"  tensors: {types}")
+    click.echo(
+        "  checked: names, shapes, types and values; a tensor is off by "
+        f"{done.relative_error:.2g} of its size at most"
+    )
+    if done.what.startswith("PuLID"):
+        progress.note("extraction reads PuLID weights as they were published: keep INPUT for it")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

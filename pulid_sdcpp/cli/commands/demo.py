@@ -1,0 +1,74 @@
+"""`pulid-sdcpp demo`: people kept through changing prompts, without downloading anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...terminal_text import escaped_line
+from ..flags.table import FILE_PATH
+from ..progress.progress import Progress
+
+__all__ = ["demo"]
+
+
+@click.command()
+@click.option("-o", "--output", type=FILE_PATH, default=Path("demo.png"), show_default=True,
+              help="Picture to write; where it is taken, NAME-2, NAME-3, ...")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the picture where there is one, instead "
+              "of taking the next free name.")  # fmt: skip
+@click.option("--portrait", "portraits", type=FILE_PATH, multiple=True,
+              help="A drawn portrait, may be given several times; not given: the shipped "
+              "ones.")  # fmt: skip
+@click.option("-s", "--seed", type=click.IntRange(min=0), default=42, show_default=True,
+              help="The same one gives the same picture.")  # fmt: skip
+@click.option("--open/--no-open", "show", default=False, help="Open the picture afterwards.")
+@click.option("--pack", type=FILE_PATH, help="Folder of another pocket model.")
+def demo(
+    output: Path,
+    overwrite: bool,
+    portraits: tuple[Path, ...],
+    seed: int,
+    show: bool,
+    pack: Path | None,
+) -> None:
+    """Show at work what the package can do, with the small model that comes with it.
+
+    Makes one contact sheet: a row per person, first the reference; a column per prompt; under
+    each picture its likeness, by a recogniser that extraction does not use. The last row is the
+    same without a person.
+    """
+    from ...evaluation.demo import create_judge, run_demo
+    from ..progress.engine_log import show_engine_log
+    from ..progress.interrupt import second_interrupt_leaves
+    from .extract import create_extractor
+    from .generate import create_engine
+
+    progress = Progress(unit="picture")
+    # The engine would warn that the pocket model has no T5 text encoder.
+    log = show_engine_log(progress, verbose=False, quiet=False, quiet_engine=True)
+    with log, second_interrupt_leaves():
+        result = run_demo(
+            output,
+            portraits,
+            seed=seed,
+            pack=pack,
+            overwrite=overwrite,
+            create_extractor=create_extractor,
+            create_engine=create_engine,
+            create_judge=create_judge,
+            say=progress.stage,
+            progress_callback=progress.step,
+        )
+    found = result.similarity
+    click.echo(f"mean likeness {found.mean:.3f} (cosine with the reference; 1: the same)")
+    if found.random_mean is not None:
+        click.echo(f"for comparison, with the other people's references: {found.random_mean:.3f}")
+    click.echo(f"saved {escaped_line(result.picture)}")
+    click.echo(
+        "The model is tiny and knows drawn people only. Of real photos, the published weights"
+    )
+    click.echo("make pictures: 'pulid-sdcpp extract' and 'generate'.")
+    if show and click.launch(str(result.picture)) != 0:
+        click.echo(f"no program to open {escaped_line(result.picture)} with", err=True)

@@ -1,0 +1,243 @@
+"""`pulid-sdcpp evaluate`: likeness, purity and prompt adherence, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...people.identity_options import IdentityOptions
+from ...terminal_text import escaped_line, shown
+from ..flags.generate import some_options
+from ..flags.table import FILE_PATH, GroupedCommand, GroupedOption, HomePath
+from ..progress.progress import Progress
+
+if TYPE_CHECKING:
+    from ...evaluation.options import EvaluationOptions
+    from ...evaluation.report import EvaluationResult
+    from ...evaluation.scores import Scores
+
+__all__ = ["evaluate"]
+
+_FILE = HomePath(exists=True, dir_okay=False)
+_PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+# What stays out: what makes single pictures, or is given in another way here.
+_GENERATE_FIELDS = {
+    "diffusion_model_path", "model_path", "vae_path", "taesd_path", "clip_l_path", "t5xxl_path",
+    "lora_model_dir", "wtype", "tensor_type_rules", "pulid_weights", "pulid_dtype", "weight",
+    "start_step", "end_step", "cfg_start_step", "negative_prompt", "width", "height", "steps",
+    "cfg_scale", "guidance", "sampling_method", "scheduler", "sigmas", "eta", "flow_shift",
+    "clip_skip", "rng_type", "sampler_rng_type", "vram", "n_threads", "backend",
+    "offload_params_to_cpu", "max_vram", "keep_clip_on_cpu", "keep_vae_on_cpu", "enable_mmap",
+    "flash_attn", "diffusion_flash_attn", "repack", "diffusion_conv_direct", "vae_conv_direct",
+    "lora_apply_mode", "vae_tiling", "vae_tile_size", "vae_relative_tile_size",
+    "vae_tile_overlap", "circular_x", "circular_y", "quiet", "verbose",
+}  # fmt: skip
+
+
+_IDENTITY_FIELDS = ("weight", "start_step", "end_step", "cfg_start_step")
+_EVALUATION_FIELDS = (
+    "output", "seeds", "id_weights", "start_steps", "models_dir", "judges", "attributes", "device",
+    "keep_pictures", "overwrite",
+)  # fmt: skip
+
+
+class _List(click.ParamType):
+    """`0,0.5,1`."""
+
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self.number = number
+        self.name = "A,B,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.number(part) for part in value.split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{shown(value)} is not a list of numbers like 0,1,2", param, ctx)
+
+
+def _option(*flags: str, **kwargs: Any) -> Any:
+    return click.option(*flags, cls=GroupedOption, heading="Evaluation", **kwargs)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("portraits", nargs=-1, metavar="[PORTRAIT]...",
+                type=HomePath(exists=True))  # fmt: skip
+@_option("--identity", "identities", type=(_FILE, _FILE), multiple=True,
+         metavar="IDENTITY PORTRAIT",
+         help="A person with an identity file; may be repeated.")  # fmt: skip
+@_option("-p", "--prompt", "prompts", multiple=True, help="What to show; may be repeated.")
+@_option("--prompts", "prompts_file", type=_FILE,
+         help="Prompts, one a line; of a .jsonl, lines like "
+              '{"text": "...", "attributes": {"background": "red"}}.')  # fmt: skip
+@_option("-s", "--seed", "seeds", type=click.IntRange(min=0), multiple=True, default=(42,),
+         show_default=True, help="May be repeated.")  # fmt: skip
+@_option("--id-weights", type=_List(float), default=(), metavar="A,B,...",
+         help="Weights to try, as 0,0.25,0.5,0.75,1.")  # fmt: skip
+@_option("--start-steps", type=_List(int), default=(), metavar="A,B,...",
+         help="Start steps to try, as 0,1,2,4.")  # fmt: skip
+@_option("--models-dir", type=FILE_PATH, default=Path("models"), show_default=True,
+         help="The extractor's files; see extract.")  # fmt: skip
+@_option("--judge", "judges", type=_FILE, multiple=True,
+         help="A face recogniser that extraction does not use (.onnx, ArcFace's signature), as "
+              "buffalo_l's w600k_r50.onnx; may be repeated.")  # fmt: skip
+@_option("--attributes", type=_FILE,
+         help="A network (.onnx) that reads back what prompts ask for.")  # fmt: skip
+@_option("--device", default="auto", show_default=True,
+         help="Of the extractor's networks: auto, cpu, cuda, cuda:1, mps.")  # fmt: skip
+@_option("--pocket", is_flag=True,
+         help="Evaluate the pocket model on its own portraits, prompts and judge, or on those "
+              "given.")  # fmt: skip
+@_option("-o", "--output", type=FILE_PATH, default=Path("evaluation"), show_default=True,
+         help="Folder for results.csv, summary.json and plot.png, made if need be.")  # fmt: skip
+@_option("--keep-pictures", is_flag=True, help="Write the pictures and a contact sheet, too.")
+@_option("--overwrite", is_flag=True, help="Replace the results of an earlier evaluation.")
+@some_options(_GENERATE_FIELDS)
+@click.pass_context
+def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values: Any) -> None:
+    """Measure how well a model keeps faces, changes nothing else, and obeys prompts.
+
+    Every PORTRAIT is a person; of a folder, every picture in it. Each is generated with every
+    prompt and seed, and judged. Needs the extra [extract].
+    """
+    from ...evaluation.evaluate import evaluate as run
+    from ..given.given_values import plan_for, read_options
+    from ..progress.engine_log import show_engine_log
+    from ..progress.interrupt import second_interrupt_leaves
+    from .extract import create_extractor
+    from .generate import create_engine
+
+    progress = Progress(quiet, unit="picture")
+    if pocket:
+        from ..given.pocket_defaults import fill_in_pocket
+
+        fill_in_pocket(ctx, values)
+    options = _evaluation_options(values)
+    # While a plan is made, the longest prompt stands for all.
+    values |= {
+        "prompt": max((prompt.text for prompt in options.prompts), key=len),
+        "seed": options.seeds[0],
+        "init_image": None,
+        "ref_images": (),
+    }
+    context, generation = read_options(ctx, values)
+    identity = IdentityOptions(**{name: values[name] for name in _IDENTITY_FIELDS})
+    if vram is not None:
+        context, generation = plan_for(context, generation, vram, progress)
+    # The engine would warn of every picture that the pocket model has no T5 text encoder.
+    verbose = context.verbose
+    log = show_engine_log(progress, verbose=verbose, quiet=quiet, quiet_engine=pocket)
+    with log, second_interrupt_leaves():
+        result = run(
+            options,
+            context,
+            generation,
+            identity,
+            create_extractor=create_extractor,
+            create_engine=create_engine,
+            say=progress.stage,
+            progress_callback=progress.step,
+        )
+    if not quiet:
+        _print(result)
+
+
+def _evaluation_options(values: dict[str, Any]) -> EvaluationOptions:
+    from ...evaluation.options import EvaluationOptions, EvaluationPrompt, Reference
+    from ...evaluation.prompts import read_prompts
+
+    prompts = [
+        each if isinstance(each, EvaluationPrompt) else EvaluationPrompt(each)
+        for each in values["prompts"]
+    ]
+    if values["prompts_file"] is not None:
+        prompts += read_prompts(values["prompts_file"])
+    references = [Reference(path) for path in _pictures(values["portraits"])]
+    references += [Reference(portrait, identity) for identity, portrait in values["identities"]]
+    return EvaluationOptions(
+        references=tuple(references),
+        prompts=tuple(prompts),
+        **{name: values[name] for name in _EVALUATION_FIELDS},
+    )
+
+
+def _pictures(paths: Sequence[Path]) -> list[Path]:
+    """The pictures among files and in folders, those of a folder by name."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in _PICTURES)
+            if not inside:
+                raise click.UsageError(f"the folder {path} has no pictures")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def _print(result: EvaluationResult) -> None:
+    for line in _table(result):
+        click.echo(line)
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"saved {escaped_line(result.folder)}")
+
+
+def _table(result: EvaluationResult) -> list[str]:
+    """The figures of every setting, one line each, under their headings."""
+    recognisers = list(result.scores.similarity)
+    attributes = list(result.scores.adherence)
+    headings = [
+        "id_weight", "start", "no face",
+        *(f"{name}{part}" for name in recognisers for part in ("", " random", " AUC", " top-1")),
+        "difference", "SSIM", "CLIP-I", *attributes,
+    ]  # fmt: skip
+    rows = [
+        [
+            f"{setting.id_weight:g}",
+            str(setting.start_step),
+            *_figures(scores, recognisers, attributes),
+        ]
+        for setting, scores in result.settings.items()
+    ]
+    rows.append(["without", "", *_figures(result.nobody, recognisers, attributes)])
+    # As many columns as wide screens have would not fit: one figure a line.
+    widest = max(map(len, headings))
+    return [
+        f"{heading:<{widest}}" + "".join(f"{cell:>9}" for cell in cells)
+        for heading, *cells in zip(headings, *rows, strict=True)
+    ]
+
+
+def _figures(scores: Scores, recognisers: Sequence[str], attributes: Sequence[str]) -> list[str]:
+    cells = [f"{scores.n_without_face}/{scores.n_pictures}"]
+    for name in recognisers:
+        found = scores.similarity.get(name)
+        cells += (
+            [""] * 4
+            if found is None
+            else [
+                _number(found.mean),
+                _number(found.random_mean),
+                _number(found.auc, 4),
+                _number(found.top_1),
+            ]
+        )
+    purity = scores.purity
+    cells += (
+        [""] * 3
+        if purity is None
+        else [_number(purity.mean_difference, 2), _number(purity.ssim), _number(purity.clip_i)]
+    )
+    for name in attributes:
+        read = scores.adherence.get(name)
+        cells.append("" if read is None else _number(read.share))
+    return cells
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,187 @@
+"""`pulid-sdcpp extract`: a photo in, a person's identity file out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ...errors import FaceNotFoundError, ImageFileError
+from ...identity.face_choice import FaceChoice
+from ...identity.fusion import FUSIONS, Fusion
+from ...system.atomic_file import check_new, check_writable
+from ...system.output_names import check_is_no_input
+from ...terminal_text import escaped_line
+from ..flags.extraction import PhotoPath, chosen_preset, models_options, preset_files
+from ..flags.face_choice import FaceChoiceType
+from ..flags.table import FILE_PATH
+from ..progress.progress import Progress
+
+if TYPE_CHECKING:
+    from pulid_extractor import FoundFace, IdentityExtractor
+
+__all__ = ["extract", "identity_jobs"]
+
+SUFFIXES = (".pulidembd", ".gguf")
+"""Of identity files; the first one unless another is named."""
+
+
+def create_extractor(**options: Any) -> IdentityExtractor:
+    """Import the PyTorch half and load its networks; tests put another extractor here.
+
+    Raises:
+        MissingDependencyError: The extra [extract] is not installed.
+    """
+    from pulid_extractor import IdentityExtractor
+
+    return IdentityExtractor(**options)
+
+
+def identity_jobs(
+    photos: Sequence[Path], output: Path | None, *, each: bool
+) -> list[tuple[tuple[Path, ...], Path]]:
+    """Which photos go into which identity file.
+
+    Args:
+        photos: At least one.
+        output: A file, or a folder that exists; not given: the folder of the (first) photo.
+        each: One file per photo, not one of all.
+
+    Raises:
+        click.UsageError: Two photos would go into one file, or its name is of no identity.
+        ValueError: A photo would be overwritten.
+    """
+    groups = [(photo,) for photo in photos] if each else [tuple(photos)]
+    if each and len(photos) > 1 and output is not None and not output.is_dir():
+        raise click.UsageError(f"with --each, the output is a folder that exists; {output} is none")
+    jobs: dict[Path, tuple[Path, ...]] = {}
+    for group in groups:
+        if output is None:
+            path = group[0].with_suffix(SUFFIXES[0])
+        elif output.is_dir():
+            path = output / group[0].with_suffix(SUFFIXES[0]).name
+        else:
+            path = output
+        if path in jobs:
+            raise click.UsageError(
+                f"{jobs[path][0]} and {group[0]} would both be written to {path}; rename one"
+            )
+        check_is_no_input(path, photos)
+        if path.suffix.lower() not in SUFFIXES:
+            raise click.UsageError(
+                f"the output is {path}, but an identity file's name ends in {' or '.join(SUFFIXES)}"
+            )
+        jobs[path] = group
+    return [(group, path) for path, group in jobs.items()]
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...",
+                type=PhotoPath())  # fmt: skip
+@click.option("-o", "--output", type=FILE_PATH, help="Identity file to write, or a folder that "
+              "exists; not given: the first photo's name with .pulidembd.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace identity files that are there.")
+@click.option("--each", is_flag=True, help="Every photo is another person: one identity file per "
+              "photo, named after it.")  # fmt: skip
+@models_options
+@click.option("--pulid-weights", type=FILE_PATH, help="PuLID-Flux weights, instead of those found.")
+@click.option("--face", type=FaceChoiceType(), default="largest", show_default=True,
+              help="Which face, where there are several: largest, left, right, center, a number "
+              "counting from 0 at the left, or x,y,w,h: the one in this box, in pixels of the "
+              "photo; 'pulid-sdcpp faces' shows them. The same for every photo.")  # fmt: skip
+@click.option("--fusion", type=click.Choice(FUSIONS), default="idformer", show_default=True,
+              help="How several photos become one identity: idformer, PuLID's encoder reads them "
+              "together; mean, of their own identities.")  # fmt: skip
+@click.option("--aligner", type=click.Choice(["insightface", "retinaface"]), default="insightface",
+              show_default=True, help="Whose landmarks the face is cropped by; retinaface is "
+              "slower, PuLID's own choice, and needs the extra [reference] and "
+              "detection_Resnet50_Final.pth.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto",
+              show_default=True, help="To compute in; auto is bf16 on CUDA, else fp32. fp16 is not "
+              "offered on a CPU, where it is slow.")  # fmt: skip
+@click.option("--save-dtype", type=click.Choice(["f16", "f32", "bf16"]), default="f16",
+              show_default=True, help="To store in.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def extract(
+    photos: tuple[Path, ...],
+    output: Path | None,
+    overwrite: bool,
+    each: bool,
+    preset: str | None,
+    models_dir: Path,
+    pulid_weights: Path | None,
+    face: FaceChoice,
+    fusion: Fusion,
+    aligner: str,
+    device: str,
+    dtype: str,
+    save_dtype: Literal["f16", "f32", "bf16"],
+    quiet: bool,
+) -> None:
+    """Make an identity file of the person on PHOTO; several photos of one person are fused.
+
+    Once per person; needs the extra [extract]. The file holds no picture.
+    """
+    jobs = identity_jobs(photos, output, each=each)
+    for _, path in jobs:
+        check_writable(path)
+        if not overwrite:
+            check_new(path)
+    files = _files(preset, models_dir, pulid_weights)
+    for _, path in jobs:
+        check_is_no_input(path, files.values())
+    progress = Progress(quiet)
+
+    progress.stage("loading the extractor")
+    extractor = create_extractor(**files, aligner=aligner, device=device, dtype=dtype)
+    n_failed = 0
+    for group, path in jobs:
+        started_s = time.monotonic()
+        progress.stage(f"extracting from {', '.join(str(photo) for photo in group)}")
+        try:
+            identity = extractor.extract(
+                list(group) if len(group) > 1 else group[0],
+                face=face,
+                fusion=fusion,
+                on_face=None if quiet else lambda found: click.echo(_line(found)),
+            )
+        except (FaceNotFoundError, ImageFileError) as error:
+            if len(jobs) == 1:
+                raise
+            # Of a batch, one bad photo does not cost the others.
+            click.echo(f"error: {error}", err=True)
+            n_failed += 1
+            continue
+        identity.save(path, dtype=save_dtype, overwrite=overwrite)
+        if not quiet:
+            tokens, width = identity.tokens.shape
+            size_kb, time_s = path.stat().st_size / 1000, time.monotonic() - started_s
+            click.echo(f"identity {identity.short_hash}: {tokens} tokens of {width}, {save_dtype}")
+            click.echo(f"saved {escaped_line(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
+    if n_failed:
+        click.echo(f"error: {n_failed} of {len(jobs)} photos gave no identity", err=True)
+        click.get_current_context().exit(1)
+
+
+def _files(preset: str | None, models_dir: Path, pulid_weights: Path | None) -> dict[str, Any]:
+    """The files as `IdentityExtractor` takes them."""
+    if (name := chosen_preset(preset, models_dir)) is None:
+        return {"models_dir": models_dir, "pulid_weights": pulid_weights}
+    from ...store.registry import EXTRACTION_ROLES
+
+    roles = [role for role in EXTRACTION_ROLES if role != "pulid" or pulid_weights is None]
+    files = preset_files(name, models_dir, *roles)
+    pulid = files.pop("pulid", pulid_weights)
+    return {**files, "pulid_weights": pulid}
+
+
+def _line(found: FoundFace) -> str:
+    """`me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87`."""
+    box = " ".join(map(str, found.box))
+    which = f", --face {found.index} of 0 to {found.n_faces - 1}" if found.n_faces > 1 else ""
+    photo = escaped_line(found.photo)
+    return f"{photo}: face at {box} (x1 y1 x2 y2, px), score {found.score:.2f}{which}"

@@ -1,0 +1,227 @@
+"""`pulid-sdcpp models`: which presets there are, and getting, checking and removing their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...terminal_text import escaped_line
+from ..flags.table import FILE_PATH
+from ..progress.json_progress import json_text
+
+if TYPE_CHECKING:
+    from ...store.model_store import ModelStore
+    from ...store.registry import Preset, Registry
+
+__all__ = ["models"]
+
+_models_dirs = click.option(
+    "--models-dir", "models_dirs", type=FILE_PATH, multiple=True,
+    help="Folder with model files, such as ComfyUI's or Forge's; may be given several times.",
+)  # fmt: skip
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@click.group()
+def models() -> None:
+    """Get, find, check and remove the files of presets.
+
+    \b
+    pulid-sdcpp models list
+    pulid-sdcpp models pull flux-schnell-q4
+    """
+
+
+@models.command("list")
+@_models_dirs
+@_json
+def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
+    """Show the presets: their size, what of them is there, and what they may be used for."""
+    from ...store.model_store import ModelStore, described_size
+
+    store = ModelStore(models_dirs)
+    rows = [_described(store, preset) for preset in store.registry.presets.values()]
+    if as_json:
+        click.echo(json_text(rows, indent=2))
+        return
+    for row in rows:
+        there = f"{row['there']} of {row['files']} files" if row["files"] else "in the package"
+        size = described_size(row["bytes"]) if row["files"] else ""
+        use = "non-commercial" if row["non_commercial"] else "any use"
+        click.echo(f"{row['preset']:<17}{size:>8}  {there:<15}{use:<15}{row['what']}")
+    if terms := sorted({name for row in rows for name in row["non_commercial_extraction"]}):
+        click.echo(f"to make identities from photos: {'; '.join(terms)}")
+    if any(row["there"] < row["files"] for row in rows):
+        click.echo("get one with: pulid-sdcpp models pull PRESET")
+
+
+@models.command()
+@click.argument("presets", metavar="PRESET...", nargs=-1, required=True)
+@_models_dirs
+@click.option("--no-extraction", is_flag=True, help="Leave out what only extraction needs: enough "
+              "for identity files that exist already.")  # fmt: skip
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before downloading.")
+@click.option("--accept-licenses", is_flag=True, help="Accept the terms of files that are not for "
+              "commercial use; they are named first.")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and questions.")
+@click.option("--json", "as_json", is_flag=True,
+              help="Say everything as one JSON object per line; needs --yes.")  # fmt: skip
+@click.pass_context
+def pull(
+    ctx: click.Context,
+    presets: tuple[str, ...],
+    models_dirs: tuple[Path, ...],
+    no_extraction: bool,
+    yes: bool,
+    accept_licenses: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Download the files of presets that are not there yet.
+
+    They go into the cache of the Hugging Face hub, where other programs find them, too. What is in
+    a folder of yours is not downloaded. Before, you see sizes and licenses and are asked.
+    """
+    from ..given.model_pull import pull_presets
+    from ..progress.choice import create_progress
+
+    ctx.obj.as_json = as_json
+    if as_json and not yes:
+        raise click.UsageError("--json cannot ask; give --yes with it")
+    progress = create_progress(quiet=quiet, as_json=as_json, unit="B")
+    pull_presets(
+        presets,
+        models_dirs,
+        progress,
+        extraction=not no_extraction,
+        yes=yes,
+        accept_licenses=accept_licenses,
+    )
+
+
+@models.command()
+@click.argument("preset", required=False)
+@_models_dirs
+@_json
+@click.pass_context
+def verify(
+    ctx: click.Context, preset: str | None, models_dirs: tuple[Path, ...], as_json: bool
+) -> None:
+    """Read the files of a preset, or of all, and compare them with what was published.
+
+    Files that are not there count as wrong for a named preset only. Exit status 1 if any is wrong.
+    """
+    from ...store.model_store import ModelStore
+    from ...store.verification import check_file
+
+    store = ModelStore(models_dirs)
+    chosen = store.registry.presets.values() if preset is None else [store.registry.preset(preset)]
+    seen: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    for found in (file for one in chosen for file in store.find_all(one).values()):
+        if found.file.key in seen or (found.path is None and preset is None and not found.problem):
+            continue
+        seen.add(found.file.key)
+        checked = check_file(found)
+        words = _STATES[checked.state]
+        rows.append({"file": found.file.file_name, "path": found.path and str(found.path),
+                     "state": checked.state, "problem": checked.problem})  # fmt: skip
+        if not as_json:
+            named = str(checked.problem or found.path or found.file.file_name)
+            click.echo(f"{words:<28}{escaped_line(named)}")
+    if any(one.packaged for one in chosen):
+        from ...pocket.pack import check_pack
+
+        rows.append({"file": "pocket model", "path": None, "state": "ok", "problem": ""})
+        count = len(check_pack())
+        if not as_json:
+            click.echo(f"{_STATES['ok']:<28}pocket model, {count} files in the package")
+    if as_json:
+        click.echo(json_text(rows, indent=2))
+    elif not rows:
+        click.echo("nothing there to check")
+    ctx.exit(1 if any(row["state"] in ("wrong", "missing") for row in rows) else 0)
+
+
+_STATES = {
+    "ok": "ok",
+    "size": "ok (size; hash unknown)",
+    "unknown": "there (nothing to compare)",
+    "wrong": "WRONG",
+    "missing": "missing",
+}
+
+
+@models.command()
+@click.argument("preset")
+@_models_dirs
+@_json
+@click.pass_context
+def where(ctx: click.Context, preset: str, models_dirs: tuple[Path, ...], as_json: bool) -> None:
+    """Show where the files of a preset are. Exit status 1 if some are missing."""
+    from ...store.model_store import ModelStore, packaged_files
+
+    store = ModelStore(models_dirs)
+    chosen = store.registry.preset(preset)
+    packaged = packaged_files(chosen)
+    found = store.find_all(chosen)
+    paths: dict[str, Path | None] = {**packaged, **{role: f.path for role, f in found.items()}}
+    if as_json:
+        shown = {role: path and str(path) for role, path in paths.items()}
+        click.echo(json_text(shown, indent=2))
+    else:
+        for role, path in paths.items():
+            missing = f"missing: {found[role].describe_missing()}" if path is None else ""
+            click.echo(f"{role:<17}{missing or escaped_line(path or '')}")
+    ctx.exit(0 if all(paths.values()) else 1)
+
+
+@models.command()
+@click.argument("preset")
+@_models_dirs
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
+    """Remove what was downloaded for a preset and no other preset that is complete uses.
+
+    Files in folders of yours, and those that other programs have downloaded, stay.
+    """
+    from ...store.model_store import ModelStore, described_size
+    from ...store.removal import plan_removal, remove
+    from ..given.model_pull import ask
+
+    removal = plan_removal(preset, ModelStore(models_dirs))
+    for found, reason in removal.kept:
+        click.echo(f"stays: {escaped_line(str(found.path))} ({reason})")
+    for found in removal.doomed:
+        click.echo(f"goes:  {escaped_line(str(found.path))}")
+    if not removal.doomed:
+        click.echo("nothing to remove")
+        return
+    if not yes:
+        ask("Remove?", "--yes")
+    click.echo(f"freed {described_size(remove(removal))}")
+
+
+def _described(store: ModelStore, preset: Preset) -> dict[str, Any]:
+    from ...store.registry import EXTRACTION_ROLES, GENERATION_ROLES
+
+    found = store.find_all(preset).values()
+    return {
+        "preset": preset.name,
+        "what": preset.what,
+        "bytes": sum(file.file.shown_bytes for file in found),
+        "files": len(found),
+        "there": sum(file.path is not None for file in found),
+        "non_commercial": _non_commercial(store.registry, preset, GENERATION_ROLES),
+        "non_commercial_extraction": _non_commercial(store.registry, preset, EXTRACTION_ROLES),
+        "settings": dict(preset.settings),
+    }
+
+
+def _non_commercial(registry: Registry, preset: Preset, roles: Sequence[str]) -> list[str]:
+    """Names of the terms that forbid commercial use of these files."""
+    terms = map(registry.license_of, registry.files_of(preset, roles).values())
+    return sorted({one.name for one in terms if not one.commercial})

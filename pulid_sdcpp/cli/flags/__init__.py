@@ -1,0 +1,1 @@
+"""The flags of the commands, and the types of their values."""

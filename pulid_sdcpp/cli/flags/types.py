@@ -1,0 +1,72 @@
+"""Kinds of values that options of several commands take."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from ...options.step_point import StepPoint, parse_step_point
+from ...terminal_text import shown
+
+__all__ = ["Numbers", "Pair", "StepPointType", "Vram"]
+
+
+class Pair(click.ParamType):
+    """`32x48`, or `32` for both."""
+
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self.number = number
+        self.name = "XxY"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        x, cross, y = value.partition("x")
+        try:
+            return self.number(x), self.number(y if cross else x)
+        except ValueError:
+            self.fail(f"{shown(value)} is not of the form 32x32 or 32", param, ctx)
+
+
+class Numbers(click.ParamType):
+    """`14.6,7.8,0`, with or without brackets."""
+
+    name = "A,B,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in re.split(r"\s*,\s*", value.strip("[] ")) if part)
+        except ValueError:
+            self.fail(f"{shown(value)} is not a list of numbers like 14.6,7.8,0", param, ctx)
+
+
+class Vram(click.ParamType):
+    """A number of GiB, or "auto"."""
+
+    name = "GiB|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        if isinstance(value, str) and value.strip().lower() == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{shown(value)} is neither a number of GiB nor auto", param, ctx)
+
+
+class StepPointType(click.ParamType):
+    """`4` is a step, `0.2` and `20%` are parts of the steps."""
+
+    name = "STEP|PART"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> StepPoint:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_step_point(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

@@ -1,0 +1,1 @@
+"""What the user said, made into what the package takes."""

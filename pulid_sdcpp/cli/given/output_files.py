@@ -1,0 +1,131 @@
+"""The pictures of one `generate`: where each goes, and that none is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...options.context import GenerationOptions
+from ...pictures.output_names import fill_in, numbered_paths
+from ...system.atomic_file import check_writable
+from ...system.output_names import check_is_no_input
+from ...terminal_text import control_character
+from ..progress.interrupt import Interrupted
+
+if TYPE_CHECKING:
+    from ...pictures.result import Result
+    from ..progress.progress import Progress
+    from .people import Wanted
+
+__all__ = ["OutputFiles"]
+
+_LONGEST_PARAMETERS = 4000  # characters of a picture's text, beside its prompts
+
+
+class OutputFiles:
+    """Saves pictures in order, each under its own name.
+
+    Args:
+        values: The command's: output, output_begin_idx, overwrite, disable_image_metadata, preset.
+        generation: What all pictures have in common.
+        wanted: Who is in them.
+        inputs: Files that are read: none of them is replaced, whatever is said.
+        progress: Told of each file.
+
+    Raises:
+        ValueError: A name that cannot be or is an input's, or a picture format that is not offered.
+        OutputFileError: A place that cannot be written.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        generation: GenerationOptions,
+        wanted: Sequence[Wanted],
+        inputs: Sequence[Path],
+        progress: Progress,
+    ) -> None:
+        self._overwrite = values["overwrite"]
+        self._with_text = not values["disable_image_metadata"]
+        self._progress = progress
+        self._saved: list[Path] = []
+        first = values["output_begin_idx"]
+        shared = {
+            "date": time.strftime("%Y-%m-%d"),
+            "time": time.strftime("%H-%M-%S"),
+            "person": "+".join(one.name for one in wanted) or "nobody",
+            "preset": values["preset"] or "no-preset",
+            "prompt": generation.prompt,
+            "weight": "+".join(f"{one.arguments['weight']:g}" for one in wanted) or "0",
+        }
+        self._paths = [
+            fill_in(path, {**shared, "index": first + index, "seed": seed})
+            for index, (path, seed) in enumerate(
+                zip(
+                    numbered_paths(values["output"], generation.batch_count, first),
+                    generation.seeds,
+                    strict=True,
+                )
+            )
+        ]
+        # A template may name folders that are not there yet; a plain path must not be mistyped.
+        self._makes_folders = "{" in str(values["output"].parent)
+        self._check(generation, inputs)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The names of the pictures; another is taken where a file is in the way."""
+        return list(self._paths)
+
+    def save(self, result: Result) -> None:
+        """Save the next picture.
+
+        Raises:
+            OutputFileError: It cannot be written.
+        """
+        from ...pictures.png_text import save_new_picture
+
+        path = self._paths[len(self._saved)]
+        text = result.text if self._with_text else ""
+        if self._makes_folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        saved = save_new_picture(result.image, path, text, overwrite=self._overwrite)
+        self._saved.append(saved)
+        if saved != path:
+            self._progress.note(f"{path} is there already, so this one is {saved.name}")
+        self._progress.saved(
+            str(saved),
+            result.seed,
+            {
+                "prompt": result.metadata.prompt,
+                "negative_prompt": result.metadata.negative_prompt,
+                "parameters": dict(result.metadata.values),
+            },
+        )
+
+    def interrupted(self) -> Interrupted:
+        """What to say after Ctrl-C."""
+        count = len(self._paths)
+        return Interrupted(
+            f"interrupted; {len(self._saved)} of {count} pictures are finished and saved"
+            if self._saved
+            else "interrupted; nothing was left half-written"
+        )
+
+    def _check(self, generation: GenerationOptions, inputs: Sequence[Path]) -> None:
+        from ...pictures.png_text import PictureText, check_picture_path, format_text
+
+        values = {"Steps": "0", "Seed": "0", "Model": "x" * _LONGEST_PARAMETERS}
+        text = format_text(PictureText(generation.prompt, generation.negative_prompt, values))
+        for path in self._paths:
+            check_picture_path(path, text if self._with_text else "")
+            folder = path.parent
+            while self._makes_folders and not folder.exists():
+                folder = folder.parent
+            check_writable(folder / path.name)
+            if character := control_character(str(path.parent)) if self._makes_folders else "":
+                raise ValueError(f"the output has the control character {character} in its name")
+            if self._overwrite:
+                check_is_no_input(path, inputs)

@@ -1,0 +1,1 @@
+"""What is said while a command runs, and when it ends."""

@@ -1,0 +1,1 @@
+"""The loaded model: what it is asked for, and the identities it holds."""

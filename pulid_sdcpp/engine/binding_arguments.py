@@ -1,0 +1,381 @@
+"""Check the binding's own arguments, many of which no option class has.
+
+The binding hands what it is given to native code, where a wrong number is a crash more often
+than an error: a scheduler's table is indexed with it, or memory is reserved for it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..families.flux.layout import FluxInfo
+from ..model_files.description import LATENT_CHANNELS
+from ..model_files.engine_checks import check_upscaler
+from ..options.checks import check_choice, check_number, check_path, check_text, check_whole
+from ..options.context import (
+    MAX_SIDE_PX,
+    MAX_STEPS,
+    SAMPLING_METHODS,
+    SCHEDULERS,
+    SIZE_MULTIPLE_PX,
+    WEIGHT_TYPES,
+    ContextOptions,
+    GenerationOptions,
+)
+from ..options.step_cache import check_cache_arguments, check_cache_for_flux
+from ..system.image_file import read_image
+from ..system.mask_image import read_mask
+from ..terminal_text import shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+__all__ = [
+    "check_context_arguments",
+    "check_evaluation",
+    "check_parts",
+    "checked_generation",
+    "flux_prediction",
+    "read_pictures",
+]
+
+# Lowest and highest value.
+_NUMBERS = {
+    "control_strength": (0.0, 1000.0),
+    "image_cfg_scale": (0.0, 1000.0),
+    "pm_style_strength": (0.0, 100.0),
+    "skip_layer_start": (0.0, 1.0),
+    "skip_layer_end": (0.0, 1.0),
+    "slg_scale": (-1000.0, 1000.0),
+    "cache_reuse_threshold": (0.0, 1e6),
+    "cache_start_percent": (0.0, 1.0),
+    "cache_end_percent": (0.0, 1.0),
+    "cache_error_decay_rate": (0.0, 1e6),
+    "cache_residual_diff_threshold": (0.0, 1e6),
+    "cache_spectrum_w": (-1000.0, 1000.0),
+    "cache_spectrum_lam": (0.0, 1e6),
+    "cache_spectrum_flex_window": (0.0, 1000.0),
+    "cache_spectrum_stop_percent": (0.0, 1.0),
+    "hires_scale": (0.0, 256.0),
+    "hires_denoising_strength": (0.01, 1.0),  # its steps are divided by it
+}
+_WHOLE = {
+    "timestep_shift": (0, 1000),
+    "upscale_factor": (1, 8),
+    "preview_interval": (1, MAX_STEPS),
+    "cache_Fn_compute_blocks": (0, 1000),
+    "cache_Bn_compute_blocks": (0, 1000),
+    "cache_max_warmup_steps": (0, MAX_STEPS),
+    "cache_max_continuous_cached_steps": (-1, MAX_STEPS),
+    "cache_taylorseer_n_derivatives": (0, 16),
+    "cache_taylorseer_skip_interval": (0, MAX_STEPS),
+    "cache_spectrum_m": (0, 64),
+    "cache_spectrum_window_size": (0, MAX_STEPS),
+    "cache_spectrum_warmup_steps": (0, MAX_STEPS),
+    "hires_width": (0, MAX_SIDE_PX),
+    "hires_height": (0, MAX_SIDE_PX),
+    "hires_steps": (0, MAX_STEPS),
+    "hires_upscale_tile_size": (16, MAX_SIDE_PX),
+}
+_TEXTS = ("hires_path", "pm_id_embed_path", "scm_mask", "scm_policy")
+_MAX_SKIPPED_LAYERS = 1024
+
+
+def check_context_arguments(arguments: Mapping[str, Any], maps: Any) -> None:
+    """Refuse constructor arguments that the engine cannot work with.
+
+    Args:
+        arguments: All keyword arguments of the binding's constructor.
+        maps: The binding's module that maps names to its numbers.
+
+    Raises:
+        ValueError: Names the argument, its value and what it may be.
+    """
+    ContextOptions(
+        model_path="any",  # which files are needed depends on the model, see engine_files.py
+        n_threads=arguments["n_threads"],
+        max_vram=arguments["max_vram"],
+        tensor_type_rules=arguments["tensor_type_rules"],
+    )
+    for name, value in arguments.items():
+        if value and (name.endswith("_path") or name == "lora_model_dir"):
+            check_path(name, value)
+    wtype = _name(arguments["wtype"], maps.GGML_TYPE_MAP, "wtype")
+    check_choice("wtype", wtype, [name.lower() for name in WEIGHT_TYPES])
+    if arguments["embedding_paths"]:
+        raise ValueError(
+            "embedding_paths is given, but the engine has textual inversions for SD 1, 2 and XL "
+            "only, and they cannot be used from here; leave them out, or take a LoRA"
+        )
+    check_choice("image_resize_method", arguments["image_resize_method"], ("crop", "resize"))
+    check_whole("upscale_tile_size", arguments["upscale_tile_size"], 16, MAX_SIDE_PX)
+    check_whole("chroma_t5_mask_pad", arguments["chroma_t5_mask_pad"], 0, 512)
+
+
+def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOptions:
+    """Refuse arguments of a generation that the engine cannot work with.
+
+    Args:
+        arguments: All keyword arguments of the binding's `generate_image`.
+        maps: The binding's module that maps names to its numbers.
+
+    Returns:
+        What the options class knows of them; a random seed is drawn.
+
+    Raises:
+        ValueError: Names the argument, its value and what it may be.
+    """
+    for name, (low, high) in _NUMBERS.items():
+        if arguments[name] is not None or name != "image_cfg_scale":
+            check_number(name, arguments[name], low, high)
+    for name, (least, most) in _WHOLE.items():
+        check_whole(name, arguments[name], least, most)
+    for name in _TEXTS:
+        check_text(name, arguments[name], 10_000)
+    if not re.fullmatch(r"([01](,[01])*)?", arguments["scm_mask"]):
+        raise ValueError(
+            f"scm_mask is {shown(arguments['scm_mask'])}, but must be 0 and 1 with commas between"
+        )
+    cache_mode = _name(arguments["cache_mode"], maps.SD_CACHE_MODE_MAP, "cache_mode")
+    check_choice("cache_mode", cache_mode, tuple(maps.SD_CACHE_MODE_MAP))
+    check_cache_arguments(cache_mode, arguments)
+    _check_skipped_layers(arguments["skip_layers"])
+    for name in ("progress_callback", "preview_callback"):
+        if arguments[name] is not None and not callable(arguments[name]):
+            raise ValueError(f"{name} is {shown(arguments[name])}, but must be a function or None")
+    scheduler = _name(arguments["scheduler"], maps.SCHEDULER_MAP, "scheduler")
+    method = _name(arguments["sample_method"], maps.SAMPLE_METHOD_MAP, "sample_method")
+    check_choice("scheduler", scheduler, SCHEDULERS)
+    check_choice("sample_method", method, ("default", *SAMPLING_METHODS))
+    options = GenerationOptions(
+        prompt=arguments["prompt"],
+        negative_prompt=arguments["negative_prompt"],
+        width=arguments["width"],
+        height=arguments["height"],
+        steps=arguments["sample_steps"],
+        cfg_scale=arguments["cfg_scale"],
+        guidance=arguments["guidance"],
+        sampling_method="euler" if method == "default" else method,
+        scheduler=scheduler,
+        seed=arguments["seed"],
+        batch_count=arguments["batch_count"],
+        eta=_unless_infinite(arguments["eta"]),
+        clip_skip=arguments["clip_skip"],
+        sigmas=_sigmas(arguments["sigmas"]),
+        flow_shift=_unless_infinite(arguments["flow_shift"]),
+        init_image=arguments["init_image"],
+        strength=arguments["strength"],
+        mask_image=arguments["mask_image"],
+        vae_tile_size=_pair("vae_tile_size", arguments["vae_tile_size"], int),
+        vae_tile_overlap=arguments["vae_tile_overlap"],
+        vae_relative_tile_size=_pair(
+            "vae_relative_tile_size", arguments["vae_relative_tile_size"], float
+        ),
+    ).with_fixed_seed()
+    if arguments["hires"]:
+        _check_hires(arguments, options)
+    return options
+
+
+def check_evaluation(
+    arrays: Sequence[NDArray[np.float32]],
+    timestep: object,
+    guidance: object,
+    flux: FluxInfo | None,
+) -> None:
+    """Refuse inputs of one model evaluation that the model cannot be given.
+
+    Args:
+        arrays: Latent (channels, height, width), context (tokens, width), pooled (width,).
+
+    Raises:
+        ValueError: Names the input, its shape or value, and what it may be.
+    """
+    if flux is None:
+        raise ValueError("only a Flux model can be evaluated by itself")
+    most = MAX_SIDE_PX // 8
+    ranges: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [
+        ("latent", (LATENT_CHANNELS, 1, 1), (LATENT_CHANNELS, most, most)),
+        ("context", (1, flux.context_in_dim), (4096, flux.context_in_dim)),
+        ("pooled", (flux.vec_in_dim,), (flux.vec_in_dim,)),
+    ]
+    for array, (name, lowest, highest) in zip(arrays, ranges, strict=True):
+        sizes = zip(lowest, array.shape, highest, strict=False)
+        if array.ndim != len(lowest) or any(not low <= size <= high for low, size, high in sizes):
+            raise ValueError(
+                f"{name} has the shape {array.shape}, but may have {lowest} to {highest}"
+            )
+    check_number("timestep", timestep, 0.0, 1.0)
+    check_number("guidance", guidance, 0.0, 1000.0)
+
+
+def flux_prediction(given: object, maps: Any) -> str:
+    """The prediction type to load a Flux model with.
+
+    Its own comes with the schedule's shift only when it is not named; without, pictures are grey.
+
+    Raises:
+        ValueError: Another type than Flux's.
+    """
+    prediction = _name(given, maps.PREDICTION_MAP, "prediction")
+    check_choice("prediction", prediction, ("default", "flux_flow"))
+    return "default"
+
+
+def check_parts(
+    arguments: Mapping[str, Any],
+    checked: GenerationOptions,
+    loaded_with: Mapping[str, Any],
+    flux: FluxInfo | None,
+) -> None:
+    """Refuse what needs a part that was not loaded: the engine would leave it out.
+
+    Args:
+        arguments: Of `generate_image`.
+        checked: What `checked_generation` made of them.
+        loaded_with: Of the constructor.
+        flux: The loaded Flux model; None for another.
+
+    Raises:
+        ValueError: Names the argument, and what it needs.
+        ModelFileError: The upscaling model of a second pass cannot be read.
+    """
+    needs = [
+        ("upscale_factor", arguments["upscale_factor"] > 1, "upscaler_path"),
+        ("pm_id_images", bool(arguments["pm_id_images"]), "photo_maker_path"),
+    ]
+    if flux is not None and flux.variant not in ("Control", "Flex.2"):
+        needs.append(("control_image", arguments["control_image"] is not None, "control_net_path"))
+    for name, given, part in needs:
+        if given and not loaded_with[part]:
+            raise ValueError(f"{name} is given, but the engine was loaded without {part}")
+    if flux is not None:
+        check_cache_for_flux(arguments["cache_mode"])
+    if flux is not None and checked.scheduler == "ays":
+        raise ValueError("scheduler is 'ays', which has no levels for Flux; use another")
+    if flux is None and checked.scheduler == "flux":
+        raise ValueError("scheduler is 'flux', which is for Flux models; use another")
+    if arguments["hires"] and arguments["hires_path"]:
+        check_upscaler(arguments["hires_path"])
+
+
+def read_pictures(arguments: dict[str, Any]) -> None:
+    """Read the pictures that are named by a path, and bring lists into the binding's form.
+
+    Args:
+        arguments: Of `generate_image`; pictures in it are replaced.
+
+    Raises:
+        ValueError: Not a picture, or one whose sides differ so much that none of it would be left.
+        ImageFileError: It cannot be read.
+    """
+    for name in ("init_image", "mask_image", "control_image"):
+        if arguments[name] is not None:
+            read = read_mask if name == "mask_image" else read_image
+            arguments[name] = _picture(name, arguments[name], read)
+    for name in ("ref_images", "pm_id_images"):
+        given = arguments[name]
+        if given is not None:
+            several = list(given) if isinstance(given, list | tuple) else [given]
+            arguments[name] = [_picture(name, picture, read_image) for picture in several]
+    for picture in arguments["ref_images"] or ():
+        _check_reference(picture, arguments)
+
+
+def _check_skipped_layers(layers: object) -> None:
+    if not isinstance(layers, Sequence) or isinstance(layers, str):
+        raise ValueError(f"skip_layers is {shown(layers)}, but must be a list of whole numbers")
+    if len(layers) > _MAX_SKIPPED_LAYERS:
+        raise ValueError(f"skip_layers has {len(layers)} numbers, but may have 1024")
+    for layer in layers:
+        check_whole("skip_layers", layer, 0, 2**31 - 1)
+
+
+def _check_hires(arguments: Mapping[str, Any], options: GenerationOptions) -> None:
+    """The engine would skip the second pass with a warning, or index a table with its steps."""
+    width, height = arguments["hires_width"], arguments["hires_height"]
+    if not width and not height:
+        width, height = (
+            round(side * arguments["hires_scale"]) for side in (options.width, options.height)
+        )
+    for name, side in (("width", width or height), ("height", height or width)):
+        if not SIZE_MULTIPLE_PX <= side <= MAX_SIDE_PX:
+            raise ValueError(
+                f"the second pass (hires) would have a {name} of {side}, but it must be from "
+                f"{SIZE_MULTIPLE_PX} to {MAX_SIDE_PX}"
+            )
+    if options.scheduler == "gits":
+        fewest = arguments["hires_steps"] or (options.steps if options.init_image is None else 1)
+        if int(fewest / arguments["hires_denoising_strength"]) < 2:
+            raise ValueError("hires_steps is too few for the gits scheduler; use 2 or more")
+    if str(arguments["hires_upscaler"]).lower() == "model":
+        check_path("hires_path", arguments["hires_path"])
+
+
+def _check_reference(picture: Image, arguments: Mapping[str, Any]) -> None:
+    """The engine scales a reference to the picture's area, and fails on a side of nothing."""
+    width, height = picture.size
+    if arguments["auto_resize_ref_image"]:
+        area = min(1024 * 1024, arguments["width"] * arguments["height"])
+        scale = math.sqrt(area / (width * height))
+        width, height = int(width * scale), int(height * scale)
+    if min(width, height) < SIZE_MULTIPLE_PX:
+        raise ValueError(
+            f"a reference picture has {picture.width} x {picture.height} pixels: its shorter side "
+            f"would become {min(width, height)} pixels, and at least {SIZE_MULTIPLE_PX} are needed"
+        )
+
+
+def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
+    from PIL import Image
+
+    if isinstance(given, str | os.PathLike):
+        check_path(name, given)
+    if isinstance(given, str | os.PathLike | Image.Image):
+        return read(given)
+    raise ValueError(f"{name} is {shown(given)}, but must be a picture or the path of one")
+
+
+def _name(given: object, numbers: Mapping[str, Any], what: str) -> str:
+    """The name of a choice; the binding also takes its number, and None for the default."""
+    if given is None:
+        return "default"
+    if isinstance(given, str):
+        return given.strip().lower()
+    for name, number in numbers.items():
+        if number is not None and number == given:
+            return name.lower()
+    raise ValueError(f"{what} is {shown(given)}, but must be one of {', '.join(numbers)}")
+
+
+def _unless_infinite(value: Any) -> Any:
+    """The engine takes infinity as "not given"."""
+    return None if isinstance(value, float) and value == math.inf else value
+
+
+def _sigmas(given: object) -> list[float]:
+    text = "" if given is None else given
+    if not isinstance(text, str):
+        raise ValueError(f"sigmas is {shown(given)}, but must be text: numbers with commas between")
+    try:
+        return [float(level) for level in text.strip(" []").split(",") if level.strip()]
+    except ValueError:
+        raise ValueError(
+            f"sigmas is {shown(given)}, but must be numbers with commas between"
+        ) from None
+
+
+def _pair(name: str, given: object, number: type) -> tuple[Any, Any]:
+    """ "32x32", "32", 32 or None: x and y."""
+    parts = str(given or 0).split("x", 1)
+    try:
+        values = [number(part) for part in parts]
+    except ValueError:
+        raise ValueError(f"{name} is {shown(given)}, but must be like 32x32") from None
+    return values[0], values[-1]

@@ -1,0 +1,497 @@
+"""The engine: stable-diffusion.cpp with PuLID, as a drop-in for its Python binding."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import inspect
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GenerationCancelled, GenerationError
+from ..families.flux.layout import FluxInfo
+from ..families.flux.pulid_weights import PulidWeights
+from ..folding.cache import limit_from_environment
+from ..memory.check import check_size, computes_on_cpu, diffusion_device
+from ..model_files.engine_checks import (
+    check_engine_files,
+    check_prompt_loras,
+    engine_file_paths,
+    has_quantized,
+    lora_places,
+)
+from ..model_files.lora_files import LoraFiles
+from ..model_files.unchanged_files import unchanged_files
+from ..native import thread as native_thread
+from ..native.calls import (
+    CALL_FAILURES,
+    NativeCall,
+    NativeFailure,
+    base,
+    current_call,
+    enter_stage,
+    served,
+    succeeded,
+)
+from ..native.devices import devices, parse_backend
+from ..native.library import last_error, library
+from ..native.loading import load_model, memory_advice
+from ..native.log import LastLines, write_log_to_stderr
+from ..native.progress_event import EventCallback
+from ..options.checks import check_choice, check_text
+from ..options.context import PULID_DTYPES, SAMPLING_METHODS, ContextOptions, GenerationOptions
+from ..options.processor_cores import thread_count
+from ..options.step_point import StepPoint
+from ..people.identity_options import IdentityOptions
+from ..people.identity_use import IdentityLike, IdentityUse, identity_uses
+from ..people.person import Person
+from ..people.region_weights import TOKEN_PX
+from .binding_arguments import (
+    check_context_arguments,
+    check_evaluation,
+    check_parts,
+    checked_generation,
+    flux_prediction,
+    read_pictures,
+)
+from .identity_slots import IdentitySlots
+from .prompt_loras import PromptLoras
+from .result_check import checked_pictures, is_refused_result, refused_result
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from typing_extensions import Self
+
+__all__ = ["IdentityLike", "ProgressCallback", "StableDiffusion"]
+
+ProgressCallback = Callable[[int, int, float], None]
+Result = TypeVar("Result")
+
+
+@functools.cache
+def _parameters() -> tuple[inspect.Signature, inspect.Signature]:
+    """Of the binding's constructor and of its `generate_image`."""
+    engine = base().StableDiffusion
+    return inspect.signature(engine.__init__), inspect.signature(engine.generate_image)
+
+
+class StableDiffusion:
+    """A loaded model that makes pictures, with a person's identity in them if wanted.
+
+    A drop-in for `stable_diffusion_cpp.StableDiffusion`: takes its arguments under the same
+    names and with the same defaults, and has its methods; but the default noise schedule of a
+    Flux model is its own, "flux". Native calls of a process run one after another on a thread of
+    their own; any thread may call. A context manager.
+
+    Args:
+        pulid_weights: PuLID-Flux weights (`pulid_flux_v0.9.1.safetensors`). Read when an
+            identity is first used, never loaded as a whole.
+        pulid_dtype: How the engine keeps an identity folded into the layers: "f16" (126 MB for
+            Flux), "q8_0" (67 MB, relative error 9e-3) or "f32".
+        pulid_fold_cache: Keep folded identities on the disk too, in the user's cache folder, so
+            that another start finds them; PULID_SDCPP_FOLD_CACHE_MB limits their size.
+        backend: Where to compute: a device for everything ("vulkan0"), or modules of diffusion,
+            clip, vae ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
+        diffusion_flash_attn: On unless it is switched off, unlike in the binding.
+        n_threads: CPU threads; 0 or less: as many as the cores this process may use, which an
+            affinity or a container may limit; threads that share a core count once.
+        repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
+        verbose: Write the engine's messages to stderr; they go to the logger
+            "pulid_sdcpp.engine" in any case.
+        on_event: Told how far loading is, on the engine's thread; what it raises stops it.
+        **options: The binding's: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
+            taesd_path, offload_params_to_cpu, diffusion_flash_attn, ...
+
+    Raises:
+        ValueError: An argument out of range, or a model without its other parts.
+        ModelFileError: A file is missing, damaged or of the wrong kind, or changed while it was
+            loaded; ModelMismatchError:
+            weights and model do not belong together.
+        DeviceError: `backend` names a device that is not there.
+        GenerationError: The engine could not load the model.
+        NativeLibraryError: The compiled engine is not there.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        pulid_weights: str | os.PathLike[str] | None = None,
+        pulid_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+        pulid_fold_cache: bool = True,
+        backend: str = "",
+        repack: bool = True,
+        verbose: bool = False,
+        on_event: EventCallback | None = None,
+        **options: Any,
+    ) -> None:
+        self._state = threading.Lock()
+        self._model: Any = None
+        self._identities: IdentitySlots | None = None
+        self._flux: FluxInfo | None = None
+        self._loras: LoraFiles | None = None
+        self._running: NativeCall | None = None
+        self._process = os.getpid()
+        self._broken = ""
+        check_text("backend", backend, 1000)
+        check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
+        cache_limit_bytes = limit_from_environment() if pulid_fold_cache else 0
+        if verbose:
+            write_log_to_stderr()
+        bound = _parameters()[0].bind(None, *args, **options)
+        bound.arguments.setdefault("diffusion_flash_attn", ContextOptions.diffusion_flash_attn)
+        bound.apply_defaults()
+        arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+        check_context_arguments(arguments, base().stable_diffusion)
+        for name, value in arguments.items():
+            if name.endswith("_path") or name == "lora_model_dir":
+                arguments[name] = os.fspath(value) if value else ""
+        arguments["n_threads"] = thread_count(arguments["n_threads"])
+        self._loaded_with = arguments
+        weights = PulidWeights(pulid_weights) if pulid_weights is not None else None
+        try:
+            with unchanged_files(engine_file_paths(arguments)):
+                flux = self._flux = check_engine_files(arguments, needs_flux=weights is not None)
+                if flux is not None:
+                    arguments["prediction"] = flux_prediction(
+                        arguments["prediction"], base().stable_diffusion
+                    )
+                    if weights is not None:
+                        weights.check_matches(flux)
+                        weights.check_data()
+                available = devices()
+                placement = parse_backend(backend, available)
+                self._on_cpu = computes_on_cpu(placement, available)
+                self._device = diffusion_device(placement, available)
+                # The streams are the process's own: the binding must not redirect them.
+                arguments["verbose"] = True
+                # Merging a LoRA into weights needs them in the plain layout.
+                repack = repack and arguments["lora_apply_mode"] != "immediately"
+                self._model = load_model(arguments, placement, repack, on_event)
+            self._prompt_loras = PromptLoras(self._model)
+            if flux is not None and (places := lora_places(arguments, flux)) is not None:
+                is_quantized = has_quantized(arguments, flux)
+                mode = arguments["lora_apply_mode"]
+                self._loras = LoraFiles(
+                    places,
+                    is_repacked=repack and self._on_cpu and is_quantized,
+                    are_merged=mode == "immediately" or (mode == "auto" and not is_quantized),
+                )
+            if weights is not None and flux is not None:
+                parts = (self._context, weights, flux, pulid_dtype, cache_limit_bytes)
+                self._identities = native_thread.run(lambda: IdentitySlots(*parts))
+        except BaseException:
+            self.close()
+            if weights is not None and self._identities is None:
+                weights.close()
+            raise
+
+    @property
+    def _context(self) -> Any:
+        if self._model is None:
+            raise ValueError("this engine is closed")
+        if self._is_of_a_parent:
+            raise ValueError(
+                "this engine belongs to the process that this one was forked from; load another "
+                "here, or use multiprocessing's start method 'spawn'"
+            )
+        if self._broken:
+            raise GenerationError(f"the engine failed before ({self._broken}); load it again")
+        return self._model.model
+
+    @property
+    def _is_of_a_parent(self) -> bool:
+        """Whether a forked child has it from its parent, whose threads and device it lacks."""
+        return self._process != os.getpid()
+
+    def generate_image(
+        self,
+        prompt: str,
+        *args: Any,
+        pulid_id_embedding: IdentityLike | None = None,
+        pulid_id_weight: float = IdentityOptions.weight,
+        pulid_start_step: StepPoint = IdentityOptions.start_step,
+        pulid_end_step: StepPoint | None = None,
+        pulid_people: Sequence[Person] = (),
+        cfg_start_step: int | None = None,
+        on_event: EventCallback | None = None,
+        progress_callback: ProgressCallback | None = None,
+        **options: Any,
+    ) -> list[Image]:
+        """Make pictures of a prompt, with a person's identity in them if one is given.
+
+        Args:
+            prompt: What the pictures show.
+            pulid_id_embedding: Whose face: an identity file, an `Identity`, or (tokens, width)
+                numbers, (32, 2048) for the published weights. None: nobody's.
+            pulid_id_weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+            pulid_start_step: First step with the identity; 0 or 1 is stylised, 4 of 20
+                photographic. A whole number counts steps, a float is a part of them.
+            pulid_end_step: First step without it again, likewise; None: to the end.
+            pulid_people: Several people, each with a weight, steps and a region, instead.
+            cfg_start_step: First step with true CFG (`cfg_scale` not 1). None: 1 with an
+                identity, as PuLID's own pipeline has it, else 0.
+            on_event: Told of every stage and of its steps, on the engine's thread; what it
+                raises stops the generation and is raised here.
+            progress_callback: The binding's: called with (step, steps, seconds per step).
+            *args, **options: The binding's: negative_prompt, width, height, sample_steps,
+                cfg_scale, guidance, sample_method, scheduler, seed, batch_count, ...
+
+        Returns:
+            `batch_count` pictures; each one's `info` has the parameters it was made with.
+
+        Raises:
+            ValueError: An argument out of range; an identity without `pulid_weights`; or one with
+                a weight that would be in no step or no part of the picture.
+            IdentityFileError: The identity cannot be used; or it has no unconditional part,
+                which true CFG needs.
+            ModelMismatchError: The identity was made by another PuLID model.
+            GenerationCancelled: `cancel` was called.
+            GenerationError: The engine failed, and carries its last log lines; a picture of NaN
+                or one colour came out; or it is larger than this computer's memory can hold.
+        """
+        bound = _parameters()[1].bind(None, prompt, *args, **options)
+        bound.apply_defaults()
+        arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+        arguments["progress_callback"] = progress_callback
+        checked = checked_generation(arguments, base().stable_diffusion)
+        check_parts(arguments, checked, self._loaded_with, self._flux)
+        if self._flux is not None:
+            tiled = replace(checked, vae_tiling=bool(arguments["vae_tiling"]))
+            check_size(tiled, self._loaded_with, self._flux, self._device, on_cpu=self._on_cpu)
+        read_pictures(arguments)
+        arguments["seed"] = checked.seed
+        arguments["vae_tile_size"] = "{}x{}".format(*checked.vae_tile_size)
+        arguments["vae_relative_tile_size"] = "{}x{}".format(*checked.vae_relative_tile_size)
+        arguments["progress_callback"] = None  # ours stays in place
+        if arguments["preview_callback"] is not None:
+            arguments["preview_callback"] = served(arguments["preview_callback"])
+        lora_paths = check_prompt_loras(
+            prompt, self._loaded_with, checked.negative_prompt, self._flux
+        )
+        loras = self._loras.convert(lora_paths) if self._loras is not None else {}
+        identity = IdentityOptions(
+            *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
+            *(cfg_start_step, tuple(pulid_people)),
+        )
+        if arguments["hires"] and any(person.region for person in identity.people):
+            raise ValueError("the second pass (hires) has another size, where no regions are known")
+        uses, cfg_start_step = identity_uses(identity, checked, self._identities is not None)
+
+        def generate() -> list[Image]:
+            self._use_identities(uses, cfg_start_step)
+            if self._loras is not None:
+                self._loras.in_use(loras.values())
+            self._prompt_loras.files = loras
+            pictures: list[Image] = self._model.generate_image(**arguments)
+            return checked_pictures(pictures, may_be_flat=checked.init_image is not None)
+
+        return self._run(generate, progress_callback, on_event)
+
+    def evaluate(
+        self,
+        latent: NDArray[np.float32],
+        timestep: float,
+        context: NDArray[np.float32],
+        pooled: NDArray[np.float32],
+        guidance: float = 3.5,
+        *,
+        step: int = 0,
+        negative: bool = False,
+        pulid_id_embedding: IdentityLike | None = None,
+        pulid_id_weight: float = IdentityOptions.weight,
+        pulid_start_step: StepPoint = IdentityOptions.start_step,
+        pulid_end_step: StepPoint | None = None,
+        pulid_people: Sequence[Person] = (),
+    ) -> NDArray[np.float32]:
+        """Evaluate the diffusion model once, as a generation does at each step.
+
+        Args:
+            latent: (channels, height, width) float32, 16 channels for Flux.
+            timestep: Noise level as the model sees it, 0 to 1.
+            context: (tokens, width) float32 text embedding, width 4096.
+            pooled: (width,) float32 CLIP-L vector, width 768.
+            guidance: Distilled guidance; ignored by models without the input.
+            step: Which step this is, for the identity's start and end.
+            negative: The negative pass of true CFG: it gets the unconditional identity.
+
+        Returns:
+            The predicted velocity, shaped as `latent`, float32.
+
+        Raises:
+            As `generate_image`.
+        """
+        arrays = [np.ascontiguousarray(array, np.float32) for array in (latent, context, pooled)]
+        check_evaluation(arrays, timestep, guidance, self._flux)
+        height, width = (TOKEN_PX * math.ceil(side / 2) for side in arrays[0].shape[1:])
+        checked = GenerationOptions(
+            *("", "", width, height), steps=step + 1, cfg_scale=2.0 if negative else 1.0
+        )
+        identity = IdentityOptions(
+            *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
+            people=tuple(pulid_people),
+        )
+        has_weights = self._identities is not None
+        uses, _ = identity_uses(identity, checked, has_weights, one_step=True)
+        result = np.empty_like(arrays[0])
+
+        def evaluate() -> None:
+            self._use_identities(uses, 0)
+            pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (*arrays, result)]
+            channels, height, width = arrays[0].shape
+            done = library().pulid_evaluate(
+                *(self._context, pointers[0], width, height, channels, timestep),
+                *(pointers[1], *arrays[1].shape, pointers[2], len(arrays[2])),
+                *(guidance, step, negative, pointers[3]),
+            )
+            if not done:
+                raise NativeFailure(last_error())
+
+        self._run(evaluate)
+        return result
+
+    def cancel(self) -> None:
+        """Stop the running generation within one model evaluation; it raises GenerationCancelled.
+
+        From any thread. Nothing happens when nothing runs; the engine stays usable.
+        """
+        with self._state:
+            if self._running is not None:
+                library().pulid_set_cancelled(self._running.context, True)
+
+    def default_scheduler(self, sampling_method: str = GenerationOptions.sampling_method) -> str:
+        """What the scheduler "default" is with this model: "flux" for a Flux model.
+
+        Raises:
+            ValueError: An unknown sampling method.
+        """
+        check_choice("sampling_method", sampling_method, SAMPLING_METHODS)
+        names = base().stable_diffusion
+        method = names.SAMPLE_METHOD_MAP[sampling_method]
+        ask = base().stable_diffusion_cpp.sd_get_default_scheduler
+        number = native_thread.run(lambda: ask(self._context, method))
+        return next(name for name, value in names.SCHEDULER_MAP.items() if value == number)
+
+    @property
+    def diffusion_params_bytes(self) -> int:
+        """Memory that the diffusion model's parameters take, identities included.
+
+        Waits for a running generation.
+        """
+        ask = library().pulid_diffusion_params_bytes
+        return int(native_thread.run(lambda: ask(self._context)))
+
+    def close(self) -> None:
+        """Free the model; waits for a running generation. Closing twice is harmless."""
+        model, identities = self._model, self._identities
+        self._model = self._identities = None
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending and frees it all
+            if model is not None and not self._is_of_a_parent:
+                native_thread.run(model.close)
+        if identities is not None:
+            identities.close()
+        if self._loras is not None:
+            self._loras.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Not waited for: the collector may run in a thread that holds what the engine needs.
+        if getattr(self, "_model", None) is not None and not self._is_of_a_parent:
+            with contextlib.suppress(RuntimeError):
+                native_thread.start(self._model.close)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an engine cannot be pickled or copied; it holds native memory")
+
+    def __getattr__(self, name: str) -> Any:
+        # What the binding offers beside generation: upscale, convert, its attributes.
+        if name.startswith("_") or self._model is None:
+            raise AttributeError(name)
+        found = getattr(self._model, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def run(*args: Any, **options: Any) -> Any:
+            works_with_model = name == "generate_video"
+            return self._run(lambda: succeeded(found(*args, **options)), spoils=works_with_model)
+
+        return run
+
+    def _use_identities(self, uses: list[IdentityUse], cfg_start_step: int) -> None:
+        if self._identities is not None:
+            self._identities.use(uses, cfg_start_step, lambda: enter_stage("fold"))
+        else:
+            library().pulid_set_uses(self._context, None, 0, cfg_start_step)
+
+    def _run(
+        self,
+        call: Callable[[], Result],
+        progress: ProgressCallback | None = None,
+        on_event: EventCallback | None = None,
+        *,
+        spoils: bool = True,
+    ) -> Result:
+        """Run a native call on the engine's thread; what failed natively becomes one error.
+
+        Args:
+            spoils: Whether a failure in its midst can leave the model half changed.
+        """
+        current = NativeCall(None, progress, on_event)
+        return native_thread.run(
+            lambda: self._guarded(call, current, spoils), lambda: self._cancel(current)
+        )
+
+    def _cancel(self, call: NativeCall) -> None:
+        """Stop this call, and no other that runs."""
+        with self._state:
+            call.is_cancelled = True
+            if self._running is call:
+                library().pulid_set_cancelled(call.context, True)
+
+    def _guarded(self, call: Callable[[], Result], current: NativeCall, spoils: bool) -> Result:
+        current.context = self._context
+        with LastLines() as log, self._is_running(current), current_call(current):
+            try:
+                return call()
+            except CALL_FAILURES as error:
+                reason = last_error()
+                if current.failure is not None:
+                    raise current.failure from None
+                if library().pulid_was_cancelled():
+                    raise GenerationCancelled("cancelled", log.lines) from None
+                if not reason and not isinstance(error, NativeFailure):
+                    if isinstance(error, ValueError):
+                        raise
+                    raise ValueError(f"the engine cannot take these arguments: {error}") from error
+                if is_refused_result(reason):
+                    raise refused_result(reason, log.lines) from None
+                if spoils:  # an exception went through it: its state is not to be trusted
+                    self._broken = reason
+                raise GenerationError(memory_advice(reason or log.first_error), log.lines) from None
+
+    @contextlib.contextmanager
+    def _is_running(self, call: NativeCall) -> Iterator[None]:
+        """What `cancel` stops meanwhile."""
+        with self._state:
+            if call.is_cancelled:  # in the moment between its turn and this one
+                raise GenerationCancelled("cancelled")
+            library().pulid_set_cancelled(call.context, False)
+            self._running = call
+        try:
+            yield
+        finally:
+            with self._state:
+                self._running = None

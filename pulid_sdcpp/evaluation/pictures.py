@@ -1,0 +1,128 @@
+"""The pictures of an evaluation as files, with what made them, and on one sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..options.context import ContextOptions, GenerationOptions
+from ..people.identity_options import IdentityOptions
+from ..people.identity_use import as_identity
+from ..pictures.model_hashes import ModelHashes
+from .options import EvaluationOptions
+from .plan import PlannedPicture
+from .report import EvaluationResult
+from .scores import PictureScores
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["PICTURES_FOLDER", "PictureKeeper", "draw_sheet", "picture_name"]
+
+PICTURES_FOLDER = "pictures"
+MAX_SHEET_ROWS = 32
+MAX_SHEET_COLUMNS = 8
+
+
+class PictureKeeper:
+    """Writes each picture into the folder `pictures` of the results.
+
+    Args:
+        folder: Of the results.
+        options: What is evaluated.
+        context: The model, which is named in the picture.
+    """
+
+    def __init__(self, folder: Path, options: EvaluationOptions, context: ContextOptions) -> None:
+        self._folder = folder
+        self._options = options
+        self._context = context
+        self._hashes = ModelHashes()
+        self._hashes.begin(context, "", with_people=True, engine=context)
+
+    def __call__(
+        self,
+        image: Image.Image,
+        planned: PlannedPicture,
+        generation: GenerationOptions,
+        identity: IdentityOptions,
+    ) -> str:
+        """Returns the file's name, from the results' folder; another where that is taken.
+
+        Raises:
+            OutputFileError: It cannot be written.
+        """
+        from ..pictures.parameters import describe_picture
+        from ..pictures.png_text import format_text, save_new_picture
+        from ..system.package_version import package_version
+
+        hashed = "" if identity.embedding is None else as_identity(identity.embedding).short_hash
+        self._hashes.begin(
+            self._context, generation.prompt, with_people=bool(hashed), engine=self._context
+        )
+        text = describe_picture(
+            self._context,
+            generation,
+            identity,
+            identity_hash=hashed,
+            hashes=self._hashes.wait(),
+            version=package_version(),
+        )
+        path = self._folder / picture_name(planned, self._options)
+        saved = save_new_picture(image, path, format_text(text), overwrite=self._options.overwrite)
+        return f"{PICTURES_FOLDER}/{saved.name}"
+
+
+def draw_sheet(result: EvaluationResult, options: EvaluationOptions) -> Image.Image:
+    """The kept pictures of the first seed at the evaluation's own setting.
+
+    A row is a person, the first row nobody; a column is a prompt, after the reference. Under a
+    picture is its likeness, by the last of the recognisers.
+    """
+    from ..pictures.contact_sheet import SheetCell, contact_sheet
+    from ..system.image_file import read_image
+
+    own = next(iter(result.settings))
+    prompts = range(len(options.prompts))[:MAX_SHEET_COLUMNS]
+    shown = {
+        (p.planned.reference, p.planned.prompt): p
+        for p in result.pictures
+        if p.planned.seed == options.seeds[0] and p.planned.setting in (None, own)
+    }
+
+    def cell(reference: int | None, prompt: int) -> SheetCell:
+        picture = shown.get((reference, prompt))
+        if picture is None or picture.file is None:
+            return SheetCell(None)
+        return SheetCell(read_image(result.folder / picture.file), _caption(picture))
+
+    rows = [[SheetCell(None, "nobody"), *(cell(None, prompt) for prompt in prompts)]]
+    for index, reference in enumerate(options.references[:MAX_SHEET_ROWS]):
+        portrait = SheetCell(read_image(reference.portrait), reference.name)
+        rows.append([portrait, *(cell(index, prompt) for prompt in prompts)])
+    titles = ["reference", *(options.prompts[prompt].text for prompt in prompts)]
+    return contact_sheet(rows, titles)
+
+
+def _caption(picture: PictureScores) -> str:
+    if not picture.face_found:
+        return "no face"
+    similarity = picture.own_similarity(list(picture.similarities)[-1])
+    return "" if similarity is None else f"{similarity:.2f}"
+
+
+def picture_name(planned: PlannedPicture, options: EvaluationOptions) -> str:
+    """A kept picture's, from the results' folder."""
+    return f"{PICTURES_FOLDER}/{_stem(planned, options)}.png"
+
+
+def _stem(planned: PlannedPicture, options: EvaluationOptions) -> str:
+    """`alice-w0.75-t0-p3-s42`, or `nobody` alone for what has no setting."""
+    scene = f"p{planned.prompt}-s{planned.seed}"
+    if planned.reference is None or planned.setting is None:
+        return f"nobody-{scene}"
+    setting = planned.setting
+    name = options.references[planned.reference].name
+    # Numbered: no reference's name can then be taken for nobody's pictures.
+    person = f"{planned.reference:03d}-{name}"
+    return f"{person}-w{setting.id_weight:g}-t{setting.start_step}-{scene}"

@@ -1,0 +1,1 @@
+"""Photos become identities; the one room that knows `pulid_extractor`."""

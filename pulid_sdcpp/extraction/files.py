@@ -1,0 +1,50 @@
+"""The extractor's files of a preset, without those that generation needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import ModelFileError
+from ..pocket.pack import pocket_files
+from ..store.model_store import ModelStore
+from ..store.registry import EXTRACTION_ROLES
+
+__all__ = ["extraction_files"]
+
+
+def extraction_files(
+    preset: str,
+    models_dirs: Sequence[str | os.PathLike[str]] = (),
+    roles: Sequence[str] = EXTRACTION_ROLES,
+) -> dict[str, Path]:
+    """Find a preset's files for making identities.
+
+    Args:
+        preset: Its name.
+        models_dirs: Folders to look in, beside the config file's and the hub's cache.
+        roles: Which files are needed.
+
+    Returns:
+        By role.
+
+    Raises:
+        ModelFileError: Files are missing or damaged; names each, and how to get it.
+        ValueError: There is no such preset.
+    """
+    store = ModelStore(models_dirs)
+    described = store.registry.preset(preset)
+    if described.packaged:
+        from pulid_extractor.models_folder import find_model_files
+
+        packaged = find_model_files(pocket_files().models_dir)
+        return {role: getattr(packaged, role) for role in roles}
+    found = store.find_all(described, roles)
+    missing = "; ".join(file.describe_missing() for file in found.values() if file.path is None)
+    if missing:
+        raise ModelFileError(
+            f"preset {preset}: missing model files: {missing}; get them with 'pulid-sdcpp models "
+            f"pull {preset}', or name a folder that has them"
+        )
+    return {role: file.path for role, file in found.items() if file.path is not None}

@@ -1,0 +1,1 @@
+"""Folded identities on the disk."""

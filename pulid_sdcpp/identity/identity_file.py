@@ -1,0 +1,448 @@
+"""The identity of one person: the file that joins the extractor and the engine.
+
+An identity is what PuLID's encoder made of a face: a few tokens that the identity
+attention reads. In a file (`.pulidembd`, about 131 KB) it is a gguf with
+
+    general.architecture = "pulid"
+    pulid.version        = 1 (uint32)
+    pulid_id             row-major (tokens, width), F16, F32 or BF16
+    pulid_id_uncond      the same of no face; optional, for true CFG
+    pulid.*              where it came from; optional
+
+stable-diffusion.cpp's own PuLID reads `pulid_id` and ignores the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IdentityFileError, ModelFileError
+from ..system.atomic_file import atomic_file
+from ..system.regular_file import open_regular
+from ..tensors.file_bytes import FileBytes
+from ..tensors.gguf_header import parse_gguf
+from ..tensors.tensor_header import TensorHeader, TensorInfo
+from ..terminal_text import quoted
+
+__all__ = [
+    "ARCHITECTURE",
+    "FORMAT_VERSION",
+    "ID_DIM",
+    "ID_TOKENS",
+    "TENSOR",
+    "UNCOND_TENSOR",
+    "Identity",
+    "MetadataValue",
+    "is_identity_file",
+]
+
+ID_TOKENS = 32
+"""Tokens that PuLID-Flux makes of one photo."""
+ID_DIM = 2048
+"""Width of such a token. Small models have fewer and narrower ones."""
+ARCHITECTURE = "pulid"
+FORMAT_VERSION = 1
+TENSOR = "pulid_id"
+UNCOND_TENSOR = "pulid_id_uncond"
+
+MAX_TOKENS = 1024
+MAX_DIM = 65536
+MAX_HEADER_BYTES = 1 << 20
+MAX_METADATA_BYTES = MAX_HEADER_BYTES // 4
+MAX_METADATA_KEYS = 256
+MAX_KEY_LENGTH = 128
+MAX_ARRAY_LENGTH = 64
+"""What the header reader keeps of an array."""
+
+_DTYPES = ("f16", "f32", "bf16")
+_PREFIX = "pulid."
+
+MetadataValue = str | bool | int | float | tuple["str | bool | int | float", ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """One person's face as PuLID sees it.
+
+    Args:
+        tokens: (tokens, width) finite numbers, (32, 2048) for the published model; 1 to 1024
+            tokens of width 1 to 65536. Kept as a read-only C-contiguous float32 copy.
+        uncond_tokens: The same shape, made from no face; used in the negative pass of true CFG.
+        metadata: Where it came from. By convention `extractor_version`, `weights_sha256`,
+            `source_sha256`, `created`, `face_box` (left, top, right, bottom in pixels) and
+            `detection_score`. Text, numbers, booleans, or short lists of one of these.
+        dtype: Element type in the file it was read from; "f32" for one made in memory.
+
+    Raises:
+        ValueError: A shape, number or metadata entry that no identity can have.
+    """
+
+    tokens: NDArray[np.float32]
+    uncond_tokens: NDArray[np.float32] | None = None
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    dtype: str = "f32"
+
+    def __post_init__(self) -> None:
+        tokens = _checked_tokens(self.tokens, "identity tokens")
+        if not tokens.any():
+            raise ValueError("identity tokens: expected the numbers of a face, found only zeros")
+        object.__setattr__(self, "tokens", tokens)
+        if self.uncond_tokens is not None:
+            uncond = _checked_tokens(self.uncond_tokens, "unconditional identity tokens")
+            if uncond.shape != tokens.shape:
+                raise ValueError(
+                    f"unconditional identity tokens: expected the shape {tokens.shape} of the"
+                    f" identity, found {uncond.shape}"
+                )
+            object.__setattr__(self, "uncond_tokens", uncond)
+        object.__setattr__(self, "metadata", MappingProxyType(_checked_metadata(self.metadata)))
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"identity dtype: expected one of {_DTYPES}, found {self.dtype!r}")
+
+    @classmethod
+    def from_array(cls, array: Any, uncond: Any = None, **metadata: Any) -> Identity:
+        """Make an identity of anything NumPy can read as a (tokens, width) array of numbers.
+
+        Raises:
+            ValueError: A shape, number or metadata entry that no identity can have.
+        """
+        return cls(array, uncond, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Identity:
+        """Read and check an identity file.
+
+        Raises:
+            IdentityFileError: Missing, damaged, or another kind of file; the message names the
+                file, what was expected and what was found.
+        """
+        source = os.fspath(path)
+        try:
+            with FileBytes(path, "an identity file (.pulidembd)") as buffer:
+                if buffer[:4] != b"GGUF":
+                    raise IdentityFileError(_not_an_identity(path))
+                header = parse_gguf(buffer, source, MAX_HEADER_BYTES)
+                if header.metadata.get("general.architecture") != ARCHITECTURE:
+                    raise IdentityFileError(_not_an_identity(path, header))
+                return _from_header(cls, header, buffer, source)
+        except ModelFileError as error:
+            raise IdentityFileError(str(error)) from None
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        dtype: Literal["f16", "f32", "bf16"] = "f16",
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the identity file, whole or not at all; only the user may read it.
+
+        The same tokens, metadata and dtype give the same bytes.
+
+        Args:
+            path: The file to write, by convention ending in `.pulidembd`.
+            dtype: Element type of the tokens; "f16" is what stable-diffusion.cpp's own PuLID
+                writes and reads.
+            overwrite: Whether a file that is there may be replaced.
+
+        Raises:
+            ValueError: An unknown dtype, tokens beyond what it can hold, or mostly zeros.
+            OutputFileError: The file cannot be written; OutputExistsError: there is one, and
+                `overwrite` is off.
+        """
+        self._check_no_hole()
+        tensors = {TENSOR: _packed(self.tokens, dtype)}
+        if self.uncond_tokens is not None:
+            tensors[UNCOND_TENSOR] = _packed(self.uncond_tokens, dtype)
+        # GGUFWriter only writes to a path of its own choosing of mode, hence the detour.
+        written = atomic_file(path, overwrite=overwrite, private=True)
+        with written as file, tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder, "identity.gguf")
+            _write_gguf(draft, tensors, dtype, self.metadata)
+            file.write(draft.read_bytes())
+
+    def _check_no_hole(self) -> None:
+        _check_no_hole(self.tokens, "identity tokens")
+        if self.uncond_tokens is not None:
+            _check_no_hole(self.uncond_tokens, "unconditional identity tokens")
+
+    def __reduce__(self) -> Any:
+        # A mapping that cannot be changed cannot be pickled or copied either.
+        parts = (self.tokens, self.uncond_tokens, dict(self.metadata), self.dtype)
+        return type(self), parts
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self.tokens.shape[0])
+
+    @property
+    def dim(self) -> int:
+        return int(self.tokens.shape[1])
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tokens, the same for the same identity however it is stored.
+
+        SHA-256 of the shape (two little-endian uint32) and the tokens rounded to
+        little-endian float16: an identity kept in F32 and its F16 copy agree. (A BF16 copy is
+        coarser than float16 and has a hash of its own.) The unconditional identity and the
+        metadata do not take part.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            rounded = self.tokens.astype("<f2")
+        digest = hashlib.sha256(np.asarray(rounded.shape, "<u4").tobytes())
+        digest.update(rounded.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def short_hash(self) -> str:
+        """First ten digits of `sha256`, the length AUTOMATIC1111 uses for model hashes."""
+        return self.sha256[:10]
+
+
+def is_identity_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a gguf file, as identity files are, and so no photo; by its content."""
+    try:
+        with open_regular(path) as file:
+            return file.read(4) == b"GGUF"
+    except (OSError, ValueError):
+        return False
+
+
+def _from_header(cls: type[Identity], header: TensorHeader, buffer: Any, source: str) -> Identity:
+    version = header.metadata.get(_PREFIX + "version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        found = "none" if version is None else quoted(version)
+        raise IdentityFileError(
+            f"{source}: expected pulid.version {FORMAT_VERSION}, found {found}; a newer program"
+            " may have written it: update this one or extract the identity again"
+        )
+    if TENSOR not in header.tensors:
+        names = ", ".join(quoted(name) for name in list(header.tensors)[:4]) or "none"
+        raise IdentityFileError(
+            f"{source}: expected a tensor {TENSOR!r}, found {names}; extract the identity again"
+        )
+    info = header.tensors[TENSOR]
+    tokens = _tokens(info, buffer, source)
+    uncond_info = header.tensors.get(UNCOND_TENSOR)
+    uncond = None if uncond_info is None else _tokens(uncond_info, buffer, source)
+    try:
+        identity = cls(tokens, uncond, _own_metadata(header), info.dtype)
+        identity._check_no_hole()
+    except ValueError as error:
+        raise IdentityFileError(f"{source}: {error}; extract the identity again") from None
+    return identity
+
+
+def _own_metadata(header: TensorHeader) -> dict[str, Any]:
+    """The `pulid.*` entries that this program could have written; others are not ours to judge."""
+    metadata: dict[str, Any] = {}
+    for key, value in header.metadata.items():
+        name = key.removeprefix(_PREFIX)
+        if name != key and name != "version":
+            with contextlib.suppress(ValueError):
+                metadata.update(_checked_metadata({name: value}))
+    return metadata
+
+
+def _tokens(info: TensorInfo, buffer: Any, source: str) -> NDArray[np.float32]:
+    """One tensor of the file as float32."""
+    if info.dtype not in _DTYPES:
+        raise IdentityFileError(
+            f"{source}: expected {info.name} in F16, F32 or BF16, found {info.dtype.upper()}"
+        )
+    if len(info.shape) != 2:
+        raise IdentityFileError(
+            f"{source}: expected {info.name} of shape (tokens, width) such as"
+            f" ({ID_TOKENS}, {ID_DIM}), found {info.shape}"
+        )
+    try:
+        _check_shape(info.shape, info.name)
+    except ValueError as error:
+        raise IdentityFileError(f"{source}: {error}") from None
+    raw = buffer[info.offset : info.offset + info.nbytes]
+    if info.dtype == "bf16":
+        widened = np.frombuffer(raw, "<u2").astype(np.uint32) << 16
+        return widened.view(np.float32).reshape(info.shape)
+    layout = "<f2" if info.dtype == "f16" else "<f4"
+    return np.frombuffer(raw, layout).reshape(info.shape).astype(np.float32)
+
+
+def _check_no_hole(tokens: NDArray[np.float32], what: str) -> None:
+    """Refuse tokens of a file that was not written to its end: PuLID's network makes no zeros."""
+    empty = np.flatnonzero(np.count_nonzero(tokens, axis=1) * 2 < tokens.shape[1])
+    if len(empty):
+        raise ValueError(
+            f"{what}: expected the numbers of a face, found mostly zeros in {len(empty)} of "
+            f"{len(tokens)} tokens, the first is number {empty[0]}"
+        )
+
+
+def _not_an_identity(path: str | os.PathLike[str], header: TensorHeader | None = None) -> str:
+    """The message for a file of another kind, which names that kind."""
+    from ..tensors.file_kinds import what_is
+
+    hint = "; make an identity file with `pulid-sdcpp extract`"
+    if header is not None and "general.architecture" not in header.metadata:
+        expected = f"an identity file (general.architecture {ARCHITECTURE!r})"
+    elif header is not None:
+        architecture = quoted(header.metadata["general.architecture"])
+        expected = f"general.architecture {ARCHITECTURE!r} and not {architecture}"
+    else:
+        expected = "an identity file (gguf)"
+    return f"{os.fspath(path)}: expected {expected}, found {what_is(path)}{hint}"
+
+
+def _check_shape(shape: tuple[int, ...], what: str) -> None:
+    n_tokens, dim = shape
+    if not (1 <= n_tokens <= MAX_TOKENS and 1 <= dim <= MAX_DIM):
+        raise ValueError(
+            f"{what}: expected 1 to {MAX_TOKENS} tokens of width 1 to {MAX_DIM},"
+            f" found {n_tokens} of width {dim}"
+        )
+
+
+def _checked_tokens(array: Any, what: str) -> NDArray[np.float32]:
+    """A read-only float32 copy, after the checks that hold for every identity."""
+    try:
+        given = np.asarray(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{what}: expected an array of numbers: {error}") from None
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"{what}: expected an array of real numbers, found {given.dtype}")
+    if given.ndim != 2:
+        raise ValueError(
+            f"{what}: expected the shape (tokens, width) such as ({ID_TOKENS}, {ID_DIM}),"
+            f" found {given.shape}"
+        )
+    _check_shape(given.shape, what)
+    with np.errstate(over="ignore", under="ignore"):
+        tokens = np.array(given, np.float32, order="C")
+    if not np.isfinite(tokens).all():
+        raise ValueError(
+            f"{what}: expected finite numbers, found {int((~np.isfinite(tokens)).sum())} that are"
+            " NaN or infinite"
+        )
+    tokens.setflags(write=False)
+    return tokens
+
+
+def _checked_metadata(metadata: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """Metadata with plain Python values, keys in alphabetical order."""
+    if len(metadata) > MAX_METADATA_KEYS:
+        raise ValueError(f"identity metadata: {len(metadata)} entries (limit {MAX_METADATA_KEYS})")
+    checked: dict[str, MetadataValue] = {}
+    size = 0
+    for key in sorted(metadata):
+        if not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()) or key == "version":
+            raise ValueError(f"identity metadata: {quoted(key)} cannot be a key")
+        value = metadata[key]
+        if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+            checked[key] = _checked_scalar(key, value)
+        else:
+            items = tuple(_checked_scalar(key, item) for item in value)
+            if len(items) > MAX_ARRAY_LENGTH or len({type(item) for item in items}) != 1:
+                raise ValueError(
+                    f"identity metadata: {quoted(key)} must be one value, or 1 to"
+                    f" {MAX_ARRAY_LENGTH} of one type"
+                )
+            checked[key] = items
+        size += len(key.encode()) + len(repr(checked[key]).encode())
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"identity metadata: {size} bytes (limit {MAX_METADATA_BYTES})")
+    return checked
+
+
+def _checked_scalar(key: str, value: Any) -> str | bool | int | float:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"identity metadata: {quoted(key)} is not valid text") from None
+        return value
+    if isinstance(value, bool) or (isinstance(value, int) and -(1 << 63) <= value < 1 << 63):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"identity metadata: {quoted(key)} is {value}")
+        return value
+    raise ValueError(
+        f"identity metadata: {quoted(key)} must be text, a number or a boolean,"
+        f" found {type(value).__name__}"
+    )
+
+
+def _packed(tokens: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    """The tokens as the writer wants them: float arrays, or the raw bytes of a BF16 tensor."""
+    if dtype == "f32":
+        return tokens.astype("<f4")
+    if dtype == "f16":
+        with np.errstate(over="ignore", under="ignore"):
+            packed = tokens.astype("<f2")
+        largest = float(np.abs(tokens).max())
+        if not np.isfinite(packed).all():
+            raise ValueError(
+                f"identity tokens reach {largest:g}, more than f16 can hold (65504);"
+                " save with dtype 'f32'"
+            )
+        return packed
+    if dtype == "bf16":
+        bits = tokens.view(np.uint32).astype(np.uint64)
+        # Round to nearest, ties to even, as ggml does.
+        halves = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+        if ((halves & 0x7F80) == 0x7F80).any():
+            raise ValueError("identity tokens are more than bf16 can hold; save with dtype 'f32'")
+        return halves.view(np.uint8)
+    raise ValueError(f"identity dtype: expected one of {_DTYPES}, found {dtype!r}")
+
+
+def _write_gguf(
+    path: Path,
+    tensors: Mapping[str, NDArray[Any]],
+    dtype: str,
+    metadata: Mapping[str, MetadataValue],
+) -> None:
+    import gguf
+
+    types = gguf.GGUFValueType
+
+    def scalar_type(value: object) -> Any:
+        # bool before int: it is one.
+        for python_type, gguf_type in (
+            (bool, types.BOOL),
+            (int, types.INT64),
+            (float, types.FLOAT64),
+        ):
+            if isinstance(value, python_type):
+                return gguf_type
+        return types.STRING
+
+    writer = gguf.GGUFWriter(path, ARCHITECTURE)
+    try:
+        writer.add_uint32(_PREFIX + "version", FORMAT_VERSION)
+        for key, value in metadata.items():
+            if not isinstance(value, tuple):
+                writer.add_key_value(_PREFIX + key, value, scalar_type(value))
+            else:
+                writer.add_key_value(_PREFIX + key, list(value), types.ARRAY, scalar_type(value[0]))
+        for name, packed in tensors.items():
+            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType[dtype.upper()])
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()

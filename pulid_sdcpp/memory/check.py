@@ -1,0 +1,151 @@
+"""Refuse a picture that cannot be computed here because of its size, before the engine begins.
+
+Only where the buffer alone is larger than RAM and swap together, or where a device's own kernels
+end: nothing that works is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..errors import GenerationError
+from ..families.flux.layout import FluxInfo
+from ..model_files.description import describe_file
+from ..native.devices import Device, Placement
+from ..options.context import SIZE_MULTIPLE_PX, GenerationOptions
+from ..system.system_memory import total_memory_bytes
+from ..tensors.file_kinds import find_tensor
+from ..tensors.tensor_header import TensorHeader
+from .compute import T5_TOKENS, decoder_bytes, flux_bytes, token_count
+
+__all__ = [
+    "check_picture_fits",
+    "check_size",
+    "check_tokens_fit",
+    "computes_on_cpu",
+    "diffusion_device",
+]
+
+_GIB = 1 << 30
+# ggml's CUDA kernels (norms, softmax, concatenation) have a block for each token in the second
+# dimension of their grid, where CUDA allows no more: cudaDevAttrMaxGridDimY.
+_MAX_GRID_Y = 65_535
+_CUDA_NAMES = ("CUDA", "ROCm", "MUSA")  # one source, compiled for three
+
+
+def diffusion_device(placement: Placement, available: Sequence[Device]) -> str:
+    """The device that the diffusion model computes on: the named one, or the engine's choice."""
+    if placement.diffusion:
+        return placement.diffusion
+    return next((device.name for device in available if device.kind != "cpu"), "CPU")
+
+
+def check_size(
+    picture: GenerationOptions,
+    loaded_with: Mapping[str, Any],
+    flux: FluxInfo,
+    device: str,
+    *,
+    on_cpu: bool,
+) -> None:
+    """Both checks, where the diffusion model computes on `device`.
+
+    Raises:
+        GenerationError: As `check_tokens_fit` and, on the CPU, `check_picture_fits`.
+    """
+    check_tokens_fit(picture, device)
+    if on_cpu:
+        check_picture_fits(picture, loaded_with, flux)
+
+
+def check_tokens_fit(picture: GenerationOptions, device: str) -> None:
+    """Refuse a size with more tokens than the device's kernels can count.
+
+    Args:
+        picture: What is to be made.
+        device: Where the diffusion model computes, `diffusion_device`.
+
+    Raises:
+        GenerationError: It cannot be made there; names the largest size of this shape that can.
+    """
+
+    def fits(width: int, height: int) -> bool:
+        return token_count(width, height) + T5_TOKENS <= _MAX_GRID_Y
+
+    if not device.startswith(_CUDA_NAMES) or fits(picture.width, picture.height):
+        return
+    width, height = _largest(picture, fits)
+    raise GenerationError(
+        f"{picture.width}x{picture.height} is too large for {device}: with the text it has "
+        f"{token_count(picture.width, picture.height) + T5_TOKENS} tokens, and ggml's kernels "
+        f"there count to {_MAX_GRID_Y}; {width}x{height} is possible"
+    )
+
+
+def computes_on_cpu(placement: Placement, available: Sequence[Device]) -> bool:
+    """Whether the diffusion model computes in the computer's own memory."""
+    if placement.diffusion:
+        return any(d.kind == "cpu" for d in available if d.name == placement.diffusion)
+    return all(device.kind == "cpu" for device in available)
+
+
+def check_picture_fits(
+    picture: GenerationOptions, loaded_with: Mapping[str, Any], flux: FluxInfo
+) -> None:
+    """Refuse a size that cannot be computed on the CPU of this computer.
+
+    Args:
+        picture: What is to be made.
+        loaded_with: The engine's constructor's arguments.
+
+    Raises:
+        GenerationError: It cannot; names the largest size of this shape that could.
+    """
+    total = total_memory_bytes()
+    if total is None:
+        return
+    tiny = bool(loaded_with["taesd_path"])
+    channels = 0 if tiny else _decoder_channels(loaded_with)
+    decodes_whole = (tiny or channels > 0) and not picture.vae_tiling
+    flash = bool(loaded_with["diffusion_flash_attn"] or loaded_with["flash_attn"])
+
+    def needed(width: int, height: int) -> int:
+        heads = flux.hidden_size // flux.head_dim
+        tokens = token_count(width, height)
+        denoise = flux_bytes(
+            tokens, T5_TOKENS, flux.hidden_size, heads, flash_attention=flash, on_cpu=True
+        )
+        decode = decoder_bytes(
+            width, height, channels, tiny=tiny, direct=bool(loaded_with["vae_conv_direct"])
+        )
+        return max(denoise, decode if decodes_whole else 0)
+
+    width, height = picture.width, picture.height
+    most = needed(width, height)
+    if most <= total:
+        return
+    width, height = _largest(picture, lambda width, height: needed(width, height) <= total)
+    raise GenerationError(
+        f"out of memory: {picture.width}x{picture.height} needs {most / _GIB:.0f} GiB to compute "
+        f"in, and this computer has {total / _GIB:.0f} GiB; {width}x{height} could fit"
+    )
+
+
+def _largest(picture: GenerationOptions, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+    """The largest size below the picture's, of its shape, that fits; else the smallest there is."""
+    width, height, step = picture.width, picture.height, SIZE_MULTIPLE_PX
+    while not fits(width, height) and width > step:
+        width -= step
+        height = max(round(picture.height * width / picture.width / step) * step, step)
+    return width, height
+
+
+def _decoder_channels(loaded_with: Mapping[str, Any]) -> int:
+    """The autoencoder's width; 0 where it is not a file of its own."""
+    path = loaded_with["vae_path"]
+    if not path:
+        return 0
+    header = TensorHeader("", {tensor.name: tensor for tensor in describe_file(path).tensors})
+    first = find_tensor(header, r"(^|\.)decoder\.conv_in\.weight$")
+    return first.shape[0] // 4 if first is not None and first.shape else 0

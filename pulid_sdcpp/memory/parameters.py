@@ -1,0 +1,231 @@
+"""Bytes that the engine's weights take, told from the headers of their files.
+
+The engine keeps most tensors as the file has them, but not all: see `_held_type`.
+
+Source: stable-diffusion.cpp, `init_params` of Linear, Conv2d, Embedding and the norms
+(ggml_extend.hpp, clip.hpp, t5.hpp), `ModelLoader::tensor_should_be_converted` (model.cpp).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+from ..families.flux.layout import HEAD_DIM, flux_info
+from ..families.flux.pulid_weights import PulidWeights
+from ..identity.identity_file import ID_TOKENS
+from ..model_files.description import describe_file
+from ..options.context import ContextOptions
+from ..options.name_pattern import NamePattern
+from ..tensors.gguf_header import GGML_TYPES
+from ..tensors.scaled_weights import is_companion
+from ..tensors.tensor_header import TensorInfo
+
+__all__ = ["TENSOR_OVERHEAD_BYTES", "ModelSizes", "model_sizes", "row_bytes"]
+
+TENSOR_OVERHEAD_BYTES = 128
+"""A tensor begins at a multiple of this on every device, so that many bytes at most are lost."""
+
+_TYPES = {name: (block, size) for name, block, size in GGML_TYPES.values()}
+_ROWS_READABLE = {"f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}
+"""Types in which rows are looked up (`support_get_rows`); an embedding of another becomes F32."""
+_NOT_CONVERTED = re.compile(
+    r"\.bias$|\.scale$|img_in\.|txt_in\.|time_in\.|vector_in\.|guidance_in\.|final_layer\.|embedding"
+)
+_BLOCK = re.compile(r"(double_blocks|single_blocks|encoder\.block|enc\.blk)\.\d+\.")
+_EMBEDDING = re.compile(
+    r"(token_embedding|(^|\.)shared|token_embd|relative_attention_bias|rel_b)\."
+)
+_PARTS = {
+    "vae": re.compile(r"^(first_stage_model|vae)\."),
+    "clip": re.compile(r"(clip_l|conditioner\.embedders\.0)\."),
+    "t5": re.compile(r"t5xxl\."),
+    "diffusion": re.compile(r"^model\.diffusion_model\."),
+}
+"""Names of an all-in-one checkpoint, by module."""
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """What a set of model files needs, as far as the files say. All sizes in bytes.
+
+    Attributes:
+        hidden: Width of the diffusion model.
+        diffusion: Its weights.
+        diffusion_segment: The largest part of them that one segment of a graph cut needs.
+        largest_matrix: Elements of its largest matrix.
+        identity: One identity, folded into the layers; 0 without PuLID weights.
+        identity_rows: Rows of one layer's folded matrix: heads times identity tokens.
+        clip: Weights of CLIP-L.
+        t5: Weights of T5; 0: none is given.
+        t5_segment: As `diffusion_segment`.
+        decoder, encoder: The two halves of the autoencoder.
+        decoder_channels: Its narrowest width, 128 in the published one.
+        tiny: It is a tiny autoencoder (TAEF1).
+    """
+
+    hidden: int
+    diffusion: int
+    diffusion_segment: int
+    largest_matrix: int
+    identity: int
+    identity_rows: int
+    clip: int
+    t5: int
+    t5_segment: int
+    decoder: int
+    encoder: int
+    decoder_channels: int
+    tiny: bool
+
+    @property
+    def heads(self) -> int:
+        return self.hidden // HEAD_DIM
+
+
+def model_sizes(context: ContextOptions) -> ModelSizes:
+    """Read the headers of the files that `context` names.
+
+    Raises:
+        ModelFileError: A file is missing, damaged or not what it is given as.
+    """
+    rules = _Rules(context.wtype, context.tensor_type_rules)
+    tensors = _tensors(context)
+    diffusion = {t.name: rules.held_bytes(t, "diffusion") for t in tensors["diffusion"]}
+    clip, t5 = (
+        {t.name: rules.held_bytes(t, part) for t in tensors[part]} for part in ("clip", "t5")
+    )
+    vae = {t.name: rules.held_bytes(t, "vae") for t in tensors["vae"]}
+    encoder = sum(size for name, size in vae.items() if re.search(r"(^|\.)encoder\.", name))
+    flux = flux_info(context.diffusion_model_path or context.model_path or "")
+    identity, rows = _identity(context)
+    return ModelSizes(
+        hidden=flux.hidden_size,
+        diffusion=sum(diffusion.values()),
+        diffusion_segment=_largest_segment(diffusion),
+        largest_matrix=max(
+            (prod(t.shape) for t in tensors["diffusion"] if len(t.shape) == 2), default=0
+        ),
+        identity=identity,
+        identity_rows=rows,
+        clip=sum(clip.values()),
+        t5=sum(t5.values()),
+        t5_segment=_largest_segment(t5),
+        decoder=sum(vae.values()) - encoder,
+        encoder=encoder,
+        decoder_channels=_decoder_channels(tensors["vae"]),
+        tiny=context.taesd_path is not None,
+    )
+
+
+def row_bytes(dtype: str, elements: int) -> int:
+    """Bytes of `elements` numbers of a type; whole blocks are counted."""
+    block, size = _TYPES.get(dtype, (1, 2))  # the 8-bit floats of safetensors become F16
+    return -(-elements // block) * size
+
+
+def _tensors(context: ContextOptions) -> dict[str, list[TensorInfo]]:
+    """By module; a separate file goes before the same module of a full checkpoint."""
+    found: dict[str, list[TensorInfo]] = {part: [] for part in _PARTS}
+    if context.model_path is not None:
+        for tensor in _weights(context.model_path):
+            for part, pattern in _PARTS.items():
+                if pattern.search(tensor.name):
+                    found[part].append(tensor)
+                    break
+        if not found["diffusion"]:  # a diffusion model alone, given as a full one
+            found["diffusion"] = _weights(context.model_path)
+    files: dict[str, str | os.PathLike[str] | None] = {
+        "diffusion": context.diffusion_model_path,
+        "clip": context.clip_l_path,
+        "t5": context.t5xxl_path,
+        "vae": context.taesd_path or context.vae_path,
+    }
+    for part, path in files.items():
+        if path is not None:
+            found[part] = _weights(path)
+    return found
+
+
+def _weights(path: str | os.PathLike[str]) -> list[TensorInfo]:
+    tensors = {tensor.name: tensor for tensor in describe_file(path).tensors}
+    return [tensor for name, tensor in tensors.items() if not is_companion(name, tensors)]
+
+
+class _Rules:
+    """Which type a tensor has in memory."""
+
+    def __init__(self, wtype: str, rules: str) -> None:
+        self._wtype = "" if wtype == "default" else wtype.lower()
+        self._rules = [
+            (NamePattern(pattern), dtype.lower())
+            for pattern, _, dtype in (
+                rule.partition("=") for rule in filter(None, rules.split(","))
+            )
+        ]
+
+    def held_bytes(self, tensor: TensorInfo, part: str) -> int:
+        dtype = self._held_type(tensor, part)
+        return row_bytes(dtype, tensor.n_elements) + TENSOR_OVERHEAD_BYTES
+
+    def _held_type(self, tensor: TensorInfo, part: str) -> str:
+        name, shape = tensor.name, tensor.shape
+        if len(shape) == 4:
+            return "f16"  # convolutions are, whatever the file has
+        if len(shape) < 2 or "position_embedding" in name:
+            return "f32"  # biases and norms
+        dtype = self._converted(tensor, part)
+        if _EMBEDDING.search(name):
+            return dtype if dtype in _ROWS_READABLE else "f32"
+        return dtype if shape[-1] % _TYPES.get(dtype, (1, 2))[0] == 0 else "f32"
+
+    def _converted(self, tensor: TensorInfo, part: str) -> str:
+        full_name = f"{_PREFIXES[part]}{tensor.name}"
+        wanted = next((d for pattern, d in self._rules if pattern.found_in(full_name)), self._wtype)
+        if not wanted or _NOT_CONVERTED.search(tensor.name):
+            return tensor.dtype
+        block, _ = _TYPES[wanted]
+        return tensor.dtype if tensor.shape[-1] % block else wanted
+
+
+_PREFIXES = {
+    "diffusion": "model.diffusion_model.",
+    "clip": "text_encoders.clip_l.",
+    "t5": "text_encoders.t5xxl.",
+    "vae": "first_stage_model.",
+}
+"""What the engine's names begin with, for `tensor_type_rules`."""
+
+
+def _largest_segment(sizes: dict[str, int]) -> int:
+    """The largest block, or what stands outside the blocks."""
+    groups: dict[str, int] = defaultdict(int)
+    for name, size in sizes.items():
+        block = _BLOCK.search(name)
+        groups[block[0] if block else ""] += size
+    return max(groups.values(), default=0)
+
+
+def _identity(context: ContextOptions) -> tuple[int, int]:
+    """Bytes of one identity in the layout of native/src/pulid_identity.hpp, and its rows."""
+    if context.pulid_weights is None:
+        return 0, 0
+    with PulidWeights(context.pulid_weights) as weights:
+        latents = "pulid_encoder.latents"
+        tokens = int(weights.file.shape(latents)[-2]) if latents in weights.file else ID_TOKENS
+        rows = weights.heads * tokens
+        matrices = 2 * row_bytes(context.pulid_dtype, weights.hidden_size * rows)
+        layer = matrices + row_bytes("f32", rows) + 3 * TENSOR_OVERHEAD_BYTES
+        return weights.n_layers * layer, rows
+
+
+def _decoder_channels(tensors: Iterable[TensorInfo]) -> int:
+    """A quarter of the width that the decoder begins with."""
+    rows: Iterator[int] = (
+        t.shape[0] for t in tensors if t.name.endswith("decoder.conv_in.weight") and t.shape
+    )
+    return next(rows, 512) // 4

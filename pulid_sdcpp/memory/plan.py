@@ -1,0 +1,284 @@
+"""Decide what goes where, so that a generation fits a graphics card.
+
+Nothing is loaded: the files' headers and a model of the engine's buffers say what each phase
+needs, and the measures that cost least time are taken until it fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ..errors import DeviceError, MemoryPlanError, NativeLibraryError
+from ..native.devices import Device, Placement, devices, parse_backend
+from ..options.checks import check_number
+from ..options.context import ContextOptions, GenerationOptions
+from .compute import DEFAULT_TILE, NEVER_BYTES
+from .measures import (
+    CONTEXT_BYTES,
+    GIB,
+    Given,
+    choose_measures,
+    largest_size,
+    least_budget,
+)
+from .model import Measures, Phase, PictureSizes, device_peak, phases
+from .parameters import ModelSizes, model_sizes
+from .picture_sizes import given_measures, picture_sizes
+
+__all__ = ["LEAST_GIB", "Plan", "Vram", "gib", "plan_memory"]
+
+LEAST_GIB, MOST_GIB = 0.5, 4096.0
+
+Vram = float | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes where, and what it will take.
+
+    Attributes:
+        device: The device it is for, "CPU" where there is no other.
+        budget_bytes: What may be used of it; None on the CPU.
+        width, height: Of the picture.
+        placements: "device" or "CPU" for each module: diffusion, clip, vae.
+        context, generation: The options that differ from what was given, by field.
+        phases: What each phase needs, in order.
+        context_bytes: Of the device's peak, what the driver is expected to take.
+        notes: Why, one line each.
+    """
+
+    device: str
+    budget_bytes: int | None
+    width: int
+    height: int
+    placements: Mapping[str, str]
+    context: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
+    context_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def device_peak_bytes(self) -> int:
+        """The most on the device at a time, the driver's share included; 0 on the CPU."""
+        peak = device_peak(self.phases)
+        return peak + self.context_bytes if peak else 0
+
+    @property
+    def host_peak_bytes(self) -> int:
+        """The most in the computer's memory at a time."""
+        return max((phase.host_bytes for phase in self.phases), default=0)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The command's flags that do the same."""
+        flags = []
+        for name, value in {**self.context, **self.generation}.items():
+            flags.append(_FLAGS[name])
+            if not isinstance(value, bool):
+                is_pair = isinstance(value, tuple)
+                flags.append("x".join(map(str, value)) if is_pair else f"{value:g}")
+        return tuple(flags)
+
+    @property
+    def summary(self) -> str:
+        """One line: what is done, and what it will take."""
+        if self.budget_bytes is None:
+            return f"{self.notes[0]}, {gib(self.host_peak_bytes)} at most"
+        return (
+            f"{' '.join(self.flags) or 'everything'} on {self.device}:"
+            f" {gib(self.device_peak_bytes)} of {gib(self.budget_bytes)} at most, and"
+            f" {gib(self.host_peak_bytes)} of RAM"
+        )
+
+    def apply(
+        self, context: ContextOptions, generation: GenerationOptions
+    ) -> tuple[ContextOptions, GenerationOptions]:
+        """The options with this plan in them."""
+        return replace(context, **self.context), replace(generation, **self.generation)
+
+
+_FLAGS = {
+    "vae_tiling": "--vae-tiling",
+    "vae_tile_size": "--vae-tile-size",
+    "keep_clip_on_cpu": "--clip-on-cpu",
+    "keep_vae_on_cpu": "--vae-on-cpu",
+    "offload_params_to_cpu": "--offload-to-cpu",
+    "max_vram": "--max-vram",
+}
+
+
+def plan_memory(
+    context: ContextOptions,
+    generation: GenerationOptions | None = None,
+    *,
+    vram: Vram = "auto",
+    people: int = 1,
+    this_computer: bool = False,
+    available: Sequence[Device] | None = None,
+) -> Plan:
+    """Say what goes where, so that a generation fits into a device's memory.
+
+    What is switched on in the options already stays on; `backend` is kept to as well.
+
+    Args:
+        context: The model files, and what is decided already.
+        generation: The picture; None: the default size.
+        vram: GiB that may be used, 0.5 to 4096; "auto": what is free on the device now.
+        people: How many identities are in the picture at a time.
+        this_computer: Without a graphics device, plan for the CPU, as "auto" does; else a number
+            is taken to be about a card that is not here.
+        available: The devices there are; None asks the engine.
+
+    Raises:
+        ValueError: A budget out of range; or `max_vram` beside it, which is one too.
+        MemoryPlanError: It cannot fit; names the nearest that does.
+        ModelFileError: A model file cannot be used.
+        DeviceError: The driver does not say how much memory is free; or an unknown device.
+    """
+    picture = generation if generation is not None else GenerationOptions("")
+    if vram != "auto":
+        check_number("vram", vram, LEAST_GIB, MOST_GIB)
+    if context.max_vram:
+        raise ValueError("max_vram is given together with vram, which decides it; leave one out")
+    device, placement = _device(context, vram, available)
+    if device is not None and not context.backend and vram != "auto" and not this_computer:
+        device = None if device.kind == "cpu" else device
+    models = model_sizes(context)
+    sizes = picture_sizes(context, picture, people)
+    given = given_measures(context, picture, placement)
+    if device is not None and device.kind == "cpu":
+        return _cpu_plan(models, sizes, given)
+    name = device.name if device is not None else "the graphics card"
+    budget = _budget(vram, device)
+    measures = choose_measures(models, sizes, budget, given)
+    if measures is None:
+        raise MemoryPlanError(_refusal(models, sizes, budget, given, name))
+    return _plan(name, budget, models, sizes, measures, given)
+
+
+def gib(count: int) -> str:
+    """Bytes for people; rounded up, so that what is said is enough."""
+    return f"{math.ceil(count / GIB * 100) / 100:.2f} GiB"
+
+
+def _device(
+    context: ContextOptions, vram: Vram, available: Sequence[Device] | None
+) -> tuple[Device | None, Placement]:
+    """The device of the diffusion model; None: a card that is not in this computer."""
+    try:
+        there = devices() if available is None else available
+    except NativeLibraryError:
+        if vram == "auto" or context.backend:
+            raise
+        return None, Placement()
+    placement = parse_backend(context.backend, there)
+    if placement.diffusion:
+        return next(device for device in there if device.name == placement.diffusion), placement
+    kinds = ("gpu", "igpu", "accel")  # the order of the engine's own choice
+    cards = sorted(
+        (device for device in there if device.kind in kinds), key=lambda d: kinds.index(d.kind)
+    )
+    return (cards or [_cpu(there)])[0], placement
+
+
+def _cpu(there: Sequence[Device]) -> Device:
+    cpu = next((device for device in there if device.kind == "cpu"), None)
+    return cpu or Device("CPU", "", "cpu", 0, 0)
+
+
+def _budget(vram: Vram, device: Device | None) -> int:
+    if vram != "auto":
+        return int(vram * GIB)
+    if device is None or not device.memory_free_bytes:
+        name = device.name if device is not None else "the device"
+        raise DeviceError(
+            f"the driver of {name} does not say how much memory is free; name it, as in --vram 4"
+        )
+    return device.memory_free_bytes
+
+
+def _plan(
+    name: str,
+    budget: int,
+    models: ModelSizes,
+    picture: PictureSizes,
+    measures: Measures,
+    given: Given,
+) -> Plan:
+    context: dict[str, Any] = {}
+    generation: dict[str, Any] = {}
+    notes = []
+    if measures.tile is not None and not given.tiling:
+        generation["vae_tiling"] = True
+        whole = phases(models, picture, replace(measures, tile=None))[-1]
+        taken = whole.device_bytes or whole.host_bytes
+        notes.append(
+            f"tiles: decoding in one piece would take {gib(taken)}"
+            if taken < NEVER_BYTES
+            else "tiles: in one piece the decoder has a tensor larger than drivers allocate at once"
+        )
+    if measures.tile is not None and given.tile is None and measures.tile[0] != DEFAULT_TILE:
+        generation["vae_tile_size"] = measures.tile
+        notes.append("smaller tiles: those of the engine's own size would be too large")
+    if measures.text_on_cpu and given.text_on_cpu is None:
+        context["keep_clip_on_cpu"] = True
+        notes.append(f"text encoders on the CPU: {gib(models.clip + models.t5)} stay off the card")
+    if measures.vae_on_cpu and given.vae_on_cpu is None:
+        context["keep_vae_on_cpu"] = True
+        notes.append("the autoencoder on the CPU: slow, but there is no room for a tile of it")
+    if measures.offload and not given.offload:
+        context["offload_params_to_cpu"] = True
+        notes.append("offload: weights wait in RAM, and are on the card while they are needed")
+    if measures.segment_bytes:
+        context["max_vram"] = measures.segment_bytes / GIB
+        notes.append("segments: the diffusion model visits the card a few blocks at a time")
+    place = {True: "CPU", False: name}
+    return Plan(
+        device=name,
+        budget_bytes=budget,
+        width=picture.width,
+        height=picture.height,
+        placements={
+            "diffusion": name,
+            "clip": place[measures.text_on_cpu],
+            "vae": place[measures.vae_on_cpu],
+        },
+        context=context,
+        generation=generation,
+        phases=phases(models, picture, measures),
+        context_bytes=CONTEXT_BYTES,
+        notes=tuple(notes) or ("everything fits as it is: nothing to do",),
+    )
+
+
+def _cpu_plan(models: ModelSizes, picture: PictureSizes, given: Given) -> Plan:
+    measures = Measures(
+        flash_attention=given.flash_attention,
+        tile=given.tile or ((DEFAULT_TILE, DEFAULT_TILE) if given.tiling else None),
+        direct=given.direct,
+    )
+    return Plan(
+        device="CPU",
+        budget_bytes=None,
+        width=picture.width,
+        height=picture.height,
+        placements=dict.fromkeys(("diffusion", "clip", "vae"), "CPU"),
+        phases=phases(models, picture, measures, on_cpu=True),
+        notes=("there is no graphics device to plan for: everything is on the CPU and in RAM",),
+    )
+
+
+def _refusal(
+    models: ModelSizes, picture: PictureSizes, budget: int, given: Given, name: str
+) -> str:
+    least = least_budget(models, picture, given)
+    size = largest_size(models, picture, budget, given)
+    nearest = f"the largest picture that fits is {size[0]}x{size[1]}" if size else "no size fits"
+    return (
+        f"{picture.width}x{picture.height} does not fit into {budget / GIB:.2f} GiB of {name}: it "
+        f"needs {gib(least)}, and {nearest}; give it more with --vram, or make a smaller picture"
+    )

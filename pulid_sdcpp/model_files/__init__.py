@@ -1,0 +1,1 @@
+"""What a model file is, and whether the engine can load it; LoRAs."""

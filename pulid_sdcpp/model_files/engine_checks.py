@@ -1,0 +1,280 @@
+"""Check the files an engine is to load, before native code sees them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelFileError
+from ..families.flux.layout import FluxInfo, check_diffusion_model
+from ..tensors.file_bytes import FileBytes
+from ..tensors.file_header import read_header
+from ..tensors.hollow_file import check_data, check_not_hollow
+from ..tensors.scaled_weights import check_weight_scales, is_companion
+from ..tensors.tensor_header import TensorInfo
+from ..terminal_text import quoted
+from .description import (
+    FileInfo,
+    check_lora,
+    check_tae,
+    check_text_encoder,
+    check_vae,
+    describe_file,
+)
+from .lora_layout import lora_layout
+from .lora_places import LoraPlaces
+from .lora_tags import check_no_lora_tags, find_lora, read_lora_tags
+from .upscaler_layout import check_upscaler_tensors
+
+__all__ = [
+    "check_engine_files",
+    "check_prompt_loras",
+    "check_upscaler",
+    "has_quantized",
+    "lora_places",
+]
+
+_MAX_LORA_TENSORS = 16_384
+"""The engine has room for 32,768 in all; a LoRA for every matrix of Flux has 1,500."""
+
+# What the engine loads weights of: floats, and the quantized types that it can convert.
+_INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"}
+_UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
+_UNQUANTIZED = {"f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"}
+_WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
+_BLOCK_NUMBER = re.compile(r"\.([0-9]{4,})(?:\.|$)")  # as block_number of pulid_text.hpp
+_PARTS = {
+    "diffusion": re.compile(r"model\.diffusion_model\."),
+    "text": re.compile(r"text_encoders\.(clip_l|t5xxl)\.|te[13]\."),
+    "vae": re.compile(r"(first_stage_model|vae)\."),
+}
+_ESRGAN_PATHS = ("upscaler_path",)  # published as torch checkpoints
+
+
+def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
+    """Make sure that every file can be loaded and is what it is given as.
+
+    Args:
+        files: The binding's keyword arguments; those that name files are looked at.
+        needs_flux: Whether PuLID weights are given, so that nothing but Flux will do.
+
+    Returns:
+        The Flux model's sizes; None for another model.
+
+    Raises:
+        ValueError: No model, or a Flux model without text encoder or autoencoder.
+        ModelFileError: A file is missing, damaged or of the wrong kind.
+    """
+    flux = _check_flux_files(files, needs_flux)
+    for name, path in files.items():
+        if name.endswith("_path") and path and not (name == "model_path" and os.path.isdir(path)):
+            if name in _ESRGAN_PATHS:
+                check_upscaler(str(path))
+            else:
+                _check_data(_check_readable(str(path)))
+    return flux
+
+
+_NO_MODELS = {"lora", "identity", "pulid-flux", "pulid-sdxl", "eva-clip"}
+_PARTS_ALONE = {"clip-l", "t5xxl", "vae", "tae"}  # or a full checkpoint of a model unknown here
+
+
+def engine_file_paths(files: Mapping[str, Any]) -> list[str]:
+    """The files among the binding's keyword arguments."""
+    return [str(path) for name, path in files.items() if name.endswith("_path") and path]
+
+
+def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
+    alone = str(files.get("diffusion_model_path") or "")
+    full = str(files.get("model_path") or "")
+    if not alone and not full:
+        raise ValueError("no model given: name diffusion_model_path or model_path")
+    # The engine also reads other models, and those as a folder of diffusers files.
+    found = None if os.path.isdir(full) else describe_file(alone or full)
+    if not needs_flux and (found is None or found.kind != "flux"):
+        unusable = _NO_MODELS | _PARTS_ALONE if alone else _NO_MODELS
+        if found is not None and found.kind in unusable:
+            raise ModelFileError(f"{found.path}: expected a model, found {found.summary}")
+        return None
+    flux = check_diffusion_model(alone or full)
+    parts = _parts_of(full)
+    if full and not alone and "diffusion" not in parts:
+        raise ModelFileError(
+            f"{full}: a diffusion model alone; name it diffusion_model_path (--diffusion-model)"
+        )
+    if files.get("control_net_path"):
+        raise ValueError(
+            f"control_net_path is {os.fspath(files['control_net_path'])!r}, but the engine has no "
+            "ControlNets for Flux; leave it out"
+        )
+    within = f" in {full}" if full else ""
+    if not files.get("clip_l_path") and not files.get("t5xxl_path") and "text" not in parts:
+        raise ValueError(f"no text encoder given{within}: name clip_l_path, t5xxl_path or both")
+    if not files.get("vae_path") and not files.get("taesd_path") and "vae" not in parts:
+        raise ValueError(f"no autoencoder given{within}: name vae_path or taesd_path")
+    if files.get("clip_l_path"):
+        check_text_encoder(files["clip_l_path"], "clip-l")
+    if files.get("t5xxl_path"):
+        check_text_encoder(files["t5xxl_path"], "t5xxl")
+    if files.get("vae_path"):
+        check_vae(files["vae_path"])
+    if files.get("taesd_path"):
+        check_tae(files["taesd_path"])
+    return flux
+
+
+def _parts_of(full: str) -> set[str]:
+    """What a full checkpoint holds, under the names that the engine looks for."""
+    if not full or os.path.isdir(full):
+        return set()
+    names = [tensor.name for tensor in describe_file(full).tensors]
+    return {part for part, found in _PARTS.items() if any(map(found.match, names))}
+
+
+def check_upscaler(path: str) -> None:
+    """Make sure that a file is an upscaling model; a torch checkpoint passes unseen.
+
+    Raises:
+        ModelFileError: Missing, damaged, or another model.
+    """
+    info = _check_readable(path, may_be_torch=True)
+    if info.kind != "torch-checkpoint":
+        check_upscaler_tensors(path, {tensor.name: tensor for tensor in info.tensors})
+    _check_data(info)
+
+
+def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
+    """A damaged file, or weights of a type the engine cannot convert, would end the process."""
+    info = describe_file(path)
+    if info.kind == "torch-checkpoint" and not may_be_torch:
+        raise ModelFileError(
+            f"{path}: a torch checkpoint, which can hold programs and is not opened; use the "
+            "safetensors file, or write one with safetensors.torch.save_file"
+        )
+    if info.kind == "quantized":
+        raise ModelFileError(f"{path}: {info.summary}")
+    if info.kind == "onnx":
+        raise ModelFileError(f"{path}: an ONNX model, which the engine does not read")
+    names = {tensor.name: tensor for tensor in info.tensors}
+    for tensor in info.tensors:
+        if found := _BLOCK_NUMBER.search(tensor.name):
+            raise ModelFileError(
+                f"{path}: {quoted(tensor.name)} names block {quoted(found[1], 20)}; no model has "
+                "as many, and the engine would make them all"
+            )
+        if _WEIGHT.search(tensor.name) and not is_companion(tensor.name, names):
+            _check_type(path, tensor, info.format)
+    if info.tensors:
+        check_weight_scales(path)
+    return info
+
+
+def _check_data(info: FileInfo) -> None:
+    """What is behind the header, where a download was not finished, is zeros."""
+    with FileBytes(info.path) as content:
+        if info.tensors:
+            check_not_hollow(content, info.tensors, info.kind)
+        else:
+            check_data(content)
+
+
+def _check_type(path: str, tensor: TensorInfo, file_format: str) -> None:
+    if tensor.dtype in _UNREADABLE[file_format]:
+        raise ModelFileError(
+            f"{path}: {tensor.name} is of type {tensor.dtype}, which the engine cannot read; use "
+            "a file in F16, BF16, F32 or a quantized type"
+        )
+
+
+def lora_places(files: Mapping[str, Any], flux: FluxInfo | None = None) -> LoraPlaces | None:
+    """Where LoRAs can go in what an engine loads.
+
+    Args:
+        files: The binding's keyword arguments.
+        flux: The diffusion model, when it is known.
+
+    Returns:
+        None for a model that is not Flux.
+
+    Raises:
+        ModelFileError: The model cannot be read.
+    """
+    alone = str(files.get("diffusion_model_path") or "")
+    full = str(files.get("model_path") or "")
+    if flux is None:
+        if os.path.isdir(full) or describe_file(alone or full).kind != "flux":
+            return None
+        flux = check_diffusion_model(alone or full)
+    has_clip, has_t5 = (bool(files.get(name)) for name in ("clip_l_path", "t5xxl_path"))
+    if full and not os.path.isdir(full):  # a full checkpoint has the other parts in it
+        names = [tensor.name for tensor in describe_file(full).tensors]
+        has_clip = has_clip or any(".clip_l." in name for name in names)
+        has_t5 = has_t5 or any(".t5xxl." in name for name in names)
+    return LoraPlaces(flux, has_clip, has_t5)
+
+
+def has_quantized(files: Mapping[str, Any], flux: FluxInfo) -> bool:
+    """Whether any weight of a Flux model may be quantized when it is loaded."""
+    wanted = str(files.get("wtype") or "default").lower()
+    is_converted = wanted not in ("default", "f32", "f16", "bf16") or files.get("tensor_type_rules")
+    return bool(is_converted) or not set(flux.dtypes) <= _UNQUANTIZED
+
+
+def check_prompt_loras(
+    prompt: str,
+    files: Mapping[str, Any],
+    negative_prompt: str = "",
+    flux: FluxInfo | None = None,
+) -> list[Path]:
+    """Make sure that every LoRA that a prompt names can be used: the engine only warns.
+
+    Args:
+        prompt: The prompt.
+        files: The binding's keyword arguments: the model and where LoRAs are.
+        negative_prompt: Where there may be none.
+        flux: The diffusion model, when it is known.
+
+    Returns:
+        The files, in the order of the tags; without those whose weight is 0.
+
+    Raises:
+        ValueError: A tag that is none, a weight out of range, or weights that add up to nothing.
+        ModelFileError: A LoRA that does not exist, or is not one, or has a tensor without a place
+            in the model.
+    """
+    check_no_lora_tags(negative_prompt)
+    tags = read_lora_tags(prompt)[1]
+    weighed: set[Path] = set()
+    paths = [find_lora(tag.name, files.get("lora_model_dir") or ".") for tag in tags]
+    weights: dict[Path, float] = {}
+    for path, tag in zip(paths, tags, strict=True):
+        weights[path] = weights.get(path, 0.0) + tag.weight
+        if tag.weight:
+            weighed.add(path)
+    for path in weighed:
+        if not weights[path]:
+            raise ValueError(f"the weights of {path.name} in the prompt add up to 0; leave it out")
+    places = lora_places(files, flux) if paths else None
+    for path in paths:
+        _check_lora(path, places)
+    return [path for path in weights if path in weighed]
+
+
+def _check_lora(path: Path, places: LoraPlaces | None) -> None:
+    check_lora(path)
+    info = _check_readable(str(path))
+    if len(info.tensors) > _MAX_LORA_TENSORS:
+        raise ModelFileError(
+            f"{path}: a LoRA of {len(info.tensors)} tensors; {_MAX_LORA_TENSORS} are possible"
+        )
+    for tensor in info.tensors:
+        if not tensor.n_elements:
+            raise ModelFileError(f"{path}: damaged LoRA: {quoted(tensor.name)} is empty")
+        if not tensor.name.endswith(".alpha"):
+            _check_type(str(path), tensor, info.format)
+    if places is not None:
+        with FileBytes(path) as buffer:
+            lora_layout(read_header(buffer, str(path)), places, str(path))

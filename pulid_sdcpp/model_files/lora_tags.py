@@ -1,0 +1,121 @@
+"""LoRA tags of a prompt, `<lora:NAME>` and `<lora:NAME:WEIGHT>`, and the files they name.
+
+What the engine does not know as a tag it reads as words of the prompt, without a word about it;
+so whatever begins like one is either read here or refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelFileError
+from ..terminal_text import quoted
+
+__all__ = ["LoraTag", "check_no_lora_tags", "find_lora", "read_lora_tags"]
+
+MAX_WEIGHT = 100.0
+"""Either way; published LoRAs are made for 1, sliders go to about 10."""
+
+_TAG = re.compile(r"<lora:([^:<>]+)(?::([^<>]*))?>")
+_SPACE = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]*"  # with what web pages hide in copied text
+_LOOKS_LIKE_A_TAG = re.compile(
+    rf"[<\uff1c]{_SPACE}(?:lora|lyco|lycoris){_SPACE}[:\uff1a][^>\uff1e]{{0,60}}", re.I
+)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I | re.ASCII)
+_EXTENSIONS = ("", ".safetensors", ".gguf", ".pt")
+
+
+@dataclass(frozen=True)
+class LoraTag:
+    """One tag.
+
+    Attributes:
+        name: Of a file in the LoRA folder, with or without its extension.
+        weight: What its change is multiplied by, -100 to 100; 1 where the tag has none.
+    """
+
+    name: str
+    weight: float = 1.0
+
+
+def read_lora_tags(prompt: str) -> tuple[str, list[LoraTag]]:
+    """Take the LoRA tags out of a prompt.
+
+    Returns:
+        The prompt without its tags, and the tags in their order.
+
+    Raises:
+        ValueError: A weight that is no number or too large, or what looks like a tag but is none.
+    """
+    tags = [LoraTag(tag[1], _weight(tag[1], tag[2])) for tag in _TAG.finditer(prompt)]
+    rest = _TAG.sub("", prompt)
+    if found := _LOOKS_LIKE_A_TAG.search(rest):
+        raise ValueError(
+            f"{quoted(found[0])} in the prompt looks like a LoRA, but is none; write "
+            "<lora:NAME:WEIGHT>"
+        )
+    return rest, tags
+
+
+def check_no_lora_tags(negative_prompt: str) -> None:
+    """Refuse LoRA tags where the engine does not apply them.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if found := _LOOKS_LIKE_A_TAG.search(negative_prompt):
+        raise ValueError(
+            f"{quoted(found[0])} in the negative prompt: a LoRA changes the model for both prompts;"
+            " write it in the prompt"
+        )
+
+
+def find_lora(name: str, folder: str | os.PathLike[str]) -> Path:
+    """The file that a tag names.
+
+    Args:
+        name: As in the tag: a path inside `folder`; the extension may be left out.
+        folder: Where LoRAs are.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        ValueError: A name that leads out of the folder. Prompts also come from pictures of others.
+        ModelFileError: There is no such file.
+    """
+    inside = os.path.normpath(name)
+    leaves = inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside)
+    if leaves or os.path.splitdrive(inside)[0] or name.startswith(("/", "\\")) or "\0" in name:
+        raise ValueError(
+            f"{quoted(f'<lora:{name}>')}: expected a file in the LoRA folder (lora_model_dir,"
+            " --lora-model-dir), found a path out of it"
+        )
+    base = Path(folder, inside)
+    for extension in _EXTENSIONS:
+        path = base.with_name(base.name + extension)
+        try:
+            if path.is_file():
+                return Path(os.path.abspath(path))
+        except OSError:  # a name that is too long
+            break
+    raise ModelFileError(
+        f"there is no LoRA {quoted(name)} in {os.fspath(folder)}; its name or folder is wrong"
+    )
+
+
+def _weight(name: str, text: str | None) -> float:
+    if text is None:
+        return 1.0
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"{quoted(f'<lora:{name}>')}: its weight {quoted(text)} is not a number")
+    weight = float(text)
+    if abs(weight) > MAX_WEIGHT:
+        raise ValueError(
+            f"{quoted(f'<lora:{name}>')}: its weight {weight:g} must be from {-MAX_WEIGHT:g} to "
+            f"{MAX_WEIGHT:g}"
+        )
+    return weight

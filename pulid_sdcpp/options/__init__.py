@@ -1,0 +1,1 @@
+"""What can be asked for; nothing is read or written here."""

@@ -1,0 +1,63 @@
+"""Checks of single values: each raises a ValueError that names the value and what it may be."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Sequence
+
+from ..terminal_text import shown
+
+__all__ = ["check_choice", "check_number", "check_path", "check_text", "check_whole"]
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> None:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name} is {shown(value)}, but must be a whole number") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} is {shown(number)}, but must be from {low} to {high}")
+
+
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is {shown(value)}, but must be a number") from None
+    if not low <= number <= high:  # false for NaN too
+        raise ValueError(f"{name} is {number:g}, but must be from {low:g} to {high:g}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {shown(value)}, but must be one of {', '.join(choices)}")
+
+
+def check_text(name: str, value: object, max_chars: int) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {shown(value)}, but must be text")
+    if len(value) > max_chars:
+        raise ValueError(f"{name} has {len(value)} characters, but may have {max_chars}")
+    if "\0" in value:  # the engine's strings end there
+        raise ValueError(f"{name} has a NUL character at position {value.index(chr(0))}; remove it")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} is not valid Unicode at position {error.start}; write it as UTF-8"
+        ) from None
+
+
+def check_path(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name} is {shown(value)}, but must be a path")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name} is {shown(value)}, which cannot be a path")

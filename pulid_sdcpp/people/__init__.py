@@ -1,0 +1,1 @@
+"""Who is in a picture: how strongly, in which steps, and where."""

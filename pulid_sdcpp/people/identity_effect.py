@@ -1,0 +1,181 @@
+"""Whoever is asked for is in the picture: what would leave a person out without a word is refused.
+
+A weight of 0 is an explicit "off". Anything else that makes the picture nobody's is a mistake: a
+start after the last step, an end before the start, a region smaller than what the model sees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..options.context import GenerationOptions
+from ..options.step_point import StepPoint, step_at
+from .person import Person
+from .region import TOKEN_PX, Region
+from .region_weights import box_px, token_weights
+
+__all__ = ["REFERENCE_CFG_START_STEP", "check_region", "check_span", "check_takes_part",
+           "first_cfg_step"]  # fmt: skip
+
+REFERENCE_CFG_START_STEP = 1
+"""ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default."""
+
+_FAINTEST = 0.05
+"""A mask whose brightest token is darker shows nobody: labels 0 and 1 as greys of 255 are 0.004."""
+
+_LEAST_WEIGHT = 1e-3
+"""With less, what a person changes in a picture is no more than rounding does."""
+
+_LEAST_FALL = 0.005
+"""Of Flux's noise levels, which go from 1 to 0: less changes no pixel by more than 1 of 255."""
+
+_END_AT_THE_LOWEST_LEVEL = frozenset(("discrete", "exponential", "karras", "kl_optimal"))
+
+_ROUNDING = 1e-6
+_OFF = "give weight 0 to leave the person out on purpose"
+
+
+def first_cfg_step(given: int | None, generation: GenerationOptions) -> int:
+    """The first step with true CFG of a picture with an identity; `given`: what was asked for."""
+    if generation.cfg_scale == 1.0:
+        return 0
+    return REFERENCE_CFG_START_STEP if given is None else given
+
+
+def check_takes_part(
+    person: Person, generation: GenerationOptions, cfg_start_step: int | None, has_size: bool = True
+) -> None:
+    """Refuse a person with a weight who would not be in the picture.
+
+    Args:
+        generation: The picture.
+        cfg_start_step: As that of `IdentityOptions`.
+        has_size: Whether the picture's size is that of `generation`, so that regions are known.
+
+    Raises:
+        ValueError: As `check_span` and `check_region`.
+        ImageFileError: The mask of a region cannot be read.
+    """
+    check_span(person, generation, first_cfg_step(cfg_start_step, generation))
+    if has_size and person.region is not None and person.weight != 0:
+        weights = token_weights(person.region, generation.width, generation.height)
+        check_region(person.region, weights, generation)
+
+
+def check_span(person: Person, generation: GenerationOptions, cfg_start_step: int = 0) -> None:
+    """Refuse a person with a weight who is in no step that changes the picture, or unseen in all.
+
+    Args:
+        generation: Its steps are counted as they are made: fewer from a picture to start from,
+            with sigmas as many as these say.
+        cfg_start_step: The first step with true CFG.
+
+    Raises:
+        ValueError: Names the step, and the steps that there are; or the weight.
+    """
+    if person.weight == 0:
+        return
+    if abs(person.weight) < _LEAST_WEIGHT:
+        raise ValueError(
+            f"weight {person.weight:g} is so small that the person would not be seen; 0.7 to 1.2 "
+            f"is usual, {_LEAST_WEIGHT:g} the least; or {_OFF}"
+        )
+    steps = generation.evaluated_steps
+    start = step_at(person.start_step, steps)
+    end = steps if person.end_step is None else step_at(person.end_step, steps)
+    if start >= steps:
+        raise ValueError(
+            f"{_said('start step', person.start_step, start)}, but {_made(generation)}, so the "
+            f"person would be in none; start earlier, or {_OFF}"
+        )
+    if start >= end:
+        raise ValueError(
+            f"{_said('start step', person.start_step, start)} and "
+            f"{_said('end step', person.end_step or 0, end)}, the first one without again, so the "
+            f"person would be in no step; end later, or {_OFF}"
+        )
+    end = min(end, steps)
+    levels = generation.sigmas[-steps - 1 :]
+    falls = (max(levels[step] - levels[step + 1], 0.0) for step in range(start, end))
+    if levels and sum(falls) < _LEAST_FALL:
+        raise ValueError(
+            f"the person is in steps {start} to {end - 1}, but these change nothing, because "
+            f"sigmas has nearly the same value before and after them; let it fall, or {_OFF}"
+        )
+    if start == steps - 1 and _ends_flat(generation):
+        raise ValueError(
+            f"the person is in the last step alone, number {start}, in which the scheduler "
+            f"{generation.scheduler} changes nearly nothing; start earlier, take the scheduler "
+            f"flux, or {_OFF}"
+        )
+    if generation.cfg_scale == 0 and start >= cfg_start_step:
+        raise ValueError(
+            f"cfg_scale is 0, which leaves nothing but the negative prompt from step "
+            f"{cfg_start_step} on, and the person begins at step {start}; give another, or {_OFF}"
+        )
+
+
+def _ends_flat(generation: GenerationOptions) -> bool:
+    """Whether the last step begins with nearly no noise left, and so changes nearly nothing.
+
+    Source: stable-diffusion.cpp, denoiser.hpp: these schedules end at t_to_sigma(0), which is
+    0.003 for Flux unless a shift is given.
+    """
+    return (
+        not generation.sigmas
+        and generation.steps > 1
+        and generation.flow_shift is None
+        and generation.scheduler in _END_AT_THE_LOWEST_LEVEL
+    )
+
+
+def check_region(
+    region: Region, weights: NDArray[np.float32], generation: GenerationOptions
+) -> None:
+    """Refuse a region that is less than an image token, as good as black, or kept as it was.
+
+    Args:
+        weights: Of the region, see `token_weights`.
+
+    Raises:
+        ValueError: Names the region's size in pixels.
+    """
+    size = f"{generation.width}x{generation.height}"
+    needs = f"but a person needs {TOKEN_PX}x{TOKEN_PX} at least; make it larger, or {_OFF}"
+    if region.box is not None:
+        left, top, right, bottom = box_px(region, generation.width, generation.height)
+        width, height = right - left, bottom - top
+        if min(width, height) < TOKEN_PX - _ROUNDING:
+            raise ValueError(
+                f"the box {region.box} is {width:.4g}x{height:.4g} pixels of {size}, {needs}"
+            )
+    elif weights.sum() < 1 - _ROUNDING:
+        area = float(weights.sum()) * TOKEN_PX**2
+        raise ValueError(f"the mask of a person has white of {area:.3g} pixels in {size}, {needs}")
+    elif weights.max() < _FAINTEST:
+        raise ValueError(
+            f"the mask of a person is nearly black, {float(weights.max()) * 255:.2g} of 255 where "
+            "it is brightest; white is where the person is"
+        )
+    if generation.mask_image is not None:
+        changing = Region(mask=generation.mask_image)
+        may_change = token_weights(changing, generation.width, generation.height)
+        if (weights * may_change).sum() < 1 - _ROUNDING:
+            raise ValueError(
+                "the region of a person lies where the mask of the picture to start from lets "
+                f"nothing change; make one of them larger, or {_OFF}"
+            )
+
+
+def _said(what: str, point: StepPoint, step: int) -> str:
+    """`start step 4`; of a part of the steps also which step it is."""
+    return f"{what} {point:g} is step {step}" if isinstance(point, float) else f"{what} {point}"
+
+
+def _made(generation: GenerationOptions) -> str:
+    steps = generation.evaluated_steps
+    those = "there is 1 step: 0" if steps == 1 else f"there are {steps} steps: 0 to {steps - 1}"
+    if generation.init_image is not None and generation.strength < 1:
+        return f"{those}, made from a picture with strength {generation.strength:g}"
+    return those

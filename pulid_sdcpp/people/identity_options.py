@@ -1,0 +1,101 @@
+"""Whose identity a picture gets, how strongly, when and where."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..options.checks import check_number, check_path, check_whole
+from ..options.step_point import StepPoint, check_step_point, step_at
+from .person import MAX_IDENTITY_WEIGHT, Person
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..identity.identity_file import Identity
+
+__all__ = ["MAX_PEOPLE", "IdentityOptions", "check_people", "takes_part"]
+
+FilePath = str | os.PathLike[str]
+
+MAX_PEOPLE = 100
+"""The engine has places for 32,768 tensors, of which the model takes some 1,500 and a LoRA as many;
+a person takes 60 (of Flux's 20 layers), with true CFG 120."""
+
+
+@dataclass(frozen=True, eq=False)
+class IdentityOptions:
+    """Whose face, how strongly, and during which steps.
+
+    Args:
+        embedding: An identity file, an `Identity`, or an array (tokens, width); None: nobody.
+        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+        start_step: First step with the identity; 0 or 1 is stylised, 4 of 20 photographic. A
+            whole number counts steps from 0, a float from 0 to 1 is a part of the steps.
+        end_step: First step without it again, likewise; None: to the end.
+        cfg_start_step: First step with true CFG, when cfg_scale is not 1; None: the engine's own.
+        people: Several people, each with a weight, steps and a region, instead of `embedding`;
+            100 at most.
+
+    Raises:
+        ValueError: A value out of range; names the value and the range.
+    """
+
+    embedding: FilePath | Identity | np.ndarray | None = field(default=None)
+    weight: float = 1.0
+    start_step: StepPoint = 0
+    end_step: StepPoint | None = None
+    cfg_start_step: int | None = None
+    people: tuple[Person, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.embedding, str | os.PathLike):
+            check_path("embedding", self.embedding)
+        check_number("weight", self.weight, 0.0, MAX_IDENTITY_WEIGHT)
+        check_step_point("start_step", self.start_step)
+        if self.end_step is not None:
+            check_step_point("end_step", self.end_step)
+        if self.cfg_start_step is not None:
+            check_whole("cfg_start_step", self.cfg_start_step, 0, 2**31 - 1)
+        check_people(len(self.people))
+        if self.people and self.embedding is not None:
+            raise ValueError("give either an embedding or people, not both")
+
+    @property
+    def everybody(self) -> tuple[Person, ...]:
+        """Who takes part: `people`, or the one person of `embedding`, or nobody."""
+        if self.embedding is None:
+            return self.people
+        return (Person(self.embedding, self.weight, self.start_step, self.end_step),)
+
+    def has_effect(self, steps: int) -> bool:
+        """Whether a generation of `steps` steps differs from one without identity."""
+        return any(takes_part(person, steps) for person in self.everybody)
+
+    def to_engine_kwargs(self) -> dict[str, Any]:
+        """The keyword arguments that `generate_image` takes beside the binding's own."""
+        return {
+            "pulid_id_embedding": self.embedding,
+            "pulid_id_weight": self.weight,
+            "pulid_start_step": self.start_step,
+            "pulid_end_step": self.end_step,
+            "cfg_start_step": self.cfg_start_step,
+            "pulid_people": self.people,
+        }
+
+
+def check_people(count: int) -> None:
+    """Refuse more people than a picture may have.
+
+    Raises:
+        ValueError: Names both numbers.
+    """
+    if count > MAX_PEOPLE:
+        raise ValueError(f"{count} people are named, but a picture may have {MAX_PEOPLE}")
+
+
+def takes_part(person: Person, steps: int) -> bool:
+    """Whether there is a step, of `steps`, with this person."""
+    end = steps if person.end_step is None else min(step_at(person.end_step, steps), steps)
+    return person.weight > 0 and step_at(person.start_step, steps) < end

@@ -1,0 +1,121 @@
+"""Which identities take part in a generation, and from which step true CFG does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IdentityFileError
+from ..identity.identity_file import Identity
+from ..options.context import GenerationOptions
+from ..options.step_point import step_at
+from .identity_effect import check_region, check_span, first_cfg_step
+from .identity_options import IdentityOptions, takes_part
+from .person import Person
+from .region_weights import token_weights
+
+__all__ = ["IdentityLike", "IdentityUse", "as_identity", "identity_uses"]
+
+IdentityLike = str | os.PathLike[str] | Identity | NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class IdentityUse:
+    """One identity's part in a generation.
+
+    Attributes:
+        tokens: (n, id_dim) float32.
+        weight: What its contribution is multiplied by.
+        start_step, end_step: First step with it, first step without it again (None: to the end).
+        negative: It belongs to the negative pass of true CFG.
+        region: (rows, columns) float32, 0 to 1 for each image token: what its contribution is
+            multiplied by there; None: the whole picture.
+    """
+
+    tokens: NDArray[np.float32]
+    weight: float
+    start_step: int = 0
+    end_step: int | None = None
+    negative: bool = False
+    region: NDArray[np.float32] | None = None
+
+
+def as_identity(given: IdentityLike) -> Identity:
+    """Read an identity file, or take (tokens, width) numbers as one.
+
+    Raises:
+        IdentityFileError: It is not one.
+    """
+    if isinstance(given, Identity):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return Identity.load(given)
+    return Identity.from_array(given)
+
+
+def identity_uses(
+    options: IdentityOptions,
+    generation: GenerationOptions,
+    has_weights: bool,
+    *,
+    one_step: bool = False,
+) -> tuple[list[IdentityUse], int]:
+    """The identities of a generation, and its first step with true CFG.
+
+    Args:
+        has_weights: Whether the engine was loaded with PuLID weights.
+        one_step: Only the last step of `generation` is made, which may be one without a person.
+
+    Raises:
+        ValueError: An identity without PuLID weights; or one that would be in no step, or in no
+            part of the picture.
+        IdentityFileError: It cannot be used, or has no unconditional part, which true CFG needs.
+        ImageFileError: The mask of a region cannot be read.
+    """
+    everybody = [(person, as_identity(person.identity)) for person in options.everybody]
+    if not everybody:
+        return [], options.cfg_start_step or 0
+    if not has_weights:
+        raise ValueError(
+            "an identity is given, but the engine was loaded without PuLID weights: name "
+            "pulid_weights (--pulid-weights)"
+        )
+    cfg_start_step = first_cfg_step(options.cfg_start_step, generation)
+    steps = generation.evaluated_steps
+    uses: list[IdentityUse] = []
+    for person, identity in everybody:
+        if not one_step:
+            check_span(person, generation, cfg_start_step)
+        if takes_part(person, steps):
+            uses += _uses_of(person, identity, generation)
+    return (uses, cfg_start_step) if uses else ([], options.cfg_start_step or 0)
+
+
+def _uses_of(
+    person: Person, identity: Identity, generation: GenerationOptions
+) -> Iterator[IdentityUse]:
+    steps = generation.evaluated_steps
+    region = None
+    if person.region is not None:
+        region = token_weights(person.region, generation.width, generation.height)
+        check_region(person.region, region, generation)
+    positive = IdentityUse(
+        identity.tokens,
+        person.weight,
+        step_at(person.start_step, steps),
+        None if person.end_step is None else step_at(person.end_step, steps),
+        region=region,
+    )
+    yield positive
+    if generation.cfg_scale == 1.0:
+        return
+    if identity.uncond_tokens is None:
+        raise IdentityFileError(
+            "the identity has no unconditional part, which true CFG needs: extract it again "
+            "with this program, or set cfg_scale to 1"
+        )
+    yield replace(positive, tokens=identity.uncond_tokens, negative=True)

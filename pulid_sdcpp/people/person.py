@@ -1,0 +1,106 @@
+"""One of several people in a picture."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..options.checks import check_number, check_path
+from ..options.step_point import StepPoint, check_step_point, parse_step_point
+from ..terminal_text import shown
+from .region import Region
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..identity.identity_file import Identity
+
+__all__ = ["MAX_IDENTITY_WEIGHT", "Person", "parse_person"]
+
+MAX_IDENTITY_WEIGHT = 5.0
+
+_KEYS = ("weight", "start", "end", "mask", "box")
+_PART = re.compile(r":(?=[A-Za-z_]+=)")  # not the colon of C:\
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Whose face, how strongly, when, and where in the picture.
+
+    Args:
+        identity: An identity file, an `Identity`, or (tokens, width) numbers.
+        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+        start_step: First step with the identity: a whole number counts steps from 0, a float
+            from 0 to 1 is a part of the steps.
+        end_step: First step without it again, likewise; None: to the end.
+        region: Where the person is; None: the whole picture.
+
+    Raises:
+        ValueError: A value out of range; names the value and the range.
+    """
+
+    identity: str | os.PathLike[str] | Identity | NDArray[np.float32]
+    weight: float = 1.0
+    start_step: StepPoint = 0
+    end_step: StepPoint | None = None
+    region: Region | None = None
+
+    def __post_init__(self) -> None:
+        if self.identity is None:
+            raise ValueError("a person needs an identity; name a file or give an Identity")
+        if isinstance(self.identity, str | os.PathLike):
+            check_path("identity", self.identity)
+        check_number("weight", self.weight, 0.0, MAX_IDENTITY_WEIGHT)
+        check_step_point("start_step", self.start_step)
+        if self.end_step is not None:
+            check_step_point("end_step", self.end_step)
+        if self.region is not None and not isinstance(self.region, Region):
+            raise ValueError(f"region is {shown(self.region)}, but must be a Region or None")
+
+
+def parse_person(text: str) -> tuple[str, dict[str, Any]]:
+    """Read `alice.pulidembd:mask=left.png:weight=0.9`.
+
+    Keys: weight; start and end, a step (4) or a part of the steps (0.2, 20%); mask, a picture;
+    or box, four numbers x,y,width,height.
+
+    Returns:
+        The file that is named, and the other arguments of `Person`.
+
+    Raises:
+        ValueError: An unknown key, one given twice, or a value that is none.
+    """
+    source, *parts = _PART.split(text)
+    if not source:
+        raise ValueError(f"{shown(text)} names no identity file or photo before its options")
+    given: dict[str, str] = {}
+    for part in parts:
+        key, _, value = part.partition("=")
+        if key not in _KEYS:
+            raise ValueError(f"{shown(text)} has {shown(key)}, but may have {', '.join(_KEYS)}")
+        if key in given:
+            raise ValueError(f"{shown(text)} has {key} twice")
+        given[key] = value
+    arguments: dict[str, Any] = {}
+    if "weight" in given:
+        arguments["weight"] = _number(given["weight"], "weight", text)
+    for key in ("start", "end"):
+        if key in given:
+            arguments[f"{key}_step"] = parse_step_point(given[key])
+    if "mask" in given or "box" in given:
+        box = None
+        if "box" in given:
+            numbers = [_number(value, "box", text) for value in given["box"].split(",")]
+            box = tuple(numbers)
+        arguments["region"] = Region(box, given.get("mask"))  # type: ignore[arg-type]
+    return source, arguments
+
+
+def _number(text: str, what: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{shown(whole)}: {what} is {shown(text)}, which is no number") from None

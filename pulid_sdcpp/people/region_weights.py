@@ -1,0 +1,77 @@
+"""A region of a picture on the grid of Flux's image tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..system.mask_image import read_mask
+from .region import TOKEN_PX, Region
+
+__all__ = ["TOKEN_PX", "box_px", "token_weights"]
+
+_ROUNDING = 1e-6
+
+
+def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
+    """How far each image token is inside a region.
+
+    Args:
+        width_px, height_px: Of the picture that is made, multiples of 16.
+
+    Returns:
+        (height / 16, width / 16) float32, 0 outside to 1 inside: the part of the token's pixels
+        that a box covers, their mean brightness in a mask.
+
+    Raises:
+        ValueError: Nothing of the picture is inside a box.
+        ImageFileError: The mask cannot be read, or is black everywhere.
+    """
+    if region.box is None:
+        return _of_mask(region, width_px // TOKEN_PX, height_px // TOKEN_PX)
+    weights = _of_box(region, width_px, height_px)
+    if not weights.any():
+        raise ValueError(
+            "the region of a person has nothing of the picture in it: its box "
+            f"{region.box} is outside of {width_px}x{height_px}"
+        )
+    return weights
+
+
+def box_px(region: Region, width_px: int, height_px: int) -> tuple[float, float, float, float]:
+    """Where a region's box lies in a picture: left, top, right, bottom, cut at its edges.
+
+    What is wholly outside has a right left of its left, or a bottom above its top.
+    """
+    assert region.box is not None  # where this is called
+    x, y, width, height = region.box
+    if region.in_parts:
+        x, width = x * width_px, width * width_px
+        y, height = y * height_px, height * height_px
+    return x, y, min(x + width, width_px), min(y + height, height_px)
+
+
+def _of_box(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
+    left, top, right, bottom = box_px(region, width_px, height_px)
+    across = _covered(left, right, width_px // TOKEN_PX)
+    down = _covered(top, bottom, height_px // TOKEN_PX)
+    return np.outer(down, across).astype(np.float32)
+
+
+def _of_mask(region: Region, columns: int, rows: int) -> NDArray[np.float32]:
+    from PIL import Image
+
+    assert region.mask is not None
+    # In float: eight bits would round a token that is almost black to nothing.
+    mask = read_mask(region.mask).convert("F")
+    brightness = mask.resize((columns, rows), Image.Resampling.BOX)
+    return np.asarray(brightness, np.float32) / np.float32(255)
+
+
+def _covered(begin_px: float, end_px: float, tokens: int) -> NDArray[np.float64]:
+    """The part of each token of a row that lies between two places."""
+    edges = np.arange(tokens + 1) * float(TOKEN_PX)
+    inside = np.minimum(edges[1:], end_px) - np.maximum(edges[:-1], begin_px)
+    part = np.clip(inside / TOKEN_PX, 0.0, 1.0)
+    # A third of the picture ends a rounding error beside a token's edge.
+    return np.where(part < _ROUNDING, 0.0, np.where(part > 1 - _ROUNDING, 1.0, part))

@@ -1,0 +1,233 @@
+"""Hashes of the files that a picture is made with, as web UIs write them into its text.
+
+    Model hash: 7e7f41a5c1, Lora hashes: "style: 0a1b2c3d4e5f"
+
+A file is read once, about a second per gigabyte, and its hash remembered in the user's cache folder
+(weights_digest.py). The first time that is done on a thread of its own, beside the picture.
+
+Source: AUTOMATIC1111 stable-diffusion-webui: modules/sd_models.py (the first 10 digits of a file's
+SHA-256), extensions-builtin/Lora/network.py (the first 12 of that of a LoRA's data, "AutoV3").
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelFileError
+from ..folding.weights_digest import data_digest, file_digest, records_folder, remembered_digest
+from ..model_files.lora_tags import find_lora, read_lora_tags
+from ..options.context import ContextOptions
+from ..tensors.file_bytes import file_stamp
+
+__all__ = ["FileHashes", "ModelHashes", "hashes_from", "hashes_now", "write_hashes"]
+
+_FILES = {
+    "Model": "diffusion_model_path",
+    "VAE": "vae_path",
+    "TAESD": "taesd_path",
+    "CLIP-L": "clip_l_path",
+    "T5XXL": "t5xxl_path",
+    "PuLID weights": "pulid_weights",
+}
+"""Key of the text, as for the file's name, and field of `ContextOptions`."""
+_LORAS = "Lora hashes"
+_DIGITS, _LORA_DIGITS = 10, 12
+_SILENT_S = 2.0
+_POLL_S = 0.1
+
+Check = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class FileHashes:
+    """The first digits of the hashes.
+
+    Attributes:
+        files: By field of `ContextOptions`; the model's under "diffusion_model_path".
+        loras: By name, as in the prompt's tags.
+    """
+
+    files: Mapping[str, str]
+    loras: Mapping[str, str]
+
+
+def _nothing() -> None:
+    """What is called when nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A file to hash: whose it is, and what of it."""
+
+    field: str  # "" for a LoRA
+    name: str
+    path: Path
+    kind: str
+
+
+def write_hashes(hashes: FileHashes) -> dict[str, str]:
+    """Keys and values of a picture's text."""
+    values = {
+        f"{key} hash": hashes.files[field] for key, field in _FILES.items() if field in hashes.files
+    }
+    if hashes.loras:
+        values[_LORAS] = ", ".join(f"{name}: {digits}" for name, digits in hashes.loras.items())
+    return values
+
+
+def hashes_from(values: Mapping[str, str]) -> FileHashes:
+    """What a picture's text says; a picture from before has none. `values`: of `PictureText`."""
+    files = {
+        field: values[f"{key} hash"] for key, field in _FILES.items() if f"{key} hash" in values
+    }
+    pairs = (part.strip().rpartition(": ") for part in values.get(_LORAS, "").split(","))
+    return FileHashes(files, {name: digits for name, _, digits in pairs if name and digits})
+
+
+def hashes_now(
+    context: ContextOptions, prompt: str = "", *, on_read: Check | None = None
+) -> FileHashes:
+    """The hashes of the files as they are; files that cannot be read are left out.
+
+    Args:
+        context: Names the files.
+        prompt: Its tags name the LoRAs.
+        on_read: Called before files are read, if any have to be.
+    """
+    folder = records_folder()
+    wanted = _wanted(context, prompt, with_people=True)
+    digests = {one: remembered_digest(one.kind, one.path, folder) for one in wanted}
+    if on_read is not None and None in digests.values():
+        on_read()
+    for one, known in digests.items():
+        if known is None:
+            digests[one] = _digest(one, folder, None)
+    return _shortened({one: digest for one, digest in digests.items() if digest is not None})
+
+
+class ModelHashes:
+    """The hashes for the pictures of one pipeline; the files are read on a thread of its own.
+
+    Used by one thread at a time; only `close` may come from others.
+    """
+
+    def __init__(self) -> None:
+        self._engine: object = None
+        self._known: dict[_Wanted, tuple[tuple[int, ...], str]] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._wanted: list[_Wanted] = []
+
+    def begin(
+        self, context: ContextOptions, prompt: str, *, with_people: bool, engine: object
+    ) -> None:
+        """Begin to read what is not known yet.
+
+        Args:
+            context, prompt: As for `hashes_now`.
+            with_people: Whether the PuLID weights count.
+            engine: That has loaded the model: its files stay what they were then.
+        """
+        if engine is not self._engine:
+            self._engine = engine
+            self._known = {}
+        self._wanted = _wanted(context, prompt, with_people=with_people)
+        missing = [one for one in self._wanted if not self._is_known(one)]
+        if not missing or self._stopped.is_set():
+            return
+        before = self._thread  # of a picture that failed, perhaps still at work
+        self._thread = threading.Thread(
+            target=self._read, args=(missing, before), name="pulid-sdcpp-hashes", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self, on_wait: Check = _nothing, check: Check = _nothing) -> FileHashes:
+        """The hashes of what `begin` was told.
+
+        Args:
+            on_wait: Called once if they are not there after a moment.
+            check: Called now and then while they are not; what it raises is raised here.
+        """
+        if self._thread is not None:
+            self._thread.join(_SILENT_S)
+            if self._thread.is_alive():
+                on_wait()
+            while self._thread.is_alive():
+                self._thread.join(_POLL_S)
+                check()
+        return _shortened({one: self._known[one][1] for one in self._wanted if one in self._known})
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stopped.set()
+        self._engine = None
+
+    def _is_known(self, one: _Wanted) -> bool:
+        if one not in self._known:
+            return False
+        # What the engine reads again for each picture may be another file now.
+        is_read_again = one.field in ("", "pulid_weights")
+        return not is_read_again or self._known[one][0] == file_stamp(one.path)
+
+    def _read(self, wanted: list[_Wanted], before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        folder = records_folder()
+        for one in wanted:
+            if self._is_known(one):
+                continue
+            stamp = file_stamp(one.path)
+            try:
+                digest = _digest(one, folder, self._check)
+            except _StoppedError:
+                return
+            if digest is None or stamp != file_stamp(one.path):
+                self._known.pop(one, None)
+            else:
+                self._known[one] = (stamp, digest)
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise _StoppedError
+
+
+class _StoppedError(Exception):
+    """`close` was called."""
+
+
+def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[_Wanted]:
+    wanted = []
+    for field in _FILES.values():
+        path = getattr(context, field)
+        if field == "diffusion_model_path":
+            path = path or context.model_path
+        if path is None or (field == "pulid_weights" and not with_people):
+            continue
+        if Path(path).is_file():  # a model can be a folder
+            wanted.append(_Wanted(field, "", Path(path), "file"))
+    for tag in read_lora_tags(prompt)[1]:
+        try:
+            path = find_lora(tag.name, context.lora_model_dir or ".")
+        except (ModelFileError, ValueError):
+            continue
+        # Web UIs leave these out, too: they part names from hashes.
+        name = tag.name.replace(":", "").replace(",", "")
+        wanted.append(_Wanted("", name, path, "data"))
+    return list(dict.fromkeys(wanted))
+
+
+def _digest(one: _Wanted, folder: Path, check: Check | None) -> str | None:
+    read = file_digest if one.kind == "file" else data_digest
+    try:
+        return read(one.path, folder, check)
+    except ModelFileError:
+        return None
+
+
+def _shortened(digests: Mapping[_Wanted, str]) -> FileHashes:
+    files = {one.field: digest[:_DIGITS] for one, digest in digests.items() if one.field}
+    loras = {one.name: digest[:_LORA_DIGITS] for one, digest in digests.items() if not one.field}
+    return FileHashes(files, loras)

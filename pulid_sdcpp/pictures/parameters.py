@@ -1,0 +1,288 @@
+"""Which parameters a picture's text names, and how they are read back.
+
+One table says the name of each option, in AUTOMATIC1111's or Forge's words where they
+have one. What only places the work (threads, memory, offloading) is not written; what can
+change the last bits of a picture (backend, flash attention) is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..options.context import ContextOptions, GenerationOptions
+from ..options.former_schedule import former_default, has_former_schedule
+from ..people.identity_options import IdentityOptions
+from .model_hashes import FileHashes, write_hashes
+from .people_text import PERSON_ENTRIES, describe_people
+from .png_text import PictureText
+from .text_entries import (
+    Entry,
+    FileUsed,
+    describe_file_used,
+    read_entries,
+    read_list,
+    write_entries,
+    write_float,
+    write_list,
+)
+
+__all__ = [
+    "CONTEXT_FIELDS",
+    "PROGRAM",
+    "context_values_from",
+    "describe_picture",
+    "file_names_from",
+    "generation_options_from",
+    "identity_values_from",
+    "image_names_from",
+    "picture_notes",
+]
+
+PROGRAM = "pulid-sdcpp"
+"""How the version in a text of ours begins."""
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    x, _, y = text.partition("x")
+    return int(x), int(y)
+
+
+def _read_parts(text: str) -> tuple[float, float]:
+    x, _, y = text.partition("x")
+    return float(x), float(y)
+
+
+def _file_name(path: str | os.PathLike[str]) -> str:
+    return Path(path).name
+
+
+def _read_bool(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise ValueError
+    return text == "True"
+
+
+def _named(names: Mapping[str, str]) -> tuple[Callable[[str], str], Callable[[str], str]]:
+    """Writer and reader for names that other programs spell in their own way."""
+    back = {shown: name for name, shown in names.items()}
+    return (lambda name: names.get(name, name)), (lambda shown: back.get(shown, shown))
+
+
+# Spellings of AUTOMATIC1111's lists, for the names it has; the others keep the engine's.
+_write_sampler, _read_sampler = _named(
+    {
+        "euler": "Euler",
+        "euler_a": "Euler a",
+        "heun": "Heun",
+        "dpm2": "DPM2",
+        "dpm++2s_a": "DPM++ 2S a",
+        "dpm++2m": "DPM++ 2M",
+        "lcm": "LCM",
+    }
+)
+_write_schedule, _read_schedule = _named(
+    {
+        "karras": "Karras",
+        "exponential": "Exponential",
+        "sgm_uniform": "SGM Uniform",
+        "simple": "Simple",
+        "kl_optimal": "KL Optimal",
+        "ays": "Align Your Steps",
+    }
+)
+
+_GENERATION = (
+    Entry("Steps", "steps", str, int, always=True),
+    Entry("Sampler", "sampling_method", _write_sampler, _read_sampler, always=True),
+    Entry("Schedule type", "scheduler", _write_schedule, _read_schedule),
+    Entry("CFG scale", "cfg_scale", write_float, float, always=True),
+    Entry("Distilled CFG Scale", "guidance", write_float, float, always=True),
+    Entry("Eta", "eta", write_float, float),
+    Entry("Clip skip", "clip_skip", str, int),
+    Entry("Sigmas", "sigmas", write_list, read_list),
+    Entry("Flow shift", "flow_shift", write_float, float),
+    Entry("Resize ref image", "auto_resize_ref_image", str, _read_bool),
+    Entry("Increase ref index", "increase_ref_index", str, _read_bool),
+    Entry("VAE tiling", "vae_tiling", str, _read_bool),
+    Entry("VAE tile size", "vae_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_size),
+    Entry("VAE tile overlap", "vae_tile_overlap", write_float, float),
+    Entry(
+        "VAE relative tile size", "vae_relative_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_parts
+    ),
+    Entry("Cache mode", "cache_mode"),
+    Entry("Cache option", "cache_option"),
+)
+_FILES = (
+    Entry("VAE", "vae_path", _file_name),
+    Entry("TAESD", "taesd_path", _file_name),
+    Entry("CLIP-L", "clip_l_path", _file_name),
+    Entry("T5XXL", "t5xxl_path", _file_name),
+)
+_CONTEXT = (
+    Entry("Weight type", "wtype"),
+    Entry("Tensor type rules", "tensor_type_rules"),
+    Entry("PuLID type", "pulid_dtype"),
+    Entry("RNG", "rng_type"),
+    Entry("Sampler RNG", "sampler_rng_type"),
+    Entry("LoRA apply mode", "lora_apply_mode"),
+    Entry("Circular x", "circular_x", str, _read_bool),
+    Entry("Circular y", "circular_y", str, _read_bool),
+    Entry("Flash attention", "flash_attn", str, _read_bool),
+    Entry("Diffusion flash attention", "diffusion_flash_attn", str, _read_bool),
+    Entry("Diffusion conv direct", "diffusion_conv_direct", str, _read_bool),
+    Entry("VAE conv direct", "vae_conv_direct", str, _read_bool),
+    Entry("Backend", "backend"),
+    Entry("CLIP on CPU", "keep_clip_on_cpu", str, _read_bool),
+    Entry("VAE on CPU", "keep_vae_on_cpu", str, _read_bool),
+    Entry("Repacked", "repack", str, _read_bool),
+)
+CONTEXT_FIELDS = tuple(entry.option for entry in _CONTEXT)
+"""Of `ContextOptions`: what can change pixels, less the files."""
+_CFG_START = Entry("CFG start step", "cfg_start_step", str, int)
+_IMAGES = {"init": "Init image", "mask": "Mask image", "ref": "Ref image"}
+
+
+def describe_picture(
+    context: ContextOptions,
+    generation: GenerationOptions,
+    identity: IdentityOptions | None = None,
+    *,
+    index: int = 0,
+    identity_hash: str = "",
+    image_names: Mapping[str, Sequence[str | os.PathLike[str] | FileUsed | None]] | None = None,
+    hashes: FileHashes | None = None,
+    preset: str = "",
+    version: str = "",
+    default_scheduler: str = "flux",
+) -> PictureText:
+    """The text of picture `index` of a batch: everything needed to make it again.
+
+    Args:
+        context, generation, identity: The options; the seed must be fixed.
+        index: Number of the picture in its batch, from 0.
+        identity_hash: `Identity.short_hash`, of an identity that is given as a file.
+        image_names: Files of the images in `generation`, under "init", "mask" and "ref", and of
+            the masks of people, under "people", one each; None for what was in memory only.
+        hashes: Of the model files and LoRAs.
+        preset: Name of the preset that the files in `context` come from.
+        version: Of this package.
+        default_scheduler: See `StableDiffusion.default_scheduler`; the name is written.
+    """
+    values: dict[str, str] = {}
+    generation = generation.with_named_scheduler(default_scheduler)
+    values.update(write_entries(_GENERATION[:5], generation))
+    values["Seed"] = str(generation.seeds[index])
+    values["Size"] = f"{generation.width}x{generation.height}"
+    if preset:
+        values["Preset"] = preset
+    values["Model"] = Path(context.diffusion_model_path or context.model_path or "").stem
+    values.update(write_entries(_GENERATION[5:], generation))
+    names = image_names or {}
+    for role, label in _IMAGES.items():
+        for number, path in enumerate(names.get(role, ()), start=1):
+            values.update(describe_file_used(_numbered(label, role, number), path))
+    if generation.init_image is not None:
+        values["Denoising strength"] = write_float(generation.strength)
+    values.update(write_entries(_FILES, context))
+    values.update(write_entries(_CONTEXT, context))
+    if identity is not None and identity.everybody:
+        with_uncond = generation.cfg_scale != 1.0
+        masks = names.get("people", ())
+        values.update(describe_people(identity.everybody, identity_hash, with_uncond, masks))
+        values["PuLID weights"] = Path(context.pulid_weights or "").name
+    if identity is not None and identity.cfg_start_step is not None:
+        values["CFG start step"] = str(identity.cfg_start_step)
+    if hashes is not None:
+        values.update(write_hashes(hashes))
+    values["Version"] = f"{PROGRAM} {version}".strip()
+    return PictureText(generation.prompt, generation.negative_prompt, values)
+
+
+def generation_options_from(text: PictureText) -> GenerationOptions:
+    """The options that a picture's text names; what it does not name has its default.
+
+    A schedule that it does not name is the one that was the default then, see `picture_notes`.
+    Images that the picture started from are not in the text, only their names are, see
+    `image_names_from`.
+
+    Raises:
+        ValueError: A value that is not what its name promises.
+    """
+    options: dict[str, Any] = read_entries(_GENERATION, text.values)
+    values = text.values
+    try:
+        if "Size" in values:
+            options["width"], options["height"] = _read_size(values["Size"])
+        if "Seed" in values:
+            options["seed"] = int(values["Seed"])
+        if "Denoising strength" in values:
+            options["strength"] = float(values["Denoising strength"])
+    except ValueError as error:
+        raise ValueError(f"the picture's text is damaged: {error}") from None
+    if has_former_schedule(values):
+        method = options.get("sampling_method", GenerationOptions.sampling_method)
+        options["scheduler"] = former_default(method)
+    return GenerationOptions(text.prompt, text.negative_prompt, **options)
+
+
+def picture_notes(text: PictureText) -> tuple[str, ...]:
+    """What a picture's text leaves open, and how it is read: lines to show."""
+    values = text.values
+    if not values.get("Version", "").startswith(PROGRAM) or not has_former_schedule(values):
+        return ()
+    scheduler = former_default(_read_sampler(values.get("Sampler", "")))
+    return (
+        f"made with the noise schedule {scheduler}, which was the default then; "
+        "--scheduler flux is the default now",
+    )
+
+
+def identity_values_from(text: PictureText) -> dict[str, Any]:
+    """The arguments of `IdentityOptions`, less the people, that a picture's text names.
+
+    Raises:
+        ValueError: A value that is not what its name promises.
+    """
+    return read_entries((*PERSON_ENTRIES, _CFG_START), text.values)
+
+
+def context_values_from(text: PictureText) -> dict[str, Any]:
+    """The fields of `ContextOptions`, less the files, that a picture's text names.
+
+    Raises:
+        ValueError: A value that is not what its name promises.
+    """
+    return read_entries(_CONTEXT, text.values)
+
+
+def file_names_from(text: PictureText) -> dict[str, str]:
+    """The model files that a picture's text names, by field of `ContextOptions`.
+
+    The diffusion model's is without its suffix, under "diffusion_model_path".
+    """
+    names: dict[str, str] = read_entries(_FILES, text.values)
+    for key, field in (("Model", "diffusion_model_path"), ("PuLID weights", "pulid_weights")):
+        if key in text.values:
+            names[field] = text.values[key]
+    return names
+
+
+def image_names_from(text: PictureText) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Name and hash of the images that a picture started from, under "init", "mask" and "ref".
+
+    The hash is "" for one that was in memory only.
+    """
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for role, label in _IMAGES.items():
+        keys = (_numbered(label, role, number) for number in itertools.count(1))
+        several = itertools.takewhile(text.values.__contains__, keys if role == "ref" else [label])
+        found[role] = tuple((text.values[k], text.values.get(f"{k} hash", "")) for k in several)
+    return found
+
+
+def _numbered(label: str, role: str, number: int) -> str:
+    return f"{label} {number}" if role == "ref" else label

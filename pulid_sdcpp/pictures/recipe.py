@@ -1,0 +1,276 @@
+"""A saved picture's parameters, complete: with them the same picture is made again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import IdentityFileError, ImageFileError
+from ..identity.identity_file import Identity
+from ..identity.store import find_identity
+from ..options.context import ContextOptions, GenerationOptions
+from ..people.person import Person
+from ..people.region import Region
+from ..system.package_version import package_version
+from ..terminal_text import shown
+from .model_hashes import FileHashes, hashes_from, hashes_now
+from .parameters import (
+    CONTEXT_FIELDS,
+    PROGRAM,
+    context_values_from,
+    file_names_from,
+    generation_options_from,
+    identity_values_from,
+    image_names_from,
+    picture_notes,
+)
+from .people_text import DescribedPerson, identity_numbers, people_from
+from .png_text import PictureText, parse_text, read_picture_text
+from .text_entries import file_hash
+
+__all__ = ["PictureRecipe", "recipe_from"]
+
+# What every text of ours has; a default in the place of one that was cut off would be wrong.
+_NEEDED = ("Steps", "Sampler", "CFG scale", "Distilled CFG Scale", "Seed", "Size", "Model")
+
+
+@dataclass(frozen=True, eq=False)
+class PictureRecipe:
+    """Everything a picture was made with, ready to be used again.
+
+        recipe = recipe_from("alice.png")
+        with PulidFlux.from_preset(recipe.preset, **recipe.context) as pipeline:
+            result = pipeline.generate(**recipe.arguments)  # the same pixels
+            pipeline.generate(**{**recipe.arguments, "seed": 8})  # another one like it
+
+    Attributes:
+        text: As it is in the picture.
+        preset: The preset's name; "" when the files were named one by one.
+        generation: The picture, with images as paths of the files that were found.
+        people: With the identities that were found; nobody when they were not looked for.
+        spans: Weight, start_step and end_step of each person of the picture.
+        cfg_start_step: As for `PulidFlux.generate`.
+        context: Fields of `ContextOptions` that change pixels and are not the defaults.
+        files: Names of the model files by field of `ContextOptions`; the diffusion model's
+            without its suffix.
+        version: Of the program that made it.
+    """
+
+    text: PictureText
+    preset: str
+    generation: GenerationOptions
+    people: tuple[Person, ...]
+    spans: tuple[Mapping[str, Any], ...]
+    cfg_start_step: int | None
+    context: Mapping[str, Any]
+    files: Mapping[str, str]
+    version: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the text leaves open, and what was taken: lines to show."""
+        return picture_notes(self.text)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of `PulidFlux.generate`."""
+        values = {
+            field.name: getattr(self.generation, field.name)
+            for field in fields(self.generation)
+            if field.name != "batch_count"
+        }
+        return {**values, "identity": self.people, "cfg_start_step": self.cfg_start_step}
+
+    def differences(
+        self,
+        context: ContextOptions,
+        prompt: str | None = None,
+        *,
+        on_read: Callable[[], object] | None = None,
+    ) -> tuple[str, ...]:
+        """Why a pipeline may make other pixels: a line for each file or option that is another.
+
+        Model files and LoRAs are known by their hashes, and by their names where the picture is
+        from before its text had hashes. A file that is new to this computer is read for it, a
+        second per gigabyte.
+
+        Args:
+            context: Of the pipeline.
+            prompt: That names the LoRAs; None: the picture's own.
+            on_read: Called before files are read, if any have to be.
+        """
+        then = hashes_from(self.text.values)
+        prompt = self.generation.prompt if prompt is None else prompt
+        now = FileHashes({}, {})
+        if then.files or then.loras:
+            now = hashes_now(context, prompt, on_read=on_read)
+        found = []
+        for name, was in self.files.items():
+            path = getattr(context, name)
+            if name == "diffusion_model_path":
+                path = path or context.model_path
+                is_now = Path(path or "").stem
+            else:
+                is_now = Path(path or "").name
+            hash_then, hash_now = then.files.get(name), now.files.get(name)
+            if hash_then and hash_now:
+                if hash_then != hash_now:
+                    found.append(f"{name} was {was} ({hash_then}), and is {is_now} ({hash_now})")
+            elif is_now != was:
+                found.append(f"{name} was {was}, and is {is_now or 'none'}")
+        for name, hash_then in then.loras.items():
+            hash_now = now.loras.get(name)
+            if hash_now and hash_now != hash_then:
+                found.append(f"the LoRA {name} was {hash_then}, and is {hash_now}")
+        for name in CONTEXT_FIELDS:
+            was_given = self.context.get(name, getattr(ContextOptions, name))
+            if getattr(context, name) != was_given:
+                found.append(
+                    f"{name} was {shown(was_given)}, and is {shown(getattr(context, name))}"
+                )
+        if self.version != package_version():
+            found.append(f"{PROGRAM} was {self.version}, and is {package_version()}")
+        return tuple(found)
+
+
+def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> PictureRecipe:
+    """Read how a picture was made, and find what it was made of.
+
+    Identities are looked for by their hash, in the user's cache folder (where `PulidFlux` keeps
+    those it uses), beside the picture and in the current folder; images by their name in the two
+    folders, and have to be the very files.
+
+    Args:
+        path: A picture that this program saved.
+        find_people: Whether the people are wanted; else there are none in the recipe.
+
+    Raises:
+        ImageFileError: The file has no text of this program, or a damaged one; or an image that
+            it started from is not there, or is another one now.
+        IdentityFileError: An identity is not there.
+    """
+    text = _own_text(path)
+    folders = tuple(dict.fromkeys((Path(path).absolute().parent, Path.cwd())))
+    try:
+        generation = generation_options_from(text)
+        described = people_from(text)
+        cfg_start_step = identity_values_from(text).get("cfg_start_step")
+        context = context_values_from(text)
+        names = image_names_from(text)
+    except ValueError as error:
+        raise ImageFileError(f"{path}: {error}") from None
+    images = {
+        role: tuple(_find_image(path, f"{role} image", *image, folders) for image in several)
+        for role, several in names.items()
+    }
+    people = tuple(_find_person(path, person, folders) for person in described if find_people)
+    return PictureRecipe(
+        text=text,
+        preset=text.values.get("Preset", ""),
+        generation=_with_images(path, generation, images),
+        people=people,
+        spans=tuple(person.span for person in described),
+        cfg_start_step=cfg_start_step,
+        context=context,
+        files=file_names_from(text),
+        version=text.values["Version"].removeprefix(PROGRAM).strip(),
+    )
+
+
+def _own_text(path: str | os.PathLike[str]) -> PictureText:
+    found = read_picture_text(path)
+    if found is None:
+        raise ImageFileError(
+            f"{path}: expected a picture with the parameters it was made with, found none in it"
+        )
+    text = parse_text(found)
+    if not text.values.get("Version", "").startswith(PROGRAM):
+        raise ImageFileError(
+            f"{path}: expected a picture made by {PROGRAM}, found the text of another program or "
+            "a damaged one"
+        )
+    for key in _NEEDED:
+        if key not in text.values:
+            raise ImageFileError(f"{path}: the picture's text is damaged: it has no {key}")
+    return text
+
+
+def _find_image(
+    picture: str | os.PathLike[str], what: str, name: str, digest: str, folders: Sequence[Path]
+) -> Path:
+    if not digest:
+        raise ImageFileError(
+            f"{picture}: its {what} was in memory only, so the picture cannot be made again"
+        )
+    if name != Path(name).name:
+        raise ImageFileError(f"{picture}: the picture's text is damaged: {what} is {shown(name)}")
+    changed = None
+    for candidate in (folder / name for folder in folders):
+        if candidate.is_file():
+            if file_hash(candidate) == digest:
+                return candidate
+            changed = changed or candidate
+    if changed is not None:
+        raise ImageFileError(
+            f"{changed} is not the {what} that {picture} was made with: expected SHA-256 "
+            f"{digest}..., found {file_hash(changed)}...; put the former file in its place"
+        )
+    places = " or ".join(str(folder) for folder in folders)
+    raise ImageFileError(f"{picture} was made with the {what} {name}, which is not in {places}")
+
+
+def _with_images(
+    picture: str | os.PathLike[str],
+    generation: GenerationOptions,
+    images: Mapping[str, tuple[Path, ...]],
+) -> GenerationOptions:
+    try:
+        return replace(
+            generation,
+            init_image=next(iter(images["init"]), None),
+            mask_image=next(iter(images["mask"]), None),
+            ref_images=images["ref"],
+        )
+    except ValueError as error:
+        raise ImageFileError(f"{picture}: the picture's text is damaged: {error}") from None
+
+
+def _find_person(
+    picture: str | os.PathLike[str], described: DescribedPerson, folders: Sequence[Path]
+) -> Person:
+    region = None
+    try:
+        if described.mask is not None:
+            region = Region(mask=_find_image(picture, "mask of a person", *described.mask, folders))
+        elif described.box is not None:
+            region = Region(box=described.box)  # type: ignore[arg-type]
+        identity = _find_identity(picture, described, folders)
+        return Person(identity, **described.span, region=region)
+    except ValueError as error:
+        raise ImageFileError(f"{picture}: the picture's text is damaged: {error}") from None
+
+
+def _find_identity(
+    picture: str | os.PathLike[str], described: DescribedPerson, folders: Sequence[Path]
+) -> Identity:
+    def has_the_numbers(identity: Identity) -> bool:
+        numbers = (identity_numbers(identity, with_uncond) for with_uncond in (True, False))
+        return not described.numbers or described.numbers in numbers
+
+    identity = find_identity(described.identity_hash, folders, has_the_numbers)
+    if identity is not None:
+        return identity
+    places = " or ".join(str(folder) for folder in folders)
+    if find_identity(described.identity_hash, folders) is None:
+        raise IdentityFileError(
+            f"{picture} was made with the identity {described.identity_hash}, which is not kept "
+            f"on this computer, nor in {places}; put its file (.pulidembd) there"
+        )
+    raise IdentityFileError(
+        f"{picture} was made with another copy of the identity {described.identity_hash} than the "
+        "one found here, which is rounded or has another unconditional part; put the former file "
+        f"(.pulidembd) into {places}"
+    )

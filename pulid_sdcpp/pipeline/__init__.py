@@ -1,0 +1,1 @@
+"""PulidFlux: one model, its turns, and the passes over a picture."""

@@ -1,0 +1,230 @@
+"""What one picture is asked for with, read and checked before any model is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from PIL.Image import Image
+
+from ..identity.identity_file import Identity, is_identity_file
+from ..model_files.engine_checks import check_prompt_loras
+from ..options.context import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
+from ..people.identity_options import IdentityOptions
+from ..people.identity_use import IdentityLike, as_identity, identity_uses
+from ..people.person import Person
+from ..people.region import Region
+from ..pictures.text_entries import FileUsed
+from ..system.image_file import picture_bytes, read_image
+from ..system.mask_image import read_mask
+from ..terminal_text import shown
+
+__all__ = ["PREVIEW_METHODS", "PictureRequest", "check_preview", "identity_file_of",
+           "read_request"]  # fmt: skip
+
+PREVIEW_METHODS = ("proj", "tae", "vae")
+"""A projection of the latents at an eighth of the size; or decoded, by the autoencoder loaded."""
+
+_OWN_ARGUMENTS = {"prompt", "batch_count"}
+_GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS
+_IMAGES: dict[str, tuple[str, Callable[..., Image]]] = {
+    "init": ("init_image", read_image),
+    "mask": ("mask_image", read_mask),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PictureRequest:
+    """A picture that can be made as soon as the model is loaded.
+
+    Attributes:
+        generation: One picture, with a fixed seed and images that are read.
+        identity: Whose face; every identity and mask is read.
+        image_names: Files of the images, for `describe_picture`.
+    """
+
+    generation: GenerationOptions
+    identity: IdentityOptions
+    image_names: Mapping[str, tuple[FileUsed | None, ...]]
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Of everybody who is asked for."""
+        return tuple(as_identity(person.identity) for person in self.identity.everybody)
+
+
+def read_request(
+    context: ContextOptions,
+    settings: Mapping[str, Any],
+    prompt: str,
+    identity: IdentityLike | Person | Sequence[Person] | None,
+    span: Mapping[str, Any],
+    cfg_start_step: int | None,
+    generation: Mapping[str, Any],
+) -> PictureRequest:
+    """Read files and check everything that can be checked without the model.
+
+    Args:
+        context: What the model is loaded with.
+        settings: Generation options that hold where `generation` has none.
+        prompt: What the picture shows.
+        identity: Whose face, see `PulidFlux.generate`.
+        span: weight, start_step and end_step of a single identity.
+        generation: Fields of `GenerationOptions` by name.
+
+    Raises:
+        TypeError: A name that is no option.
+        ValueError: A value out of range, or what does not go together.
+        PulidError: A file that cannot be used.
+    """
+    options, names = _generation_options(prompt, settings, generation)
+    if context.vae_decode_only and (names["init"] or names["ref"]):
+        raise ValueError(
+            "a picture to start from is given, but the pipeline was made with vae_decode_only, "
+            "which leaves out what reads it"
+        )
+    asked = _identity_options(identity, span, cfg_start_step)
+    people = [_with_mask_read(person) for person in asked.people]
+    asked = replace(asked, people=tuple(person for person, _ in people))
+    names["people"] = tuple(used for _, used in people)
+    request = PictureRequest(options.with_fixed_seed(), asked, names)
+    identity_uses(asked, request.generation, context.pulid_weights is not None)
+    check_prompt_loras(prompt, vars(context), options.negative_prompt)
+    return request
+
+
+def check_preview(context: ContextOptions, method: object, interval: object) -> None:
+    """Refuse a preview for which a part is not loaded.
+
+    Raises:
+        ValueError: Names what is needed.
+    """
+    from ..options.checks import check_choice, check_whole
+    from ..options.context import MAX_STEPS
+
+    check_choice("preview_method", method, PREVIEW_METHODS)
+    check_whole("preview_interval", interval, 1, MAX_STEPS)
+    if method == "tae" and context.taesd_path is None:
+        raise ValueError(
+            "preview_method is 'tae', but no tiny autoencoder is loaded; name taesd_path "
+            "(--taesd), or use 'proj'"
+        )
+    if method == "vae" and context.taesd_path is not None:
+        raise ValueError(
+            "preview_method is 'vae', but pictures are decoded by the tiny autoencoder (taesd_path)"
+            " here; use 'tae'"
+        )
+
+
+def identity_file_of(photos: Any) -> str | os.PathLike[str] | None:
+    """The path, when it is an identity file that is given instead of photos.
+
+    Raises:
+        ValueError: It is one of several.
+    """
+    several = list(photos) if isinstance(photos, list | tuple) else [photos]
+    files = [
+        photo
+        for photo in several
+        if isinstance(photo, str | os.PathLike) and is_identity_file(photo)
+    ]
+    if files and len(several) > 1:
+        raise ValueError(
+            f"{files[0]} is an identity file: it is given alone, and cannot be fused with photos"
+        )
+    return files[0] if files else None
+
+
+def _generation_options(
+    prompt: str, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[GenerationOptions, dict[str, tuple[FileUsed | None, ...]]]:
+    """The options with their images read, and the files of these."""
+    batch_count = given.get("batch_count", 1)
+    if batch_count != 1:
+        raise ValueError(
+            f"batch_count is {batch_count}, but generate makes one picture; make several with "
+            "generate_each, a seed for each"
+        )
+    for name in given:
+        if name not in _GENERATION_FIELDS and name != "batch_count":
+            raise TypeError(f"generate() got an unexpected keyword argument {shown(name)}")
+    values = {**settings, **given}
+    GenerationOptions(prompt, **values)  # what is no image is refused before one is read
+    names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
+    for role, (name, read) in _IMAGES.items():
+        if values.get(name) is not None:
+            values[name], used = _read_once(name, values[name], read)
+            names[role] = (used,)
+    references = values.get("ref_images", ())
+    if not isinstance(references, list | tuple):
+        raise ValueError(f"ref_images is {shown(references)}, but must be a list of pictures")
+    refs = [_read_once("ref_images", image, read_image) for image in references]
+    values["ref_images"] = tuple(image for image, _ in refs)
+    names["ref"] = tuple(used for _, used in refs)
+    if given.get("init_image") is not None:
+        for name, side in zip(("width", "height"), values["init_image"].size, strict=True):
+            if name not in given:
+                values[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
+    return GenerationOptions(prompt, **values), names
+
+
+def _identity_options(
+    identity: IdentityLike | Person | Sequence[Person] | None,
+    span: Mapping[str, Any],
+    cfg_start_step: int | None,
+) -> IdentityOptions:
+    people = _people(identity)
+    if people is None:
+        return IdentityOptions(
+            None if identity is None else as_identity(identity),  # type: ignore[arg-type]
+            **span,
+            cfg_start_step=cfg_start_step,
+        )
+    defaults = IdentityOptions()
+    for name, value in span.items():
+        if value != getattr(defaults, name):
+            raise ValueError(
+                f"{name} is {shown(value)}, but people have one each; give it to Person"
+            )
+    read = tuple(replace(person, identity=as_identity(person.identity)) for person in people)
+    if len(read) == 1 and read[0].region is None:  # the same, without regions in the engine
+        alone = read[0]
+        return IdentityOptions(
+            *(alone.identity, alone.weight, alone.start_step, alone.end_step, cfg_start_step)
+        )
+    return IdentityOptions(cfg_start_step=cfg_start_step, people=read)
+
+
+def _people(identity: object) -> tuple[Person, ...] | None:
+    """None: it is not given as people."""
+    if isinstance(identity, Person):
+        return (identity,)
+    if not isinstance(identity, list | tuple):
+        return None
+    for someone in identity:
+        if not isinstance(someone, Person):
+            raise ValueError(
+                f"{shown(str(someone))} is among the people; make each a Person(identity, ...)"
+            )
+    return tuple(identity)
+
+
+def _with_mask_read(person: Person) -> tuple[Person, FileUsed | None]:
+    """The person, and the file of the mask, if there is one."""
+    region = person.region
+    if region is None or region.mask is None:
+        return person, None
+    mask, used = _read_once("mask", region.mask, read_mask)
+    return replace(person, region=Region(mask=mask)), used
+
+
+def _read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image, FileUsed | None]:
+    """A picture, and of a file its name and hash: of the very bytes that the picture is."""
+    if not isinstance(image, str | os.PathLike):
+        if not isinstance(image, Image):
+            raise ValueError(f"{name} is {shown(image)}, but must be a picture or the path of one")
+        return read(image), None
+    content = picture_bytes(image)
+    return read(image, content), FileUsed.of(image, content)

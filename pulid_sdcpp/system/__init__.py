@@ -1,0 +1,1 @@
+"""This computer and this user: files, folders, pictures as files, memory."""

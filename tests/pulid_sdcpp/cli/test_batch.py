@@ -1,0 +1,219 @@
+"""`pulid-sdcpp batch` as it is called: what it says, where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from fake_engine import FakeEngine
+from pulid_sdcpp import Identity
+from pulid_sdcpp.batch.job_file import SHARED_FIELDS
+from pulid_sdcpp.cli import main
+from pulid_sdcpp.cli.commands import generate as generate_module
+from pulid_sdcpp.cli.commands.batch import batch
+from pulid_sdcpp.errors import GenerationError, NativeLibraryError
+from pulid_sdcpp.options.context import ContextOptions
+
+FILES = ("flux.gguf", "taef1.safetensors", "clip_l.gguf", "pulid.safetensors")
+MODELS = [
+    *("--diffusion-model", FILES[0], "--tae", FILES[1], "--clip_l", FILES[2]),
+    *("--pulid-weights", FILES[3]),
+]
+JOBS = """
+prompts = ["one", "two"]
+seeds = [1, 2]
+width = 64
+height = 32
+steps = 2
+[people.alice]
+identity = "alice.pulidembd"
+"""
+NAMES = [f"alice-{prompt}-s{seed}-w1.png" for prompt in ("one", "two") for seed in (1, 2)]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr(generate_module, "create_engine", fake.create)
+    monkeypatch.chdir(tmp_path)
+    for name in FILES:
+        Path(name).write_bytes(name.encode())
+    Identity.from_array([[0.5] * 8] * 4).save("alice.pulidembd")
+    Path("jobs.toml").write_text(JOBS)
+    return fake
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["batch", "jobs.toml", *MODELS, *arguments])
+
+
+def objects(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_it_makes_the_pictures_and_sums_up(engine: FakeEngine) -> None:
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in Path("jobs").iterdir()) == [
+        *NAMES, "contact-sheet.png", "summary.json",
+    ]  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:5]] == [
+        str(Path("jobs", name)) for name in (*NAMES, "contact-sheet.png")
+    ]
+    assert [line.split() for line in lines[5:8]] == [
+        ["made", "4"], ["already", "there", "0"], ["failed", "0"],
+    ]  # fmt: skip
+    assert lines[8].split()[0] == "time"
+    assert "4 pictures for jobs: 4 to make, 0 already there" in result.stderr
+    assert [(call["prompt"], call["seed"]) for call in engine.calls] == [
+        ("one", 1), ("one", 2), ("two", 1), ("two", 2),
+    ]  # fmt: skip
+    assert all(call["pulid_id_embedding"] is not None for call in engine.calls)
+    assert (engine.context and engine.context.vae_decode_only, engine.closed) == (True, 1)
+    again = run()
+    assert again.exit_code == 0
+    assert "already there        4" in again.stdout
+    assert len(engine.calls) == 4
+
+
+def test_options_are_given_where_the_file_says_nothing(engine: FakeEngine) -> None:
+    Path("jobs.csv").write_text(
+        "person,prompt,seed,steps\nalice.pulidembd,one,1,\nalice.pulidembd,one,2,3\n"
+    )
+    arguments = ["-W", "32", "-H", "32", "--steps", "1", "--pulid-id-weight", "0.5", "-o", "here"]
+    result = CliRunner().invoke(main, ["batch", "jobs.csv", *MODELS, *arguments])
+    assert result.exit_code == 0, result.output
+    assert [call["sample_steps"] for call in engine.calls] == [1, 3]
+    assert {(call["width"], call["pulid_id_weight"]) for call in engine.calls} == {(32, 0.5)}
+    assert Path("here", "alice-one-s2-w0.5.png").is_file()
+
+
+def test_every_shared_setting_and_model_file_is_an_option() -> None:
+    given = set(batch.make_context("batch", ["jobs.toml"]).params)
+    context = set(ContextOptions.__dataclass_fields__) - {"vae_decode_only"}
+    of_the_command = {"file", "output_dir", "dry_run", "as_json", "quiet", "overwrite", "preset",
+                      "models_dirs", "vram"}  # fmt: skip
+    assert given == set(SHARED_FIELDS) | context | of_the_command
+
+
+def test_a_dry_run_lists_and_makes_nothing(engine: FakeEngine) -> None:
+    result = run("--dry-run")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == [
+        str(Path("jobs", name)) for name in NAMES
+    ]
+    assert not Path("jobs").exists()
+    assert engine.context is None
+    run()
+    Path("jobs", NAMES[0]).unlink()
+    Path("jobs", NAMES[1]).write_bytes(b"mine")
+    result = run("--dry-run", "--json")
+    assert result.exit_code == 1
+    planned = [each for each in objects(result) if each["event"] == "planned"]
+    assert [each["state"] for each in planned] == ["new", "taken", "there", "there"]
+    assert (planned[1]["job"], planned[1]["seed"]) == ("jobs.toml, prompt 1", 2)
+    assert "is no picture" in planned[1]["problem"]
+    assert Path("jobs", NAMES[1]).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("flags", [[], ["--quiet"], ["--json"]])
+def test_failures_are_listed_at_the_end_with_status_1(engine: FakeEngine, flags: list[str]) -> None:
+    engine.failure = GenerationError("the engine is out of memory")
+    result = run(*flags)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert lines[-4:] == [
+        f"failed: {name} (jobs.toml, prompt {prompt}): the engine is out of memory"
+        for name, prompt in zip(NAMES, "1122", strict=True)
+    ]
+    if flags == ["--quiet"]:
+        assert len(lines) == 4
+        assert result.stdout == ""
+    if flags == ["--json"]:
+        assert objects(result)[-1]["failed"] == 4
+        failed = [each for each in objects(result) if each["event"] == "failed"]
+        assert [Path(each["path"]).name for each in failed] == NAMES
+        assert failed[3]["job"] == "jobs.toml, prompt 2"
+
+
+def test_json_says_everything_as_objects(engine: FakeEngine) -> None:
+    result = run("--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    saved = [each for each in objects(result) if each["event"] == "saved"]
+    assert [Path(each["path"]).name for each in saved] == NAMES
+    assert [each["seed"] for each in saved] == [1, 2, 1, 2]
+    assert objects(result)[-1] | {"time_s": 0} == {
+        "event": "summary", "made": 4, "already_there": 0, "failed": 0, "waiting": 0, "time_s": 0,
+        "contact_sheets": [str(Path("jobs", "contact-sheet.png"))],
+    }  # fmt: skip
+    assert run("--quiet").output == ""
+
+
+def test_ctrl_c_keeps_what_is_finished(engine: FakeEngine) -> None:
+    make = engine.generate_image
+
+    def interrupted(**arguments: Any) -> Any:
+        if len(engine.calls) == 2:
+            raise KeyboardInterrupt
+        return make(**arguments)
+
+    engine.generate_image = interrupted  # type: ignore[method-assign]
+    result = run()
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        "interrupted; finished pictures are kept, and the same command goes on"
+    )
+    assert "not reached          2" in result.stdout
+    assert json.loads(Path("jobs", "summary.json").read_text())["waiting"] == 2
+    engine.generate_image = make  # type: ignore[method-assign]
+    assert "made                 2\nalready there        2\n" in run().stdout
+
+
+def test_an_engine_that_is_missing_is_said_once(engine: FakeEngine) -> None:
+    engine.failure = NativeLibraryError("the engine is not there")
+    result = run()
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "error: the engine is not there"
+    assert len(engine.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "status", "words"),
+    [
+        ("prompts = 3", MODELS, 1, "error: jobs.toml, prompts: 3 is no list of prompts"),
+        (JOBS, [], 2, "error: no model is named"),
+        (JOBS, ["--preset", "nothing"], 2, "error: .*nothing"),
+        (JOBS, MODELS[:-2], 1, "prompt 1: there is a person, but no PuLID weights"),
+        (JOBS, [*MODELS, "--json", "--quiet"], 2, "exclude each other"),
+        (f"cfg_scale = -1\n{JOBS}", MODELS, 1, "prompt 1: cfg_scale is -1, but must be"),
+        (JOBS, [*MODELS, "--steps", "0"], 1, "prompt 1: steps is 0, but must be"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(
+    engine: FakeEngine, text: str, arguments: list[str], status: int, words: str
+) -> None:
+    Path("jobs.toml").write_text(text)
+    result = CliRunner().invoke(main, ["batch", "jobs.toml", *arguments])
+    assert result.exit_code == status
+    line = result.stderr.splitlines()[-1]
+    assert re.search(words, line), line
+    assert not Path("jobs").exists()
+    assert engine.context is None
+
+
+def test_a_picture_of_a_batch_can_be_a_start(engine: FakeEngine) -> None:
+    Image.new("RGB", (32, 48)).save("room.png")
+    Path("jobs.toml").write_text('[[jobs]]\nprompt = "a"\ninit_image = "room.png"\nheight = 16')
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert (engine.calls[0]["width"], engine.calls[0]["height"]) == (32, 16)
+    assert engine.context is not None
+    assert not engine.context.vae_decode_only

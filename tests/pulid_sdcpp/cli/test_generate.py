@@ -1,0 +1,439 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from fake_engine import FakeEngine
+from pulid_sdcpp.cli import main
+from pulid_sdcpp.cli.commands import generate as generate_module
+from pulid_sdcpp.cli.commands.generate import generate
+from pulid_sdcpp.errors import DeviceError, GenerationCancelled, GenerationError
+from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.options.context import ContextOptions, GenerationOptions
+from pulid_sdcpp.people.identity_options import IdentityOptions
+from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
+
+BASE = [
+    *("--diffusion-model", "flux1-schnell-Q4_K_S.gguf", "--vae", "ae.safetensors"),
+    *("--clip_l", "clip_l.safetensors", "-p", "a face", "--steps", "2", "-W", "64", "-H", "32"),
+]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr(generate_module, "create_engine", fake.create)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+@pytest.fixture
+def alice(tmp_path: Path) -> Identity:
+    identity = Identity.from_array(np.full((4, 8), 0.5, np.float32))
+    identity.save(tmp_path / "alice.pulidembd")
+    return identity
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["generate", *BASE, *arguments])
+
+
+def error_line(result: Result) -> str:
+    """The one line a failed command says; fails on anything more."""
+    told = ("load", "denoise", "generating", "  step")
+    lines = [line for line in result.stderr.splitlines() if line and not line.startswith(told)]
+    assert len(lines) == 1, result.output
+    assert "Traceback" not in result.output
+    return lines[0]
+
+
+def test_the_command_of_sd_cli_works_with_the_name_replaced(
+    engine: FakeEngine, alice: Identity
+) -> None:
+    command = (
+        "--diffusion-model flux1-schnell-Q4_K_S.gguf --vae ae.safetensors "
+        "--clip_l clip_l.safetensors --t5xxl t5xxl_fp16.safetensors "
+        "--pulid-weights pulid_flux_v0.9.1.safetensors --pulid-id-embedding alice.pulidembd "
+        "--pulid-id-weight 1.0 --cfg-scale 1.0 --sampling-method euler --steps 4 -W 512 -H 512 "
+        "--seed 42 --clip-on-cpu -o out.png"
+    )
+    arguments = ["generate", *command.split(" "), "-p", "candid photograph ..."]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "saved out.png (seed 42)\n"
+    assert engine.context is not None
+    assert engine.context.pulid_weights == Path("pulid_flux_v0.9.1.safetensors")
+    assert engine.context.keep_clip_on_cpu
+    assert engine.context.vae_decode_only
+    (call,) = engine.calls
+    assert call["pulid_id_embedding"].sha256 == alice.sha256
+    assert (call["sample_steps"], call["seed"], call["pulid_id_weight"]) == (4, 42, 1.0)
+    assert engine.closed == 1
+    text = read_picture_text("out.png")
+    assert text is not None
+    values = parse_text(text).values
+    assert values["PuLID identity"] == alice.short_hash
+    assert values["Model"] == "flux1-schnell-Q4_K_S"
+
+
+def test_every_default_is_the_dataclasses() -> None:
+    given = generate.make_context("generate", ["-p", "a face"]).params
+    expected = {
+        field.name: field.default
+        for kind in (ContextOptions, GenerationOptions, IdentityOptions)
+        for field in dataclasses.fields(kind)
+    }
+    del expected["vae_decode_only"]  # follows from the pictures given
+    del expected["people"]  # made of what says who is in the picture
+    of_the_command = {
+        *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
+        *("output", "overwrite", "output_begin_idx", "disable_image_metadata"),
+        *("preview", "preview_method", "preview_interval", "as_json", "quiet", "vram", "pull"),
+    }
+    assert set(given) == set(expected) | of_the_command
+    assert expected.pop("prompt") is dataclasses.MISSING
+    for name, default in expected.items():
+        assert given[name] == default, name
+        assert type(given[name]) is type(default), name
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [
+        (["--clip-l", "x"], "clip_l_path", Path("x")),
+        (["--diffusion_model", "x"], "diffusion_model_path", Path("x")),
+        (["--taesd", "x"], "taesd_path", Path("x")),
+        (["--tae", "x"], "taesd_path", Path("x")),
+        (["-m", "x"], "model_path", Path("x")),
+        (["-t", "3"], "n_threads", 3),
+        (["--type", "q4_k"], "wtype", "q4_K"),
+        (["--backend", "diffusion=vulkan0,vae=cpu"], "backend", "diffusion=vulkan0,vae=cpu"),
+        (["--offload-to-cpu"], "offload_params_to_cpu", True),
+        (["--vae-on-cpu"], "keep_vae_on_cpu", True),
+        (["--pulid-dtype", "q8_0"], "pulid_dtype", "q8_0"),
+        (["--diffusion-fa"], "diffusion_flash_attn", True),
+        (["--fa"], "flash_attn", True),
+        (["--max-vram", "3.5"], "max_vram", 3.5),
+        (["--rng", "std_default"], "rng_type", "std_default"),
+        (["--lora-apply-mode", "at_runtime"], "lora_apply_mode", "at_runtime"),
+        (["--lora-model-dir", "loras"], "lora_model_dir", Path("loras")),
+        (["-v"], "verbose", True),
+    ],
+)
+def test_flags_of_the_engine(engine: FakeEngine, flags: list[str], name: str, value: Any) -> None:
+    result = run(*flags)
+    assert result.exit_code == 0, result.output
+    assert getattr(engine.context, name) == value
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [
+        (["-n", "ugly"], "negative_prompt", "ugly"),
+        (["--cfg-scale", "2"], "cfg_scale", 2.0),
+        (["--guidance", "4"], "guidance", 4.0),
+        (["--sampling-method", "euler_a"], "sample_method", "euler_a"),
+        (["--sampling-method", "dpm++2m"], "sample_method", "dpm++2m"),
+        (["--scheduler", "sgm_uniform"], "scheduler", "sgm_uniform"),
+        (["--eta", "0.5"], "eta", 0.5),
+        (["--sigmas", "[14.6, 7.8, 0]"], "sigmas", "14.6,7.8,0.0"),
+        (["--vae-tiling", "--vae-tile-size", "16x24"], "vae_tile_size", "16x24"),
+        (["--vae-tile-size", "16"], "vae_tile_size", "16x16"),
+        (["--disable-auto-resize-ref-image"], "auto_resize_ref_image", False),
+        (["--cfg-start-step", "1"], "cfg_start_step", 1),
+        (["-M", "img_gen"], "sample_steps", 2),
+    ],
+)
+def test_flags_of_the_picture(engine: FakeEngine, flags: list[str], name: str, value: Any) -> None:
+    result = run(*flags)
+    assert result.exit_code == 0, result.output
+    assert engine.calls[0][name] == value
+
+
+def test_a_batch_is_numbered_and_each_picture_has_its_seed(engine: FakeEngine) -> None:
+    result = run("-b", "3", "-s", "7", "-o", "out.png")
+    assert result.exit_code == 0, result.output
+    for index in range(3):
+        text = read_picture_text(f"out_{index}.png")
+        assert text is not None
+        assert parse_text(text).values["Seed"] == str(7 + index)
+    assert [call["seed"] for call in engine.calls] == [7, 8, 9]
+    assert {call["batch_count"] for call in engine.calls} == {1}
+    assert sorted(os.listdir()) == ["out_0.png", "out_1.png", "out_2.png"]
+
+
+def test_a_random_seed_is_written_down(engine: FakeEngine) -> None:
+    run("-s", "-1")
+    text = read_picture_text("output.png")
+    assert text is not None
+    assert parse_text(text).values["Seed"] == str(engine.calls[0]["seed"])
+    assert engine.calls[0]["seed"] >= 0
+
+
+def test_the_picture_can_go_without_parameters(engine: FakeEngine) -> None:
+    run("--disable-image-metadata")
+    assert read_picture_text("output.png") is None
+
+
+def test_an_existing_picture_is_kept_and_another_name_taken(engine: FakeEngine) -> None:
+    Path("output.png").write_bytes(b"old")
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "note: output.png is there already, so this one is output-2.png" in result.stderr
+    assert result.stdout == "saved output-2.png (seed 42)\n"
+    assert run().stdout == "saved output-3.png (seed 42)\n"
+    assert Path("output.png").read_bytes() == b"old"
+
+
+def test_an_existing_picture_is_replaced_when_asked(engine: FakeEngine) -> None:
+    Path("output.png").write_bytes(b"old")
+    assert run("--overwrite").stdout == "saved output.png (seed 42)\n"
+    assert read_picture_text("output.png") is not None
+    assert os.listdir() == ["output.png"]
+
+
+def test_the_size_not_given_is_that_of_the_init_image(engine: FakeEngine) -> None:
+    Image.new("RGB", (100, 200)).save("in.png")
+    arguments = [*BASE[:-4], "-i", "in.png", "--strength", "0.5"]
+    result = CliRunner().invoke(main, ["generate", *arguments])
+    assert result.exit_code == 0, result.output
+    assert (engine.calls[0]["width"], engine.calls[0]["height"]) == (96, 192)
+    assert engine.calls[0]["init_image"].size == (100, 200)
+    assert engine.context is not None
+    assert not engine.context.vae_decode_only
+    run("-i", "in.png")
+    assert (engine.calls[1]["width"], engine.calls[1]["height"]) == (64, 32)
+
+
+def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: Identity) -> None:
+    identity = ("--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd")
+    result = run(*identity, "--pulid-id-weight", "0.8", "--threads", "3")
+    assert result.stderr.splitlines() == [
+        f"generating 1 picture, 64x32, 2 steps, seed 42, identity {alice.short_hash} at 0.8, "
+        "3 CPU threads",
+        "load",
+        "denoise",
+        "  step 1/2, 2.00 steps/s",
+        "  step 2/2, 2.00 steps/s",
+    ]
+    assert run(*identity, "--quiet").output == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["-W", "0"], "width is 0"),
+        (["-W", "-64"], "width is -64"),
+        (["-H", "500"], "use 496 or 512"),
+        (["-W", "1000000"], "width is 1000000"),
+        (["-W", "wide"], "'wide' is not a valid integer"),
+        (["--steps", "0"], "steps is 0"),
+        (["--pulid-id-weight", "nan"], "weight is nan"),
+        (["--pulid-id-weight", "inf"], "weight is inf"),
+        (["--cfg-scale", "nan"], "cfg_scale is nan"),
+        (["--strength", "2"], "strength is 2"),
+        (["-b", "0"], "batch_count is 0"),
+        (["-s", "9223372036854775808"], "seed is 9223372036854775808"),
+        (["-t", "1000"], "n_threads is 1000"),
+        (["--sampling-method", "fast"], "'fast' is not one of"),
+        (["--vae-tile-size", "axb"], "'axb' is not of the form"),
+        (["--sigmas", "a,b"], "'a,b' is not a list"),
+        (["-M", "convert"], "only img_gen is"),
+        (["--photo-maker", "x"], "No such option"),
+        (["-o", "out.gif"], ".gif is not a picture format"),
+        (["--pulid-id-embedding", "alice.pulidembd"], "needs --pulid-weights"),
+        (["--id-start-step", "1.5"], "1.5"),
+        (["--id-end-step", "late"], "'late' is no point in a generation"),
+        (["-o", "{name}.png"], "{name}; the fields are {seed}, {index}, {person}"),
+        (["-o", "a{.png"], "a brace by itself"),
+        (["--json", "--quiet"], "exclude each other"),
+        (["--preview", "a.gif"], ".gif is not a picture format"),
+        (["--preview", "a.png", "--preview-method", "tae"], "no tiny autoencoder is loaded"),
+        (["--preview", "a.png", "--preview-interval", "0"], "0 is not in the range"),
+        (["stray"], "unexpected extra argument"),
+    ],
+)
+def test_a_mistake_in_the_call_is_one_line_and_status_2(
+    engine: FakeEngine, alice: Identity, flags: list[str], words: str
+) -> None:
+    result = run(*flags)
+    assert result.exit_code == 2, result.output
+    line = error_line(result)
+    assert line.startswith("error: ")
+    assert words in line
+    assert not engine.calls
+    assert os.listdir() == ["alice.pulidembd"]
+
+
+def write(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--pulid-weights", "w", "--pulid-id-embedding", "absent.bin"], "absent.bin"),
+        (["--pulid-weights", "w", "--pulid-id-embedding", "folder"], "folder"),
+        (["--pulid-weights", "w", "--pulid-id-embedding", "text.bin"], "text.bin"),
+        (["-i", "absent.png"], "absent.png"),
+        (["-i", "text.bin"], "text.bin: expected a picture"),
+        (["-r", "folder"], "cannot read folder"),
+        (["-o", "absent/out.png"], "the folder absent does not exist"),
+        (["-o", "text.bin/out.png"], "text.bin does not exist"),
+        (["-o", "folder.png"], "it is a folder"),
+        (["--preview", "absent/out.png"], "the folder absent does not exist"),
+        (["--from", "text.bin"], "text.bin: expected a picture"),
+    ],
+)
+def test_a_bad_file_is_one_line_and_status_1_before_anything_is_loaded(
+    engine: FakeEngine, flags: list[str], words: str
+) -> None:
+    write("text.bin", b"text")
+    Path("folder").mkdir()
+    Path("folder.png").mkdir()
+    result = run(*flags)
+    assert result.exit_code == 1, result.output
+    assert words in error_line(result)
+    assert engine.context is None
+    assert sorted(os.listdir()) == ["folder", "folder.png", "text.bin"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = run()
+    assert result.exit_code == 1
+    assert error_line(result) == "error: cannot write output.png: No space left on device"
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "words"),
+    [
+        (DeviceError("no device vulkan7; there is CPU"), 1, "no device vulkan7"),
+        (GenerationError("it\nfailed", ["a line"]), 1, "error: it failed"),
+        (ValueError("a value"), 2, "error: a value"),
+        (MemoryError(), 1, "out of memory"),
+        (GenerationCancelled("cancelled"), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (RuntimeError("a\nsurprise"), 1, "RuntimeError: a surprise; this is a defect"),
+    ],
+)
+def test_a_failure_of_the_engine_is_one_line_and_nothing_is_saved(
+    engine: FakeEngine, failure: BaseException, status: int, words: str
+) -> None:
+    engine.failure = failure
+    result = run()
+    assert result.exit_code == status
+    assert words in error_line(result)
+    assert os.listdir() == []
+    assert engine.closed == 1
+
+
+def test_debug_shows_the_traceback(engine: FakeEngine) -> None:
+    engine.failure = GenerationError("gone", ["error: the device was lost"])
+    result = CliRunner().invoke(main, ["--debug", "generate", *BASE])
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("error: the device was lost\nerror: gone\n")
+
+
+def test_weights_without_an_identity_are_remarked_on(engine: FakeEngine) -> None:
+    result = run("--pulid-weights", "w")
+    assert result.exit_code == 0
+    assert "the picture is of nobody" in result.stderr
+
+
+def test_an_identity_switched_off_is_remarked_on(engine: FakeEngine, alice: Identity) -> None:
+    flags = ["--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd"]
+    assert "leaves the identity out" in run(*flags, "--id-weight", "0").stderr
+    assert "leaves the identity out" not in run(*flags).stderr
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_person_in_no_step_is_refused(
+    engine: FakeEngine, alice: Identity, quiet: list[str]
+) -> None:
+    flags = ["--pulid-weights", "w", "--pulid-id-embedding", "alice.pulidembd", *quiet]
+    result = run(*flags, "--id-start-step", "2")
+    assert result.exit_code == 2
+    assert "start step 2, but there are 2 steps: 0 to 1" in error_line(result)
+    assert engine.calls == []
+
+
+def test_the_engines_log_shows_warnings_or_everything_or_nothing(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("pulid_sdcpp.engine")
+
+    def create(context: ContextOptions, on_event: Any = None) -> FakeEngine:
+        log.debug("a detail")
+        log.warning("conditioner.hpp:1105 - a warning\n")
+        log.error("a failure")
+        return engine
+
+    monkeypatch.setattr(generate_module, "create_engine", create)
+    shown = run().stderr
+    assert "\nwarning: a warning\n" in shown
+    assert "a detail" not in shown
+    assert "a failure" not in shown
+    shown = run("-v").stderr
+    assert "debug: a detail\n" in shown
+    assert "warning: conditioner.hpp:1105 - a warning\n" in shown
+    assert "error: a failure\n" in shown
+    assert run("--quiet").stderr == ""
+    assert not log.handlers
+
+
+def test_a_warning_of_any_module_is_said_once(engine: FakeEngine) -> None:
+    for name in ("one.png", "two.png", "three.png"):
+        Image.new("L", (64, 32), 255).save(name)
+    Image.new("RGB", (64, 32)).save("in.png")
+    said = "one.png is white everywhere: it is a mask of the whole picture"
+    result = run("-i", "in.png", "--mask", "one.png", "-b", "2")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count(said) == 1
+    assert f"warning: {said}\n" in result.stderr
+    assert run("-i", "in.png", "--mask", "two.png", "--quiet").stderr == ""
+    told = run("-i", "in.png", "--mask", "three.png", "--json")
+    assert told.stderr == ""
+    logs = [json.loads(line) for line in told.stdout.splitlines() if '"log"' in line]
+    assert [(log["level"], log["text"]) for log in logs] == [
+        ("warning", said.replace("one.png", "three.png"))
+    ]
+    kinds = {type(handler) for handler in logging.getLogger("pulid_sdcpp").handlers}
+    assert kinds <= {logging.NullHandler}
+
+
+@pytest.mark.parametrize("color", [0, (255, 255, 255, 0)])
+def test_a_mask_with_nothing_inside_is_refused_before_anything_is_loaded(
+    engine: FakeEngine, color: Any
+) -> None:
+    Image.new("L" if color == 0 else "RGBA", (64, 32), color).save("mask.png")
+    Image.new("RGB", (64, 32)).save("in.png")
+    result = run("-i", "in.png", "--mask", "mask.png")
+    assert result.exit_code == 1
+    assert "mask.png is black everywhere, so nothing is inside" in error_line(result)
+    assert engine.context is None
+
+
+def test_the_help_is_grouped_and_says_what_differs_from_sd_cli() -> None:
+    result = CliRunner().invoke(main, ["generate", "-h"])
+    assert result.exit_code == 0
+    for heading in ("Model files:", "Identity:", "Picture:", "Sampling:", "Output:"):
+        assert heading in result.output
+    assert "sd-cli's default is 7" in " ".join(result.output.split())

@@ -1,0 +1,62 @@
+"""One of several people: the values, and the text of the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from pulid_sdcpp import Person
+from pulid_sdcpp.people.person import parse_person
+
+
+def test_a_person_as_text() -> None:
+    source, rest = parse_person("alice.pulidembd:mask=left.png:weight=0.9:start=20%:end=12")
+    assert source == "alice.pulidembd"
+    region = rest.pop("region")
+    assert (region.mask, region.box) == ("left.png", None)
+    assert rest == {"weight": 0.9, "start_step": 0.2, "end_step": 12}
+
+
+def test_a_box_and_nothing() -> None:
+    source, rest = parse_person("bob.jpg:box=0.5,0,0.5,1")
+    assert (source, rest["region"].box) == ("bob.jpg", (0.5, 0, 0.5, 1))
+    assert parse_person("bob.jpg") == ("bob.jpg", {})
+
+
+def test_a_windows_path_keeps_its_drive() -> None:
+    source, rest = parse_person(r"C:\people\alice.pulidembd:mask=D:\masks\left.png")
+    assert source == r"C:\people\alice.pulidembd"
+    assert rest["region"].mask == r"D:\masks\left.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (":weight=1", "names no identity"),
+        ("a:wieght=1", "'wieght', but may have weight"),
+        ("a:weight=1:weight=2", "weight twice"),
+        ("a:weight=much", "is no number"),
+        ("a:start=soon", "point in a generation"),
+        ("a:box=1,2,3", "four numbers"),
+        ("a:box=1,2,3,x", "is no number"),
+        ("a:box=0,0,1,1:mask=m.png", "either a box or a mask"),
+    ],
+)
+def test_texts_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_person(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"identity": None}, "needs an identity"),
+        ({"identity": "a", "weight": 5.1}, "weight"),
+        ({"identity": "a", "start_step": 1.5}, "start_step"),
+        ({"identity": "a", "end_step": -1}, "end_step"),
+        ({"identity": "a", "region": (0, 0, 1, 1)}, "must be a Region"),
+        ({"identity": "nul\0"}, "identity"),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Person(**arguments)  # type: ignore[arg-type]

@@ -1,0 +1,92 @@
+"""What a picture is asked for with: its images are read once, however they are given."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pulid_sdcpp import Identity, Person, Region
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.request import picture_request as module
+from pulid_sdcpp.request.picture_request import PictureRequest, read_request
+
+CONTEXT = ContextOptions(
+    diffusion_model_path="f", clip_l_path="c", taesd_path="t", pulid_weights="p"
+)
+SOMEBODY = Identity.from_array(np.ones((4, 8)))
+SPAN = {"weight": 1.0, "start_step": 0, "end_step": None}
+
+
+def ask(identity: Any = None, **generation: Any) -> PictureRequest:
+    return read_request(CONTEXT, {}, "p", identity, SPAN, None, generation)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    images = {
+        "start": Image.new("RGB", (64, 32), (10, 20, 30)),
+        "reference": Image.new("RGB", (64, 32), (40, 50, 60)),
+        "mask": Image.new("L", (64, 32), 200),
+    }
+    for name, image in images.items():
+        image.save(tmp_path / f"{name}.png")
+    return {name: tmp_path / f"{name}.png" for name in images}
+
+
+def test_a_files_hash_is_of_the_very_bytes_that_were_decoded(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is another one as soon as it was read."""
+    read, digests = module.picture_bytes, {}
+
+    def read_and_replace(path: Path) -> bytes:
+        content = read(path)
+        digests[Path(path).name] = hashlib.sha256(content).hexdigest()[:10]
+        Image.new("RGB", (16, 16), "red").save(path)
+        return content
+
+    monkeypatch.setattr(module, "picture_bytes", read_and_replace)
+    request = ask(init_image=files["start"], ref_images=[files["reference"]])
+    assert isinstance(request.generation.init_image, Image.Image)
+    assert request.generation.init_image.getpixel((0, 0)) == (10, 20, 30)
+    assert (request.generation.width, request.generation.height) == (64, 32)
+    assert request.generation.ref_images[0].getpixel((0, 0)) == (40, 50, 60)  # type: ignore[union-attr]
+    used = [*request.image_names["init"], *request.image_names["ref"]]
+    assert {file.name: file.digest for file in used if file} == digests
+    assert len(digests) == 2
+    request = ask([Person(SOMEBODY, region=Region(mask=files["mask"]))])
+    (mask,) = request.image_names["people"]
+    assert mask is not None
+    assert mask.digest == digests["mask.png"]
+
+
+def test_a_mask_is_the_same_from_a_file_and_from_pillow(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    painted = Image.new("LA", (64, 32), (255, 0))
+    painted.paste((255, 255), (0, 0, 32, 32))
+    painted.save(tmp_path / "painted.png")
+    expected = np.zeros((32, 64), np.uint8)
+    expected[:, :32] = 255
+    with Image.open(tmp_path / "painted.png") as opened:
+        for mask in (tmp_path / "painted.png", opened, painted):
+            request = ask([Person(SOMEBODY, region=Region(mask=mask))], init_image=files["start"],
+                          mask_image=mask)  # fmt: skip
+            (person,) = request.identity.everybody
+            assert person.region is not None
+            for found in (request.generation.mask_image, person.region.mask):
+                assert (np.asarray(found) == expected).all()
+
+
+@pytest.mark.parametrize("name", ["init_image", "mask_image", "ref_images"])
+def test_what_is_no_picture_is_a_value_error(files: dict[str, Path], name: str) -> None:
+    for value in (5, [5], np.ones((4, 4))):
+        with pytest.raises(ValueError, match=name):
+            ask(**{"init_image": files["start"], name: value})
+    with pytest.raises(ValueError, match="mask is 5"):
+        ask([Person(SOMEBODY, region=Region(mask=5))])  # type: ignore[arg-type]
