@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import BatchFileError
 from ..folding.weights_digest import file_digest, records_folder
+from ..identity import hashes
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..model_files.lora_tags import find_lora, read_lora_tags
@@ -163,10 +164,7 @@ class JobKeys:
         if is_identity_file(source.files[0]):
             self._note(source.files[0])
             identity = Identity.load(source.files[0])
-            digest = hashlib.sha256(repr(identity.tokens.shape).encode())
-            for tokens in (identity.tokens, identity.uncond_tokens):
-                digest.update(b"" if tokens is None else tokens.astype("<f4").tobytes())
-            return {"tokens": digest.hexdigest()}
+            return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         return {
             "photos": [self._once(photo, self._sha256) for photo in source.files],
             "face": source.face,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from ..errors import GenerationError, ModelMismatchError
 from ..families.flux.layout import FluxInfo
 from ..families.flux.pulid_weights import PulidWeights, positions
 from ..folding.cache import FoldingCache
+from ..identity import hashes
 from ..identity.identity_file import ID_TOKENS
 from ..native.library import last_error, library, pulid_layout_t, pulid_use_t
 from ..people.identity_use import IdentityUse
@@ -146,7 +146,7 @@ class IdentitySlots:
                 f"the identity has {len(tokens)} tokens, {self._weights.path} works with "
                 f"{self._n_tokens}; extract it again with these weights"
             )
-        return hashlib.sha256(np.asarray(tokens, np.float32).tobytes()).hexdigest()
+        return hashes.numbers(tokens)
 
 
 def _check(succeeded: bool) -> None:

@@ -15,7 +15,6 @@ stable-diffusion.cpp's own PuLID reads `pulid_id` and ignores the rest.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import os
 import tempfile
@@ -35,6 +34,7 @@ from ..tensors.file_bytes import FileBytes
 from ..tensors.gguf_header import parse_gguf
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..terminal_text import quoted
+from . import hashes
 
 __all__ = [
     "ARCHITECTURE",
@@ -200,11 +200,7 @@ class Identity:
         coarser than float16 and has a hash of its own.) The unconditional identity and the
         metadata do not take part.
         """
-        with np.errstate(over="ignore", under="ignore"):
-            rounded = self.tokens.astype("<f2")
-        digest = hashlib.sha256(np.asarray(rounded.shape, "<u4").tobytes())
-        digest.update(rounded.tobytes())
-        return digest.hexdigest()
+        return hashes.rounded(self.tokens)
 
     @property
     def short_hash(self) -> str:

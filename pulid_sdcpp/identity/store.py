@@ -22,6 +22,7 @@ from ..system.atomic_file import private_folder
 from ..system.regular_file import open_regular
 from ..system.user_folders import cache_folder
 from ..terminal_text import shown
+from . import hashes
 from .identity_file import Identity
 
 __all__ = ["find_entry", "find_identity", "keep_identity", "store_folder", "write_entry"]
@@ -151,11 +152,7 @@ def _checksum(identity: Identity) -> str:
 
 
 def _numbers(identity: Identity) -> str:
-    """A hash of the tokens of both kinds, however they are stored."""
-    digest = hashlib.sha256(repr(identity.tokens.shape).encode())
-    for tokens in (identity.tokens, identity.uncond_tokens):
-        digest.update(b"" if tokens is None else tokens.astype("<f4").tobytes())
-    return digest.hexdigest()
+    return hashes.numbers(identity.tokens, identity.uncond_tokens)
 
 
 @functools.cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..people.identity_options import check_people
 from ..people.person import Person
@@ -30,7 +30,6 @@ __all__ = [
     "PERSON_ENTRIES",
     "DescribedPerson",
     "describe_people",
-    "identity_numbers",
     "people_from",
 ]
 
@@ -48,7 +47,7 @@ class DescribedPerson:
 
     Attributes:
         identity_hash: `Identity.short_hash`.
-        numbers: `identity_numbers`; "" when the text has none.
+        numbers: `hashes.text_numbers`; "" when the text has none.
         span: Of weight, start_step and end_step, those that are named.
         box: Of the region; None when it is not a box.
         mask: Name and hash of the region's mask; None when it is not a mask.
@@ -81,7 +80,8 @@ def describe_people(
         identity = person.identity
         if isinstance(identity, Identity):
             values[_IDENTITY + suffix] = identity.short_hash
-            values[_NUMBERS + suffix] = identity_numbers(identity, with_uncond)
+            uncond_tokens = identity.uncond_tokens if with_uncond else None
+            values[_NUMBERS + suffix] = text_numbers(identity.tokens, uncond_tokens)
         else:
             values[_IDENTITY + suffix] = identity_hash
         values.update(write_entries(PERSON_ENTRIES, person, suffix))
@@ -109,21 +109,6 @@ def people_from(text: PictureText) -> tuple[DescribedPerson, ...]:
     suffixes = [""] if _IDENTITY in text.values else list(numbered)
     check_people(len(suffixes))
     return tuple(_person_from(text.values, suffix) for suffix in suffixes)
-
-
-def identity_numbers(identity: Identity, with_uncond: bool = True) -> str:
-    """A hash of the very numbers: ten digits of SHA-256 of the tokens in little-endian float32.
-
-    `Identity.sha256` is the same for an identity and its rounded copy, which give pictures that
-    differ in a few pixels.
-
-    Args:
-        with_uncond: Whether the unconditional tokens take part.
-    """
-    digest = hashlib.sha256(identity.tokens.astype("<f4").tobytes())
-    if with_uncond and identity.uncond_tokens is not None:
-        digest.update(identity.uncond_tokens.astype("<f4").tobytes())
-    return digest.hexdigest()[:10]
 
 
 def _person_from(values: Any, suffix: str) -> DescribedPerson:

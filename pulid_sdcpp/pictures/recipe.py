@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IdentityFileError, ImageFileError
+from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..identity.store import find_identity
 from ..options.context import ContextOptions, GenerationOptions
@@ -27,7 +28,7 @@ from .parameters import (
     image_names_from,
     picture_notes,
 )
-from .people_text import DescribedPerson, identity_numbers, people_from
+from .people_text import DescribedPerson, people_from
 from .png_text import PictureText, parse_text, read_picture_text
 from .text_entries import file_hash
 
@@ -257,7 +258,8 @@ def _find_identity(
     picture: str | os.PathLike[str], described: DescribedPerson, folders: Sequence[Path]
 ) -> Identity:
     def has_the_numbers(identity: Identity) -> bool:
-        numbers = (identity_numbers(identity, with_uncond) for with_uncond in (True, False))
+        uses = (identity.uncond_tokens, None)
+        numbers = (text_numbers(identity.tokens, uncond_tokens) for uncond_tokens in uses)
         return not described.numbers or described.numbers in numbers
 
     identity = find_identity(described.identity_hash, folders, has_the_numbers)
