@@ -26,6 +26,7 @@ __all__ = [
     "GENERATION_FIELDS",
     "PERSON_FIELDS",
     "SCENE_FIELDS",
+    "SHARED_FIELDS",
     "check_known",
     "escape_hint",
     "existing_file",
@@ -43,6 +44,8 @@ _TYPES = {
 }
 GENERATION_FIELDS = tuple(_TYPES)
 """Of GenerationOptions, less those that are a job's own or the batch itself."""
+SHARED_FIELDS = (*GENERATION_FIELDS, *PERSON_FIELDS, "cfg_start_step")
+"""What may be said for all jobs at once."""
 SCENE_FIELDS = (*GENERATION_FIELDS, "weight", "start_step", "end_step", "cfg_start_step")
 """What a prompt may say beside its words."""
 

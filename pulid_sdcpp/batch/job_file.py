@@ -26,8 +26,8 @@ from ..system.user_folders import with_home
 from ..terminal_text import control_character, shown
 from .fields import (
     GENERATION_FIELDS,
-    PERSON_FIELDS,
     SCENE_FIELDS,
+    SHARED_FIELDS,
     check_known,
     escape_hint,
     field_values,
@@ -37,13 +37,11 @@ from .formats import read_csv, read_json_lines, read_toml
 from .job import Batch, BatchJob, BatchPerson
 from .people import PeopleReader
 
-__all__ = ["FORMATS", "SHARED_FIELDS", "read_batch"]
+__all__ = ["FORMATS", "read_batch"]
 
 FORMATS = (".csv", ".jsonl", ".toml")
 MAX_JOBS = 100_000
 
-SHARED_FIELDS = (*GENERATION_FIELDS, *PERSON_FIELDS, "cfg_start_step")
-"""What may be said for all jobs at once."""
 _TOP_FIELDS = (*SHARED_FIELDS, "preset", "output_dir", "name", "seed", "seeds", "weights",
                "people", "prompts", "jobs")  # fmt: skip
 _PROMPT_FIELDS = (*SCENE_FIELDS, "name", "prompt")

@@ -8,19 +8,20 @@ from .command_group import CommandGroup
 
 __all__ = ["main"]
 
-# Command: where it is. A later command is one more line here.
-_COMMANDS = {
-    "extract": "pulid_sdcpp.cli.commands.extract:extract",
-    "faces": "pulid_sdcpp.cli.commands.faces:faces",
-    "generate": "pulid_sdcpp.cli.commands.generate:generate",
-    "batch": "pulid_sdcpp.cli.commands.batch:batch",
-    "plan": "pulid_sdcpp.cli.commands.plan:plan",
-    "evaluate": "pulid_sdcpp.cli.commands.evaluate:evaluate",
-    "convert": "pulid_sdcpp.cli.commands.convert:convert",
-    "models": "pulid_sdcpp.cli.commands.models:models",
-    "inspect": "pulid_sdcpp.cli.commands.inspect:inspect",
-    "doctor": "pulid_sdcpp.cli.commands.doctor:doctor",
-    "demo": "pulid_sdcpp.cli.commands.demo:demo",
+# Command: what the list of commands says of it, in 66 characters at most; the command itself is
+# imported when it is called. A new command is one more line here.
+_SUMMARIES = {
+    "extract": "Make an identity file from photos of a person.",
+    "faces": "Number the faces on a photo, for --face.",
+    "generate": "Make pictures, of a person where one is named.",
+    "batch": "Make all the pictures of a file of jobs.",
+    "plan": "Say what goes where so that a picture fits on a card.",
+    "evaluate": "Measure how well a model keeps faces and follows prompts.",
+    "convert": "Quantize a Flux model, a text encoder or PuLID weights.",
+    "models": "Find, download, check and remove the files of presets.",
+    "inspect": "Say what a file is; of a picture, how it was made.",
+    "doctor": "Show versions and devices, what is missing and how to get it.",
+    "demo": "Show what the package can do, with the small model it comes with.",
 }
 
 
@@ -34,7 +35,8 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 @click.group(
     cls=CommandGroup,
-    commands_at=_COMMANDS,
+    commands_in="pulid_sdcpp.cli.commands",
+    summaries=_SUMMARIES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(

@@ -25,7 +25,6 @@ from ..errors import GenerationCancelled, PulidError
 from ..terminal_text import shortened
 from .progress.engine_log import show_warnings
 from .progress.interrupt import Interrupted
-from .progress.json_progress import json_line
 from .progress.streams import EXIT_READER_GONE, ReaderGone, command_streams, stdout_problem
 
 __all__ = ["CommandGroup", "Settings"]
@@ -48,22 +47,31 @@ class CommandGroup(click.Group):
     """See the module.
 
     Args:
-        commands_at: "module:attribute" of each command, by name, in the order of the help.
+        commands_in: The package of the commands; each is in a module that has its name.
+        summaries: What the list of commands says of each, by name, in the list's order. A
+            command's own words would be no shorter, and all commands would have to be imported.
     """
 
-    def __init__(self, *args: Any, commands_at: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, commands_in: str, summaries: Mapping[str, str], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._commands_at = commands_at
+        self._commands_in = commands_in
+        self._summaries = summaries
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._commands_at)
+        return list(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._commands_at:
+        if cmd_name not in self._summaries:
             return None
-        module, _, attribute = self._commands_at[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        module = importlib.import_module(f"{self._commands_in}.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries.items()))
 
     def main(
         self,
@@ -117,6 +125,8 @@ def _report(error: BaseException, as_json: bool) -> int:
     status, line = _described(error)
     _say(line)
     if as_json and not stdout_problem():
+        from .progress.json_progress import json_line
+
         message = line.removeprefix("error: ")
         click.echo(json_line("error", status=status, message=message), nl=False)
     return status

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...batch.job_file import SHARED_FIELDS
+from ...batch.fields import SHARED_FIELDS
 from ...errors import GenerationCancelled
 from ...options.context import ContextOptions
 from ...terminal_text import escaped_line

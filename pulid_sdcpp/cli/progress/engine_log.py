@@ -11,11 +11,12 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from .json_progress import json_line
-from .progress import Progress
+if TYPE_CHECKING:
+    from .progress import Progress
 
 __all__ = ["show_engine_log", "show_warnings"]
 
@@ -43,6 +44,8 @@ class _Warnings(logging.Handler):
         if self.progress is not None:
             self.progress.log(level, text)
         elif context is not None and getattr(context.obj, "as_json", False):
+            from .json_progress import json_line
+
             click.echo(json_line("log", level=level, text=text), nl=False)
         else:
             click.echo(f"{level}: {text}", err=True)

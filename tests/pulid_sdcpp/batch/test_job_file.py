@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pulid_sdcpp import BatchFileError, Identity
-from pulid_sdcpp.batch.fields import GENERATION_FIELDS
+from pulid_sdcpp.batch.fields import GENERATION_FIELDS, SHARED_FIELDS
 from pulid_sdcpp.batch.job import Batch, BatchJob, IdentitySource
-from pulid_sdcpp.batch.job_file import FORMATS, SHARED_FIELDS, read_batch
+from pulid_sdcpp.batch.job_file import FORMATS, read_batch
 from pulid_sdcpp.options.context import GenerationOptions
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fake_engine import FakeEngine
 from pulid_sdcpp import Identity
-from pulid_sdcpp.batch.job_file import SHARED_FIELDS
+from pulid_sdcpp.batch.fields import SHARED_FIELDS
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.commands import generate as generate_module
 from pulid_sdcpp.cli.commands.batch import batch

@@ -20,7 +20,8 @@ COMMAND = """
 import sys
 sys.path.append(sys.argv.pop(1))
 from fake_engine import FakeEngine
-from pulid_sdcpp.cli import generate, main
+from pulid_sdcpp.cli import main
+from pulid_sdcpp.cli.commands import generate
 generate.create_engine = FakeEngine().create
 main(sys.argv[1:])
 """
