@@ -7,51 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..identity.face_choice import FaceChoice
-from ..identity.fusion import Fusion
 from ..options.context import GenerationOptions
-from ..options.step_point import StepPoint
-from ..people.person import Person
-from ..people.region import Region
+from ..people.person_spec import PersonSpec
 
-__all__ = ["Batch", "BatchJob", "BatchPerson", "IdentitySource"]
-
-
-@dataclass(frozen=True)
-class IdentitySource:
-    """Where an identity comes from; what is equal is extracted once.
-
-    Attributes:
-        files: One identity file, or photos of one person, all of them there.
-        face: Which face of each photo.
-        fusion: How several photos become one identity: "idformer" or "mean".
-    """
-
-    files: tuple[Path, ...]
-    face: FaceChoice = "largest"
-    fusion: Fusion = "idformer"
-
-
-@dataclass(frozen=True)
-class BatchPerson:
-    """A person in one picture.
-
-    Attributes:
-        name: In file names and on the contact sheet.
-        source: Whose face.
-        weight, start_step, end_step, region: As those of `Person`.
-    """
-
-    name: str
-    source: IdentitySource
-    weight: float = 1.0
-    start_step: StepPoint = 0
-    end_step: StepPoint | None = None
-    region: Region | None = None
-
-    def with_identity(self, identity: Any) -> Person:
-        """This person for the engine. `identity`: as that of `Person`."""
-        return Person(identity, self.weight, self.start_step, self.end_step, self.region)
+__all__ = ["Batch", "BatchJob"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +32,7 @@ class BatchJob:
     prompt: str
     prompt_name: str
     seed: int
-    people: tuple[BatchPerson, ...] = ()
+    people: tuple[PersonSpec, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     cfg_start_step: int | None = None
 

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import BatchFileError
 from ..options.context import GenerationOptions
 from ..people.identity_options import check_people
+from ..people.person_spec import PersonSpec
 from ..pictures.names import DEFAULT_TEMPLATE, file_name
 from ..system.output_names import folded
 from ..system.user_folders import with_home
@@ -34,7 +35,7 @@ from .fields import (
     list_of,
 )
 from .formats import read_csv, read_json_lines, read_toml
-from .job import Batch, BatchJob, BatchPerson
+from .job import Batch, BatchJob
 from .people import PeopleReader
 
 __all__ = ["FORMATS", "read_batch"]
@@ -203,7 +204,7 @@ class _Reader:
         self,
         where: str,
         values: Mapping[str, Any],
-        people: Sequence[BatchPerson],
+        people: Sequence[PersonSpec],
         *,
         seed: int,
         prompt_name: str = "",

@@ -26,12 +26,13 @@ from ..model_files.lora_tags import find_lora, read_lora_tags
 from ..options.context import ContextOptions, GenerationOptions
 from ..options.former_schedule import former_default
 from ..people.identity_effect import check_takes_part
+from ..people.person_spec import PersonSpec
 from ..people.region import Region
 from ..system.image_file import is_transparent, open_upright, picture_bytes, read_image
 from ..system.mask_image import MASK_VERSION, read_mask
 from ..system.regular_file import open_regular
 from ..tensors.file_bytes import file_stamp
-from .job import BatchJob, BatchPerson, IdentitySource
+from .job import BatchJob
 
 __all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
 
@@ -112,8 +113,7 @@ class JobKeys:
             # A picture to start from gives the size that the job does not.
             has_size = "init_image" not in job.settings or {"width", "height"} <= set(job.settings)
             for person in job.people:
-                asked = person.with_identity(person.source.files[0])
-                check_takes_part(asked, generation, job.cfg_start_step, has_size)
+                check_takes_part(person, generation, job.cfg_start_step, has_size)
         except ValueError as error:
             raise BatchFileError(f"{job.where}: {error}") from None
         self._used = dict(self._model_files)
@@ -149,9 +149,9 @@ class JobKeys:
                 described[field.name] = _plain(value, read)
         return described
 
-    def _person(self, person: BatchPerson) -> dict[str, Any]:
+    def _person(self, person: PersonSpec) -> dict[str, Any]:
         return {
-            "identity": self._once(person.source, self._source),
+            "identity": self._once(person.source, lambda _: self._source(person)),
             "weight": float(person.weight),
             "steps": [repr(person.start_step), repr(person.end_step)],  # 1 is not 1.0 here
             "region": None if person.region is None else self._region(person.region),
@@ -160,15 +160,15 @@ class JobKeys:
     def _region(self, region: Region) -> Any:
         return _plain(region.box if region.mask is None else region.mask, self._mask_digest)
 
-    def _source(self, source: IdentitySource) -> dict[str, Any]:
-        if is_identity_file(source.files[0]):
-            self._note(source.files[0])
-            identity = Identity.load(source.files[0])
+    def _source(self, person: PersonSpec) -> dict[str, Any]:
+        if is_identity_file(person.files[0]):
+            self._note(person.files[0])
+            identity = Identity.load(person.files[0])
             return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         return {
-            "photos": [self._once(photo, self._sha256) for photo in source.files],
-            "face": source.face,
-            "fusion": source.fusion if len(source.files) > 1 else "",
+            "photos": [self._once(photo, self._sha256) for photo in person.files],
+            "face": person.face,
+            "fusion": person.fusion if len(person.files) > 1 else "",
             "extractor": {role: self._digest(path) for role, path in self._extractor.items()},
         }
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from ..identity.identity_file import is_identity_file
 from ..people.person import parse_person
+from ..people.person_spec import PersonSpec
 from ..people.region import Region
 from ..terminal_text import shown
 from .fields import PERSON_FIELDS, check_known, existing_file, field_values, list_of
-from .job import BatchPerson, IdentitySource
 
 __all__ = ["PeopleReader"]
 
@@ -50,7 +50,7 @@ class PeopleReader:
             raise ValueError("a person needs a name")
         self._defined[name] = {"name": name, **self._read_table(table)}
 
-    def read(self, given: Any, shared: Mapping[str, Any], scope: Mapping[str, Any]) -> BatchPerson:
+    def read(self, given: Any, shared: Mapping[str, Any], scope: Mapping[str, Any]) -> PersonSpec:
         """One person in a picture.
 
         Args:
@@ -71,11 +71,7 @@ class PeopleReader:
             raise ValueError(f"person is {shown(given)}, but must be a name, a file, or a table")
         chosen = {key: values[key] for values in (shared, base, scope, own)
                   for key in PERSON_FIELDS if key in values}  # fmt: skip
-        values = {**base, **own, **chosen}
-        source = {key: values.pop(key) for key in ("face", "fusion") if key in values}
-        person = BatchPerson(source=IdentitySource(values.pop("files"), **source), **values)
-        person.with_identity("checked")  # the weight and the steps of a text
-        return person
+        return PersonSpec(**{**base, **own, **chosen})
 
     def _read_text(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What was defined before, and what the text says itself."""

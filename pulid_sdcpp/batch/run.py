@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..pictures.png_text import PictureText, format_text, save_picture
 from ..system.atomic_file import atomic_file
-from .job import Batch, BatchJob, IdentitySource
+from .job import Batch, BatchJob
 from .plan import (
     KEY_NAME,
     SUMMARY_NAME,
@@ -42,6 +42,7 @@ from .sheet import write_contact_sheets
 
 if TYPE_CHECKING:
     from ..identity.identity_file import Identity
+    from ..people.person_spec import PersonSpec
     from ..pictures.result import Result
     from ..pipeline.pulid_flux import PulidFlux
 
@@ -178,16 +179,16 @@ class _Run:
     def result(self) -> BatchResult:
         return BatchResult(self.outcomes(), time.monotonic() - self._started_s)
 
-    def enroll(self) -> dict[IdentitySource, Identity | str]:
+    def enroll(self) -> dict[Hashable, Identity | str]:
         """Everybody's identity, or what is wrong with the photos."""
-        found: dict[IdentitySource, Identity | str] = {}
+        found: dict[Hashable, Identity | str] = {}
         for picture in self._waiting:
             for person in picture.job.people:
                 if person.source not in found:
-                    found[person.source] = self._enroll(person.source)
+                    found[person.source] = self._enroll(person)
         return found
 
-    def generate(self, identities: Mapping[IdentitySource, Identity | str]) -> None:
+    def generate(self, identities: Mapping[Hashable, Identity | str]) -> None:
         for outcome in self.outcomes():
             if outcome.status == "failed":
                 self._end(outcome)
@@ -209,7 +210,7 @@ class _Run:
             self._end(replace(outcome, time_s=time.monotonic() - started_s), result)
 
     def _made(
-        self, picture: PlannedPicture, identities: Mapping[IdentitySource, Any]
+        self, picture: PlannedPicture, identities: Mapping[Hashable, Any]
     ) -> tuple[Outcome, Result | None]:
         """Make and save a picture; without it, when that failed."""
         if (path := picture.changed_file) is not None:
@@ -231,14 +232,14 @@ class _Run:
             return Outcome(picture, "failed", _line(error)), None
         return Outcome(picture, "made"), result
 
-    def _enroll(self, source: IdentitySource) -> Identity | str:
-        photos = list(source.files) if len(source.files) > 1 else source.files[0]
+    def _enroll(self, person: PersonSpec) -> Identity | str:
+        photos = list(person.files) if len(person.files) > 1 else person.files[0]
         try:
-            return self._pipeline.enroll(photos, face=source.face, fusion=source.fusion)
+            return self._pipeline.enroll(photos, face=person.face, fusion=person.fusion)
         except _OF_A_PERSON as error:
             return _line(error)
 
-    def _request(self, job: BatchJob, identities: Mapping[IdentitySource, Any]) -> dict[str, Any]:
+    def _request(self, job: BatchJob, identities: Mapping[Hashable, Any]) -> dict[str, Any]:
         """The arguments of `PulidFlux.generate`."""
         settings = dict(self._settings)
         if "init_image" in job.settings:  # it gives the size that the job does not

@@ -133,7 +133,7 @@ class _Layout:
         """The first photo of somebody who is alone in the picture; each is read once."""
         if len(job.people) != 1:
             return None
-        photo = job.people[0].source.files[0]
+        photo = job.people[0].files[0]
         if photo not in self._portraits:
             self._portraits[photo] = _read_portrait(photo, cell_px)
         return self._portraits[photo]

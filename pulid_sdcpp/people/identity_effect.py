@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..options.context import GenerationOptions
 from ..options.step_point import StepPoint, step_at
 from .person import Person
+from .person_spec import PersonSpec
 from .region import TOKEN_PX, Region
 from .region_weights import box_px, token_weights
 
@@ -44,7 +45,10 @@ def first_cfg_step(given: int | None, generation: GenerationOptions) -> int:
 
 
 def check_takes_part(
-    person: Person, generation: GenerationOptions, cfg_start_step: int | None, has_size: bool = True
+    person: Person | PersonSpec,
+    generation: GenerationOptions,
+    cfg_start_step: int | None,
+    has_size: bool = True,
 ) -> None:
     """Refuse a person with a weight who would not be in the picture.
 
@@ -63,7 +67,9 @@ def check_takes_part(
         check_region(person.region, weights, generation)
 
 
-def check_span(person: Person, generation: GenerationOptions, cfg_start_step: int = 0) -> None:
+def check_span(
+    person: Person | PersonSpec, generation: GenerationOptions, cfg_start_step: int = 0
+) -> None:
     """Refuse a person with a weight who is in no step that changes the picture, or unseen in all.
 
     Args:

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..options.checks import check_number, check_path, check_whole
-from ..options.step_point import StepPoint, check_step_point, step_at
-from .person import MAX_IDENTITY_WEIGHT, Person
+from ..options.checks import check_path, check_whole
+from ..options.step_point import StepPoint, step_at
+from .person import Person, check_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,10 +52,7 @@ class IdentityOptions:
     def __post_init__(self) -> None:
         if isinstance(self.embedding, str | os.PathLike):
             check_path("embedding", self.embedding)
-        check_number("weight", self.weight, 0.0, MAX_IDENTITY_WEIGHT)
-        check_step_point("start_step", self.start_step)
-        if self.end_step is not None:
-            check_step_point("end_step", self.end_step)
+        check_part(self.weight, self.start_step, self.end_step, None)
         if self.cfg_start_step is not None:
             check_whole("cfg_start_step", self.cfg_start_step, 0, 2**31 - 1)
         check_people(len(self.people))

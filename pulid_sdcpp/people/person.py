@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..identity.identity_file import Identity
 
-__all__ = ["MAX_IDENTITY_WEIGHT", "Person", "parse_person"]
+__all__ = ["MAX_IDENTITY_WEIGHT", "Person", "check_part", "parse_person"]
 
 MAX_IDENTITY_WEIGHT = 5.0
 
@@ -53,12 +53,23 @@ class Person:
             raise ValueError("a person needs an identity; name a file or give an Identity")
         if isinstance(self.identity, str | os.PathLike):
             check_path("identity", self.identity)
-        check_number("weight", self.weight, 0.0, MAX_IDENTITY_WEIGHT)
-        check_step_point("start_step", self.start_step)
-        if self.end_step is not None:
-            check_step_point("end_step", self.end_step)
-        if self.region is not None and not isinstance(self.region, Region):
-            raise ValueError(f"region is {shown(self.region)}, but must be a Region or None")
+        check_part(self.weight, self.start_step, self.end_step, self.region)
+
+
+def check_part(
+    weight: float, start_step: StepPoint, end_step: StepPoint | None, region: Region | None
+) -> None:
+    """Check how strongly, when and where somebody is in a picture.
+
+    Raises:
+        ValueError: A value out of range; names the value and the range.
+    """
+    check_number("weight", weight, 0.0, MAX_IDENTITY_WEIGHT)
+    check_step_point("start_step", start_step)
+    if end_step is not None:
+        check_step_point("end_step", end_step)
+    if region is not None and not isinstance(region, Region):
+        raise ValueError(f"region is {shown(region)}, but must be a Region or None")
 
 
 def parse_person(text: str) -> tuple[str, dict[str, Any]]:

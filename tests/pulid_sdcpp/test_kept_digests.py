@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from file_drafts import write_pulid_weights
-from pulid_sdcpp.batch.job import BatchJob, BatchPerson, IdentitySource
+from pulid_sdcpp.batch.job import BatchJob
 from pulid_sdcpp.batch.key import JobKeys
 from pulid_sdcpp.extraction.enrolment import Enroller
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
@@ -23,6 +23,7 @@ from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.identity.store import keep_identity
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.people.person import Person
+from pulid_sdcpp.people.person_spec import PersonSpec
 from pulid_sdcpp.people.region import Region
 from pulid_sdcpp.pictures.people_text import describe_people
 
@@ -107,12 +108,12 @@ def test_of_a_batch_s_pictures(alice: Identity, tmp_path: Path) -> None:
         n_threads=3,
     )
     people = (
-        BatchPerson(
-            "Alice", IdentitySource((tmp_path / "alice.pulidembd",)), 0.8, 1,
+        PersonSpec(
+            "Alice", (tmp_path / "alice.pulidembd",), weight=0.8, start_step=1,
             region=Region(box=(0, 0, 0.5, 1)),
         ),
-        BatchPerson(
-            "Bob", IdentitySource((tmp_path / "photo.png", tmp_path / "photo.png")),
+        PersonSpec(
+            "Bob", (tmp_path / "photo.png", tmp_path / "photo.png"),
             end_step=0.9, region=Region(mask=tmp_path / "mask.png"),
         ),
     )  # fmt: skip

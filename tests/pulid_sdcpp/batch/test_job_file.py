@@ -15,9 +15,10 @@ from PIL import Image
 
 from pulid_sdcpp import BatchFileError, Identity
 from pulid_sdcpp.batch.fields import GENERATION_FIELDS, SHARED_FIELDS
-from pulid_sdcpp.batch.job import Batch, BatchJob, IdentitySource
+from pulid_sdcpp.batch.job import Batch, BatchJob
 from pulid_sdcpp.batch.job_file import FORMATS, read_batch
 from pulid_sdcpp.options.context import GenerationOptions
+from pulid_sdcpp.people.person_spec import PersonSpec
 
 
 @pytest.fixture
@@ -71,8 +72,8 @@ def test_a_product_is_everybody_with_everything(folder: Path) -> None:
     }
     first, last = batch.jobs[0], batch.jobs[-1]
     assert first.file_name == "alice-on-a-beach-s7-w0.5.png"
-    assert first.people[0].source == IdentitySource(
-        (folder / "alice.jpg", folder / "alice2.jpg"), fusion="mean"
+    assert first.people[0] == PersonSpec(
+        "alice", (folder / "alice.jpg", folder / "alice2.jpg"), fusion="mean", weight=0.5
     )
     assert last.file_name == "carol-snow-s8-w1.png"
     assert (first.settings, last.settings) == ({"steps": 4}, {"steps": 8})
@@ -311,7 +312,7 @@ ref_images = ["~/photos/start.png"]
     (job,) = batch.jobs
     photos = home / "photos"
     assert batch.output_dir == home / "pictures"
-    assert [person.source.files for person in job.people] == [(photos / "me.png",)] * 2
+    assert [person.files for person in job.people] == [(photos / "me.png",)] * 2
     assert [person.region and person.region.mask for person in job.people] == [
         photos / "mask.png"
     ] * 2

@@ -11,8 +11,9 @@ from PIL import Image
 
 from pulid_sdcpp import Identity
 from pulid_sdcpp.batch import sheet as batch_sheet
-from pulid_sdcpp.batch.job import BatchJob, BatchPerson, IdentitySource
+from pulid_sdcpp.batch.job import BatchJob
 from pulid_sdcpp.batch.sheet import write_contact_sheets
+from pulid_sdcpp.people.person_spec import PersonSpec
 
 SIDE_PX = 128
 
@@ -46,7 +47,7 @@ def jobs_of(
     for index, (who, prompt, seed, weight) in enumerate(places):
         portrait = folder / f"{who or 'nobody'}.png"
         Image.new("RGB", (300, 200), (0, 0, 255)).save(portrait)
-        people = (BatchPerson(who, IdentitySource((portrait,)), weight),) if who else ()
+        people = (PersonSpec(who, (portrait,), weight=weight),) if who else ()
         job = BatchJob("", f"{index}.png", prompt, prompt, seed, people)
         jobs.append(job)
         if index not in missing:

@@ -1,0 +1,65 @@
+"""A person who is asked for: whose face and how, before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..identity.face_choice import FaceChoice
+from ..identity.fusion import Fusion
+from ..options.step_point import StepPoint
+from .person import Person, check_part
+from .region import Region
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..identity.identity_file import Identity
+
+__all__ = ["PersonSpec"]
+
+
+@dataclass(frozen=True)
+class PersonSpec:
+    """A person in one picture; `enroll_people` makes a `Person` of it.
+
+    Args:
+        name: In the names of files, and on contact sheets.
+        files: Photos of the person, or one identity file.
+        identity: In the place of `files`: one that is known, or a file that can be nothing else.
+        face: Which face of each photo.
+        fusion: How several photos become one identity: "idformer" or "mean".
+        weight, start_step, end_step, region: As those of `Person`.
+
+    Raises:
+        ValueError: Both or none of files and identity; or a value out of range.
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    identity: str | os.PathLike[str] | Identity | NDArray[np.float32] | None = None
+    face: FaceChoice = "largest"
+    fusion: Fusion = "idformer"
+    weight: float = Person.weight
+    start_step: StepPoint = Person.start_step
+    end_step: StepPoint | None = Person.end_step
+    region: Region | None = Person.region
+
+    def __post_init__(self) -> None:
+        if bool(self.files) == (self.identity is not None):
+            raise ValueError("a person needs either files (photos or an identity) or an identity")
+        check_part(self.weight, self.start_step, self.end_step, self.region)
+
+    @property
+    def source(self) -> Hashable:
+        """Equal for people who have the same identity, which is extracted once."""
+        return (self.files, self.face, self.fusion) if self.files else id(self.identity)
+
+    def with_identity(self, identity: Identity) -> Person:
+        """This person for the engine."""
+        return Person(identity, self.weight, self.start_step, self.end_step, self.region)
