@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from .native.devices import Device, devices
     from .native.library import EngineInfo, engine_info
     from .native.progress_event import ProgressEvent
-    from .options.context import ContextOptions, GenerationOptions
+    from .options.context import ContextOptions
+    from .options.generation import GenerationOptions
     from .people.identity_options import IdentityOptions
     from .people.person import Person
     from .people.region import Region
@@ -114,7 +115,7 @@ _MODULES = {
     "EvaluationPrompt": "evaluation.options",
     "EvaluationResult": "evaluation.report",
     "FileInfo": "model_files.description",
-    "GenerationOptions": "options.context",
+    "GenerationOptions": "options.generation",
     "Identity": "identity.identity_file",
     "IdentityOptions": "people.identity_options",
     "Person": "people.person",

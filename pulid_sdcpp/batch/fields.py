@@ -15,7 +15,7 @@ from typing import Any
 from ..identity.face_choice import check_face_choice, parse_face_choice
 from ..identity.fusion import check_fusion
 from ..options.checks import check_number, check_text, check_whole
-from ..options.context import MAX_SEED, GenerationOptions
+from ..options.generation import MAX_SEED, GenerationOptions
 from ..options.prompt_weights import MAX_PROMPT_CHARS
 from ..options.step_point import check_step_point, parse_step_point
 from ..people.person import MAX_IDENTITY_WEIGHT

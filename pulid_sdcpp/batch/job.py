@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..options.context import GenerationOptions
+from ..options.generation import GenerationOptions
 from ..people.person_spec import PersonSpec
 
 __all__ = ["Batch", "BatchJob"]

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import BatchFileError
-from ..options.context import GenerationOptions
+from ..options.generation import GenerationOptions
 from ..people.identity_options import check_people
 from ..people.person_spec import PersonSpec
 from ..pictures.names import DEFAULT_TEMPLATE, file_name

@@ -23,8 +23,9 @@ from ..identity import hashes
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..model_files.lora_tags import find_lora, read_lora_tags
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
 from ..options.former_schedule import former_default
+from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
 from ..people.person_spec import PersonSpec
 from ..people.region import Region

@@ -16,14 +16,13 @@ from ..families.flux.layout import FluxInfo
 from ..model_files.description import LATENT_CHANNELS
 from ..model_files.engine_checks import check_upscaler
 from ..options.checks import check_choice, check_number, check_path, check_text, check_whole
-from ..options.context import (
+from ..options.context import WEIGHT_TYPES, ContextOptions
+from ..options.generation import (
     MAX_SIDE_PX,
     MAX_STEPS,
     SAMPLING_METHODS,
     SCHEDULERS,
     SIZE_MULTIPLE_PX,
-    WEIGHT_TYPES,
-    ContextOptions,
     GenerationOptions,
 )
 from ..options.step_cache import check_cache_arguments, check_cache_for_flux

@@ -47,7 +47,8 @@ from ..native.loading import load_model, memory_advice
 from ..native.log import LastLines, write_log_to_stderr
 from ..native.progress_event import EventCallback
 from ..options.checks import check_choice, check_text
-from ..options.context import PULID_DTYPES, SAMPLING_METHODS, ContextOptions, GenerationOptions
+from ..options.context import PULID_DTYPES, ContextOptions
+from ..options.generation import SAMPLING_METHODS, GenerationOptions
 from ..options.processor_cores import thread_count
 from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FaceNotFoundError, GenerationError, ModelFileError
-from ..options.context import MAX_SEED, ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import MAX_SEED, GenerationOptions
 from ..people.identity_options import IdentityOptions
 from ..pocket.pack import pocket_files
 from ..store.registry import pocket_settings

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputFileError, PulidError
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
 from ..people.identity_options import IdentityOptions
 from ..people.person import Person

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..options.checks import check_number, check_path, check_text, check_whole
-from ..options.context import MAX_SEED
+from ..options.generation import MAX_SEED
 from ..options.prompt_weights import check_prompt
 from ..people.person import MAX_IDENTITY_WEIGHT
 from ..terminal_text import shown

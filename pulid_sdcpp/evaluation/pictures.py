@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import as_identity
 from ..pictures.model_hashes import ModelHashes

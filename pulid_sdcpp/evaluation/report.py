@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
 from ..system.atomic_file import atomic_file
 from ..system.output_names import save_under_free_name

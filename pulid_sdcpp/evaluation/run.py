@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..options.context import GenerationOptions
+from ..options.generation import GenerationOptions
 from ..people.identity_effect import REFERENCE_CFG_START_STEP
 from ..people.identity_options import IdentityOptions
 from .face_similarity import cosine_similarities

@@ -13,7 +13,7 @@ from ..errors import GenerationError
 from ..families.flux.layout import FluxInfo
 from ..model_files.description import describe_file
 from ..native.devices import Device, Placement
-from ..options.context import SIZE_MULTIPLE_PX, GenerationOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..system.system_memory import total_memory_bytes
 from ..tensors.file_kinds import find_tensor
 from ..tensors.tensor_header import TensorHeader

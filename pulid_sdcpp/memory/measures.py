@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..options.context import SIZE_MULTIPLE_PX
+from ..options.generation import SIZE_MULTIPLE_PX
 from .compute import DEFAULT_TILE
 from .model import Measures, PictureSizes, denoise_workspace, device_peak, phases
 from .parameters import ModelSizes

@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 from ..native.devices import Placement
-from ..options.context import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from .compute import DEFAULT_TILE, LATENT_PX, text_tokens
 from .measures import Given
 from .model import PictureSizes

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from ..errors import DeviceError, MemoryPlanError, NativeLibraryError
 from ..native.devices import Device, Placement, devices, parse_backend
 from ..options.checks import check_number
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 from .compute import DEFAULT_TILE, NEVER_BYTES
 from .measures import (
     CONTEXT_BYTES,

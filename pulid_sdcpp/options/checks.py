@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from ..terminal_text import shown
 
-__all__ = ["check_choice", "check_number", "check_path", "check_text", "check_whole"]
+__all__ = [
+    "FilePath",
+    "check_choice",
+    "check_number",
+    "check_path",
+    "check_text",
+    "check_whole",
+]
+
+FilePath = str | os.PathLike[str]
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:

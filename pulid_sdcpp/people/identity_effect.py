@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..options.context import GenerationOptions
+from ..options.generation import GenerationOptions
 from ..options.step_point import StepPoint, step_at
 from .person import Person
 from .person_spec import PersonSpec

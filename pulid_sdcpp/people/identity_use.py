@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import IdentityFileError
 from ..identity.identity_file import Identity
-from ..options.context import GenerationOptions
+from ..options.generation import GenerationOptions
 from ..options.step_point import step_at
 from .identity_effect import check_region, check_span, first_cfg_step
 from .identity_options import IdentityOptions, takes_part

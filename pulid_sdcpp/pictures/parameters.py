@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
 from ..options.former_schedule import former_default, has_former_schedule
+from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
 from .model_hashes import FileHashes, write_hashes
 from .people_text import PERSON_ENTRIES, describe_people

@@ -12,7 +12,8 @@ from ..errors import IdentityFileError, ImageFileError
 from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..identity.store import find_identity
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 from ..people.person import Person
 from ..people.region import Region
 from ..system.package_version import package_version

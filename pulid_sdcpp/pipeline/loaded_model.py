@@ -10,7 +10,8 @@ from ..memory.plan import LEAST_GIB, MOST_GIB, Plan, Vram, plan_memory
 from ..native.devices import Device, devices
 from ..native.progress_event import EventCallback
 from ..options.checks import check_number
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 
 __all__ = ["LoadedModel", "serves"]
 

@@ -16,7 +16,8 @@ from ..identity.identity_file import Identity
 from ..identity.store import keep_identity
 from ..memory.plan import Plan, Vram
 from ..native.progress_event import EventCallback, ProgressEvent
-from ..options.context import ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions
 from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike

@@ -11,7 +11,8 @@ from PIL.Image import Image
 
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
-from ..options.context import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
@@ -102,7 +103,7 @@ def check_preview(context: ContextOptions, method: object, interval: object) -> 
         ValueError: Names what is needed.
     """
     from ..options.checks import check_choice, check_whole
-    from ..options.context import MAX_STEPS
+    from ..options.generation import MAX_STEPS
 
     check_choice("preview_method", method, PREVIEW_METHODS)
     check_whole("preview_interval", interval, 1, MAX_STEPS)

@@ -25,7 +25,8 @@ from pulid_sdcpp.batch.fields import (
 from pulid_sdcpp.batch.job_file import SHARED_FIELDS
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine.binding_arguments import checked_generation
-from pulid_sdcpp.options.context import ContextOptions, GenerationOptions
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.pictures import parameters
 from pulid_sdcpp.store.registry import Preset

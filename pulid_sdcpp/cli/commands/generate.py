@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import GenerationCancelled
-from ...options.context import ContextOptions, GenerationOptions
+from ...options.context import ContextOptions
+from ...options.generation import GenerationOptions
 from ..flags.generate import generate_options
 from ..flags.table import GroupedCommand
 from ..progress.choice import create_progress

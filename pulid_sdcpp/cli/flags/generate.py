@@ -10,15 +10,8 @@ from typing import Any
 
 import click
 
-from ...options.context import (
-    LORA_APPLY_MODES,
-    RNG_TYPES,
-    SAMPLING_METHODS,
-    SCHEDULERS,
-    WEIGHT_TYPES,
-    ContextOptions,
-    GenerationOptions,
-)
+from ...options.context import LORA_APPLY_MODES, RNG_TYPES, WEIGHT_TYPES, ContextOptions
+from ...options.generation import SAMPLING_METHODS, SCHEDULERS, GenerationOptions
 from ...options.step_cache import CACHE_MODES
 from .output import OUTPUT_OPTIONS
 from .person import PERSON_OPTIONS

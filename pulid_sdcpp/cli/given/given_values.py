@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ...options.context import SIZE_MULTIPLE_PX, ContextOptions, GenerationOptions
+from ...options.context import ContextOptions
+from ...options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 
 if TYPE_CHECKING:
     from ...store.model_store import PresetFiles

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...options.context import GenerationOptions
+from ...options.generation import GenerationOptions
 from ...pictures.output_names import fill_in, numbered_paths
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input

@@ -17,7 +17,7 @@ from pulid_sdcpp import BatchFileError, Identity
 from pulid_sdcpp.batch.fields import GENERATION_FIELDS, SHARED_FIELDS
 from pulid_sdcpp.batch.job import Batch, BatchJob
 from pulid_sdcpp.batch.job_file import FORMATS, read_batch
-from pulid_sdcpp.options.context import GenerationOptions
+from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people.person_spec import PersonSpec
 
 

@@ -19,7 +19,8 @@ from pulid_sdcpp.cli.commands import generate as generate_module
 from pulid_sdcpp.cli.commands.generate import generate
 from pulid_sdcpp.errors import DeviceError, GenerationCancelled, GenerationError
 from pulid_sdcpp.identity.identity_file import Identity
-from pulid_sdcpp.options.context import ContextOptions, GenerationOptions
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
 

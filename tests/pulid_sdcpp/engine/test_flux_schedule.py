@@ -17,7 +17,7 @@ from PIL import Image
 
 from pulid_sdcpp import GenerationOptions, PulidFlux, StableDiffusion
 from pulid_sdcpp.engine.binding_arguments import check_parts
-from pulid_sdcpp.options.context import SAMPLING_METHODS
+from pulid_sdcpp.options.generation import SAMPLING_METHODS
 
 SIZES = [(64, 64), (112, 48), (80, 128)]
 LARGE = {"width": 640, "height": 512}

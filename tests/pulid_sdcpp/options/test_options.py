@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulid_sdcpp.options.context import (
-    MAX_SEED,
-    SAMPLING_METHODS,
-    SCHEDULERS,
-    ContextOptions,
-    GenerationOptions,
-)
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import MAX_SEED, SAMPLING_METHODS, SCHEDULERS, GenerationOptions
 from pulid_sdcpp.people.identity_options import IdentityOptions
 
 FILES = {"diffusion_model_path": "flux.gguf", "clip_l_path": "clip.safetensors", "vae_path": "ae"}

@@ -11,12 +11,8 @@ from PIL import Image
 
 from pulid_sdcpp.identity.hashes import text_numbers
 from pulid_sdcpp.identity.identity_file import Identity
-from pulid_sdcpp.options.context import (
-    SAMPLING_METHODS,
-    SCHEDULERS,
-    ContextOptions,
-    GenerationOptions,
-)
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import SAMPLING_METHODS, SCHEDULERS, GenerationOptions
 from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.people.person import Person
 from pulid_sdcpp.people.region import Region

@@ -9,7 +9,8 @@ from fake_engine import FakeEngine
 from pulid_sdcpp.errors import DeviceError, MemoryPlanError, ModelFileError
 from pulid_sdcpp.memory.plan import Plan
 from pulid_sdcpp.native.devices import Device
-from pulid_sdcpp.options.context import ContextOptions, GenerationOptions
+from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.pipeline import loaded_model as module
 from pulid_sdcpp.pipeline.loaded_model import LoadedModel, serves
 
