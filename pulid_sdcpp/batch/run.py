@@ -7,9 +7,10 @@ run that was killed at any moment goes on where it stopped, and nothing can disa
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,7 @@ from ..errors import (
     OutputFileError,
 )
 from ..pictures.png_text import PictureText, format_text, save_picture
+from ..pipeline.enroll_people import enroll_each
 from ..system.atomic_file import atomic_file
 from .job import Batch, BatchJob
 from .plan import (
@@ -41,8 +43,7 @@ from .plan import (
 from .sheet import write_contact_sheets
 
 if TYPE_CHECKING:
-    from ..identity.identity_file import Identity
-    from ..people.person_spec import PersonSpec
+    from ..people.person import Person
     from ..pictures.result import Result
     from ..pipeline.pulid_flux import PulidFlux
 
@@ -132,9 +133,9 @@ def run_batch(
     remove_unfinished(batch.output_dir, [picture.path for picture in pictures])
     try:
         # 1. Everybody once, before the model takes the memory.
-        identities = run.enroll()
+        everybody = run.enroll()
         # 2. The pictures.
-        run.generate(identities)
+        run.generate(everybody)
     except BaseException:
         stopped = run.result()
         with contextlib.suppress(OutputFileError):
@@ -179,44 +180,41 @@ class _Run:
     def result(self) -> BatchResult:
         return BatchResult(self.outcomes(), time.monotonic() - self._started_s)
 
-    def enroll(self) -> dict[Hashable, Identity | str]:
-        """Everybody's identity, or what is wrong with the photos."""
-        found: dict[Hashable, Identity | str] = {}
-        for picture in self._waiting:
-            for person in picture.job.people:
-                if person.source not in found:
-                    found[person.source] = self._enroll(person)
-        return found
+    def enroll(self) -> dict[str, tuple[Person | Exception, ...]]:
+        """The people of each picture by its file's name, or what is wrong with their photos."""
+        specs = (person for picture in self._waiting for person in picture.job.people)
+        everybody = enroll_each(self._pipeline, specs, kept=_OF_A_PERSON)
+        return {
+            picture.job.file_name: tuple(itertools.islice(everybody, len(picture.job.people)))
+            for picture in self._waiting
+        }
 
-    def generate(self, identities: Mapping[Hashable, Identity | str]) -> None:
+    def generate(self, everybody: Mapping[str, tuple[Person | Exception, ...]]) -> None:
         for outcome in self.outcomes():
             if outcome.status == "failed":
                 self._end(outcome)
         ready = []
         for picture in self._waiting:
-            problems = [
-                problem
-                for person in picture.job.people
-                if isinstance(problem := identities[person.source], str)
-            ]
-            if problems:
-                self._end(Outcome(picture, "failed", problems[0]))
+            people = everybody[picture.job.file_name]
+            problem = next((one for one in people if isinstance(one, Exception)), None)
+            if problem is not None:
+                self._end(Outcome(picture, "failed", _line(problem)))
             else:
-                ready.append(picture)
-        for index, picture in enumerate(ready):
+                ready.append((picture, people))
+        for index, (picture, people) in enumerate(ready):
             self._on_begin(picture, index, len(ready))
             started_s = time.monotonic()
-            outcome, result = self._made(picture, identities)
+            outcome, result = self._made(picture, people)
             self._end(replace(outcome, time_s=time.monotonic() - started_s), result)
 
     def _made(
-        self, picture: PlannedPicture, identities: Mapping[Hashable, Any]
+        self, picture: PlannedPicture, people: Sequence[Person | Exception]
     ) -> tuple[Outcome, Result | None]:
         """Make and save a picture; without it, when that failed."""
         if (path := picture.changed_file) is not None:
             return Outcome(picture, "failed", _changed(path)), None
         try:
-            result = self._pipeline.generate(**self._request(picture.job, identities))
+            result = self._pipeline.generate(**self._request(picture.job, people))
         except GenerationCancelled:
             raise
         except _OF_A_PICTURE as error:
@@ -232,25 +230,17 @@ class _Run:
             return Outcome(picture, "failed", _line(error)), None
         return Outcome(picture, "made"), result
 
-    def _enroll(self, person: PersonSpec) -> Identity | str:
-        photos = list(person.files) if len(person.files) > 1 else person.files[0]
-        try:
-            return self._pipeline.enroll(photos, face=person.face, fusion=person.fusion)
-        except _OF_A_PERSON as error:
-            return _line(error)
-
-    def _request(self, job: BatchJob, identities: Mapping[Hashable, Any]) -> dict[str, Any]:
+    def _request(self, job: BatchJob, people: Sequence[Person | Exception]) -> dict[str, Any]:
         """The arguments of `PulidFlux.generate`."""
         settings = dict(self._settings)
         if "init_image" in job.settings:  # it gives the size that the job does not
             settings = {name: settings[name] for name in settings.keys() - {"width", "height"}}
-        people = [person.with_identity(identities[person.source]) for person in job.people]
         return {
             **settings,
             **job.settings,
             "prompt": job.prompt,
             "seed": job.seed,
-            "identity": people or None,
+            "identity": tuple(people) or None,
             "cfg_start_step": job.cfg_start_step,
         }
 

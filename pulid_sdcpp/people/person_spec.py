@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from ..identity.face_choice import FaceChoice
 from ..identity.fusion import Fusion
+from ..options.checks import check_path
 from ..options.step_point import StepPoint
 from .person import Person, check_part
 from .region import Region
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -53,12 +53,21 @@ class PersonSpec:
     def __post_init__(self) -> None:
         if bool(self.files) == (self.identity is not None):
             raise ValueError("a person needs either files (photos or an identity) or an identity")
+        for path in self.paths:
+            check_path("identity", path)
         check_part(self.weight, self.start_step, self.end_step, self.region)
 
     @property
     def source(self) -> Hashable:
         """Equal for people who have the same identity, which is extracted once."""
         return (self.files, self.face, self.fusion) if self.files else id(self.identity)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files in which the identity is."""
+        if isinstance(self.identity, str | os.PathLike):
+            return (Path(self.identity),)
+        return self.files
 
     def with_identity(self, identity: Identity) -> Person:
         """This person for the engine."""

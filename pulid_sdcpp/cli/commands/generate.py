@@ -22,9 +22,9 @@ from ..progress.progress import Progress
 if TYPE_CHECKING:
     from ...engine.stable_diffusion import StableDiffusion
     from ...people.person import Person
+    from ...people.person_spec import PersonSpec
     from ...pipeline.pulid_flux import PulidFlux
     from ...store.model_store import PresetFiles
-    from ..given.people import Wanted
     from ..progress.preview_file import PreviewFile
 
 __all__ = ["create_pipeline", "generate"]
@@ -51,7 +51,6 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
     work with the program's name replaced; flags may be written with - or _.
     """
     from ...people.identity_effect import check_takes_part
-    from ...people.person import Person
     from ..given.given_values import apply_preset, plan_for, read_options
     from ..given.output_files import OutputFiles
     from ..given.people import enroll, wanted_people
@@ -75,8 +74,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
         wanted = wanted or people_of(ctx, values, recipe)
         remark_differences(ctx, recipe, context, values, progress)
     for one in wanted:  # before photos are looked at
-        person = Person(one.identity or one.sources[0], **one.arguments)
-        check_takes_part(person, generation, values["cfg_start_step"], has_size=False)
+        check_takes_part(one, generation, values["cfg_start_step"], has_size=False)
     if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
         plan_for(context, generation, vram, progress, people=max(len(wanted), 1))
     inputs = _inputs(values, wanted)
@@ -92,7 +90,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, vram: Any, **values
         pipeline = stack.enter_context(create_pipeline(context, files, values, vram, progress))
 
         # 2. Who is in the pictures.
-        people = enroll(pipeline, wanted, values, progress)
+        people = enroll(pipeline, wanted, progress)
         _remark(values, people, progress)
 
         # 3. Generate; each picture is saved when it is finished.
@@ -172,13 +170,11 @@ def _preview(
     return PreviewFile(values["preview"], size, others, progress, overwrite=values["overwrite"])
 
 
-def _inputs(values: Mapping[str, Any], wanted: Sequence[Wanted]) -> list[Path]:
+def _inputs(values: Mapping[str, Any], wanted: Sequence[PersonSpec]) -> list[Path]:
     """The pictures and identities that are read."""
     named = [values["init_image"], values["mask_image"], values["from_picture"]]
-    named += [*values["ref_images"], *(source for one in wanted for source in one.sources)]
-    for one in wanted:
-        region = one.arguments.get("region")
-        named.append(None if region is None else region.mask)
+    named += [*values["ref_images"], *(source for one in wanted for source in one.paths)]
+    named += [one.region.mask for one in wanted if one.region is not None]
     return [Path(path) for path in named if isinstance(path, str | os.PathLike)]
 
 

@@ -15,9 +15,9 @@ from ...terminal_text import control_character
 from ..progress.interrupt import Interrupted
 
 if TYPE_CHECKING:
+    from ...people.person_spec import PersonSpec
     from ...pictures.result import Result
     from ..progress.progress import Progress
-    from .people import Wanted
 
 __all__ = ["OutputFiles"]
 
@@ -43,7 +43,7 @@ class OutputFiles:
         self,
         values: Mapping[str, Any],
         generation: GenerationOptions,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[PersonSpec],
         inputs: Sequence[Path],
         progress: Progress,
     ) -> None:
@@ -58,7 +58,7 @@ class OutputFiles:
             "person": "+".join(one.name for one in wanted) or "nobody",
             "preset": values["preset"] or "no-preset",
             "prompt": generation.prompt,
-            "weight": "+".join(f"{one.arguments['weight']:g}" for one in wanted) or "0",
+            "weight": "+".join(f"{one.weight:g}" for one in wanted) or "0",
         }
         self._paths = [
             fill_in(path, {**shared, "index": first + index, "seed": seed})

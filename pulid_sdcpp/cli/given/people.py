@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...identity.identity_file import is_identity_file
 from ...people.identity_options import IdentityOptions, check_people
-from ...people.person import Person, parse_person
+from ...people.person import parse_person
+from ...people.person_spec import PersonSpec
 from ...people.region import Region
 from ...system.user_folders import with_home
 from .given_values import is_given
 
 if TYPE_CHECKING:
-    from ...identity.identity_file import Identity
+    from ...people.person import Person
     from ...pipeline.pulid_flux import PulidFlux
     from ..progress.progress import Progress
 
-__all__ = ["SPAN", "Wanted", "enroll", "wanted_people"]
+__all__ = ["SPAN", "enroll", "wanted_people"]
 
 SPAN = ("weight", "start_step", "end_step")
 """How strongly and when: what flags say of everybody, and --person of one."""
@@ -29,27 +28,7 @@ SPAN = ("weight", "start_step", "end_step")
 _WAYS = {"portraits": "--portrait", "persons": "--person", "embedding": "--pulid-id-embedding"}
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """One person who was asked for.
-
-    Attributes:
-        sources: Photos of the person, or one identity file.
-        arguments: Of `Person`, beside the identity.
-        identity: What the sources would give, when it is known.
-    """
-
-    sources: tuple[Path, ...]
-    arguments: Mapping[str, Any]
-    identity: Identity | None = None
-
-    @property
-    def name(self) -> str:
-        """For the names of pictures."""
-        return self.sources[0].stem if self.identity is None else self.identity.short_hash
-
-
-def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[Wanted]:
+def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[PersonSpec]:
     """The people whom the flags name; files are not read yet.
 
     --pulid-id-weight and the steps hold for everybody whose --person does not say otherwise.
@@ -67,18 +46,18 @@ def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[Wanted]:
     IdentityOptions(**span, cfg_start_step=values["cfg_start_step"])  # refuses what is out of range
     wanted = []
     check_people(len(values["persons"]))
-    if values["portraits"]:
-        wanted = [Wanted(values["portraits"], span)]
-    elif values["embedding"]:
-        wanted = [Wanted((values["embedding"],), span)]
+    photos = {name: values[name] for name in ("face", "fusion")}
+    if files := values["portraits"]:
+        wanted = [PersonSpec(files[0].stem, files, **photos, **span)]
+    elif file := values["embedding"]:  # sd-cli's flag names no photos
+        wanted = [PersonSpec(file.stem, identity=file, **span)]
     for text in values["persons"]:
         source, arguments = parse_person(text)
         region = arguments.get("region")
         if region is not None and region.mask is not None:
             arguments["region"] = Region(mask=with_home(region.mask))
-        wanted.append(Wanted((with_home(source),), {**span, **arguments}))
-    for one in wanted:
-        Person(one.sources[0], **one.arguments)
+        path = with_home(source)
+        wanted.append(PersonSpec(path.stem, (path,), **photos, **{**span, **arguments}))
     if wanted and values["pulid_weights"] is None:
         raise click.UsageError(f"{given[0]} needs --pulid-weights; add it, or leave both out")
     _check_photo_flags(ctx, wanted)
@@ -86,14 +65,14 @@ def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[Wanted]:
 
 
 def enroll(
-    pipeline: PulidFlux, wanted: Sequence[Wanted], values: dict[str, Any], progress: Progress
+    pipeline: PulidFlux, wanted: Sequence[PersonSpec], progress: Progress
 ) -> tuple[Person, ...]:
-    """Read or extract everybody's identity.
+    """Read or extract everybody's identity, and say which face it is where there are several.
 
     Raises:
         PulidError: As `PulidFlux.enroll`.
     """
-    from ...identity.identity_file import Identity
+    from ...pipeline.enroll_people import enroll_people
 
     def tell_which(found: Any) -> None:
         if found.n_faces > 1:
@@ -102,25 +81,13 @@ def enroll(
                 f"number {found.index} is taken (--face {found.index})"
             )
 
-    people = []
-    for one in wanted:
-        if one.identity is not None:
-            identity = one.identity
-        elif values["embedding"]:  # sd-cli's flag names no photos
-            identity = Identity.load(one.sources[0])
-        else:
-            sources = list(one.sources) if len(one.sources) > 1 else one.sources[0]
-            identity = pipeline.enroll(
-                sources, face=values["face"], fusion=values["fusion"], on_face=tell_which
-            )
-        people.append(Person(identity, **one.arguments))
-    return tuple(people)
+    return enroll_people(pipeline, wanted, on_face=tell_which)
 
 
-def _check_photo_flags(ctx: click.Context, wanted: Sequence[Wanted]) -> None:
+def _check_photo_flags(ctx: click.Context, wanted: Sequence[PersonSpec]) -> None:
     """Refuse flags about photos where no photo is."""
-    photos = [source for one in wanted for source in one.sources if not is_identity_file(source)]
+    photos = [source for one in wanted for source in one.paths if not is_identity_file(source)]
     if is_given(ctx, "face") and not photos:
         raise click.UsageError("--face is about photos, and none is given; add --portrait PHOTO")
-    if is_given(ctx, "fusion") and not any(len(one.sources) > 1 for one in wanted):
+    if is_given(ctx, "fusion") and not any(len(one.files) > 1 for one in wanted):
         raise click.UsageError("--fusion is about several photos of a person; add --portrait PHOTO")

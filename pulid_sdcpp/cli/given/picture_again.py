@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...options.context import ContextOptions
+from ...people.person_spec import PersonSpec
 from .given_values import fill_in, is_given
-from .people import SPAN, Wanted
+from .people import SPAN
 
 if TYPE_CHECKING:
     from ...pictures.recipe import PictureRecipe
@@ -52,13 +53,18 @@ def apply_recipe(ctx: click.Context, values: dict[str, Any], recipe: PictureReci
     fill_in(ctx, values, values_then)
 
 
-def people_of(ctx: click.Context, values: dict[str, Any], recipe: PictureRecipe) -> list[Wanted]:
+def people_of(
+    ctx: click.Context, values: dict[str, Any], recipe: PictureRecipe
+) -> list[PersonSpec]:
     """The people of the picture, with the weight and steps that are given now."""
+    from ...people.identity_use import as_identity
+
     now = {name: values[name] for name in SPAN if is_given(ctx, name)}
     people = []
     for person in recipe.people:
         arguments = {name: getattr(person, name) for name in (*SPAN, "region")}
-        people.append(Wanted((), {**arguments, **now}, person.identity))  # type: ignore[arg-type]
+        known = as_identity(person.identity)
+        people.append(PersonSpec(known.short_hash, identity=known, **{**arguments, **now}))
     return people
 
 
