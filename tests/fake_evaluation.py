@@ -67,7 +67,8 @@ class ColorExtractor:
     def extract(self, photo: Path) -> Identity:
         with Image.open(photo) as picture:
             color = picture.convert("RGB").getpixel((0, 0))
-        return Identity.from_array(np.array([color], np.float32))
+        # A hair off zero: an identity file with mostly zeros is refused as damaged.
+        return Identity.from_array(np.maximum(np.array([color], np.float32), 0.01))
 
 
 class ColorJudge:

@@ -41,8 +41,7 @@ CLI_LAYERS: tuple[tuple[str, ...], ...] = (
 )
 # These call the extractor when they are called.
 USERS_OF_THE_EXTRACTOR = {
-    "cli.commands.extract", "cli.flags.extraction", "cli.commands.faces", "evaluation.demo",
-    "extraction.enrolment", "evaluation.evaluate", "extraction.files",
+    "extraction.enrolment", "extraction.extractor", "extraction.faces", "extraction.files",
 }  # fmt: skip
 # What the extractor may know of the other half: rooms.
 KNOWN_TO_THE_EXTRACTOR = {"errors", "identity", "system", "tensors", "terminal_text"}

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engine import factory
 from ..errors import FaceNotFoundError, GenerationError, ModelFileError
+from ..extraction import extractor
 from ..options.context import ContextOptions
 from ..options.generation import MAX_SEED, GenerationOptions
 from ..people.identity_options import IdentityOptions
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from pulid_extractor.judge import Judge
-
     from ..identity.identity_file import Identity
     from .face_similarity import FaceSimilarity
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Look = Callable[[Image.Image], Vector | None]
     """Gives the judge's embedding of a picture's face; None: there is none."""
 
-__all__ = ["PROMPTS", "DemoResult", "create_judge", "run_demo"]
+__all__ = ["PROMPTS", "DemoResult", "run_demo"]
 
 SEED = 42
 PROMPTS = (
@@ -73,9 +73,9 @@ def run_demo(
     seed: int = SEED,
     pack: Path | None = None,
     overwrite: bool = False,
-    create_extractor: Callable[..., Any],
-    create_engine: Callable[[ContextOptions], Any],
-    create_judge: Callable[..., Any],
+    create_extractor: Callable[..., Any] | None = None,
+    create_engine: Callable[[ContextOptions], Any] | None = None,
+    create_judge: Callable[..., Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress_callback: Callable[[int, int], object] = lambda done, total: None,
 ) -> DemoResult:
@@ -87,7 +87,7 @@ def run_demo(
         seed: Of the first prompt; the next ones have the following numbers.
         pack: Folder of the pocket model; None: the shipped one.
         overwrite: Replace a picture that is there, if it is none of the portraits.
-        create_extractor, create_engine, create_judge: Make what does the work.
+        create_extractor, create_engine, create_judge: Make the parts; None: the real ones.
         say: Told each stage in a line.
         progress_callback: Told how many pictures are done, of how many.
 
@@ -114,13 +114,15 @@ def run_demo(
     if not paths:
         raise ModelFileError(f"{files.models_dir}: this pack has no portraits; add --portrait")
     images = given or [read_image(path) for path in paths]
-    extractor = create_extractor(models_dir=files.models_dir)
-    judge = create_judge(models_dir=files.models_dir, judges=[files.judge])
+    own = (create_extractor or extractor.load_extractor)(models_dir=files.models_dir)
+    judge = (create_judge or extractor.load_judge)(
+        models_dir=files.models_dir, judges=[files.judge]
+    )
     look = _look_with(judge, files.judge.stem)
 
     # 3. Extract.
     say(f"extracting from {', '.join(path.name for path in paths)}")
-    identities = tuple(_extract(extractor, path) for path in paths)
+    identities = tuple(_extract(own, path) for path in paths)
     references = [_refer(look, *pair) for pair in zip(paths, images, strict=True)]
 
     # 4. Generate, for everybody and for nobody.
@@ -134,7 +136,7 @@ def run_demo(
     size = f"{settings[0].width}x{settings[0].height}, {settings[0].steps} steps"
     say(f"generating {len(people)} x {len(PROMPTS)} pictures, {size}")
     rows: list[list[Image.Image]] = []
-    with create_engine(context) as engine:
+    with (create_engine or factory.load_engine)(context) as engine:
         for person in people:
             rows.append([])
             for generation in settings:
@@ -151,22 +153,6 @@ def run_demo(
     text = _text(context, settings[0])
     picture = save_new_picture(sheet, output, text, overwrite=overwrite)
     return DemoResult(picture, identities, likeness, similarity)
-
-
-def create_judge(**options: Any) -> Judge:
-    """Import the PyTorch half and load its judge, `pulid_extractor.judge.Judge`.
-
-    Raises:
-        MissingDependencyError: The extra [extract] is not installed.
-        ModelFileError: A network cannot be loaded.
-    """
-    from pulid_extractor.dependencies import require_module
-
-    require_module("torch")
-    require_module("safetensors")
-    from pulid_extractor.judge import Judge
-
-    return Judge(**options)
 
 
 def _settings(prompt: str, seed: int) -> GenerationOptions:

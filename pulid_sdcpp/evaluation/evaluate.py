@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine import factory
 from ..errors import OutputFileError, PulidError
+from ..extraction import extractor
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
@@ -90,14 +92,14 @@ def evaluate(
 
     # 2. Who judges, and who is to be recognised.
     say("loading the judge")
-    judge = (create_judge or _create_judge)(
+    judge = (create_judge or extractor.load_judge)(
         models_dir=options.models_dir,
         judges=tuple(options.judges),
         attributes=options.attributes,
         device=options.device,
     )
     _check_attributes(options, judge.attribute_choices)
-    people = find_people(options, context, judge, create_extractor or _create_extractor, say)
+    people = find_people(options, context, judge, create_extractor or extractor.load_extractor, say)
 
     # 3. Generate and judge.
     keeper = PictureKeeper(folder, options, context) if options.keep_pictures else None
@@ -115,7 +117,7 @@ def evaluate(
 
     say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
     try:
-        with (create_engine or _create_engine)(context) as engine:
+        with (create_engine or factory.load_engine)(context) as engine:
             generation = generation.with_named_scheduler(
                 engine.default_scheduler(generation.sampling_method)
             )
@@ -144,24 +146,6 @@ def _check_effect(
     for setting in settings:
         person = Person(portrait, setting.id_weight, setting.start_step, identity.end_step)
         check_takes_part(person, generation, identity.cfg_start_step)
-
-
-def _create_extractor(**options: Any) -> Any:
-    from pulid_extractor import IdentityExtractor
-
-    return IdentityExtractor(**options)
-
-
-def _create_judge(**options: Any) -> Any:
-    from pulid_extractor import Judge
-
-    return Judge(**options)
-
-
-def _create_engine(context: ContextOptions) -> Any:
-    from ..engine.stable_diffusion import StableDiffusion
-
-    return StableDiffusion(**context.to_engine_kwargs())
 
 
 def _make_folder(folder: Path) -> None:

@@ -26,6 +26,7 @@ from ..identity.fusion import Fusion, check_fusion
 from ..identity.identity_file import Identity
 from ..identity.store import find_entry, find_identity, keep_identity, store_folder, write_entry
 from ..system.package_version import package_version
+from . import extractor
 
 if TYPE_CHECKING:
     from pulid_extractor import FoundFace, PhotoSource
@@ -43,7 +44,7 @@ class Enroller:
             `parsing`, `detector`, `recogniser` (and `retinaface`), as for `IdentityExtractor`.
         device, dtype, aligner: As for `IdentityExtractor`.
         cache: Look in the user's cache folder first, and keep there what is new.
-        create_extractor: Makes the extractor; None: `pulid_extractor.IdentityExtractor`.
+        create_extractor: Makes the extractor; None: a `pulid_extractor.IdentityExtractor`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Enroller:
         self._files = dict(extractor_files)
         self._options = {"aligner": aligner, "device": device, "dtype": dtype}
         self._cache = cache
-        self._create_extractor = create_extractor or _create_extractor
+        self._create_extractor = create_extractor or extractor.load_extractor
         self._extractor: Any = None
         self._loaded_weights: dict[str, str] = {}
         self._lock = threading.RLock()
@@ -108,10 +109,8 @@ class Enroller:
             if on_extract is not None:
                 on_extract()
             photo = sources if len(sources) > 1 else sources[0]
-            extractor = self._loaded(weights)
-            identity = _rounded(
-                extractor.extract(photo, face=choice, fusion=fusion, on_face=on_face)
-            )
+            loaded = self._loaded(weights)
+            identity = _rounded(loaded.extract(photo, face=choice, fusion=fusion, on_face=on_face))
             # A photo may have been replaced since it was hashed.
             expected = ",".join(hashes)
             if identity.metadata.get("source_sha256", expected) == expected:
@@ -169,12 +168,6 @@ class Enroller:
             self._extractor = self._create_extractor(**self._files, **self._options)
             self._loaded_weights = weights
         return self._extractor
-
-
-def _create_extractor(**options: Any) -> Any:
-    from pulid_extractor import IdentityExtractor
-
-    return IdentityExtractor(**options)
 
 
 def _photo_hashes(sources: Sequence[Any]) -> list[str]:

@@ -11,7 +11,7 @@ from ..pocket.pack import pocket_files
 from ..store.model_store import ModelStore
 from ..store.registry import EXTRACTION_ROLES
 
-__all__ = ["extraction_files"]
+__all__ = ["extraction_files", "file_in_folder"]
 
 
 def extraction_files(
@@ -48,3 +48,14 @@ def extraction_files(
             f"pull {preset}', or name a folder that has them"
         )
     return {role: file.path for role, file in found.items() if file.path is not None}
+
+
+def file_in_folder(models_dir: str | os.PathLike[str], role: str) -> Path:
+    """One of the extractor's files in a folder, under its published name.
+
+    Raises:
+        ModelFileError: It is not there; says where it is published.
+    """
+    from pulid_extractor.models_folder import needed_model_file
+
+    return needed_model_file(models_dir, role)

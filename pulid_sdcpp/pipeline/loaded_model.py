@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..engine import factory
 from ..errors import NativeLibraryError
 from ..memory.plan import LEAST_GIB, MOST_GIB, Plan, Vram, plan_memory
 from ..native.devices import Device, devices
@@ -40,7 +41,7 @@ class LoadedModel:
             check_number("vram", vram, LEAST_GIB, MOST_GIB)
         self._given = context
         self._vram = vram
-        self._create_engine = create_engine or _create_engine
+        self._create_engine = create_engine or factory.load_engine
         self._available: Sequence[Device] | None = None
         self._plan_loaded: Mapping[str, Any] = {}
         self._most_people = 0
@@ -128,9 +129,3 @@ def serves(loaded: Mapping[str, Any], needed: Mapping[str, Any]) -> bool:
         if loaded[name] != value and not (name == "max_vram" and loaded[name] < value):
             return False
     return True
-
-
-def _create_engine(context: ContextOptions, on_event: EventCallback) -> Any:
-    from ..engine.stable_diffusion import StableDiffusion
-
-    return StableDiffusion(**context.to_engine_kwargs(), on_event=on_event)

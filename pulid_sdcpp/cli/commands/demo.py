@@ -39,11 +39,9 @@ def demo(
     each picture its likeness, by a recogniser that extraction does not use. The last row is the
     same without a person.
     """
-    from ...evaluation.demo import create_judge, run_demo
+    from ...evaluation.demo import run_demo
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
-    from .extract import create_extractor
-    from .generate import create_engine
 
     progress = Progress(unit="picture")
     # The engine would warn that the pocket model has no T5 text encoder.
@@ -55,9 +53,6 @@ def demo(
             seed=seed,
             pack=pack,
             overwrite=overwrite,
-            create_extractor=create_extractor,
-            create_engine=create_engine,
-            create_judge=create_judge,
             say=progress.stage,
             progress_callback=progress.step,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,6 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     from ..given.given_values import plan_for, read_options
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
-    from .extract import create_extractor
-    from .generate import create_engine
 
     progress = Progress(quiet, unit="picture")
     if pocket:
@@ -134,11 +133,9 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     with log, second_interrupt_leaves():
         result = run(
             options,
-            context,
+            replace(context, verbose=False),  # show_engine_log shows what the engine says
             generation,
             identity,
-            create_extractor=create_extractor,
-            create_engine=create_engine,
             say=progress.stage,
             progress_callback=progress.step,
         )

@@ -21,23 +21,12 @@ from ..flags.table import FILE_PATH
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
-    from pulid_extractor import FoundFace, IdentityExtractor
+    from pulid_extractor import FoundFace
 
 __all__ = ["extract", "identity_jobs"]
 
 SUFFIXES = (".pulidembd", ".gguf")
 """Of identity files; the first one unless another is named."""
-
-
-def create_extractor(**options: Any) -> IdentityExtractor:
-    """Import the PyTorch half and load its networks; tests put another extractor here.
-
-    Raises:
-        MissingDependencyError: The extra [extract] is not installed.
-    """
-    from pulid_extractor import IdentityExtractor
-
-    return IdentityExtractor(**options)
 
 
 def identity_jobs(
@@ -126,6 +115,8 @@ def extract(
 
     Once per person; needs the extra [extract]. The file holds no picture.
     """
+    from ...extraction.extractor import load_extractor
+
     jobs = identity_jobs(photos, output, each=each)
     for _, path in jobs:
         check_writable(path)
@@ -137,7 +128,7 @@ def extract(
     progress = Progress(quiet)
 
     progress.stage("loading the extractor")
-    extractor = create_extractor(**files, aligner=aligner, device=device, dtype=dtype)
+    extractor = load_extractor(**files, aligner=aligner, device=device, dtype=dtype)
     n_failed = 0
     for group, path in jobs:
         started_s = time.monotonic()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ...identity.face_choice import FACE_WORDS
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
 from ...terminal_text import escaped_line
@@ -16,8 +14,7 @@ from ..flags.extraction import PhotoPath, detector_file, models_options
 from ..flags.table import FILE_PATH
 
 if TYPE_CHECKING:
-    from pulid_extractor import Face
-    from pulid_extractor.photo import Photo
+    from ...extraction.faces import ListedFace
 
 __all__ = ["faces"]
 
@@ -39,10 +36,7 @@ def faces(
     """
     from PIL import Image
 
-    from pulid_extractor.face_selection import from_left
-    from pulid_extractor.faces import FaceDetector
-    from pulid_extractor.photo import load_photo
-
+    from ...extraction.faces import list_faces
     from ...pictures.face_preview import face_preview
     from ...pictures.png_text import check_picture_path, save_new_picture
 
@@ -50,27 +44,16 @@ def faces(
     check_picture_path(path)
     check_writable(path)
     check_is_no_input(path, [photo])
-    looked_at = load_photo(photo)
-    found = from_left(FaceDetector(detector_file(preset, models_dir)).find(looked_at))
-    for line in _lines(found, looked_at):
-        click.echo(line)
-    preview = face_preview(Image.fromarray(looked_at.pixels), [face.box for face in found])
+    found = list_faces(photo, detector_file(preset, models_dir))
+    for number, face in enumerate(found.faces):
+        click.echo(_line(number, face))
+    preview = face_preview(Image.fromarray(found.pixels), [face.box for face in found.faces])
     path = save_new_picture(preview, path, overwrite=overwrite)
     click.echo(f"saved {escaped_line(path)}")
 
 
-def _lines(found: Sequence[Face], photo: Photo) -> list[str]:
-    """`--face 0  at 120,80,64,70  score 0.97  largest, left`, for each."""
-    from pulid_extractor.face_selection import select_face
-
-    height, width = photo.pixels.shape[:2]
-    words: dict[int, list[str]] = {}
-    for word in FACE_WORDS:
-        face = select_face(found, word, width_px=width, height_px=height)
-        words.setdefault(id(face), []).append(word)
-    lines = []
-    for number, face in enumerate(found):
-        box = ",".join(f"{edge:.0f}" for edge in face.box_in(photo.scale))
-        named = ", ".join(words.get(id(face), ()))
-        lines.append(f"--face {number}  at {box}  score {face.score:.2f}  {named}".rstrip())
-    return lines
+def _line(number: int, face: ListedFace) -> str:
+    """`--face 0  at 120,80,64,70  score 0.97  largest, left`."""
+    place = ",".join(f"{edge:.0f}" for edge in face.place)
+    words = ", ".join(face.words)
+    return f"--face {number}  at {place}  score {face.score:.2f}  {words}".rstrip()

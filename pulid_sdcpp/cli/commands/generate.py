@@ -20,7 +20,6 @@ from ..progress.choice import create_progress
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
-    from ...engine.stable_diffusion import StableDiffusion
     from ...people.person import Person
     from ...people.person_spec import PersonSpec
     from ...pipeline.pulid_flux import PulidFlux
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from ..progress.preview_file import PreviewFile
 
 __all__ = ["create_pipeline", "generate"]
-
-
-def create_engine(context: ContextOptions, **options: Any) -> StableDiffusion:
-    """Load the models; tests put another engine here."""
-    from ...engine.stable_diffusion import StableDiffusion
-
-    # The log is shown around the progress bar, by show_engine_log.
-    return StableDiffusion(**{**context.to_engine_kwargs(), "verbose": False}, **options)
 
 
 @click.command(cls=GroupedCommand)
@@ -130,7 +121,6 @@ def create_pipeline(
 ) -> PulidFlux:
     """A pipeline of a preset's files, or of those named one by one; nothing is loaded yet."""
     from ...pipeline.pulid_flux import PulidFlux
-    from .extract import create_extractor
 
     extractor: dict[str, Any] = {}
     problem = ""
@@ -142,13 +132,11 @@ def create_pipeline(
         problem = "photos need the extractor's files; name a --preset, or their --models-dir"
 
     return PulidFlux(
-        context,
+        dataclasses.replace(context, verbose=False),  # show_engine_log shows what the engine says
         extractor=extractor,
         preset=values["preset"] or "",
         vram=vram,
         extractor_problem=problem,
-        create_engine=create_engine,
-        create_extractor=create_extractor,
         on_event=progress.event,
     )
 

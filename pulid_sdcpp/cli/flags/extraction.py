@@ -76,9 +76,9 @@ def detector_file(preset: str | None, models_dir: Path) -> Path:
     """
     if (name := chosen_preset(preset, models_dir)) is not None:
         return preset_files(name, models_dir, "detector")["detector"]
-    from pulid_extractor.models_folder import needed_model_file
+    from ...extraction.files import file_in_folder
 
-    return needed_model_file(models_dir, "detector")
+    return file_in_folder(models_dir, "detector")
 
 
 def _folder_is_given() -> bool:

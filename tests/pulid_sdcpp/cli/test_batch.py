@@ -15,8 +15,8 @@ from fake_engine import FakeEngine
 from pulid_sdcpp import Identity
 from pulid_sdcpp.batch.fields import SHARED_FIELDS
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli.commands import generate as generate_module
 from pulid_sdcpp.cli.commands.batch import batch
+from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import GenerationError, NativeLibraryError
 from pulid_sdcpp.options.context import ContextOptions
 
@@ -40,7 +40,7 @@ NAMES = [f"alice-{prompt}-s{seed}-w1.png" for prompt in ("one", "two") for seed 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(generate_module, "create_engine", fake.create)
+    monkeypatch.setattr(factory, "load_engine", fake.create)
     monkeypatch.chdir(tmp_path)
     for name in FILES:
         Path(name).write_bytes(name.encode())

@@ -14,18 +14,17 @@ from PIL import Image
 from fake_engine import FakeEngine
 from pocket_packs import draft_pack, expand_with, standin_pack, write_small_gguf
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli.commands import extract as extract_module
-from pulid_sdcpp.cli.commands import generate as generate_module
 from pulid_sdcpp.cli.commands.demo import demo
+from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import FaceNotFoundError, MissingDependencyError
-from pulid_sdcpp.evaluation import demo as demo_module
-from pulid_sdcpp.evaluation.demo import PROMPTS, run_demo
+from pulid_sdcpp.evaluation.demo import PROMPTS, DemoResult, run_demo
+from pulid_sdcpp.extraction import extractor as extractor_module
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
 from pulid_sdcpp.store.registry import pocket_settings
 
-REAL_CREATE_JUDGE = demo_module.create_judge
-REAL_CREATE_EXTRACTOR = extract_module.create_extractor
+REAL_LOAD_JUDGE = extractor_module.load_judge
+REAL_LOAD_EXTRACTOR = extractor_module.load_extractor
 NOBODY = (90, 80, 70)
 SIDE_PX = pocket_settings()["width"]
 COLORS = {"ann": (200, 0, 0), "bob": (0, 200, 0), "cyd": (0, 0, 200)}
@@ -85,9 +84,9 @@ class ColorJudge:
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PersonalEngine:
     fake = PersonalEngine()
     monkeypatch.setenv("PULID_SDCPP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(generate_module, "create_engine", fake.create)
-    monkeypatch.setattr(extract_module, "create_extractor", ColorExtractor)
-    monkeypatch.setattr(demo_module, "create_judge", ColorJudge)
+    monkeypatch.setattr(factory, "load_engine", fake.create)
+    monkeypatch.setattr(extractor_module, "load_extractor", ColorExtractor)
+    monkeypatch.setattr(extractor_module, "load_judge", ColorJudge)
     portraits = {name: Image.new("RGB", (192, 192), color) for name, color in COLORS.items()}
     monkeypatch.setattr(
         "pulid_sdcpp.pocket.pack.PACK_FOLDER", draft_pack(tmp_path / "pack", portraits)
@@ -168,10 +167,10 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
 
 
-def run_with_fakes(**changes: Any) -> demo_module.DemoResult:
+def run_with_fakes(**changes: Any) -> DemoResult:
     makers = {
         "create_extractor": ColorExtractor,
-        "create_engine": generate_module.create_engine,
+        "create_engine": factory.load_engine,
         "create_judge": ColorJudge,
     }
     return run_demo(Path("demo.png"), **{**makers, **changes})
@@ -282,8 +281,8 @@ def test_without_the_extra_the_error_says_what_to_install(
         raise MissingDependencyError(f'{name} is not installed; pip install "pulid-sdcpp[{extra}]"')
 
     monkeypatch.setattr("pulid_extractor.dependencies.require_module", absent)
-    monkeypatch.setattr(demo_module, "create_judge", REAL_CREATE_JUDGE)
-    monkeypatch.setattr(extract_module, "create_extractor", REAL_CREATE_EXTRACTOR)
+    monkeypatch.setattr(extractor_module, "load_judge", REAL_LOAD_JUDGE)
+    monkeypatch.setattr(extractor_module, "load_extractor", REAL_LOAD_EXTRACTOR)
     result = run()
     assert result.exit_code == 1
     assert "pulid-sdcpp[extract]" in result.stderr

@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 from fake_evaluation import ColorExtractor, ColorJudge, DrawingEngine, write_portraits
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.commands import evaluate as evaluate_module
-from pulid_sdcpp.cli.commands import extract as extract_module
-from pulid_sdcpp.cli.commands import generate as generate_module
 from pulid_sdcpp.cli.commands.evaluate import evaluate
 from pulid_sdcpp.cli.commands.generate import generate
+from pulid_sdcpp.engine import factory
 from pulid_sdcpp.evaluation import evaluate as evaluation_module
 from pulid_sdcpp.evaluation.options import EvaluationOptions, EvaluationPrompt, Reference
 from pulid_sdcpp.evaluation.pocket_prompts import pocket_prompts
+from pulid_sdcpp.extraction import extractor as extractor_module
 from pulid_sdcpp.pocket.pack import PocketFiles
 
 MODEL = [
@@ -29,9 +29,9 @@ MODEL = [
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DrawingEngine:
     fake = DrawingEngine()
-    monkeypatch.setattr(generate_module, "create_engine", fake.create)
-    monkeypatch.setattr(extract_module, "create_extractor", ColorExtractor)
-    monkeypatch.setattr(evaluation_module, "_create_judge", ColorJudge)
+    monkeypatch.setattr(factory, "load_engine", fake.create)
+    monkeypatch.setattr(extractor_module, "load_extractor", ColorExtractor)
+    monkeypatch.setattr(extractor_module, "load_judge", ColorJudge)
     monkeypatch.chdir(tmp_path)
     Path("people").mkdir()
     write_portraits(Path("people"), ann="red", bob="lime")
@@ -84,7 +84,7 @@ def test_options_reach_engine_extractor_and_judge(
         made.append(options)
         return ColorJudge(**options)
 
-    monkeypatch.setattr(evaluation_module, "_create_judge", create_judge)
+    monkeypatch.setattr(extractor_module, "load_judge", create_judge)
     result = run(
         "cyd.png", "-p", "navy wall", "--pulid-id-weight", "0.7", "--id-start-step", "1",
         "--start-steps", "2,3", "--cfg_scale", "2", "--models-dir", "m", "--device", "cpu",
@@ -150,7 +150,7 @@ def test_interrupted_it_says_what_it_wrote(
     engine: DrawingEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopping = DrawingEngine(fail_at=3, failure=KeyboardInterrupt())
-    monkeypatch.setattr(generate_module, "create_engine", stopping.create)
+    monkeypatch.setattr(factory, "load_engine", stopping.create)
     result = run("people", "-p", "navy", "-o", "out")
     assert result.exit_code == 130
     assert "out: the results of 2 of 3 pictures" in result.stderr
@@ -216,7 +216,7 @@ def test_a_file_that_came_while_it_was_evaluated_is_kept(
             for name in ("results.csv", "summary.json", "plot.png"):
                 Path("out", name).write_text("mine")
 
-    monkeypatch.setattr(evaluation_module, "_create_judge", LateJudge)
+    monkeypatch.setattr(extractor_module, "load_judge", LateJudge)
     assert run("cyd.png", "-p", "navy wall", "-o", "out").exit_code == 0
     names = ("results", "summary", "plot")
     assert sorted(path.stem for path in Path("out").iterdir()) == sorted(

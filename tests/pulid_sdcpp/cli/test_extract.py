@@ -15,6 +15,7 @@ from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.commands import extract as extract_module
 from pulid_sdcpp.cli.commands.extract import identity_jobs
 from pulid_sdcpp.errors import FaceNotFoundError, MissingDependencyError
+from pulid_sdcpp.extraction import extractor as extractor_module
 from pulid_sdcpp.identity.identity_file import Identity
 
 
@@ -45,7 +46,7 @@ class FakeExtractor:
 @pytest.fixture
 def extractor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeExtractor:
     fake = FakeExtractor()
-    monkeypatch.setattr(extract_module, "create_extractor", fake.create)
+    monkeypatch.setattr(extractor_module, "load_extractor", fake.create)
     monkeypatch.chdir(tmp_path)
     Path("me.jpg").write_bytes(b"photo")
     Path("too.jpg").write_bytes(b"photo")
@@ -271,7 +272,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     def absent(**options: Any) -> Any:
         raise MissingDependencyError('torch is not installed: pip install "pulid-sdcpp[extract]"')
 
-    monkeypatch.setattr(extract_module, "create_extractor", absent)
+    monkeypatch.setattr(extractor_module, "load_extractor", absent)
     result = run("me.jpg")
     assert result.exit_code == 1
     assert 'pip install "pulid-sdcpp[extract]"' in result.stderr

@@ -15,8 +15,8 @@ from PIL import Image
 
 from fake_engine import FakeEngine
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli.commands import generate as generate_module
 from pulid_sdcpp.cli.commands.generate import generate
+from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import DeviceError, GenerationCancelled, GenerationError
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.options.context import ContextOptions
@@ -33,7 +33,7 @@ BASE = [
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(generate_module, "create_engine", fake.create)
+    monkeypatch.setattr(factory, "load_engine", fake.create)
     monkeypatch.chdir(tmp_path)
     return fake
 
@@ -128,7 +128,7 @@ def test_every_default_is_the_dataclasses() -> None:
         (["--rng", "std_default"], "rng_type", "std_default"),
         (["--lora-apply-mode", "at_runtime"], "lora_apply_mode", "at_runtime"),
         (["--lora-model-dir", "loras"], "lora_model_dir", Path("loras")),
-        (["-v"], "verbose", True),
+        (["-v"], "verbose", False),  # shown by the command, not by the engine
     ],
 )
 def test_flags_of_the_engine(engine: FakeEngine, flags: list[str], name: str, value: Any) -> None:
@@ -387,7 +387,7 @@ def test_the_engines_log_shows_warnings_or_everything_or_nothing(
         log.error("a failure")
         return engine
 
-    monkeypatch.setattr(generate_module, "create_engine", create)
+    monkeypatch.setattr(factory, "load_engine", create)
     shown = run().stderr
     assert "\nwarning: a warning\n" in shown
     assert "a detail" not in shown

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fake_engine import FakeEngine
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli.commands import generate as generate_module
+from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.extraction import enrolment
 from pulid_sdcpp.identity.identity_file import Identity
@@ -49,7 +49,7 @@ class Enrolments:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(generate_module, "create_engine", fake.create)
+    monkeypatch.setattr(factory, "load_engine", fake.create)
     monkeypatch.setenv("PULID_SDCPP_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "work"
     folder.mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from pathlib import Path
@@ -150,8 +149,7 @@ def test_generate_pulls_what_it_needs(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = FakeEngine()
-    module = importlib.import_module("pulid_sdcpp.cli.commands.generate")
-    monkeypatch.setattr(module, "create_engine", engine.create)
+    monkeypatch.setattr("pulid_sdcpp.engine.factory.load_engine", engine.create)
     for name in ("c", "t"):
         (tmp_path / name).touch()
     others = ("--clip_l", str(tmp_path / "c"), "--taesd", str(tmp_path / "t"), "-p", "somebody")

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from fake_engine import FakeEngine
 from pulid_sdcpp import Device
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli.commands import generate as generate_module
+from pulid_sdcpp.engine import factory
 from pulid_sdcpp.memory import plan as plan_module
 from pulid_sdcpp.pipeline import loaded_model
 from standin import make_standin_weights
@@ -35,7 +35,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(generate_module, "create_engine", fake.create)
+    monkeypatch.setattr(factory, "load_engine", fake.create)
     monkeypatch.chdir(tmp_path)
     return fake
 
