@@ -99,7 +99,9 @@ class Plan:
         self, context: ContextOptions, generation: GenerationOptions
     ) -> tuple[ContextOptions, GenerationOptions]:
         """The options with this plan in them."""
-        return replace(context, **self.context), replace(generation, **self.generation)
+        if self.context:
+            context = replace(context, **self.context)
+        return context, generation.with_checked(**self.generation)
 
 
 _FLAGS = {

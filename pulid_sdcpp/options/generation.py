@@ -6,6 +6,7 @@ when they are made, so that no value reaches native code that could make it abor
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import itertools
 import math
@@ -13,7 +14,7 @@ import operator
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .checks import FilePath, check_choice, check_number, check_whole
@@ -33,6 +34,7 @@ __all__ = [
     "SCHEDULERS",
     "SIZE_MULTIPLE_PX",
     "GenerationOptions",
+    "check_side",
 ]
 
 # Names as stable-diffusion.cpp's own sd-cli spells them.
@@ -141,8 +143,8 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         check_prompt("prompt", self.prompt)
         check_prompt("negative_prompt", self.negative_prompt)
-        _side("width", self.width)
-        _side("height", self.height)
+        check_side("width", self.width)
+        check_side("height", self.height)
         check_whole("steps", self.steps, 1, MAX_STEPS)
         check_number("cfg_scale", self.cfg_scale, 0.0, 1000.0)
         check_number("guidance", self.guidance, 0.0, 1000.0)
@@ -178,12 +180,18 @@ class GenerationOptions:
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options with a negative seed replaced by a random one below 2^32."""
-        return self if self.seed >= 0 else replace(self, seed=secrets.randbelow(2**32))
+        return self if self.seed >= 0 else self.with_checked(seed=secrets.randbelow(2**32))
+
+    def with_checked(self, **values: Any) -> GenerationOptions:
+        """A copy with other values, which are known to be possible: nothing is checked again."""
+        changed = copy.copy(self)
+        vars(changed).update(values)
+        return changed
 
     def with_named_scheduler(self, default: str) -> GenerationOptions:
         """These options with the scheduler "default" replaced by its name; `sigmas` need none."""
         is_open = self.scheduler == "default" and not self.sigmas
-        return replace(self, scheduler=default) if is_open else self
+        return self.with_checked(scheduler=default) if is_open else self
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -229,7 +237,12 @@ def _engine_image(image: FilePath | Image.Image | None) -> Any:
     return os.fspath(image) if isinstance(image, os.PathLike) else image
 
 
-def _side(name: str, value: object) -> None:
+def check_side(name: str, value: object) -> None:
+    """Refuse what is no width or height of a picture, in pixels.
+
+    Raises:
+        ValueError: Names the value, and the nearest that are possible.
+    """
     check_whole(name, value, SIZE_MULTIPLE_PX, MAX_SIDE_PX)
     number = operator.index(value)  # type: ignore[arg-type]
     if number % SIZE_MULTIPLE_PX:

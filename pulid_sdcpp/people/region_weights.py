@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..system.mask_image import read_mask
 from .region import TOKEN_PX, Region
 
-__all__ = ["TOKEN_PX", "box_px", "token_weights"]
+__all__ = ["TOKEN_PX", "SettledRegion", "box_px", "token_weights"]
 
 _ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SettledRegion(Region):
+    """A region whose mask, if it has one, is read and is nobody else's: it is drawn only once."""
+
+    drawn: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    """By size of the picture in pixels."""
 
 
 def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
@@ -27,6 +37,15 @@ def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.f
         ValueError: Nothing of the picture is inside a box.
         ImageFileError: The mask cannot be read, or is black everywhere.
     """
+    if not isinstance(region, SettledRegion):
+        return _draw(region, width_px, height_px)
+    size = (width_px, height_px)
+    if size not in region.drawn:
+        region.drawn[size] = _draw(region, width_px, height_px)
+    return region.drawn[size]
+
+
+def _draw(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
     if region.box is None:
         return _of_mask(region, width_px // TOKEN_PX, height_px // TOKEN_PX)
     weights = _of_box(region, width_px, height_px)

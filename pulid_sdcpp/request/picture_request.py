@@ -12,11 +12,11 @@ from PIL.Image import Image
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..options.context import ContextOptions
-from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
-from ..people.region import Region
+from ..people.region_weights import SettledRegion
 from ..pictures.text_entries import FileUsed
 from ..system.image_file import picture_bytes, read_image
 from ..system.mask_image import read_mask
@@ -87,7 +87,7 @@ def read_request(
             "which leaves out what reads it"
         )
     asked = _identity_options(identity, span, cfg_start_step)
-    people = [_with_mask_read(person) for person in asked.people]
+    people = [_with_settled_region(person) for person in asked.people]
     asked = replace(asked, people=tuple(person for person, _ in people))
     names["people"] = tuple(used for _, used in people)
     request = PictureRequest(options.with_fixed_seed(), asked, names)
@@ -151,24 +151,26 @@ def _generation_options(
     for name in given:
         if name not in _GENERATION_FIELDS and name != "batch_count":
             raise TypeError(f"generate() got an unexpected keyword argument {shown(name)}")
-    values = {**settings, **given}
-    GenerationOptions(prompt, **values)  # what is no image is refused before one is read
+    options = GenerationOptions(prompt, **{**settings, **given})  # before any image is read
+    read: dict[str, Any] = {}
     names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
-    for role, (name, read) in _IMAGES.items():
-        if values.get(name) is not None:
-            values[name], used = _read_once(name, values[name], read)
+    for role, (name, read_one) in _IMAGES.items():
+        if (source := getattr(options, name)) is not None:
+            read[name], used = _read_once(name, source, read_one)
             names[role] = (used,)
-    references = values.get("ref_images", ())
-    if not isinstance(references, list | tuple):
-        raise ValueError(f"ref_images is {shown(references)}, but must be a list of pictures")
-    refs = [_read_once("ref_images", image, read_image) for image in references]
-    values["ref_images"] = tuple(image for image, _ in refs)
+    if not isinstance(options.ref_images, list | tuple):
+        raise ValueError(
+            f"ref_images is {shown(options.ref_images)}, but must be a list of pictures"
+        )
+    refs = [_read_once("ref_images", image, read_image) for image in options.ref_images]
+    read["ref_images"] = tuple(image for image, _ in refs)
     names["ref"] = tuple(used for _, used in refs)
     if given.get("init_image") is not None:
-        for name, side in zip(("width", "height"), values["init_image"].size, strict=True):
+        for name, side in zip(("width", "height"), read["init_image"].size, strict=True):
             if name not in given:
-                values[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
-    return GenerationOptions(prompt, **values), names
+                read[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
+                check_side(name, read[name])
+    return options.with_checked(**read), names
 
 
 def _identity_options(
@@ -212,13 +214,15 @@ def _people(identity: object) -> tuple[Person, ...] | None:
     return tuple(identity)
 
 
-def _with_mask_read(person: Person) -> tuple[Person, FileUsed | None]:
-    """The person, and the file of the mask, if there is one."""
+def _with_settled_region(person: Person) -> tuple[Person, FileUsed | None]:
+    """The person, with the mask of the region read; and the mask's file, if there is one."""
     region = person.region
-    if region is None or region.mask is None:
+    if region is None:
         return person, None
+    if region.mask is None:
+        return replace(person, region=SettledRegion(region.box)), None
     mask, used = _read_once("mask", region.mask, read_mask)
-    return replace(person, region=Region(mask=mask)), used
+    return replace(person, region=SettledRegion(mask=mask)), used
 
 
 def _read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image, FileUsed | None]:

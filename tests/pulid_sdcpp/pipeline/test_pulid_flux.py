@@ -123,7 +123,8 @@ def test_one_person_goes_the_simple_way_and_people_the_other(
     result = pipeline.generate("p", people)
     call = engine.calls[-1]
     assert call["pulid_id_embedding"] is None
-    assert [person.region for person in call["pulid_people"]] == [LEFT, None]
+    left, right = (person.region for person in call["pulid_people"])
+    assert (left.box, right) == (LEFT.box, None)
     assert result.metadata.values["PuLID identity 2"] == make_identity(2).short_hash
     assert result.metadata.values["PuLID box 1"] == "0.0 0.0 0.5 1.0"
     pipeline.generate("p", [])

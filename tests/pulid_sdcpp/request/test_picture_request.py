@@ -12,6 +12,9 @@ from PIL import Image
 
 from pulid_sdcpp import Identity, Person, Region
 from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import GenerationOptions
+from pulid_sdcpp.people import region_weights
+from pulid_sdcpp.people.identity_use import identity_uses
 from pulid_sdcpp.request import picture_request as module
 from pulid_sdcpp.request.picture_request import PictureRequest, read_request
 
@@ -90,3 +93,40 @@ def test_what_is_no_picture_is_a_value_error(files: dict[str, Path], name: str) 
             ask(**{"init_image": files["start"], name: value})
     with pytest.raises(ValueError, match="mask is 5"):
         ask([Person(SOMEBODY, region=Region(mask=5))])  # type: ignore[arg-type]
+
+
+def test_options_are_checked_once_whatever_is_settled_in_them(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[GenerationOptions] = []
+    check = GenerationOptions.__post_init__
+
+    def count(options: GenerationOptions) -> None:
+        checks.append(options)
+        check(options)
+
+    monkeypatch.setattr(GenerationOptions, "__post_init__", count)
+    images = {"init_image": files["start"], "ref_images": [files["reference"]]}
+    request = ask(SOMEBODY, seed=-1, mask_image=files["mask"], **images)
+    assert len(checks) == 1
+    assert request.generation.seed >= 0
+    assert request.generation.width == 64
+
+
+def test_a_region_is_drawn_once(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the request, to refuse one in which nobody is; the engine finds it drawn."""
+    drawn: list[Region] = []
+    draw = region_weights._draw
+
+    def count(region: Region, *size: int) -> Any:
+        drawn.append(region)
+        return draw(region, *size)
+
+    monkeypatch.setattr(region_weights, "_draw", count)
+    left = Region(box=(0, 0, 0.5, 1))
+    people = [Person(SOMEBODY, region=left), Person(SOMEBODY, region=Region(mask=files["mask"]))]
+    request = ask(people, width=64, height=32)
+    for _ in range(2):
+        uses, _ = identity_uses(request.identity, request.generation, True)
+        assert [use.region is not None and use.region.shape for use in uses] == [(2, 4)] * 2
+    assert len(drawn) == 2
