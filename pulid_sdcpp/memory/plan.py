@@ -15,7 +15,7 @@ from ..errors import DeviceError, MemoryPlanError, NativeLibraryError
 from ..native.devices import Device, Placement, devices, parse_backend
 from ..options.checks import check_number
 from ..options.context import ContextOptions
-from ..options.generation import GenerationOptions
+from ..options.generation import GenerationOptions, with_checked
 from .compute import DEFAULT_TILE, NEVER_BYTES
 from .measures import (
     CONTEXT_BYTES,
@@ -101,7 +101,7 @@ class Plan:
         """The options with this plan in them."""
         if self.context:
             context = replace(context, **self.context)
-        return context, generation.with_checked(**self.generation)
+        return context, with_checked(generation, **self.generation)
 
 
 _FLAGS = {

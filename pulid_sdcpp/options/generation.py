@@ -35,6 +35,7 @@ __all__ = [
     "SIZE_MULTIPLE_PX",
     "GenerationOptions",
     "check_side",
+    "with_checked",
 ]
 
 # Names as stable-diffusion.cpp's own sd-cli spells them.
@@ -180,18 +181,12 @@ class GenerationOptions:
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options with a negative seed replaced by a random one below 2^32."""
-        return self if self.seed >= 0 else self.with_checked(seed=secrets.randbelow(2**32))
-
-    def with_checked(self, **values: Any) -> GenerationOptions:
-        """A copy with other values, which are known to be possible: nothing is checked again."""
-        changed = copy.copy(self)
-        vars(changed).update(values)
-        return changed
+        return self if self.seed >= 0 else with_checked(self, seed=secrets.randbelow(2**32))
 
     def with_named_scheduler(self, default: str) -> GenerationOptions:
         """These options with the scheduler "default" replaced by its name; `sigmas` need none."""
         is_open = self.scheduler == "default" and not self.sigmas
-        return self.with_checked(scheduler=default) if is_open else self
+        return with_checked(self, scheduler=default) if is_open else self
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -235,6 +230,13 @@ class GenerationOptions:
 
 def _engine_image(image: FilePath | Image.Image | None) -> Any:
     return os.fspath(image) if isinstance(image, os.PathLike) else image
+
+
+def with_checked(options: GenerationOptions, **values: Any) -> GenerationOptions:
+    """A copy with other values, which are known to be possible: nothing is checked again."""
+    changed = copy.copy(options)
+    vars(changed).update(values)
+    return changed
 
 
 def check_side(name: str, value: object) -> None:

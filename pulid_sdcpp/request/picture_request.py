@@ -12,7 +12,7 @@ from PIL.Image import Image
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..options.context import ContextOptions
-from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side, with_checked
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
@@ -170,7 +170,7 @@ def _generation_options(
             if name not in given:
                 read[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
                 check_side(name, read[name])
-    return options.with_checked(**read), names
+    return with_checked(options, **read), names
 
 
 def _identity_options(
