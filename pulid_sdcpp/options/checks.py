@@ -11,6 +11,7 @@ from ..terminal_text import shown
 __all__ = [
     "FilePath",
     "check_choice",
+    "check_multiple",
     "check_number",
     "check_path",
     "check_text",
@@ -29,6 +30,15 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
         raise ValueError(f"{name} is {shown(value)}, but must be a whole number") from None
     if not low <= number <= high:
         raise ValueError(f"{name} is {shown(number)}, but must be from {low} to {high}")
+
+
+def check_multiple(name: str, value: object, step: int) -> None:
+    number = operator.index(value)  # type: ignore[arg-type]
+    if number % step:
+        lower = number - number % step
+        raise ValueError(
+            f"{name} is {number}, but must be a multiple of {step}; use {lower} or {lower + step}"
+        )
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:

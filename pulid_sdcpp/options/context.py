@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..terminal_text import quoted
-from .checks import FilePath, check_choice, check_number, check_path, check_text, check_whole
+from .checks import FilePath
+from .facts import check, option
 from .name_pattern import NamePattern
 from .processor_cores import MAX_THREADS, thread_count
 
@@ -37,7 +38,7 @@ WEIGHT_TYPES = (
     "iq4_xs",
 )
 
-_MAX_RULES_CHARS = 2048
+_BINDING_RNG = {"std_default": "default"}
 
 
 @dataclass(frozen=True)
@@ -69,40 +70,247 @@ class ContextOptions:
         ValueError: A value that the engine cannot work with.
     """
 
-    diffusion_model_path: FilePath | None = None
-    model_path: FilePath | None = None
-    vae_path: FilePath | None = None
-    taesd_path: FilePath | None = None
-    clip_l_path: FilePath | None = None
-    t5xxl_path: FilePath | None = None
-    pulid_weights: FilePath | None = None
-    pulid_dtype: str = "f16"
-    lora_model_dir: FilePath | None = Path(".")
-    tensor_type_rules: str = ""
-    n_threads: int = -1
-    wtype: str = "default"
-    rng_type: str = "cuda"
-    sampler_rng_type: str | None = None
-    lora_apply_mode: str = "auto"
-    backend: str = ""
-    max_vram: float = 0.0
-    offload_params_to_cpu: bool = False
-    enable_mmap: bool = False
-    repack: bool = True
-    keep_clip_on_cpu: bool = False
-    keep_vae_on_cpu: bool = False
-    vae_decode_only: bool = False
-    flash_attn: bool = False
-    diffusion_flash_attn: bool = True
-    diffusion_conv_direct: bool = False
-    vae_conv_direct: bool = False
-    circular_x: bool = False
-    circular_y: bool = False
-    verbose: bool = False
+    diffusion_model_path: FilePath | None = option(
+        None,
+        "Flux weights (.gguf, .safetensors).",
+        flags="--diffusion-model",
+        group="Model files",
+        memory=True,
+    )
+    model_path: FilePath | None = option(
+        None,
+        "A full checkpoint, instead of the separate files.",
+        flags="-m --model",
+        group="Model files",
+        memory=True,
+    )
+    vae_path: FilePath | None = option(
+        None, "The autoencoder.", flags="--vae", group="Model files", text="VAE", memory=True
+    )
+    taesd_path: FilePath | None = option(
+        None,
+        "A tiny autoencoder (TAEF1): faster decoding, less detail.",
+        flags="--tae --taesd",
+        group="Model files",
+        text="TAESD",
+        memory=True,
+    )
+    clip_l_path: FilePath | None = option(
+        None,
+        "The CLIP-L text encoder.",
+        flags="--clip_l",
+        group="Model files",
+        text="CLIP-L",
+        memory=True,
+    )
+    t5xxl_path: FilePath | None = option(
+        None,
+        "The T5-XXL text encoder.",
+        flags="--t5xxl",
+        group="Model files",
+        text="T5XXL",
+        memory=True,
+    )
+    pulid_weights: FilePath | None = option(
+        None,
+        "PuLID-Flux weights (pulid_flux_v0.9.1.safetensors).",
+        flags="--pulid-weights",
+        group="Identity",
+        memory=True,
+    )
+    pulid_dtype: str = option(
+        "f16",
+        "How an identity is kept: beside Flux, f16 takes 126 MB and q8_0 67 MB.",
+        flags="--pulid-dtype",
+        group="Identity",
+        choices=PULID_DTYPES,
+        text="PuLID type",
+        memory=True,
+    )
+    lora_model_dir: FilePath | None = option(
+        Path("."),
+        "Where <lora:NAME:WEIGHT> in the prompt is looked for.",
+        flags="--lora-model-dir",
+        group="Model files",
+        places=True,
+    )
+    tensor_type_rules: str = option(
+        "",
+        "Weight types by tensor name, as ^vae\\.=f16.",
+        flags="--tensor-type-rules",
+        group="Model files",
+        metavar="PATTERN=TYPE,...",
+        max_chars=2048,
+        text="Tensor type rules",
+        memory=True,
+    )
+    n_threads: int = option(
+        -1,
+        "CPU threads; 0 or less: as many as the cores this process may use. On a computer that "
+        "is busy with other things, fewer are faster.",
+        flags="-t --threads",
+        group="Memory and speed",
+        high=MAX_THREADS,
+        places=True,
+    )
+    wtype: str = option(
+        "default",
+        f"Convert the weights while loading: {', '.join(WEIGHT_TYPES)}.",
+        flags="--type",
+        group="Model files",
+        metavar="TYPE",
+        choices=WEIGHT_TYPES,
+        text="Weight type",
+        memory=True,
+    )
+    rng_type: str = option(
+        "cuda",
+        "Noise generator: cuda as the web UIs, cpu as ComfyUI.",
+        flags="--rng",
+        group="Sampling",
+        choices=RNG_TYPES,
+        text="RNG",
+        binding_names=_BINDING_RNG,
+    )
+    sampler_rng_type: str | None = option(
+        None,
+        "The sampler's own; not given: as --rng.",
+        flags="--sampler-rng",
+        group="Sampling",
+        choices=RNG_TYPES,
+        text="Sampler RNG",
+        binding_names=_BINDING_RNG,
+    )
+    lora_apply_mode: str = option(
+        "auto",
+        "When LoRA is added to the weights.",
+        flags="--lora-apply-mode",
+        group="Memory and speed",
+        choices=LORA_APPLY_MODES,
+        text="LoRA apply mode",
+    )
+    backend: str = option(
+        "",
+        "Where to compute, as vulkan0 or diffusion=vulkan0,vae=cpu; 'pulid-sdcpp doctor' lists "
+        "the devices.",
+        flags="--backend",
+        group="Memory and speed",
+        metavar="PLACES",
+        max_chars=1000,
+        text="Backend",
+        memory=True,
+    )
+    max_vram: float = option(
+        0.0,
+        "Compute in segments within this many GiB; 0: in one piece.",
+        flags="--max-vram",
+        group="Memory and speed",
+        low=0,
+        high=4096,
+        places=True,
+    )
+    offload_params_to_cpu: bool = option(
+        False,
+        "Keep weights in RAM, move them to the card when needed.",
+        flags="--offload-to-cpu",
+        group="Memory and speed",
+        memory=True,
+        places=True,
+    )
+    enable_mmap: bool = option(
+        False,
+        "Memory-map the weights.",
+        flags="--mmap",
+        group="Memory and speed",
+        places=True,
+    )
+    repack: bool = option(
+        True,
+        "Keep the CPU's own, faster layouts of quantized weights out of use.",
+        flags="--no-repack",
+        group="Memory and speed",
+        text="Repacked",
+        places=True,
+    )
+    keep_clip_on_cpu: bool = option(
+        False,
+        "Text encoders on the CPU.",
+        flags="--clip-on-cpu",
+        group="Memory and speed",
+        text="CLIP on CPU",
+        memory=True,
+        places=True,
+    )
+    keep_vae_on_cpu: bool = option(
+        False,
+        "Autoencoder on the CPU.",
+        flags="--vae-on-cpu",
+        group="Memory and speed",
+        text="VAE on CPU",
+        memory=True,
+        places=True,
+    )
+    vae_decode_only: bool = option(
+        False,
+        "Leave the autoencoder's encoder out; no pictures to start from then.",
+        group="Memory and speed",
+        places=True,
+    )
+    flash_attn: bool = option(
+        False,
+        "Flash attention everywhere.",
+        flags="--fa",
+        group="Memory and speed",
+        text="Flash attention",
+        memory=True,
+    )
+    diffusion_flash_attn: bool = option(
+        True,
+        "Flash attention in the diffusion model: less memory, and faster.",
+        flags="--diffusion-fa/--no-diffusion-fa",
+        group="Memory and speed",
+        text="Diffusion flash attention",
+        memory=True,
+    )
+    diffusion_conv_direct: bool = option(
+        False,
+        "Direct convolutions in the diffusion model.",
+        flags="--diffusion-conv-direct",
+        group="Memory and speed",
+        text="Diffusion conv direct",
+    )
+    vae_conv_direct: bool = option(
+        False,
+        "Direct convolutions in the autoencoder.",
+        flags="--vae-conv-direct",
+        group="Memory and speed",
+        text="VAE conv direct",
+        memory=True,
+    )
+    circular_x: bool = option(
+        False,
+        "Tileable left to right.",
+        flags="--circularx",
+        group="Memory and speed",
+        text="Circular x",
+    )
+    circular_y: bool = option(
+        False,
+        "Tileable top to bottom.",
+        flags="--circulary",
+        group="Memory and speed",
+        text="Circular y",
+    )
+    verbose: bool = option(
+        False,
+        "Show the engine's log.",
+        flags="-v --verbose",
+        group="Output",
+        places=True,
+    )
 
     def __post_init__(self) -> None:
-        for name in _CONTEXT_PATHS:
-            check_path(name, getattr(self, name))
+        check(self)
         if self.diffusion_model_path is None and self.model_path is None:
             raise ValueError("no Flux model given; name diffusion_model_path (--diffusion-model)")
         if self.model_path is None:
@@ -110,15 +318,6 @@ class ContextOptions:
                 raise ValueError("no text encoder given; name clip_l_path (--clip_l) or t5xxl_path")
             if self.vae_path is None and self.taesd_path is None:
                 raise ValueError("no autoencoder given; name vae_path (--vae) or taesd_path")
-        check_whole("n_threads", self.n_threads, -(2**31), MAX_THREADS)
-        check_choice("wtype", self.wtype, WEIGHT_TYPES)
-        check_choice("pulid_dtype", self.pulid_dtype, PULID_DTYPES)
-        check_choice("rng_type", self.rng_type, RNG_TYPES)
-        if self.sampler_rng_type is not None:
-            check_choice("sampler_rng_type", self.sampler_rng_type, RNG_TYPES)
-        check_choice("lora_apply_mode", self.lora_apply_mode, LORA_APPLY_MODES)
-        check_number("max_vram", self.max_vram, 0.0, 4096.0)
-        check_text("backend", self.backend, 1000)
         _type_rules(self.tensor_type_rules)
 
     @property
@@ -155,7 +354,6 @@ def _binding_rng(name: str) -> str:
 
 
 def _type_rules(rules: str) -> None:
-    check_text("tensor_type_rules", rules, _MAX_RULES_CHARS)
     for rule in filter(None, rules.split(",")):
         pattern, equals, wtype = rule.partition("=")
         shown = quoted(rule)

@@ -10,16 +10,16 @@ import copy
 import ctypes
 import itertools
 import math
-import operator
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .checks import FilePath, check_choice, check_number, check_whole
+from .checks import FilePath, check_whole
+from .facts import FACT, Fact, check, of, option
 from .prompt_weights import check_prompt
-from .step_cache import cache_arguments, check_cache
+from .step_cache import CACHE_MODES, cache_arguments, check_cache
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,6 +72,25 @@ SCHEDULERS = (
     "bong_tangent",
 )
 
+# As AUTOMATIC1111's lists spell them.
+_SAMPLERS_OF_WEB_UIS = {
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "heun": "Heun",
+    "dpm2": "DPM2",
+    "dpm++2s_a": "DPM++ 2S a",
+    "dpm++2m": "DPM++ 2M",
+    "lcm": "LCM",
+}
+_SCHEDULES_OF_WEB_UIS = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "sgm_uniform": "SGM Uniform",
+    "simple": "Simple",
+    "kl_optimal": "KL Optimal",
+    "ays": "Align Your Steps",
+}
+
 SIZE_MULTIPLE_PX = 16  # the autoencoder's factor 8 times Flux's 2x2 patches
 MAX_SIDE_PX = 4096  # 65,536 image tokens at 4096 x 4096
 MAX_STEPS = 1000
@@ -113,70 +132,282 @@ class GenerationOptions:
         ValueError: A value out of range; names the value and the range.
     """
 
-    prompt: str
-    negative_prompt: str = ""
-    width: int = 512
-    height: int = 512
-    steps: int = 20
-    cfg_scale: float = 1.0
-    guidance: float = 3.5
-    sampling_method: str = "euler"
-    scheduler: str = "default"
-    seed: int = 42
-    batch_count: int = 1
-    eta: float | None = None
-    clip_skip: int = -1
-    sigmas: Sequence[float] = ()
-    flow_shift: float | None = None
-    init_image: FilePath | Image.Image | None = None
-    strength: float = 0.75
-    mask_image: FilePath | Image.Image | None = None
-    ref_images: Sequence[FilePath | Image.Image] = ()
-    auto_resize_ref_image: bool = True
-    increase_ref_index: bool = False
-    vae_tiling: bool = False
-    vae_tile_size: tuple[int, int] = (0, 0)
-    vae_tile_overlap: float = 0.5
-    vae_relative_tile_size: tuple[float, float] = (0.0, 0.0)
-    cache_mode: str = "disabled"
-    cache_option: str = ""
+    prompt: str = field(
+        metadata={
+            FACT: Fact(
+                "What to show; needed unless --from names a picture.",
+                flags="-p --prompt",
+                checked=False,
+                evaluate=False,
+                batch=False,
+            )
+        }
+    )
+    negative_prompt: str = option(
+        "",
+        "What not to show; works only when --cfg-scale is not 1.",
+        flags="-n --negative-prompt",
+        checked=False,
+        memory=True,
+    )
+    width: int = option(
+        512,
+        "Pixels, a multiple of 16; not given: as --init-img.",
+        flags="-W --width",
+        low=SIZE_MULTIPLE_PX,
+        high=MAX_SIDE_PX,
+        step=SIZE_MULTIPLE_PX,
+        preset=True,
+        memory=True,
+    )
+    height: int = option(
+        512,
+        "As --width.",
+        flags="-H --height",
+        low=SIZE_MULTIPLE_PX,
+        high=MAX_SIDE_PX,
+        step=SIZE_MULTIPLE_PX,
+        preset=True,
+        memory=True,
+    )
+    steps: int = option(
+        20,
+        "Model evaluations; 4 for schnell, 20 to 28 for dev.",
+        flags="--steps",
+        group="Sampling",
+        low=1,
+        high=MAX_STEPS,
+        text="Steps",
+        always=True,
+        preset=True,
+        binding="sample_steps",
+    )
+    cfg_scale: float = option(
+        1.0,
+        "True CFG; 1 is off, more costs two evaluations a step. (sd-cli's default is 7, which "
+        "distilled Flux models are not made for.)",
+        flags="--cfg-scale",
+        group="Sampling",
+        low=0,
+        high=1000,
+        text="CFG scale",
+        always=True,
+        preset=True,
+        memory=True,
+    )
+    guidance: float = option(
+        3.5,
+        "Distilled guidance, for dev models.",
+        flags="--guidance",
+        group="Sampling",
+        low=0,
+        high=1000,
+        text="Distilled CFG Scale",
+        always=True,
+        preset=True,
+    )
+    sampling_method: str = option(
+        "euler",
+        f"One of {', '.join(SAMPLING_METHODS)}.",
+        flags="--sampling-method",
+        group="Sampling",
+        metavar="NAME",
+        choices=SAMPLING_METHODS,
+        text="Sampler",
+        text_names=_SAMPLERS_OF_WEB_UIS,
+        always=True,
+        preset=True,
+        binding="sample_method",
+    )
+    scheduler: str = option(
+        "default",
+        f"One of {', '.join(SCHEDULERS)}. The default is flux for Flux models, their own.",
+        flags="--scheduler",
+        group="Sampling",
+        metavar="NAME",
+        choices=SCHEDULERS,
+        text="Schedule type",
+        text_names=_SCHEDULES_OF_WEB_UIS,
+        preset=True,
+    )
+    seed: int = option(
+        42,
+        "Negative for a random one.",
+        flags="-s --seed",
+        low=-MAX_SEED - 1,
+        high=MAX_SEED,
+        evaluate=False,
+        batch=False,
+    )
+    batch_count: int = option(
+        1,
+        "Pictures, with seeds counting up.",
+        flags="-b --batch-count",
+        low=1,
+        high=MAX_BATCH,
+        evaluate=False,
+        batch=False,
+    )
+    eta: float | None = option(
+        None,
+        "Noise multiplier; not given: the sampling method's own.",
+        flags="--eta",
+        group="Sampling",
+        low=0,
+        high=1000,
+        text="Eta",
+    )
+    clip_skip: int = option(
+        -1,
+        "Last CLIP layers to leave out.",
+        flags="--clip-skip",
+        group="Sampling",
+        low=-1,
+        high=12,
+        text="Clip skip",
+    )
+    sigmas: Sequence[float] = option(
+        (),
+        "Noise levels, instead of a scheduler.",
+        flags="--sigmas",
+        group="Sampling",
+        low=0,
+        high=1e6,
+        text="Sigmas",
+    )
+    flow_shift: float | None = option(
+        None,
+        "Shift of the schedule (mu); not given: the model's own, of flux that of the picture's "
+        "size.",
+        flags="--flow-shift",
+        group="Sampling",
+        low=0,
+        high=1000,
+        text="Flow shift",
+        preset=True,
+    )
+    init_image: FilePath | Image.Image | None = option(
+        None,
+        "Start from this picture.",
+        flags="-i --init-img",
+        memory=True,
+        evaluate=False,
+    )
+    strength: float = option(
+        0.75,
+        "How much of --init-img to replace, 0 to 1.",
+        flags="--strength",
+        low=0,
+        high=1,
+        evaluate=False,
+    )
+    mask_image: FilePath | Image.Image | None = option(
+        None, "White where --init-img may change.", flags="--mask", evaluate=False
+    )
+    ref_images: Sequence[FilePath | Image.Image] = option(
+        (),
+        "Reference picture for Kontext models; may be repeated.",
+        flags="-r --ref-image",
+        memory=True,
+        evaluate=False,
+    )
+    auto_resize_ref_image: bool = option(
+        True,
+        "Keep the reference pictures' sizes.",
+        flags="--disable-auto-resize-ref-image",
+        text="Resize ref image",
+        memory=True,
+        evaluate=False,
+    )
+    increase_ref_index: bool = option(
+        False,
+        "Number the reference pictures.",
+        flags="--increase-ref-index",
+        text="Increase ref index",
+        evaluate=False,
+    )
+    vae_tiling: bool = option(
+        False,
+        "Decode in tiles: less memory.",
+        flags="--vae-tiling",
+        group="Memory and speed",
+        text="VAE tiling",
+        memory=True,
+    )
+    vae_tile_size: tuple[int, int] = option(
+        (0, 0),
+        "In latent pixels of 8.",
+        flags="--vae-tile-size",
+        group="Memory and speed",
+        shown_default="the engine's",
+        low=0,
+        high=512,
+        text="VAE tile size",
+        memory=True,
+    )
+    vae_tile_overlap: float = option(
+        0.5,
+        "Part of a tile, 0 to 0.5.",
+        flags="--vae-tile-overlap",
+        group="Memory and speed",
+        low=0,
+        high=0.5,
+        text="VAE tile overlap",
+        memory=True,
+    )
+    vae_relative_tile_size: tuple[float, float] = option(
+        (0.0, 0.0),
+        "Parts of the picture below 1, tiles from 1 on.",
+        flags="--vae-relative-tile-size",
+        group="Memory and speed",
+        shown_default="not used",
+        low=0,
+        high=64,
+        text="VAE relative tile size",
+        memory=True,
+    )
+    cache_mode: str = option(
+        "disabled",
+        "Answer some steps from earlier ones: faster, and another picture. One of "
+        f"{', '.join(CACHE_MODES)}.",
+        flags="--cache-mode",
+        group="Sampling",
+        metavar="NAME",
+        choices=CACHE_MODES,
+        checked=False,
+        text="Cache mode",
+        evaluate=False,
+    )
+    cache_option: str = option(
+        "",
+        "How the cache is set, as threshold=0.2,start=0.15,end=0.95; see docs/combinations.md.",
+        flags="--cache-option",
+        group="Sampling",
+        metavar="NAME=VALUE,...",
+        checked=False,
+        text="Cache option",
+        evaluate=False,
+    )
 
     def __post_init__(self) -> None:
         check_prompt("prompt", self.prompt)
         check_prompt("negative_prompt", self.negative_prompt)
-        check_side("width", self.width)
-        check_side("height", self.height)
-        check_whole("steps", self.steps, 1, MAX_STEPS)
-        check_number("cfg_scale", self.cfg_scale, 0.0, 1000.0)
-        check_number("guidance", self.guidance, 0.0, 1000.0)
-        check_choice("sampling_method", self.sampling_method, SAMPLING_METHODS)
-        check_choice("scheduler", self.scheduler, SCHEDULERS)
-        check_whole("batch_count", self.batch_count, 1, MAX_BATCH)
-        check_whole("seed", self.seed, -MAX_SEED - 1, MAX_SEED)
+        check(self)
         if self.seed + self.batch_count - 1 > MAX_SEED:
             raise ValueError(
                 f"seed is {self.seed} and batch_count {self.batch_count}: the last seed would be "
                 f"above {MAX_SEED}"
             )
-        if self.eta is not None:
-            check_number("eta", self.eta, 0.0, 1000.0)
         if self.sampling_method == "tcd" and self.eta is not None and self.eta > 1:
             raise ValueError(f"eta is {self.eta:g}, but with the tcd method it may be 1 at most")
         if self.scheduler == "gits" and self.steps < 2:  # its tables begin at two
             raise ValueError("steps is 1, but the gits scheduler needs at least 2")
-        check_whole("clip_skip", self.clip_skip, -1, 12)
-        if self.flow_shift is not None:
-            check_number("flow_shift", self.flow_shift, 0.0, 1000.0)
         _sigmas(self.sigmas)
-        check_number("strength", self.strength, 0.0, 1.0)
         if self.mask_image is not None and self.init_image is None:
             raise ValueError("mask_image is given without init_image; name the picture it masks")
         for side in self.vae_tile_size:
             if side != 0:
                 check_whole("vae_tile_size", side, 8, 512)
-        check_number("vae_tile_overlap", self.vae_tile_overlap, 0.0, 0.5)
-        for part in self.vae_relative_tile_size:
-            check_number("vae_relative_tile_size", part, 0.0, 64.0)
         check_cache(self.cache_mode, self.cache_option)
 
     def with_fixed_seed(self) -> GenerationOptions:
@@ -245,14 +476,7 @@ def check_side(name: str, value: object) -> None:
     Raises:
         ValueError: Names the value, and the nearest that are possible.
     """
-    check_whole(name, value, SIZE_MULTIPLE_PX, MAX_SIDE_PX)
-    number = operator.index(value)  # type: ignore[arg-type]
-    if number % SIZE_MULTIPLE_PX:
-        lower = number - number % SIZE_MULTIPLE_PX
-        raise ValueError(
-            f"{name} is {number}, but must be a multiple of {SIZE_MULTIPLE_PX}; "
-            f"use {lower} or {lower + SIZE_MULTIPLE_PX}"
-        )
+    of(GenerationOptions)[name].check(value)
 
 
 def _sigmas(values: Sequence[float]) -> None:
@@ -260,7 +484,5 @@ def _sigmas(values: Sequence[float]) -> None:
         return
     if not 2 <= len(values) <= MAX_STEPS + 1:
         raise ValueError(f"sigmas has {len(values)} values, but must have 2 to {MAX_STEPS + 1}")
-    for value in values:
-        check_number("sigmas", value, 0.0, 1e6)
     if any(later > earlier for earlier, later in itertools.pairwise(values)):
         raise ValueError("sigmas must not rise from one step to the next")

@@ -1,0 +1,202 @@
+"""What is known of an option, once; all that deals with options is made of it.
+
+An options dataclass gives its fields a fact each:
+
+    steps: int = option(
+        20, "Model evaluations.", flags="--steps", group="Sampling", low=1, high=1000
+    )
+
+From there come the checks of its values, the flags of the commands and their help, a picture's
+text and what is read of it, the fields of a batch's file, a preset's settings, and the names that
+the engine's binding has. `of` is how they ask. Rules between options stay in `__post_init__`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from .checks import (
+    check_choice,
+    check_multiple,
+    check_number,
+    check_path,
+    check_text,
+    check_whole,
+)
+from .step_point import check_step_point
+
+__all__ = ["FACT", "Fact", "Group", "Kind", "check", "of", "option"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Group = Literal["Model files", "Identity", "Picture", "Sampling", "Memory and speed", "Output"]
+"""The headings of the help."""
+Kind = Literal[
+    "switch",  # a bool
+    "whole",  # an int
+    "number",  # a float
+    "text",
+    "choice",  # a text, one of several
+    "file",  # a path
+    "picture",  # a path, or the picture itself
+    "pictures",  # several of these
+    "identity",  # a path, or the identity itself
+    "numbers",  # several floats
+    "pair",  # two floats
+    "whole pair",  # two ints
+    "step",  # a StepPoint
+]
+_KINDS: Mapping[str, Kind] = {
+    "bool": "switch",
+    "int": "whole",
+    "float": "number",
+    "str": "text",
+    "FilePath": "file",
+    "FilePath | Image.Image": "picture",
+    "Sequence[FilePath | Image.Image]": "pictures",
+    "FilePath | Identity | np.ndarray": "identity",
+    "Sequence[float]": "numbers",
+    "tuple[float, float]": "pair",
+    "tuple[int, int]": "whole pair",
+    "StepPoint": "step",
+}
+
+FACT = "fact"
+"""The key in a field's metadata."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """What is known of an option.
+
+    Args:
+        help: What it does, in a line or two.
+        flags: Of the command line, as "-p --prompt" or "--on/--off"; "": no command has it.
+        group: The heading it has in the help.
+        metavar: What stands for its value in the help; "": its kind, or its choices.
+        shown_default: The default's name in the help; "": the default, if it says something.
+        low, high: The range of numbers; the engine's int where nothing is said.
+        step: What a whole number is a multiple of.
+        max_chars: The longest text.
+        choices: What a text is one of.
+        checked: Whether `check` knows what it may be; else a rule of the class does.
+        text: Its key in a picture's text; "": it has none there, or one of its own.
+        text_names: Choices that web UIs spell otherwise: how they do.
+        always: Whether it is in the text even when it is the default.
+        preset: Whether a preset may set it.
+        memory: Whether memory depends on it, so that `plan` takes it.
+        evaluate, batch: Whether these commands take it, and a batch's file.
+        places: Whether it only places the work, so that a batch's pictures are the same.
+        binding: Its name in the engine's binding; "": the same.
+        binding_names: Choices that the binding spells otherwise: how it does.
+        name, default, kind, optional: What the field says, filled in by `of`. `default` is
+            dataclasses.MISSING where there is none; `optional`: it may be None.
+    """
+
+    help: str
+    _: dataclasses.KW_ONLY
+    flags: str = ""
+    group: Group = "Picture"
+    metavar: str = ""
+    shown_default: str = ""
+    low: float = -(2**31)
+    high: float = 2**31 - 1
+    step: int = 1
+    max_chars: int = 10_000
+    choices: tuple[str, ...] = ()
+    checked: bool = True
+    text: str = ""
+    text_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    always: bool = False
+    preset: bool = False
+    memory: bool = False
+    evaluate: bool = True
+    batch: bool = True
+    places: bool = False
+    binding: str = ""
+    binding_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    name: str = ""
+    default: Any = None
+    kind: Kind = "text"
+    optional: bool = False
+
+    def check(self, value: Any) -> None:
+        """Refuse a value that the option cannot have.
+
+        Raises:
+            ValueError: Names the option, the value and what it may be.
+        """
+        if not self.checked or (value is None and self.optional):
+            return
+        if self.kind in ("numbers", "pair", "whole pair"):
+            for part in value or ():
+                self._check_number(part, whole=self.kind == "whole pair")
+        elif self.kind in ("whole", "number"):
+            self._check_number(value, whole=self.kind == "whole")
+        elif self.kind == "choice":
+            check_choice(self.name, value, self.choices)
+        elif self.kind == "text":
+            check_text(self.name, value, self.max_chars)
+        elif self.kind == "file":
+            check_path(self.name, value)
+        elif self.kind == "step":
+            check_step_point(self.name, value)
+
+    def _check_number(self, value: object, *, whole: bool) -> None:
+        if not whole:
+            check_number(self.name, value, self.low, self.high)
+            return
+        check_whole(self.name, value, int(self.low), int(self.high))
+        check_multiple(self.name, value, self.step)
+
+
+def _field_with(fact: Callable[P, Fact]) -> Callable[Concatenate[T, P], T]:
+    """A function that takes what `fact` takes, behind a default; type checkers see both."""
+
+    def field(default: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return dataclasses.field(default=default, metadata={FACT: fact(*args, **kwargs)})
+
+    return field
+
+
+option = _field_with(Fact)
+"""A field of an options dataclass: its default, and the arguments of `Fact`."""
+
+
+@cache
+def of(options: Any) -> Mapping[str, Fact]:
+    """The facts of an options dataclass by field, in the order of its fields.
+
+    Args:
+        options: The class.
+    """
+    facts = {}
+    for field in dataclasses.fields(options):
+        if FACT not in field.metadata:
+            continue
+        fact: Fact = field.metadata[FACT]
+        kind = str(field.type).removesuffix(" | None")
+        facts[field.name] = dataclasses.replace(
+            fact,
+            name=field.name,
+            default=field.default,
+            kind="choice" if fact.choices else _KINDS[kind],
+            optional=kind != field.type,
+        )
+    return MappingProxyType(facts)
+
+
+def check(options: object) -> None:
+    """Refuse options with a value that is out of range, each by itself.
+
+    Raises:
+        ValueError: Names the option, the value and what it may be.
+    """
+    kind: Any = type(options)
+    for name, fact in of(kind).items():
+        fact.check(getattr(options, name))
