@@ -9,9 +9,9 @@ VENV   ?= .venv
 TEST_PROCESSES ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*.py native/*.json native/*.cmake native/src/* native/patches/*)
+NATIVE := CMakeLists.txt pyproject.toml native/prepare_source.py $(wildcard native/*.json native/*.cmake native/src/* native/patches/*)
 
-.PHONY: demo test test-hostile test-reference lint format sdist wheel clean
+.PHONY: demo test test-hostile test-reference lint format sdist wheel patches-apply patches-refresh clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
@@ -46,6 +46,10 @@ sdist: $(VENV)/.installed
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
+
+# The patches of the engine as a git repository, build/patches, and back again: native/README.md.
+patches-apply patches-refresh: $(VENV)/.installed
+	$(BIN)/python native/patch_series.py $(@:patches-%=%)
 
 clean:
 	rm -rf build dist $(VENV) $(VENV)-reference

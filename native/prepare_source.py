@@ -33,11 +33,21 @@ def main() -> None:
     group.add_argument("--output", type=Path, help="folder for the patched source tree")
     group.add_argument("--download", type=Path, help="folder to put the untouched sdist in")
     arguments = parser.parse_args()
-    pin = json.loads((NATIVE / "source_pin.json").read_text())
+    pin = read_pin()
     if arguments.download:
         print(download_sdist(pin, arguments.download))
     else:
         prepare(pin, arguments.output)
+
+
+def read_pin() -> dict[str, str]:
+    """Package, version and sha256 of the engine's source."""
+    pin: dict[str, str] = json.loads((NATIVE / "source_pin.json").read_text())
+    return pin
+
+
+def sdist_name(pin: dict[str, str]) -> str:
+    return f"{pin['package'].replace('-', '_')}-{pin['version']}.tar.gz"
 
 
 def prepare(pin: dict[str, str], output: Path) -> None:
@@ -63,7 +73,7 @@ def fingerprint(pin: dict[str, str]) -> str:
 
 
 def find_sdist(pin: dict[str, str], download_folder: Path) -> Path:
-    name = f"{pin['package'].replace('-', '_')}-{pin['version']}.tar.gz"
+    name = sdist_name(pin)
     given = os.environ.get("PULID_SDCPP_ENGINE_SDIST")
     if given:
         if not Path(given).is_file():
