@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
-
-from PIL.Image import Image
 
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..options.context import ContextOptions
-from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side, with_checked
+from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
 from ..people.region_weights import SettledRegion
 from ..pictures.text_entries import FileUsed
-from ..system.image_file import picture_bytes, read_image
+from ..store.model_store import PresetFiles
 from ..system.mask_image import read_mask
 from ..terminal_text import shown
+from .generate_request import settle
+from .read_images import read_once
 
 __all__ = ["PREVIEW_METHODS", "PictureRequest", "check_preview", "identity_file_of",
            "read_request"]  # fmt: skip
@@ -30,10 +30,6 @@ PREVIEW_METHODS = ("proj", "tae", "vae")
 
 _OWN_ARGUMENTS = {"prompt", "batch_count"}
 _GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS
-_IMAGES: dict[str, tuple[str, Callable[..., Image]]] = {
-    "init": ("init_image", read_image),
-    "mask": ("mask_image", read_mask),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +76,13 @@ def read_request(
         ValueError: A value out of range, or what does not go together.
         PulidError: A file that cannot be used.
     """
-    options, names = _generation_options(prompt, settings, generation)
+    _check_arguments(generation)
+    settled = settle(
+        {"prompt": prompt, **generation},
+        preset=PresetFiles("", settings=dict(settings)),
+        context=context,
+    )
+    options, names = settled.generation, dict(settled.image_names)
     if context.vae_decode_only and (names["init"] or names["ref"]):
         raise ValueError(
             "a picture to start from is given, but the pipeline was made with vae_decode_only, "
@@ -90,7 +92,7 @@ def read_request(
     people = [_with_settled_region(person) for person in asked.people]
     asked = replace(asked, people=tuple(person for person, _ in people))
     names["people"] = tuple(used for _, used in people)
-    request = PictureRequest(options.with_fixed_seed(), asked, names)
+    request = PictureRequest(options, asked, names)
     identity_uses(asked, request.generation, context.pulid_weights is not None)
     check_prompt_loras(prompt, vars(context), options.negative_prompt)
     return request
@@ -138,10 +140,7 @@ def identity_file_of(photos: Any) -> str | os.PathLike[str] | None:
     return files[0] if files else None
 
 
-def _generation_options(
-    prompt: str, settings: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[GenerationOptions, dict[str, tuple[FileUsed | None, ...]]]:
-    """The options with their images read, and the files of these."""
+def _check_arguments(given: Mapping[str, Any]) -> None:
     batch_count = given.get("batch_count", 1)
     if batch_count != 1:
         raise ValueError(
@@ -151,26 +150,6 @@ def _generation_options(
     for name in given:
         if name not in _GENERATION_FIELDS and name != "batch_count":
             raise TypeError(f"generate() got an unexpected keyword argument {shown(name)}")
-    options = GenerationOptions(prompt, **{**settings, **given})  # before any image is read
-    read: dict[str, Any] = {}
-    names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
-    for role, (name, read_one) in _IMAGES.items():
-        if (source := getattr(options, name)) is not None:
-            read[name], used = _read_once(name, source, read_one)
-            names[role] = (used,)
-    if not isinstance(options.ref_images, list | tuple):
-        raise ValueError(
-            f"ref_images is {shown(options.ref_images)}, but must be a list of pictures"
-        )
-    refs = [_read_once("ref_images", image, read_image) for image in options.ref_images]
-    read["ref_images"] = tuple(image for image, _ in refs)
-    names["ref"] = tuple(used for _, used in refs)
-    if given.get("init_image") is not None:
-        for name, side in zip(("width", "height"), read["init_image"].size, strict=True):
-            if name not in given:
-                read[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
-                check_side(name, read[name])
-    return with_checked(options, **read), names
 
 
 def _identity_options(
@@ -221,15 +200,5 @@ def _with_settled_region(person: Person) -> tuple[Person, FileUsed | None]:
         return person, None
     if region.mask is None:
         return replace(person, region=SettledRegion(region.box)), None
-    mask, used = _read_once("mask", region.mask, read_mask)
+    mask, used = read_once("mask", region.mask, read_mask)
     return replace(person, region=SettledRegion(mask=mask)), used
-
-
-def _read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image, FileUsed | None]:
-    """A picture, and of a file its name and hash: of the very bytes that the picture is."""
-    if not isinstance(image, str | os.PathLike):
-        if not isinstance(image, Image):
-            raise ValueError(f"{name} is {shown(image)}, but must be a picture or the path of one")
-        return read(image), None
-    content = picture_bytes(image)
-    return read(image, content), FileUsed.of(image, content)

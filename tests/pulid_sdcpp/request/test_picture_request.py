@@ -15,7 +15,7 @@ from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people import region_weights
 from pulid_sdcpp.people.identity_use import identity_uses
-from pulid_sdcpp.request import picture_request as module
+from pulid_sdcpp.request import read_images as module
 from pulid_sdcpp.request.picture_request import PictureRequest, read_request
 
 CONTEXT = ContextOptions(

@@ -1,0 +1,39 @@
+"""The preset that a request names, with its files found."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..options.context import ContextOptions
+from ..store.model_store import PresetFiles
+
+__all__ = ["find_preset"]
+
+_CONTEXT = {field.name for field in dataclasses.fields(ContextOptions)}
+
+
+def find_preset(
+    name: str, models_dirs: Sequence[str | os.PathLike[str]], given: Mapping[str, Any]
+) -> PresetFiles:
+    """A preset without what is given in its place.
+
+    Args:
+        models_dirs: Folders of model files, beside the config file's and the hub's cache.
+        given: What was said, of which fields of `ContextOptions` count.
+
+    Raises:
+        ValueError: There is no such preset.
+        ModelFileError: Its files are not there; says which, and how to get them.
+    """
+    from ..store.model_store import INSTEAD, resolve_preset
+
+    own = _CONTEXT & set(given)
+    files = resolve_preset(name, models_dirs, without=own | {INSTEAD[n] for n in own & {*INSTEAD}})
+    if "pulid_weights" not in own:
+        return files
+    weights = Path(given["pulid_weights"])
+    return dataclasses.replace(files, extractor={**files.extractor, "pulid_weights": weights})

@@ -1,0 +1,222 @@
+"""What is asked for, settled: given > recipe > preset > defaults, decided here and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..memory.plan import Vram
+from ..options.context import ContextOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side, with_checked
+from ..people.identity_options import IdentityOptions, check_people
+from ..people.person_spec import PersonSpec
+from ..terminal_text import shown
+from .read_images import ImageNames, read_images
+
+if TYPE_CHECKING:
+    from ..pictures.recipe import PictureRecipe
+    from ..store.model_store import PresetFiles
+
+__all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "settle"]
+
+Source = Literal["given", "picture", "recipe", "preset", "default"]
+"""Who said what a field is; "picture": the size is that of the picture to start from."""
+
+SPAN = ("weight", "start_step", "end_step")
+"""How strongly and when: of everybody who does not say otherwise."""
+_PHOTOS = ("face", "fusion")
+_CONTEXT = tuple(field.name for field in dataclasses.fields(ContextOptions))
+_GENERATION = tuple(field.name for field in dataclasses.fields(GenerationOptions))
+_NOT_OF_A_PICTURE = {"batch_count"}
+
+FIELDS = (*_CONTEXT, *_GENERATION, *SPAN, *_PHOTOS, "cfg_start_step", "preset", "vram", "people")
+"""What may be given."""
+
+
+@dataclass(frozen=True, eq=False)
+class GenerateRequest:
+    """Pictures of one prompt, with nothing left open but who the people are.
+
+    Attributes:
+        context: The model files, and how they are loaded.
+        generation: With a fixed seed and size, and images that are read.
+        people: Who is in them; nobody's photos or identity files are read.
+        cfg_start_step: As that of `PulidFlux.generate`.
+        preset: The preset's name; "" for files that were named one by one.
+        vram: As that of `PulidFlux`.
+        sources: Who said what each field of `context`, `generation` and everybody's span is.
+        image_names: Files of the images.
+        image_files: Their paths.
+    """
+
+    context: ContextOptions
+    generation: GenerationOptions
+    people: tuple[PersonSpec, ...] = ()
+    cfg_start_step: int | None = None
+    preset: str = ""
+    vram: Vram | None = None
+    sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    image_names: ImageNames = dataclasses.field(default_factory=dict)
+    image_files: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures, photos and identity files that are read."""
+        masks = [person.region.mask for person in self.people if person.region is not None]
+        return (
+            *self.image_files,
+            *(path for person in self.people for path in person.paths),
+            *_paths_among(masks),
+        )
+
+    @property
+    def each(self) -> tuple[GenerateRequest, ...]:
+        """One request for each picture: the same, with the seeds that follow each other."""
+        return tuple(
+            dataclasses.replace(
+                self, generation=with_checked(self.generation, seed=seed, batch_count=1)
+            )
+            for seed in self.generation.seeds
+        )
+
+
+def settle(
+    given: Mapping[str, Any],
+    *,
+    recipe: PictureRecipe | None = None,
+    preset: PresetFiles | None = None,
+    context: ContextOptions | None = None,
+) -> GenerateRequest:
+    """Decide what holds, field by field, and check it; images are read, models are not.
+
+    Who names a picture to start from and no size gets its size, over the recipe's and the
+    preset's.
+
+    Args:
+        given: What was said, and nothing else: of FIELDS by name. "people" are mappings with
+            fields of `PersonSpec`, or such; weight, steps, face and fusion beside them hold for
+            everybody who does not say otherwise, people of the recipe too.
+        recipe: The picture that is made again; its people, when nobody is given.
+        preset: With its files found, as by `find_preset`.
+        context: Of a model that is decided already: it is taken, and none of it can be given.
+
+    Raises:
+        TypeError: A name that is no option.
+        ValueError: A value out of range, or what does not go together.
+        ImageFileError: A picture to start from, a mask or a reference cannot be read.
+    """
+    for name in given:
+        if name not in FIELDS or (context is not None and name in _CONTEXT):
+            raise TypeError(f"there is no option {shown(name)}")
+    layers: dict[Source, Mapping[str, Any]] = {
+        "given": given,
+        "recipe": {} if recipe is None else _of_recipe(recipe),
+        "preset": {} if preset is None else {**preset.settings, **preset.context},
+    }
+    values, sources = choose(layers)
+    if "prompt" not in values:
+        raise ValueError("prompt is missing; say what to show")
+    if context is None:
+        reads_pictures = bool(values.get("init_image") or values.get("ref_images"))
+        decode_only = {"vae_decode_only": not reads_pictures}
+        context = ContextOptions(**{**decode_only, **_part(values, _CONTEXT)})
+    asked = GenerationOptions(**_part(values, _GENERATION))  # before any image is read
+    generation, names = read_images(asked)
+    if given.get("init_image") is not None:
+        size = _size_of(generation.init_image, given)
+        generation = with_checked(generation, **size)
+        sources |= dict.fromkeys(size, "picture")
+    everybody = _part(values, SPAN)
+    cfg_start_step = values.get("cfg_start_step")
+    IdentityOptions(**everybody, cfg_start_step=cfg_start_step)  # refuses what is out of range
+    return GenerateRequest(
+        context=context,
+        generation=generation.with_fixed_seed(),
+        people=_people(given, recipe, {**everybody, **_part(values, _PHOTOS)}),
+        cfg_start_step=cfg_start_step,
+        preset="" if preset is None else preset.name,
+        vram=given.get("vram"),
+        sources=sources,
+        image_names=names,
+        image_files=_paths_among([asked.init_image, asked.mask_image, *asked.ref_images]),
+    )
+
+
+def choose(
+    layers: Mapping[Source, Mapping[str, Any]],
+) -> tuple[dict[str, Any], dict[str, Source]]:
+    """Of each field the value of the first layer that has one, and which layer that is.
+
+    What no layer has is left to the default of its dataclass.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for name in (*_CONTEXT, *_GENERATION, *SPAN, *_PHOTOS, "cfg_start_step"):
+        sources[name] = "default"
+        for source, layer in layers.items():
+            if name in layer:
+                values[name], sources[name] = layer[name], source
+                break
+    return values, sources
+
+
+def _of_recipe(recipe: PictureRecipe) -> dict[str, Any]:
+    """What a picture was made with."""
+    values = {
+        name: getattr(recipe.generation, name)
+        for name in _GENERATION
+        if name not in _NOT_OF_A_PICTURE
+    }
+    # Its only person's weight and steps hold for somebody else, too.
+    span = recipe.spans[0] if len(recipe.spans) == 1 else {}
+    return {**values, **recipe.context, "cfg_start_step": recipe.cfg_start_step, **span}
+
+
+def _people(
+    given: Mapping[str, Any], recipe: PictureRecipe | None, everybody: Mapping[str, Any]
+) -> tuple[PersonSpec, ...]:
+    people = given.get("people", ())
+    check_people(len(people))
+    if people:
+        return tuple(
+            one if isinstance(one, PersonSpec) else _spec({**everybody, **one}) for one in people
+        )
+    now = _part(given, SPAN)
+    return tuple(
+        PersonSpec(
+            person.identity.short_hash,  # type: ignore[union-attr]
+            identity=person.identity,
+            region=person.region,
+            **{**{name: getattr(person, name) for name in SPAN}, **now},
+        )
+        for person in (() if recipe is None else recipe.people)
+    )
+
+
+def _spec(values: Mapping[str, Any]) -> PersonSpec:
+    """A person whose name, if none is given, is that of the first file."""
+    spec = PersonSpec(**{"name": "", **values})
+    return spec if spec.name else dataclasses.replace(spec, name=spec.paths[0].stem)
+
+
+def _size_of(image: Any, given: Mapping[str, Any]) -> dict[str, int]:
+    """The sides that are not given: those of the picture, in whole multiples."""
+    size = {}
+    for name, side in zip(("width", "height"), image.size, strict=True):
+        if name not in given:
+            size[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
+            check_side(name, size[name])
+    return size
+
+
+def _paths_among(images: Any) -> tuple[Path, ...]:
+    """Those of the images that are files."""
+    return tuple(Path(one) for one in images if isinstance(one, str | os.PathLike))
+
+
+def _part(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
