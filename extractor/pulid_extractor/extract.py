@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -23,7 +22,7 @@ from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError, ModelMismatchE
 from pulid_sdcpp.identity.face_choice import FaceChoice
 from pulid_sdcpp.identity.fusion import Fusion, check_fusion
 from pulid_sdcpp.identity.identity_file import Identity
-from pulid_sdcpp.system.regular_file import open_regular
+from pulid_sdcpp.system.file_hash import file_sha256
 
 from .align import ffhq_crop
 from .compute import DTYPES, resolve_device, resolve_dtype
@@ -146,7 +145,7 @@ class IdentityExtractor:
         self._idformer = load_idformer(self.files.pulid, device=self._device, dtype=self._dtype)
         self._check_widths()
         self._parser = load_parsing(self.files.parsing, device=self._device)
-        self._weights_sha256 = _in_background(_file_sha256, self.files.pulid)
+        self._weights_sha256 = _in_background(file_sha256, self.files.pulid)
         self._uncond: NDArray[np.float32] | None = None
         _logger.debug("extractor on %s in %s, ONNX on %s", self.device, self.dtype, providers[0])
 
@@ -355,14 +354,6 @@ def _found_face(photo: Photo, face: Face, faces: Sequence[Face]) -> FoundFace:
 
 def _as_array(tokens: torch.Tensor) -> NDArray[np.float32]:
     return tokens[0].float().cpu().numpy()
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _in_background(function: Any, *args: Any) -> Future[str]:

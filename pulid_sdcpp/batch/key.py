@@ -8,17 +8,17 @@ update.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import BatchFileError
-from ..folding.weights_digest import file_digest, records_folder
 from ..identity import hashes
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
@@ -29,10 +29,9 @@ from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
 from ..people.person_spec import PersonSpec
 from ..people.region import Region
+from ..system.file_hash import file_sha256, file_stamp, records_folder, remembered_sha256
 from ..system.image_file import is_transparent, open_upright, picture_bytes, read_image
 from ..system.mask_image import MASK_VERSION, read_mask
-from ..system.regular_file import open_regular
-from ..tensors.file_bytes import file_stamp
 from .job import BatchJob
 
 __all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
@@ -180,7 +179,8 @@ class JobKeys:
     def _digest(self, path: str | os.PathLike[str]) -> str:
         def compute(name: str) -> str:
             self._note(name)
-            return file_digest(name, self._records)
+            with _readable(name):
+                return remembered_sha256(name, self._records)
 
         return str(self._once(os.fspath(path), compute))
 
@@ -207,7 +207,8 @@ class JobKeys:
 
     def _sha256(self, path: Path) -> str:
         self._note(path)
-        return _sha256(path)
+        with _readable(path):
+            return file_sha256(path)
 
     def _note(self, path: str | os.PathLike[str]) -> None:
         """Before the file is read: what changes it from now on is a change."""
@@ -245,12 +246,9 @@ def _plain(value: Any, digest: Any) -> Any:
     return [_plain(part, digest) for part in value]
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+@contextlib.contextmanager
+def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        with open_regular(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        yield
     except OSError as error:
         raise BatchFileError(f"cannot read {path}: {error.strerror or error}") from None
-    return digest.hexdigest()

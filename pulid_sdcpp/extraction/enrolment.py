@@ -20,11 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..folding.weights_digest import file_digest
+from ..errors import ModelFileError
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import Fusion, check_fusion
 from ..identity.identity_file import Identity
 from ..identity.store import find_entry, find_identity, keep_identity, store_folder, write_entry
+from ..system.file_hash import remembered_sha256
 from ..system.package_version import package_version
 from . import extractor
 
@@ -147,7 +148,7 @@ class Enroller:
             **given,
         )
         paths = {role: path for role, path in vars(found).items() if path is not None}
-        return {role: file_digest(path, folder) for role, path in paths.items()}
+        return {role: _hash_of(path, folder) for role, path in paths.items()}
 
     def _key(
         self, weights: Mapping[str, str], hashes: Sequence[str], face: FaceChoice, fusion: str
@@ -168,6 +169,13 @@ class Enroller:
             self._extractor = self._create_extractor(**self._files, **self._options)
             self._loaded_weights = weights
         return self._extractor
+
+
+def _hash_of(path: Path, folder: Path) -> str:
+    try:
+        return remembered_sha256(path, folder)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot read it: {error.strerror or error}") from error
 
 
 def _photo_hashes(sources: Sequence[Any]) -> list[str]:

@@ -26,10 +26,10 @@ from ..errors import OutputFileError
 from ..families.flux.folding import PackedLayer, fold
 from ..families.flux.pulid_weights import PulidWeights
 from ..system.atomic_file import atomic_file, private_folder
+from ..system.file_hash import remembered_sha256
 from ..system.user_folders import cache_folder
 from ..terminal_text import shown
 from .folded_file import DamagedFileError, FoldedFileWriter, FoldedLayout, read_folded_file
-from .weights_digest import layers_digest
 
 __all__ = ["DEFAULT_LIMIT_MB", "FOLDING_VERSION", "FoldingCache", "limit_from_environment"]
 
@@ -140,7 +140,15 @@ class FoldingCache:
 
     @cached_property
     def _weights_sha256(self) -> str:
-        return layers_digest(self._weights, self._folder)
+        """Of what folding reads of the weights file."""
+        weights = self._weights
+        return remembered_sha256(
+            weights.path,
+            self._folder,
+            lambda: weights.file.content_sha256(weights.layer_tensors()),
+            kind="weights",
+            stamp=weights.file.stamp,
+        )
 
     def _has_folder(self) -> bool:
         try:

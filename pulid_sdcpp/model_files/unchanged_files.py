@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from ..errors import GenerationCancelled, GenerationError, ModelFileError
-from ..tensors.file_bytes import file_stamp
+from ..system.file_hash import file_stamp
 
 __all__ = ["unchanged_files"]
 

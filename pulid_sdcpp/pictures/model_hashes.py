@@ -3,7 +3,7 @@
     Model hash: 7e7f41a5c1, Lora hashes: "style: 0a1b2c3d4e5f"
 
 A file is read once, about a second per gigabyte, and its hash remembered in the user's cache folder
-(weights_digest.py). The first time that is done on a thread of its own, beside the picture.
+(system/file_hash.py). The first time that is done on a thread of its own, beside the picture.
 
 Source: AUTOMATIC1111 stable-diffusion-webui: modules/sd_models.py (the first 10 digits of a file's
 SHA-256), extensions-builtin/Lora/network.py (the first 12 of that of a LoRA's data, "AutoV3").
@@ -17,10 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelFileError
-from ..folding.weights_digest import data_digest, file_digest, records_folder, remembered_digest
 from ..model_files.lora_tags import find_lora, read_lora_tags
 from ..options.context import ContextOptions
-from ..tensors.file_bytes import file_stamp
+from ..system.file_hash import (
+    file_sha256,
+    file_stamp,
+    known_sha256,
+    records_folder,
+    remembered_sha256,
+)
+from ..system.regular_file import open_regular
 
 __all__ = ["FileHashes", "ModelHashes", "hashes_from", "hashes_now", "write_hashes"]
 
@@ -35,6 +41,7 @@ _FILES = {
 """Key of the text, as for the file's name, and field of `ContextOptions`."""
 _LORAS = "Lora hashes"
 _DIGITS, _LORA_DIGITS = 10, 12
+_MAX_HEADER_BYTES = 100_000_000  # what the safetensors format allows
 _SILENT_S = 2.0
 _POLL_S = 0.1
 
@@ -99,7 +106,7 @@ def hashes_now(
     """
     folder = records_folder()
     wanted = _wanted(context, prompt, with_people=True)
-    digests = {one: remembered_digest(one.kind, one.path, folder) for one in wanted}
+    digests = {one: known_sha256(one.path, folder, kind=one.kind) for one in wanted}
     if on_read is not None and None in digests.values():
         on_read()
     for one, known in digests.items():
@@ -220,11 +227,26 @@ def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[
 
 
 def _digest(one: _Wanted, folder: Path, check: Check | None) -> str | None:
-    read = file_digest if one.kind == "file" else data_digest
+    def compute() -> str:
+        start = 0 if one.kind == "file" else _header_bytes(one.path)
+        return file_sha256(one.path, start=start, check=check)
+
     try:
-        return read(one.path, folder, check)
-    except ModelFileError:
+        return remembered_sha256(one.path, folder, compute, kind=one.kind)
+    except OSError:
         return None
+
+
+def _header_bytes(path: Path) -> int:
+    """How much of a safetensors file is header; 0 for another.
+
+    Web UIs know LoRAs by a hash of the rest, so that notes in the header do not count.
+    """
+    with open_regular(path) as file:
+        head = file.read(9)
+    length = int.from_bytes(head[:8], "little")
+    is_safetensors = head[8:] == b"{" and length <= _MAX_HEADER_BYTES
+    return 8 + length if is_safetensors else 0
 
 
 def _shortened(digests: Mapping[_Wanted, str]) -> FileHashes:

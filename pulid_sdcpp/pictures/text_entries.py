@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options.step_point import StepPoint
-from ..system.regular_file import open_regular
+from ..system.file_hash import file_sha256
 from ..terminal_text import shown
 
 __all__ = [
@@ -123,11 +123,7 @@ def describe_file_used(key: str, file: str | os.PathLike[str] | FileUsed | None)
 
 def file_hash(path: str | os.PathLike[str]) -> str:
     """The first digits of a file's SHA-256, as web UIs shorten hashes."""
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:_HASH_DIGITS]
+    return file_sha256(path)[:_HASH_DIGITS]
 
 
 def _shortened(content: bytes) -> str:

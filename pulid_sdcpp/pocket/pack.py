@@ -7,7 +7,6 @@ than the engine reads it: the text encoder, expanded once into the user's cache 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 
 from ..errors import ModelFileError, OutputFileError
 from ..system.atomic_file import atomic_file
+from ..system.file_hash import file_sha256
 from ..system.json_record import read_json
 from ..system.regular_file import open_regular
 from ..system.user_folders import cache_folder
@@ -126,7 +126,7 @@ def check_pack(folder: Path = PACK_FOLDER) -> dict[str, str]:
             raise ModelFileError(
                 f"{path}: expected {size} bytes of the pocket model, found {found}; {_REMEDY}"
             )
-        if _sha256(path) != digest:
+        if file_sha256(path) != digest:
             raise ModelFileError(
                 f"{path}: expected a file of the pocket model with SHA-256 {digest[:10]}..., found "
                 f"another content; {_REMEDY}"
@@ -146,7 +146,7 @@ def write_manifest(folder: Path) -> Path:
         {
             "name": file.relative_to(folder).as_posix(),
             "size": file.stat().st_size,
-            "sha256": _sha256(file),
+            "sha256": file_sha256(file),
         }
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file != path
@@ -247,7 +247,3 @@ def _replace(draft: Path, path: Path) -> None:
         # Windows does not replace a file that another process has just made and is reading.
         if not _is_whole(path):
             raise
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -24,10 +23,11 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from ..errors import DownloadError
+from ..system.file_hash import file_sha256
 from ..system.file_signature import SIGNATURE_BYTES, signature
 from ..system.json_record import read_json
 
-__all__ = ["PART_SUFFIX", "download_file", "file_sha256", "network_problem"]
+__all__ = ["PART_SUFFIX", "download_file", "network_problem"]
 
 PART_SUFFIX = ".pulid-sdcpp.incomplete"
 Report = Callable[[int, int], None]
@@ -91,16 +91,6 @@ def download_file(
             _mark_path(part).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(_unwritable(part, error)) from error
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a whole file, in hexadecimal."""
-    digest = hashlib.sha256()
-    buffer = bytearray(_CHUNK_BYTES)
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(memoryview(buffer)[:count])
-    return digest.hexdigest()
 
 
 def network_problem(error: BaseException) -> str:

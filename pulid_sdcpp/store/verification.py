@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelFileError
+from ..system.file_hash import file_sha256
 from .model_store import FileFound
-from .resumable_download import file_sha256
 
 __all__ = ["CheckedFile", "check_file"]
 

@@ -14,30 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
+from ..system.file_hash import stamp_of
 from ..system.regular_file import NotRegularError, open_regular
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FileBytes", "file_stamp"]
+__all__ = ["FileBytes"]
 
 _WINDOW_BYTES = 1 << 18
 """Read at once where a header is read field by field."""
 _MOST_AT_ONCE = 1 << 30
 """Linux reads 2 GiB at most, macOS a byte less."""
-
-
-def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """Numbers that tell whether a file is still the same, without reading it.
-
-    Returns:
-        Size, times of the last change of content (ns) and of anything (ns; on Windows, of
-        creation), and inode; () when there is no such file.
-    """
-    try:
-        return _stamp(os.stat(path))
-    except (OSError, ValueError):
-        return ()
 
 
 class FileBytes:
@@ -73,7 +61,7 @@ class FileBytes:
             raise self._unreadable(error) from error
         self._close = weakref.finalize(self, os.close, self._fd)
         found = os.fstat(self._fd)
-        self.stamp = _stamp(found)
+        self.stamp = stamp_of(found)
         self._size = found.st_size
         self._window = (0, b"")
         self._at_one_place = threading.Lock()  # where there is no reading at a place
@@ -134,7 +122,7 @@ class FileBytes:
         Raises:
             ModelFileError: It was.
         """
-        now = _stamp(os.fstat(self._open_fd))
+        now = stamp_of(os.fstat(self._open_fd))
         if now[:2] != self.stamp[:2]:
             raise ModelFileError(
                 f"{self.path}: changed while it was open: it had {self.stamp[0]} bytes, has "
@@ -170,7 +158,3 @@ class FileBytes:
     def _unreadable(self, error: Exception) -> ModelFileError:
         reason = getattr(error, "strerror", None) or str(error)
         return ModelFileError(f"{self.path}: cannot read it: {reason}")
-
-
-def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

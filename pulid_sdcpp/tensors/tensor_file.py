@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
@@ -200,13 +199,6 @@ class TensorFile:
             ) from None
         return np.ascontiguousarray(values, np.float32).reshape(info.shape)
 
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the whole file; takes about a second per gigabyte."""
-        digest = hashlib.sha256()
-        self._add(digest, 0, self.size_bytes)
-        return digest.hexdigest()
-
     def content_sha256(self, names: Iterable[str]) -> str:
         """Hash of some tensors: names, types, shapes, bytes and scales, in the order given.
 
@@ -226,15 +218,13 @@ class TensorFile:
 
     def _sha256_of(self, info: TensorInfo) -> bytes:
         digest = hashlib.sha256()
-        self._add(digest, info.offset, info.offset + info.nbytes)
-        return digest.digest()
-
-    def _add(self, digest: Any, start: int, end: int) -> None:
+        start, end = info.offset, info.offset + info.nbytes
         chunk = bytearray(min(_HASH_CHUNK_BYTES, end - start))
         for offset in range(start, end, _HASH_CHUNK_BYTES):
             with memoryview(chunk)[: min(_HASH_CHUNK_BYTES, end - offset)] as part:
                 self._content.read_into(part, offset)
                 digest.update(part)
+        return digest.digest()
 
     def close(self) -> None:
         self._content.close()

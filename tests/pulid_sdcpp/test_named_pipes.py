@@ -14,12 +14,11 @@ from pulid_sdcpp.batch.formats import read_csv, read_json_lines, read_toml
 from pulid_sdcpp.errors import PulidError
 from pulid_sdcpp.evaluation.prompts import read_prompts
 from pulid_sdcpp.folding.folded_file import FoldedLayout, read_folded_file
-from pulid_sdcpp.folding.weights_digest import file_digest
 from pulid_sdcpp.identity.identity_file import is_identity_file
 from pulid_sdcpp.model_files.description import describe_file
 from pulid_sdcpp.model_files.engine_checks import check_upscaler
 from pulid_sdcpp.pictures.recipe import recipe_from
-from pulid_sdcpp.pictures.text_entries import file_hash
+from pulid_sdcpp.system.file_hash import remembered_sha256
 from pulid_sdcpp.system.image_file import read_image
 from pulid_sdcpp.system.mask_image import read_mask
 from pulid_sdcpp.system.user_config import load_user_config
@@ -41,8 +40,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "model": describe_file,
     "weights": TensorFile,
     "upscaler": lambda path: check_upscaler(str(path)),
-    "hash of a model": lambda path: file_digest(path, path.parent),
-    "hash of a picture": file_hash,
+    "hash of a file": lambda path: remembered_sha256(path, path.parent),
     "folded layers": lambda path: list(read_folded_file(path, LAYOUT, bytes(32))),
 }
 

@@ -183,11 +183,6 @@ class PulidWeights:
     def path(self) -> str:
         return self.file.path
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the whole file, computed when first asked for."""
-        return self.file.sha256
-
     def layer(self, index: int) -> PulidLayer:
         """One layer; its matrices (84 MB as float32 in the published model) stay in the file.
 

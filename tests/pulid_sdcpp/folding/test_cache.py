@@ -24,6 +24,7 @@ from pulid_sdcpp.folding import cache as folding_cache
 from pulid_sdcpp.folding.cache import FoldingCache, limit_from_environment
 from pulid_sdcpp.folding.folded_file import FoldedFileWriter
 from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.tensors.tensor_file import TensorFile
 
 LIMIT = 1 << 30
 FILE_BYTES = 4096 + 2 * 36864
@@ -118,6 +119,20 @@ def test_a_copy_of_the_weights_finds_what_the_original_folded(cache, folder, fol
     with PulidWeights(copy) as weights:
         assert contents(FoldingCache(weights, LIMIT, folder).fold(person(1))) == expected
     assert folds == [2]
+
+
+def test_weights_are_hashed_once_and_not_at_every_start(weights, folder, monkeypatch):
+    hashed: list[str] = []
+    original = TensorFile.content_sha256
+
+    def remember(self, names):
+        hashed.append(self.path)
+        return original(self, names)
+
+    monkeypatch.setattr(TensorFile, "content_sha256", remember)
+    for number in (1, 2):
+        contents(FoldingCache(weights, LIMIT, folder).fold(person(number)))
+    assert hashed == [weights.path]
 
 
 def test_a_new_version_of_folding_takes_no_old_file(cache, folds, monkeypatch):

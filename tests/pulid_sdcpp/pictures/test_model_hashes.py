@@ -94,14 +94,13 @@ def test_a_file_is_read_once(
     context: ContextOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     read: list[str] = []
-    for name in ("file_digest", "data_digest"):
-        original = getattr(model_hashes, name)
+    original = model_hashes.file_sha256
 
-        def counted(path, folder, check, original=original):
-            read.append(Path(path).name)
-            return original(path, folder, check)
+    def counted(path, **options):
+        read.append(Path(path).name)
+        return original(path, **options)
 
-        monkeypatch.setattr(model_hashes, name, counted)
+    monkeypatch.setattr(model_hashes, "file_sha256", counted)
     with made_of(context) as pipeline:
         for seed in range(3):
             result = pipeline.generate(PROMPT, seed=seed, steps=1)
@@ -158,13 +157,13 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Hashing that goes on until it is set, or stopped."""
     free = threading.Event()
 
-    def wait(path, folder, check):
+    def wait(path, start, check):
         while not free.wait(0.01):
             check()
         return "0" * 64
 
     monkeypatch.setattr(model_hashes, "_SILENT_S", 0.01)
-    monkeypatch.setattr(model_hashes, "file_digest", wait)
+    monkeypatch.setattr(model_hashes, "file_sha256", wait)
     yield free
     free.set()
 

@@ -16,7 +16,8 @@ from pulid_sdcpp import Identity, ModelFileError, StableDiffusion
 from pulid_sdcpp.families.flux.folding import fold
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
 from pulid_sdcpp.folding.cache import FoldingCache
-from pulid_sdcpp.tensors.file_bytes import FileBytes, file_stamp
+from pulid_sdcpp.system.file_hash import file_stamp
+from pulid_sdcpp.tensors.file_bytes import FileBytes
 from pulid_sdcpp.tensors.tensor_file import TensorFile
 
 TOKENS = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import struct
@@ -196,12 +195,6 @@ def test_a_type_that_cannot_be_read_is_named(write):
         assert file.dtype("x") == "f8_e8m0"
         with pytest.raises(ModelFileError, match="f8_e8m0"):
             file.read("x")
-
-
-def test_the_hash_is_of_the_file(write):
-    content = draft_safetensors({"x": GOOD_ENTRY}, bytes(16))
-    with TensorFile(write(content)) as file:
-        assert file.sha256 == hashlib.sha256(content).hexdigest()
 
 
 # Defects
