@@ -148,8 +148,12 @@ def _parameter(module: Module, node: ast.arg, default: ast.expr | None) -> str:
 
 def _default(module: Module, node: ast.expr) -> str:
     """A default as written; where that is a name, what the name stands for."""
-    if isinstance(node, ast.Call) and module.source(node.func) == "option":
+    called = module.source(node.func) if isinstance(node, ast.Call) else ""
+    if isinstance(node, ast.Call) and called == "option":
         return _default(module, node.args[0])
+    if isinstance(node, ast.Call) and called == "same_as":  # same_as(Person, "weight")
+        owner, name = node.args
+        node = ast.Attribute(owner, ast.literal_eval(name))
     if isinstance(node, ast.Name):
         place, found = _find(module, node.id)
         if isinstance(found, ast.Assign | ast.AnnAssign) and found.value is not None:

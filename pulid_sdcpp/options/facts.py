@@ -14,6 +14,7 @@ the engine's binding has. `of` is how they ask. Rules between options stay in `_
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -29,7 +30,7 @@ from .checks import (
 )
 from .step_point import check_step_point
 
-__all__ = ["FACT", "Fact", "Group", "Kind", "check", "of", "option"]
+__all__ = ["FACT", "Fact", "Group", "Kind", "check", "of", "option", "same_as"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -142,7 +143,9 @@ class Fact:
             check_choice(self.name, value, self.choices)
         elif self.kind == "text":
             check_text(self.name, value, self.max_chars)
-        elif self.kind == "file":
+        elif self.kind == "file" or (
+            self.kind == "identity" and isinstance(value, str | os.PathLike)
+        ):
             check_path(self.name, value)
         elif self.kind == "step":
             check_step_point(self.name, value)
@@ -166,6 +169,12 @@ def _field_with(fact: Callable[P, Fact]) -> Callable[Concatenate[T, P], T]:
 
 option = _field_with(Fact)
 """A field of an options dataclass: its default, and the arguments of `Fact`."""
+
+
+def same_as(options: Any, name: str) -> Any:
+    """A field that another options dataclass has, too: the same default and fact."""
+    (other,) = (field for field in dataclasses.fields(options) if field.name == name)
+    return dataclasses.field(default=other.default, metadata=other.metadata)
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..options.checks import check_path, check_whole
+from ..options.checks import FilePath
+from ..options.facts import check, of, option, same_as
 from ..options.step_point import StepPoint, step_at
-from .person import Person, check_part
+from .person import Person
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..identity.identity_file import Identity
 
 __all__ = ["MAX_PEOPLE", "IdentityOptions", "check_people", "takes_part"]
-
-FilePath = str | os.PathLike[str]
 
 MAX_PEOPLE = 100
 """The engine has places for 32,768 tensors, of which the model takes some 1,500 and a LoRA as many;
@@ -42,19 +40,30 @@ class IdentityOptions:
         ValueError: A value out of range; names the value and the range.
     """
 
-    embedding: FilePath | Identity | np.ndarray | None = field(default=None)
-    weight: float = 1.0
-    start_step: StepPoint = 0
-    end_step: StepPoint | None = None
-    cfg_start_step: int | None = None
+    embedding: FilePath | Identity | np.ndarray | None = option(
+        None,
+        "Whose face: sd-cli's way to name an identity file.",
+        flags="--pulid-id-embedding",
+        group="Identity",
+        evaluate=False,
+        batch=False,
+        binding="pulid_id_embedding",
+    )
+    weight: float = same_as(Person, "weight")
+    start_step: StepPoint = same_as(Person, "start_step")
+    end_step: StepPoint | None = same_as(Person, "end_step")
+    cfg_start_step: int | None = option(
+        None,
+        "First step with true CFG, when --cfg-scale is not 1.",
+        flags="--cfg-start-step",
+        group="Identity",
+        low=0,
+        text="CFG start step",
+    )
     people: tuple[Person, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.embedding, str | os.PathLike):
-            check_path("embedding", self.embedding)
-        check_part(self.weight, self.start_step, self.end_step, None)
-        if self.cfg_start_step is not None:
-            check_whole("cfg_start_step", self.cfg_start_step, 0, 2**31 - 1)
+        check(self)
         check_people(len(self.people))
         if self.people and self.embedding is not None:
             raise ValueError("give either an embedding or people, not both")
@@ -72,14 +81,9 @@ class IdentityOptions:
 
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments that `generate_image` takes beside the binding's own."""
-        return {
-            "pulid_id_embedding": self.embedding,
-            "pulid_id_weight": self.weight,
-            "pulid_start_step": self.start_step,
-            "pulid_end_step": self.end_step,
-            "cfg_start_step": self.cfg_start_step,
-            "pulid_people": self.people,
-        }
+        facts = of(IdentityOptions).items()
+        kwargs = {fact.binding or name: getattr(self, name) for name, fact in facts}
+        return {**kwargs, "pulid_people": self.people}
 
 
 def check_people(count: int) -> None:

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..options.checks import check_number, check_path
-from ..options.step_point import StepPoint, check_step_point, parse_step_point
+from ..options.checks import check_path
+from ..options.facts import check, option
+from ..options.step_point import StepPoint, parse_step_point
 from ..terminal_text import shown
 from .region import Region
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..identity.identity_file import Identity
 
-__all__ = ["MAX_IDENTITY_WEIGHT", "Person", "check_part", "parse_person"]
+__all__ = ["MAX_IDENTITY_WEIGHT", "Person", "check_is_region", "parse_person"]
 
 MAX_IDENTITY_WEIGHT = 5.0
 
@@ -43,9 +44,35 @@ class Person:
     """
 
     identity: str | os.PathLike[str] | Identity | NDArray[np.float32]
-    weight: float = 1.0
-    start_step: StepPoint = 0
-    end_step: StepPoint | None = None
+    weight: float = option(
+        1.0,
+        "How strongly, 0 to 5; 0.7 to 1.2 is usual.",
+        flags="--pulid-id-weight --id-weight",
+        group="Identity",
+        low=0,
+        high=MAX_IDENTITY_WEIGHT,
+        text="PuLID weight",
+        always=True,
+        binding="pulid_id_weight",
+    )
+    start_step: StepPoint = option(
+        0,
+        "First step with the identity, or a part of the steps (0.2, 20%); 0 or 1 is stylised, 20% "
+        "(4 of 20) photographic.",
+        flags="--id-start-step",
+        group="Identity",
+        text="PuLID start step",
+        always=True,
+        binding="pulid_start_step",
+    )
+    end_step: StepPoint | None = option(
+        None,
+        "First step without it again; not given: it stays to the end.",
+        flags="--id-end-step",
+        group="Identity",
+        text="PuLID end step",
+        binding="pulid_end_step",
+    )
     region: Region | None = None
 
     def __post_init__(self) -> None:
@@ -53,21 +80,16 @@ class Person:
             raise ValueError("a person needs an identity; name a file or give an Identity")
         if isinstance(self.identity, str | os.PathLike):
             check_path("identity", self.identity)
-        check_part(self.weight, self.start_step, self.end_step, self.region)
+        check(self)
+        check_is_region(self.region)
 
 
-def check_part(
-    weight: float, start_step: StepPoint, end_step: StepPoint | None, region: Region | None
-) -> None:
-    """Check how strongly, when and where somebody is in a picture.
+def check_is_region(region: object) -> None:
+    """Refuse what is no region.
 
     Raises:
-        ValueError: A value out of range; names the value and the range.
+        ValueError: Names it.
     """
-    check_number("weight", weight, 0.0, MAX_IDENTITY_WEIGHT)
-    check_step_point("start_step", start_step)
-    if end_step is not None:
-        check_step_point("end_step", end_step)
     if region is not None and not isinstance(region, Region):
         raise ValueError(f"region is {shown(region)}, but must be a Region or None")
 

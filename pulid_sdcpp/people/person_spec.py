@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from ..identity.face_choice import FaceChoice
 from ..identity.fusion import Fusion
 from ..options.checks import check_path
+from ..options.facts import check, same_as
 from ..options.step_point import StepPoint
-from .person import Person, check_part
+from .person import Person, check_is_region
 from .region import Region
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class PersonSpec:
     identity: str | os.PathLike[str] | Identity | NDArray[np.float32] | None = None
     face: FaceChoice = "largest"
     fusion: Fusion = "idformer"
-    weight: float = Person.weight
-    start_step: StepPoint = Person.start_step
-    end_step: StepPoint | None = Person.end_step
+    weight: float = same_as(Person, "weight")
+    start_step: StepPoint = same_as(Person, "start_step")
+    end_step: StepPoint | None = same_as(Person, "end_step")
     region: Region | None = Person.region
 
     def __post_init__(self) -> None:
@@ -55,7 +56,8 @@ class PersonSpec:
             raise ValueError("a person needs either files (photos or an identity) or an identity")
         for path in self.paths:
             check_path("identity", path)
-        check_part(self.weight, self.start_step, self.end_step, self.region)
+        check(self)
+        check_is_region(self.region)
 
     @property
     def source(self) -> Hashable:

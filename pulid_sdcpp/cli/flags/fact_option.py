@@ -1,0 +1,72 @@
+"""Options of the command line made of the facts of options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING
+from typing import Any
+
+import click
+
+from ...options.facts import Fact, Group, Kind, of
+from .table import FILE_PATH, grouped_option
+from .types import Numbers, Pair, StepPointType
+
+__all__ = ["fact_option", "fact_options"]
+
+_TYPES: Mapping[Kind, Any] = {
+    "whole": int,
+    "number": float,
+    "text": str,
+    "file": FILE_PATH,
+    "picture": FILE_PATH,
+    "pictures": FILE_PATH,
+    "identity": FILE_PATH,
+    "numbers": Numbers(),
+    "pair": Pair(float),
+    "whole pair": Pair(int),
+    "step": StepPointType(),
+}
+
+
+def fact_options(group: Group, *kinds: type) -> list[Any]:
+    """The click options of these dataclasses that stand under a heading, in their order."""
+    facts = (fact for kind in kinds for fact in of(kind).values())
+    return [fact_option(fact) for fact in facts if fact.flags and fact.group == group]
+
+
+def fact_option(fact: Fact, **others: Any) -> Any:
+    """A click option whose parameter is named after the option's field, with its default.
+
+    Args:
+        others: What is not as the fact says, as `click.option` takes it.
+    """
+    settings: dict[str, Any] = {"help": fact.help, "metavar": fact.metavar or None}
+    if fact.kind == "switch":
+        settings |= _switch(fact)
+    elif fact.kind == "choice" and fact.checked:
+        # click would show the names with - for _
+        settings["metavar"] = fact.metavar or "|".join(fact.choices)
+        settings["type"] = click.Choice(fact.choices, case_sensitive=_is_lower(fact.choices))
+    else:
+        settings["type"] = _TYPES["text" if fact.kind == "choice" else fact.kind]
+    if fact.kind == "pictures":
+        settings["multiple"] = True
+    elif fact.kind != "switch" and fact.default is not MISSING:
+        says_something = fact.default not in (None, "", ())
+        settings["default"] = fact.default
+        settings["show_default"] = fact.shown_default or says_something
+    return grouped_option(
+        fact.name, *fact.flags.split(), heading=fact.group, **{**settings, **others}
+    )
+
+
+def _switch(fact: Fact) -> dict[str, Any]:
+    """True as the default makes a flag that switches off; "--on/--off" makes both."""
+    if "/" in fact.flags:
+        return {"default": fact.default, "show_default": True}
+    return {"is_flag": True, "default": fact.default, "flag_value": not fact.default}
+
+
+def _is_lower(choices: tuple[str, ...]) -> bool:
+    return all(choice == choice.lower() for choice in choices)
