@@ -25,7 +25,15 @@ from ..people.person import Person
 from ..pictures.model_hashes import ModelHashes
 from ..pictures.parameters import describe_picture
 from ..pictures.result import Result
-from ..request.picture_request import PictureRequest, check_preview, identity_file_of, read_request
+from ..request.generate_request import GenerateRequest
+from ..request.picture_request import (
+    PictureRequest,
+    check_preview,
+    identity_file_of,
+    identity_options,
+    read_people,
+    read_request,
+)
 from ..system.package_version import package_version
 from .callbacks import called_back, is_called_back
 from .fair_lock import FairLock
@@ -303,15 +311,31 @@ class PulidFlux:
         request = read_request(
             *(self._context, self._settings, prompt, identity, span, cfg_start_step, generation)
         )
-        options: dict[str, Any] = {}
-        if on_preview is not None:
-            check_preview(self._context, preview_method, preview_interval)
-            options["preview_method"] = preview_method
-            options["preview_interval"] = preview_interval
-            options["preview_callback"] = preview_callback(on_preview)
-        tell = called_back(on_event or self._on_event)
-        with self._turn(), self._generation() as running:
-            return self._make(request, running, tell, options)
+        return self._start(request, on_event, on_preview, preview_method, preview_interval)
+
+    def make(
+        self,
+        settled: GenerateRequest,
+        people: Sequence[Person] = (),
+        *,
+        on_event: EventCallback | None = None,
+        on_preview: PreviewCallback | None = None,
+        preview_method: str = "proj",
+        preview_interval: int = 1,
+    ) -> Result:
+        """Make the picture of a request that is settled, see `request.generate_request.settle`.
+
+        Args:
+            settled: One picture, for the context of this pipeline.
+            people: Who is in it, with the identities that `enroll_people` gave them.
+            on_event, on_preview, preview_method, preview_interval: As for `generate`.
+
+        Raises:
+            As `generate`.
+        """
+        asked = identity_options(people, settled.cfg_start_step)
+        request = read_people(settled, asked)
+        return self._start(request, on_event, on_preview, preview_method, preview_interval)
 
     def generate_each(
         self, requests: Iterable[Mapping[str, Any]], **shared: Any
@@ -386,6 +410,24 @@ class PulidFlux:
         finally:
             with self._state:
                 self._running = None
+
+    def _start(
+        self,
+        request: PictureRequest,
+        on_event: EventCallback | None,
+        on_preview: PreviewCallback | None,
+        preview_method: str,
+        preview_interval: int,
+    ) -> Result:
+        options: dict[str, Any] = {}
+        if on_preview is not None:
+            check_preview(self._context, preview_method, preview_interval)
+            options["preview_method"] = preview_method
+            options["preview_interval"] = preview_interval
+            options["preview_callback"] = preview_callback(on_preview)
+        tell = called_back(on_event or self._on_event)
+        with self._turn(), self._generation() as running:
+            return self._make(request, running, tell, options)
 
     def _make(
         self,

@@ -19,11 +19,11 @@ from ..pictures.text_entries import FileUsed
 from ..store.model_store import PresetFiles
 from ..system.mask_image import read_mask
 from ..terminal_text import shown
-from .generate_request import settle
+from .generate_request import GenerateRequest, settle
 from .read_images import read_once
 
 __all__ = ["PREVIEW_METHODS", "PictureRequest", "check_preview", "identity_file_of",
-           "read_request"]  # fmt: skip
+           "identity_options", "read_people", "read_request"]  # fmt: skip
 
 PREVIEW_METHODS = ("proj", "tae", "vae")
 """A projection of the latents at an eighth of the size; or decoded, by the autoencoder loaded."""
@@ -82,20 +82,32 @@ def read_request(
         preset=PresetFiles("", settings=dict(settings)),
         context=context,
     )
-    options, names = settled.generation, dict(settled.image_names)
+    return read_people(settled, _identity_options(identity, span, cfg_start_step))
+
+
+def read_people(settled: GenerateRequest, asked: IdentityOptions) -> PictureRequest:
+    """The picture with everybody's mask read, checked together with the rest.
+
+    Args:
+        asked: Whose identities are read; their sources are not looked at again.
+
+    Raises:
+        ValueError: What does not go together, or a person who would not be in the picture.
+        PulidError: A mask or a LoRA that cannot be used.
+    """
+    context, generation = settled.context, settled.generation
+    names = dict(settled.image_names)
     if context.vae_decode_only and (names["init"] or names["ref"]):
         raise ValueError(
             "a picture to start from is given, but the pipeline was made with vae_decode_only, "
             "which leaves out what reads it"
         )
-    asked = _identity_options(identity, span, cfg_start_step)
     people = [_with_settled_region(person) for person in asked.people]
     asked = replace(asked, people=tuple(person for person, _ in people))
     names["people"] = tuple(used for _, used in people)
-    request = PictureRequest(options, asked, names)
-    identity_uses(asked, request.generation, context.pulid_weights is not None)
-    check_prompt_loras(prompt, vars(context), options.negative_prompt)
-    return request
+    identity_uses(asked, generation, context.pulid_weights is not None)
+    check_prompt_loras(generation.prompt, vars(context), generation.negative_prompt)
+    return PictureRequest(generation, asked, names)
 
 
 def check_preview(context: ContextOptions, method: object, interval: object) -> None:
@@ -170,6 +182,15 @@ def _identity_options(
             raise ValueError(
                 f"{name} is {shown(value)}, but people have one each; give it to Person"
             )
+    return identity_options(people, cfg_start_step)
+
+
+def identity_options(people: Sequence[Person], cfg_start_step: int | None) -> IdentityOptions:
+    """The people with their identities read.
+
+    Raises:
+        IdentityFileError: An identity that cannot be used.
+    """
     read = tuple(replace(person, identity=as_identity(person.identity)) for person in people)
     if len(read) == 1 and read[0].region is None:  # the same, without regions in the engine
         alone = read[0]
