@@ -22,7 +22,7 @@ from ..errors import BatchFileError
 from ..identity import hashes
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
-from ..model_files.lora_tags import find_lora, read_lora_tags
+from ..model_files.lora_tags import prompt_loras
 from ..options.context import ContextOptions
 from ..options.former_schedule import former_default
 from ..options.generation import GenerationOptions
@@ -119,21 +119,23 @@ class JobKeys:
         self._used = dict(self._model_files)
         named = generation.with_named_scheduler("flux")
         former = former_default(generation.sampling_method)
+        loras = prompt_loras(job.prompt, self._context.lora_model_dir)
+        digests = [self._digest(lora.path) for lora in loras]
         key = JobKey(
-            self._hash(job, named),
-            self._hash(job, replace(named, scheduler="default")),
+            self._hash(job, named, digests),
+            self._hash(job, replace(named, scheduler="default"), digests),
             former,
             generation.scheduler == former,
         )
         return key, self._used
 
-    def _hash(self, job: BatchJob, generation: GenerationOptions) -> str:
+    def _hash(self, job: BatchJob, generation: GenerationOptions, loras: list[str]) -> str:
         parts = {
             "version": _VERSION,
             "model": self._model,
             "generation": self._described(generation, {"seed"}, self._image_digest),
             "seed": str(job.seed),
-            "loras": self._lora_digests(job.prompt),
+            "loras": loras,
             "cfg_start_step": job.cfg_start_step,
             "people": [self._person(person) for person in job.people],
         }
@@ -171,10 +173,6 @@ class JobKeys:
             "fusion": person.fusion if len(person.files) > 1 else "",
             "extractor": {role: self._digest(path) for role, path in self._extractor.items()},
         }
-
-    def _lora_digests(self, prompt: str) -> list[str]:
-        folder = self._context.lora_model_dir or "."
-        return [self._digest(find_lora(tag.name, folder)) for tag in read_lora_tags(prompt)[1]]
 
     def _digest(self, path: str | os.PathLike[str]) -> str:
         def compute(name: str) -> str:

@@ -26,7 +26,7 @@ from .description import (
 )
 from .lora_layout import lora_layout
 from .lora_places import LoraPlaces
-from .lora_tags import check_no_lora_tags, find_lora, read_lora_tags
+from .lora_tags import check_no_lora_tags, prompt_loras
 from .upscaler_layout import check_upscaler_tensors
 
 __all__ = [
@@ -246,21 +246,18 @@ def check_prompt_loras(
             in the model.
     """
     check_no_lora_tags(negative_prompt)
-    tags = read_lora_tags(prompt)[1]
-    weighed: set[Path] = set()
-    paths = [find_lora(tag.name, files.get("lora_model_dir") or ".") for tag in tags]
+    loras = prompt_loras(prompt, files.get("lora_model_dir"))
     weights: dict[Path, float] = {}
-    for path, tag in zip(paths, tags, strict=True):
-        weights[path] = weights.get(path, 0.0) + tag.weight
-        if tag.weight:
-            weighed.add(path)
-    for path in weighed:
-        if not weights[path]:
+    for lora in loras:
+        if lora.weight:
+            weights[lora.path] = weights.get(lora.path, 0.0) + lora.weight
+    for path, weight in weights.items():
+        if not weight:
             raise ValueError(f"the weights of {path.name} in the prompt add up to 0; leave it out")
-    places = lora_places(files, flux) if paths else None
-    for path in paths:
+    places = lora_places(files, flux) if loras else None
+    for path in dict.fromkeys(lora.path for lora in loras):
         _check_lora(path, places)
-    return [path for path in weights if path in weighed]
+    return list(weights)
 
 
 def _check_lora(path: Path, places: LoraPlaces | None) -> None:

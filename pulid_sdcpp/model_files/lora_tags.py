@@ -14,7 +14,8 @@ from pathlib import Path
 from ..errors import ModelFileError
 from ..terminal_text import quoted
 
-__all__ = ["LoraTag", "check_no_lora_tags", "find_lora", "read_lora_tags"]
+__all__ = ["LoraTag", "PromptLora", "check_no_lora_tags", "find_lora", "prompt_loras",
+           "read_lora_tags"]  # fmt: skip
 
 MAX_WEIGHT = 100.0
 """Either way; published LoRAs are made for 1, sliders go to about 10."""
@@ -58,6 +59,44 @@ def read_lora_tags(prompt: str) -> tuple[str, list[LoraTag]]:
             "<lora:NAME:WEIGHT>"
         )
     return rest, tags
+
+
+@dataclass(frozen=True)
+class PromptLora:
+    """A tag and its file.
+
+    Attributes:
+        name, weight: As of `LoraTag`.
+        path: Absolute.
+    """
+
+    name: str
+    weight: float
+    path: Path
+
+
+def prompt_loras(
+    prompt: str, folder: str | os.PathLike[str] | None, *, skip_missing: bool = False
+) -> list[PromptLora]:
+    """The LoRAs that a prompt names, in the order of its tags; one may be there several times.
+
+    Args:
+        prompt: The prompt.
+        folder: Where LoRAs are; None or "": the current one.
+        skip_missing: Leave out what `find_lora` does not find.
+
+    Raises:
+        ValueError: As `read_lora_tags` and `find_lora`.
+        ModelFileError: There is no such file.
+    """
+    found = []
+    for tag in read_lora_tags(prompt)[1]:
+        try:
+            found.append(PromptLora(tag.name, tag.weight, find_lora(tag.name, folder or ".")))
+        except (ValueError, ModelFileError):
+            if not skip_missing:
+                raise
+    return found
 
 
 def check_no_lora_tags(negative_prompt: str) -> None:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelFileError
-from ..model_files.lora_tags import find_lora, read_lora_tags
+from ..model_files.lora_tags import prompt_loras
 from ..options.context import ContextOptions
 from ..system.file_hash import (
     file_sha256,
@@ -215,14 +214,10 @@ def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[
             continue
         if Path(path).is_file():  # a model can be a folder
             wanted.append(_Wanted(field, "", Path(path), "file"))
-    for tag in read_lora_tags(prompt)[1]:
-        try:
-            path = find_lora(tag.name, context.lora_model_dir or ".")
-        except (ModelFileError, ValueError):
-            continue
+    for lora in prompt_loras(prompt, context.lora_model_dir, skip_missing=True):
         # Web UIs leave these out, too: they part names from hashes.
-        name = tag.name.replace(":", "").replace(",", "")
-        wanted.append(_Wanted("", name, path, "data"))
+        name = lora.name.replace(":", "").replace(",", "")
+        wanted.append(_Wanted("", name, lora.path, "data"))
     return list(dict.fromkeys(wanted))
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from pulid_sdcpp.errors import ModelFileError
-from pulid_sdcpp.model_files.lora_tags import LoraTag, check_no_lora_tags, find_lora, read_lora_tags
+from pulid_sdcpp.model_files.lora_tags import (
+    LoraTag,
+    PromptLora,
+    check_no_lora_tags,
+    find_lora,
+    prompt_loras,
+    read_lora_tags,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +91,15 @@ def test_what_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         find_lora(name, tmp_path)
     assert len(str(caught.value)) < 400
     assert "\u202e" not in str(caught.value)
+
+
+def test_the_loras_of_a_prompt_are_tags_with_files(tmp_path: Path) -> None:
+    path = tmp_path / "style.safetensors"
+    path.touch()
+    style = PromptLora("style", 0.5, path)
+    prompt = "a <lora:style:0.5> cat <lora:style.safetensors:0>"
+    assert prompt_loras(prompt, tmp_path) == [style, PromptLora("style.safetensors", 0.0, path)]
+    missing = "<lora:absent> <lora:../out> <lora:style:0.5>"
+    with pytest.raises(ModelFileError, match="no LoRA 'absent'"):
+        prompt_loras(missing, tmp_path)
+    assert prompt_loras(missing, tmp_path, skip_missing=True) == [style]
