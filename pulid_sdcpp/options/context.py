@@ -185,7 +185,7 @@ class ContextOptions:
         "auto",
         "When LoRA is added to the weights.",
         flags="--lora-apply-mode",
-        group="Memory and speed",
+        group="Model files",
         choices=LORA_APPLY_MODES,
         text="LoRA apply mode",
     )
@@ -291,14 +291,14 @@ class ContextOptions:
         False,
         "Tileable left to right.",
         flags="--circularx",
-        group="Memory and speed",
+        group="Picture",
         text="Circular x",
     )
     circular_y: bool = option(
         False,
         "Tileable top to bottom.",
         flags="--circulary",
-        group="Memory and speed",
+        group="Picture",
         text="Circular y",
     )
     verbose: bool = option(

@@ -88,13 +88,13 @@ FLAGS = """
     Memory repack --no-repack flag geb
     Memory diffusion_conv_direct --diffusion-conv-direct flag geb
     Memory vae_conv_direct --vae-conv-direct flag gpeb
-    Memory lora_apply_mode --lora-apply-mode choice geb
+    Model lora_apply_mode --lora-apply-mode choice geb
     Memory vae_tiling --vae-tiling flag gpeb
     Memory vae_tile_size --vae-tile-size XxY gpeb
     Memory vae_relative_tile_size --vae-relative-tile-size XxY gpeb
     Memory vae_tile_overlap --vae-tile-overlap float gpeb
-    Memory circular_x --circularx flag geb
-    Memory circular_y --circulary flag geb
+    Picture circular_x --circularx flag geb
+    Picture circular_y --circulary flag geb
     Output verbose -v/--verbose flag geb
 """
 # Option, key, whether it is always written, a value, and how it is written; in their order.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...options.facts import of
 from ...people.identity_options import IdentityOptions
 from ...terminal_text import escaped_line, shown
-from ..flags.generate import some_options
+from ..flags.generate import option_names, some_options
 from ..flags.table import FILE_PATH, GroupedCommand, GroupedOption, HomePath
 from ..progress.progress import Progress
 
@@ -24,21 +25,7 @@ __all__ = ["evaluate"]
 
 _FILE = HomePath(exists=True, dir_okay=False)
 _PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-# What stays out: what makes single pictures, or is given in another way here.
-_GENERATE_FIELDS = {
-    "diffusion_model_path", "model_path", "vae_path", "taesd_path", "clip_l_path", "t5xxl_path",
-    "lora_model_dir", "wtype", "tensor_type_rules", "pulid_weights", "pulid_dtype", "weight",
-    "start_step", "end_step", "cfg_start_step", "negative_prompt", "width", "height", "steps",
-    "cfg_scale", "guidance", "sampling_method", "scheduler", "sigmas", "eta", "flow_shift",
-    "clip_skip", "rng_type", "sampler_rng_type", "vram", "n_threads", "backend",
-    "offload_params_to_cpu", "max_vram", "keep_clip_on_cpu", "keep_vae_on_cpu", "enable_mmap",
-    "flash_attn", "diffusion_flash_attn", "repack", "diffusion_conv_direct", "vae_conv_direct",
-    "lora_apply_mode", "vae_tiling", "vae_tile_size", "vae_relative_tile_size",
-    "vae_tile_overlap", "circular_x", "circular_y", "quiet", "verbose",
-}  # fmt: skip
-
-
-_IDENTITY_FIELDS = ("weight", "start_step", "end_step", "cfg_start_step")
+_IDENTITY_FIELDS = [name for name, fact in of(IdentityOptions).items() if fact.evaluate]
 _EVALUATION_FIELDS = (
     "output", "seeds", "id_weights", "start_steps", "models_dir", "judges", "attributes", "device",
     "keep_pictures", "overwrite",
@@ -97,7 +84,7 @@ def _option(*flags: str, **kwargs: Any) -> Any:
          help="Folder for results.csv, summary.json and plot.png, made if need be.")  # fmt: skip
 @_option("--keep-pictures", is_flag=True, help="Write the pictures and a contact sheet, too.")
 @_option("--overwrite", is_flag=True, help="Replace the results of an earlier evaluation.")
-@some_options(_GENERATE_FIELDS)
+@some_options({"vram", "quiet", *option_names(lambda fact: fact.evaluate)})
 @click.pass_context
 def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values: Any) -> None:
     """Measure how well a model keeps faces, changes nothing else, and obeys prompts.

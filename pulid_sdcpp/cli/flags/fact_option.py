@@ -42,6 +42,8 @@ def fact_option(fact: Fact, **others: Any) -> Any:
         others: What is not as the fact says, as `click.option` takes it.
     """
     settings: dict[str, Any] = {"help": fact.help, "metavar": fact.metavar or None}
+    if fact.kind in ("pair", "whole pair"):  # click would show XXY
+        settings["metavar"] = Pair.metavar
     if fact.kind == "switch":
         settings |= _switch(fact)
     elif fact.kind == "choice" and fact.checked:

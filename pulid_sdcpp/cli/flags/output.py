@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 from ...options.context import ContextOptions
+from ...options.facts import Group
 from ...terminal_text import shown
-from .table import FILE_PATH, dataclass_option, grouped_option
+from .fact_option import fact_options
+from .table import FILE_PATH, grouped_option
 
 __all__ = ["OUTPUT_OPTIONS", "PREVIEW_METHODS", "json_option"]
 
 PREVIEW_METHODS = ("proj", "tae", "vae")
-_HEADING = "Output"
+_HEADING: Group = "Output"
 
 
 def _image_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
@@ -62,8 +64,7 @@ OUTPUT_OPTIONS = [
     json_option("Say everything as JSON, one object per line on stdout."),
     grouped_option("quiet", "--quiet", heading=_HEADING, is_flag=True,
                    help="Print nothing but errors."),
-    dataclass_option(ContextOptions, "verbose", "-v", "--verbose", heading=_HEADING,
-                     help="Show the engine's log."),
+    *fact_options(_HEADING, ContextOptions),
     grouped_option("mode", "-M", "--mode", heading=_HEADING, default="img_gen",
                    callback=_image_mode, expose_value=False, hidden=True),
 ]  # fmt: skip

@@ -1,29 +1,16 @@
-"""The options of `generate` that say whose face, how strongly, when and where."""
+"""The options of `generate` that say whose face, beside those of the options dataclasses."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
 from ...identity.fusion import FUSIONS
-from ...options.context import PULID_DTYPES, ContextOptions
-from ...people.identity_options import IdentityOptions
 from .face_choice import FaceChoiceType
-from .table import FILE_PATH, dataclass_option, grouped_option
-from .types import StepPointType
+from .table import FILE_PATH, grouped_option
 
 __all__ = ["PERSON_OPTIONS"]
 
 _HEADING = "Identity"
-
-
-def _identity(field: str, *flags: str, help: str, **kwargs: Any) -> Any:
-    return dataclass_option(IdentityOptions, field, *flags, heading=_HEADING, help=help, **kwargs)
-
-
-def _context(field: str, *flags: str, help: str, **kwargs: Any) -> Any:
-    return dataclass_option(ContextOptions, field, *flags, heading=_HEADING, help=help, **kwargs)
 
 
 PERSON_OPTIONS = [
@@ -41,20 +28,4 @@ PERSON_OPTIONS = [
     grouped_option("fusion", "--fusion", heading=_HEADING, type=click.Choice(FUSIONS),
                    default=FUSIONS[0], show_default=True, metavar="|".join(FUSIONS),
                    help="How several photos become one identity."),
-    _context("pulid_weights", "--pulid-weights", type=FILE_PATH,
-             help="PuLID-Flux weights (pulid_flux_v0.9.1.safetensors)."),
-    _context("pulid_dtype", "--pulid-dtype", type=click.Choice(PULID_DTYPES),
-             metavar="|".join(PULID_DTYPES),
-             help="How an identity is kept: beside Flux, f16 takes 126 MB and q8_0 67 MB."),
-    _identity("embedding", "--pulid-id-embedding", type=FILE_PATH,
-              help="Whose face: sd-cli's way to name an identity file."),
-    _identity("weight", "--pulid-id-weight", "--id-weight",
-              help="How strongly, 0 to 5; 0.7 to 1.2 is usual."),
-    _identity("start_step", "--id-start-step", type=StepPointType(),
-              help="First step with the identity, or a part of the steps (0.2, 20%); 0 or 1 is "
-                   "stylised, 20% (4 of 20) photographic."),
-    _identity("end_step", "--id-end-step", type=StepPointType(),
-              help="First step without it again; not given: it stays to the end."),
-    _identity("cfg_start_step", "--cfg-start-step", type=int,
-              help="First step with true CFG, when --cfg-scale is not 1."),
 ]  # fmt: skip

@@ -1,12 +1,10 @@
-"""Options whose default comes from an options dataclass, shown in groups by --help."""
+"""Options that --help shows in groups, and paths in them."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -17,7 +15,6 @@ __all__ = [
     "GroupedCommand",
     "GroupedOption",
     "HomePath",
-    "dataclass_option",
     "grouped_option",
 ]
 
@@ -36,8 +33,6 @@ class HomePath(click.Path):
 
 
 FILE_PATH = HomePath()  # what is wrong with a file, its reader says better
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class GroupedOption(click.Option):
@@ -64,29 +59,6 @@ class GroupedCommand(click.Command):
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
-
-
-def dataclass_option(
-    options: type, field: str, *flags: str, heading: str, help: str, **kwargs: Any
-) -> Callable[[F], F]:
-    """A click option for `field` of the dataclass `options`, with that field's default.
-
-    The parameter of the command is named after the field. A True default makes a flag
-    that switches off; "--on/--off" makes both.
-    """
-    default = next(f.default for f in dataclasses.fields(options) if f.name == field)
-    if default is dataclasses.MISSING:
-        kwargs.setdefault("required", True)
-    elif isinstance(default, bool) and "/" in flags[0]:
-        kwargs |= {"default": default, "show_default": True}
-    elif isinstance(default, bool):
-        kwargs |= {"is_flag": True, "default": default, "flag_value": not default}
-    elif not kwargs.get("multiple"):
-        kwargs["default"] = default
-        kwargs.setdefault("show_default", default not in (None, "", ()))
-    if isinstance(default, int | float) and not isinstance(default, bool):
-        kwargs.setdefault("type", type(default))
-    return click.option(*flags, field, cls=GroupedOption, heading=heading, help=help, **kwargs)
 
 
 def grouped_option(name: str, *flags: str, heading: str, help: str = "", **kwargs: Any) -> Any:

@@ -16,9 +16,10 @@ __all__ = ["Numbers", "Pair", "StepPointType", "Vram"]
 class Pair(click.ParamType):
     """`32x48`, or `32` for both."""
 
+    metavar = name = "XxY"
+
     def __init__(self, number: type[int] | type[float]) -> None:
         self.number = number
-        self.name = "XxY"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
         if isinstance(value, tuple):
