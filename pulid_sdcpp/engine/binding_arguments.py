@@ -6,6 +6,7 @@ than an error: a scheduler's table is indexed with it, or memory is reserved for
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -40,6 +41,7 @@ __all__ = [
     "check_evaluation",
     "check_parts",
     "checked_generation",
+    "extra_arguments",
     "flux_prediction",
     "read_pictures",
 ]
@@ -171,6 +173,10 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
         init_image=arguments["init_image"],
         strength=arguments["strength"],
         mask_image=arguments["mask_image"],
+        ref_images=_several(arguments["ref_images"]),
+        auto_resize_ref_image=bool(arguments["auto_resize_ref_image"]),
+        increase_ref_index=bool(arguments["increase_ref_index"]),
+        vae_tiling=bool(arguments["vae_tiling"]),
         vae_tile_size=_pair("vae_tile_size", arguments["vae_tile_size"], int),
         vae_tile_overlap=arguments["vae_tile_overlap"],
         vae_relative_tile_size=_pair(
@@ -180,6 +186,21 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
     if arguments["hires"]:
         _check_hires(arguments, options)
     return options
+
+
+def extra_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those arguments of the binding's `generate_image` that no `GenerationOptions` has.
+
+    Args:
+        arguments: All, as for `checked_generation`.
+    """
+    known = _picture_arguments()
+    extras = {name: value for name, value in arguments.items() if name not in known}
+    if isinstance(method := arguments["sample_method"], str):
+        method = method.strip().lower()
+    if method in (None, "default"):  # another model than Flux has another default
+        extras["sample_method"] = "default"
+    return extras
 
 
 def check_evaluation(
@@ -236,8 +257,8 @@ def check_parts(
     """Refuse what needs a part that was not loaded: the engine would leave it out.
 
     Args:
-        arguments: Of `generate_image`.
-        checked: What `checked_generation` made of them.
+        arguments: Of the binding's `generate_image`.
+        checked: The picture's options, which are among them.
         loaded_with: Of the constructor.
         flux: The loaded Flux model; None for another.
 
@@ -279,9 +300,8 @@ def read_pictures(arguments: dict[str, Any]) -> None:
             read = read_mask if name == "mask_image" else read_image
             arguments[name] = _picture(name, arguments[name], read)
     for name in ("ref_images", "pm_id_images"):
-        given = arguments[name]
-        if given is not None:
-            several = list(given) if isinstance(given, list | tuple) else [given]
+        if arguments[name] is not None:
+            several = _several(arguments[name])
             arguments[name] = [_picture(name, picture, read_image) for picture in several]
     for picture in arguments["ref_images"] or ():
         _check_reference(picture, arguments)
@@ -339,6 +359,19 @@ def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
     if isinstance(given, str | os.PathLike | Image.Image):
         return read(given)
     raise ValueError(f"{name} is {shown(given)}, but must be a picture or the path of one")
+
+
+@functools.cache
+def _picture_arguments() -> frozenset[str]:
+    # A step cache has more settings there than GenerationOptions has.
+    return frozenset(GenerationOptions("").to_engine_kwargs()) - {"cache_mode"}
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """The binding takes a picture alone, too, and None."""
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
 def _name(given: object, numbers: Mapping[str, Any], what: str) -> str:

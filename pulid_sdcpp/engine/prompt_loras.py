@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ..families.flux.layout import FluxInfo
+from ..model_files.engine_checks import check_prompt_loras, has_quantized, lora_places
+from ..model_files.lora_files import LoraFiles
 from ..model_files.lora_tags import find_lora, read_lora_tags
 from ..native.calls import base
 
@@ -20,15 +23,54 @@ class PromptLoras:
 
     Args:
         model: The binding's.
-
-    Attributes:
-        files: What the engine gets in place of a file, by the user's; a file that is not named
-            is given as it is.
+        loaded_with: The constructor's arguments of the binding.
+        flux: The loaded Flux model; None for another, which reads the user's files as they are.
+        is_repacked: Whether quantized weights are in a layout that nothing can be added to.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.files: Mapping[str, str] = {}
+    def __init__(
+        self, model: Any, loaded_with: Mapping[str, Any], flux: FluxInfo | None, is_repacked: bool
+    ) -> None:
+        self._loaded_with = loaded_with
+        self._flux = flux
+        self._files: LoraFiles | None = None
+        self._instead: Mapping[str, str] = {}
+        if flux is not None and (places := lora_places(loaded_with, flux)) is not None:
+            is_quantized = has_quantized(loaded_with, flux)
+            mode = loaded_with["lora_apply_mode"]
+            self._files = LoraFiles(
+                places,
+                is_repacked=is_repacked and is_quantized,
+                are_merged=mode == "immediately" or (mode == "auto" and not is_quantized),
+            )
         model._extract_and_build_loras = self._native
+
+    def prepare(self, prompt: str, negative_prompt: str) -> Mapping[str, str]:
+        """Check the LoRAs of a prompt, and write them anew in the engine's names.
+
+        Returns:
+            For `use`: what the engine gets in place of a file, by the user's.
+
+        Raises:
+            ValueError, ModelFileError: As `check_prompt_loras`; OutputFileError: There is no room.
+        """
+        paths = check_prompt_loras(prompt, self._loaded_with, negative_prompt, self._flux)
+        return {} if self._files is None else self._files.convert(paths)
+
+    def use(self, instead: Mapping[str, str]) -> None:
+        """The next prompt that the engine reads is this one's.
+
+        Raises:
+            GenerationError: A file is gone.
+        """
+        if self._files is not None:
+            self._files.in_use(instead.values())
+        self._instead = instead
+
+    def close(self) -> None:
+        """Remove what was written; the engine must be gone. Closing twice is harmless."""
+        if self._files is not None:
+            self._files.close()
 
     def _native(self, prompt: str, folder: str) -> tuple[str, Any, int, list[Any]]:
         """The prompt without tags, the native list, its length, and what must outlive it."""
@@ -39,7 +81,7 @@ class PromptLoras:
                 continue
             name = tag.name.removeprefix(_HIGH_NOISE)
             path = str(find_lora(name, folder or "."))
-            use = (name != tag.name, self.files.get(path, path))
+            use = (name != tag.name, self._instead.get(path, path))
             weights[use] = weights.get(use, 0.0) + tag.weight
         used = [(use, weight) for use, weight in weights.items() if weight]
         native = base().stable_diffusion_cpp.sd_lora_t

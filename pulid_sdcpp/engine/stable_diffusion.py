@@ -1,50 +1,34 @@
-"""The engine: stable-diffusion.cpp with PuLID, as a drop-in for its Python binding."""
+"""The engine: stable-diffusion.cpp with PuLID, behind the door of `Engine`.
+
+Beside it stands a drop-in for its Python binding.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import inspect
 import math
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GenerationCancelled, GenerationError
 from ..families.flux.layout import FluxInfo
 from ..families.flux.pulid_weights import PulidWeights
 from ..folding.cache import limit_from_environment
 from ..memory.check import check_size, computes_on_cpu, diffusion_device
-from ..model_files.engine_checks import (
-    check_engine_files,
-    check_prompt_loras,
-    engine_file_paths,
-    has_quantized,
-    lora_places,
-)
-from ..model_files.lora_files import LoraFiles
+from ..model_files.engine_checks import check_engine_files, engine_file_paths
 from ..model_files.unchanged_files import unchanged_files
 from ..native import thread as native_thread
-from ..native.calls import (
-    CALL_FAILURES,
-    NativeCall,
-    NativeFailure,
-    base,
-    current_call,
-    enter_stage,
-    served,
-    succeeded,
-)
+from ..native.calls import NativeFailure, base, enter_stage, served, succeeded
 from ..native.devices import devices, parse_backend
 from ..native.library import last_error, library
-from ..native.loading import load_model, memory_advice
-from ..native.log import LastLines, write_log_to_stderr
+from ..native.loading import load_model
+from ..native.log import write_log_to_stderr
 from ..native.progress_event import EventCallback
 from ..options.checks import check_choice, check_text
 from ..options.context import PULID_DTYPES, ContextOptions
@@ -60,12 +44,15 @@ from .binding_arguments import (
     check_evaluation,
     check_parts,
     checked_generation,
+    extra_arguments,
     flux_prediction,
     read_pictures,
 )
 from .identity_slots import IdentitySlots
+from .interface import Preview
+from .native_model import NativeModel, ProgressCallback
 from .prompt_loras import PromptLoras
-from .result_check import checked_pictures, is_refused_result, refused_result
+from .result_check import checked_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,15 +60,20 @@ if TYPE_CHECKING:
 
 __all__ = ["IdentityLike", "ProgressCallback", "StableDiffusion"]
 
-ProgressCallback = Callable[[int, int, float], None]
-Result = TypeVar("Result")
-
 
 @functools.cache
 def _parameters() -> tuple[inspect.Signature, inspect.Signature]:
     """Of the binding's constructor and of its `generate_image`."""
     engine = base().StableDiffusion
     return inspect.signature(engine.__init__), inspect.signature(engine.generate_image)
+
+
+@functools.cache
+def _defaults() -> Mapping[str, Any]:
+    """What the binding's `generate_image` takes where nothing is given."""
+    bound = _parameters()[1].bind(None, "")
+    bound.apply_defaults()
+    return MappingProxyType({n: value for n, value in bound.arguments.items() if n != "self"})
 
 
 class StableDiffusion:
@@ -133,14 +125,10 @@ class StableDiffusion:
         on_event: EventCallback | None = None,
         **options: Any,
     ) -> None:
-        self._state = threading.Lock()
-        self._model: Any = None
+        self._native: NativeModel | None = None
         self._identities: IdentitySlots | None = None
+        self._loras: PromptLoras | None = None
         self._flux: FluxInfo | None = None
-        self._loras: LoraFiles | None = None
-        self._running: NativeCall | None = None
-        self._process = os.getpid()
-        self._broken = ""
         check_text("backend", backend, 1000)
         check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
         cache_limit_bytes = limit_from_environment() if pulid_fold_cache else 0
@@ -175,16 +163,9 @@ class StableDiffusion:
                 arguments["verbose"] = True
                 # Merging a LoRA into weights needs them in the plain layout.
                 repack = repack and arguments["lora_apply_mode"] != "immediately"
-                self._model = load_model(arguments, placement, repack, on_event)
-            self._prompt_loras = PromptLoras(self._model)
-            if flux is not None and (places := lora_places(arguments, flux)) is not None:
-                is_quantized = has_quantized(arguments, flux)
-                mode = arguments["lora_apply_mode"]
-                self._loras = LoraFiles(
-                    places,
-                    is_repacked=repack and self._on_cpu and is_quantized,
-                    are_merged=mode == "immediately" or (mode == "auto" and not is_quantized),
-                )
+                model = load_model(arguments, placement, repack, on_event)
+            self._native = NativeModel(model)
+            self._loras = PromptLoras(model, arguments, flux, repack and self._on_cpu)
             if weights is not None and flux is not None:
                 parts = (self._context, weights, flux, pulid_dtype, cache_limit_bytes)
                 self._identities = native_thread.run(lambda: IdentitySlots(*parts))
@@ -194,23 +175,32 @@ class StableDiffusion:
                 weights.close()
             raise
 
-    @property
-    def _context(self) -> Any:
-        if self._model is None:
-            raise ValueError("this engine is closed")
-        if self._is_of_a_parent:
-            raise ValueError(
-                "this engine belongs to the process that this one was forked from; load another "
-                "here, or use multiprocessing's start method 'spawn'"
-            )
-        if self._broken:
-            raise GenerationError(f"the engine failed before ({self._broken}); load it again")
-        return self._model.model
+    def generate(
+        self,
+        picture: GenerationOptions,
+        people: Sequence[Person] = (),
+        *,
+        cfg_start_step: int | None = None,
+        preview: Preview | None = None,
+        on_event: EventCallback | None = None,
+    ) -> list[Image]:
+        """Make pictures as options say that checked themselves, with people in them.
 
-    @property
-    def _is_of_a_parent(self) -> bool:
-        """Whether a forked child has it from its parent, whose threads and device it lacks."""
-        return self._process != os.getpid()
+        Args:
+            picture: What to make.
+            people: Whose faces, each with a weight, steps and a region.
+            cfg_start_step, on_event: As for `generate_image`.
+            preview: Looks at it meanwhile.
+
+        Returns:
+            As `generate_image`.
+
+        Raises:
+            As `generate_image`.
+        """
+        who = IdentityOptions(cfg_start_step=cfg_start_step, people=tuple(people))
+        extras = {} if preview is None else _preview_arguments(preview)
+        return self._make(picture.with_fixed_seed(), extras, who, None, on_event)
 
     def generate_image(
         self,
@@ -262,39 +252,55 @@ class StableDiffusion:
         bound.apply_defaults()
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
         arguments["progress_callback"] = progress_callback
-        checked = checked_generation(arguments, base().stable_diffusion)
-        check_parts(arguments, checked, self._loaded_with, self._flux)
-        if self._flux is not None:
-            tiled = replace(checked, vae_tiling=bool(arguments["vae_tiling"]))
-            check_size(tiled, self._loaded_with, self._flux, self._device, on_cpu=self._on_cpu)
-        read_pictures(arguments)
-        arguments["seed"] = checked.seed
-        arguments["vae_tile_size"] = "{}x{}".format(*checked.vae_tile_size)
-        arguments["vae_relative_tile_size"] = "{}x{}".format(*checked.vae_relative_tile_size)
-        arguments["progress_callback"] = None  # ours stays in place
-        if arguments["preview_callback"] is not None:
-            arguments["preview_callback"] = served(arguments["preview_callback"])
-        lora_paths = check_prompt_loras(
-            prompt, self._loaded_with, checked.negative_prompt, self._flux
-        )
-        loras = self._loras.convert(lora_paths) if self._loras is not None else {}
-        identity = IdentityOptions(
+        picture = checked_generation(arguments, base().stable_diffusion)
+        who = IdentityOptions(
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             *(cfg_start_step, tuple(pulid_people)),
         )
-        if arguments["hires"] and any(person.region for person in identity.people):
+        return self._make(picture, extra_arguments(arguments), who, progress_callback, on_event)
+
+    def _make(
+        self,
+        picture: GenerationOptions,
+        extras: Mapping[str, Any],
+        who: IdentityOptions,
+        progress: ProgressCallback | None,
+        on_event: EventCallback | None,
+    ) -> list[Image]:
+        """Make pictures; what is not of this model alone is checked.
+
+        Args:
+            picture: With a fixed seed.
+            extras: Those arguments of the binding's that no `GenerationOptions` has.
+            who: Is in it.
+        """
+        arguments = {**_defaults(), **picture.to_engine_kwargs(), **extras}
+
+        # 1. What this model cannot do.
+        check_parts(arguments, picture, self._loaded_with, self._flux)
+        if arguments["hires"] and any(person.region for person in who.people):
             raise ValueError("the second pass (hires) has another size, where no regions are known")
-        uses, cfg_start_step = identity_uses(identity, checked, self._identities is not None)
+        if self._flux is not None:
+            check_size(picture, self._loaded_with, self._flux, self._device, on_cpu=self._on_cpu)
+
+        # 2. Files that it reads, and people in its terms.
+        native, loras = self._open
+        read_pictures(arguments)
+        lora_files = loras.prepare(picture.prompt, picture.negative_prompt)
+        uses, cfg_start_step = identity_uses(who, picture, self._identities is not None)
+
+        # 3. The picture.
+        arguments["progress_callback"] = None  # ours stays in place
+        if arguments["preview_callback"] is not None:
+            arguments["preview_callback"] = served(arguments["preview_callback"])
 
         def generate() -> list[Image]:
             self._use_identities(uses, cfg_start_step)
-            if self._loras is not None:
-                self._loras.in_use(loras.values())
-            self._prompt_loras.files = loras
-            pictures: list[Image] = self._model.generate_image(**arguments)
-            return checked_pictures(pictures, may_be_flat=checked.init_image is not None)
+            loras.use(lora_files)
+            pictures: list[Image] = native.binding.generate_image(**arguments)
+            return checked_pictures(pictures, may_be_flat=picture.init_image is not None)
 
-        return self._run(generate, progress_callback, on_event)
+        return native.run(generate, progress, on_event)
 
     def evaluate(
         self,
@@ -355,7 +361,7 @@ class StableDiffusion:
             if not done:
                 raise NativeFailure(last_error())
 
-        self._run(evaluate)
+        self._open[0].run(evaluate)
         return result
 
     def cancel(self) -> None:
@@ -363,9 +369,8 @@ class StableDiffusion:
 
         From any thread. Nothing happens when nothing runs; the engine stays usable.
         """
-        with self._state:
-            if self._running is not None:
-                library().pulid_set_cancelled(self._running.context, True)
+        if (native := self._native) is not None:
+            native.cancel()
 
     def default_scheduler(self, sampling_method: str = GenerationOptions.sampling_method) -> str:
         """What the scheduler "default" is with this model: "flux" for a Flux model.
@@ -391,11 +396,10 @@ class StableDiffusion:
 
     def close(self) -> None:
         """Free the model; waits for a running generation. Closing twice is harmless."""
-        model, identities = self._model, self._identities
-        self._model = self._identities = None
-        with contextlib.suppress(RuntimeError):  # the interpreter is ending and frees it all
-            if model is not None and not self._is_of_a_parent:
-                native_thread.run(model.close)
+        native, identities = self._native, self._identities
+        self._native = self._identities = None
+        if native is not None:
+            native.close()
         if identities is not None:
             identities.close()
         if self._loras is not None:
@@ -407,29 +411,33 @@ class StableDiffusion:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        # Not waited for: the collector may run in a thread that holds what the engine needs.
-        if getattr(self, "_model", None) is not None and not self._is_of_a_parent:
-            with contextlib.suppress(RuntimeError):
-                native_thread.start(self._model.close)
-
     def __reduce__(self) -> Any:
         raise TypeError("an engine cannot be pickled or copied; it holds native memory")
 
     def __getattr__(self, name: str) -> Any:
         # What the binding offers beside generation: upscale, convert, its attributes.
-        if name.startswith("_") or self._model is None:
+        if name.startswith("_") or (native := self._native) is None:
             raise AttributeError(name)
-        found = getattr(self._model, name)
+        found = getattr(native.binding, name)
         if not callable(found):
             return found
 
         @functools.wraps(found)
         def run(*args: Any, **options: Any) -> Any:
             works_with_model = name == "generate_video"
-            return self._run(lambda: succeeded(found(*args, **options)), spoils=works_with_model)
+            return native.run(lambda: succeeded(found(*args, **options)), spoils=works_with_model)
 
         return run
+
+    @property
+    def _open(self) -> tuple[NativeModel, PromptLoras]:
+        if self._native is None or self._loras is None:
+            raise ValueError("this engine is closed")
+        return self._native, self._loras
+
+    @property
+    def _context(self) -> Any:
+        return self._open[0].context
 
     def _use_identities(self, uses: list[IdentityUse], cfg_start_step: int) -> None:
         if self._identities is not None:
@@ -437,62 +445,20 @@ class StableDiffusion:
         else:
             library().pulid_set_uses(self._context, None, 0, cfg_start_step)
 
-    def _run(
-        self,
-        call: Callable[[], Result],
-        progress: ProgressCallback | None = None,
-        on_event: EventCallback | None = None,
-        *,
-        spoils: bool = True,
-    ) -> Result:
-        """Run a native call on the engine's thread; what failed natively becomes one error.
 
-        Args:
-            spoils: Whether a failure in its midst can leave the model half changed.
-        """
-        current = NativeCall(None, progress, on_event)
-        return native_thread.run(
-            lambda: self._guarded(call, current, spoils), lambda: self._cancel(current)
-        )
+def _preview_arguments(preview: Preview) -> dict[str, Any]:
+    """Those of the binding, which calls at every evaluation."""
+    shown = 0
 
-    def _cancel(self, call: NativeCall) -> None:
-        """Stop this call, and no other that runs."""
-        with self._state:
-            call.is_cancelled = True
-            if self._running is call:
-                library().pulid_set_cancelled(call.context, True)
+    def show(step: int, frames: Sequence[Image], is_noisy: object) -> None:
+        nonlocal shown
+        step = abs(step)  # negative in the first evaluation of two that make a step
+        if step != shown:
+            shown = step
+            preview.show(frames[0].convert("RGB"), step)
 
-    def _guarded(self, call: Callable[[], Result], current: NativeCall, spoils: bool) -> Result:
-        current.context = self._context
-        with LastLines() as log, self._is_running(current), current_call(current):
-            try:
-                return call()
-            except CALL_FAILURES as error:
-                reason = last_error()
-                if current.failure is not None:
-                    raise current.failure from None
-                if library().pulid_was_cancelled():
-                    raise GenerationCancelled("cancelled", log.lines) from None
-                if not reason and not isinstance(error, NativeFailure):
-                    if isinstance(error, ValueError):
-                        raise
-                    raise ValueError(f"the engine cannot take these arguments: {error}") from error
-                if is_refused_result(reason):
-                    raise refused_result(reason, log.lines) from None
-                if spoils:  # an exception went through it: its state is not to be trusted
-                    self._broken = reason
-                raise GenerationError(memory_advice(reason or log.first_error), log.lines) from None
-
-    @contextlib.contextmanager
-    def _is_running(self, call: NativeCall) -> Iterator[None]:
-        """What `cancel` stops meanwhile."""
-        with self._state:
-            if call.is_cancelled:  # in the moment between its turn and this one
-                raise GenerationCancelled("cancelled")
-            library().pulid_set_cancelled(call.context, False)
-            self._running = call
-        try:
-            yield
-        finally:
-            with self._state:
-                self._running = None
+    return {
+        "preview_callback": show,
+        "preview_method": preview.method,
+        "preview_interval": preview.interval,
+    }
