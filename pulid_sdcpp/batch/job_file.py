@@ -21,7 +21,7 @@ from ..errors import BatchFileError
 from ..options.generation import GenerationOptions
 from ..people.identity_options import check_people
 from ..people.person_spec import PersonSpec
-from ..pictures.names import DEFAULT_TEMPLATE, file_name
+from ..pictures.names import DEFAULT_TEMPLATE, batch_name
 from ..system.output_names import folded
 from ..system.user_folders import with_home
 from ..terminal_text import control_character, shown
@@ -236,7 +236,7 @@ def _named(drafts: Iterable[_Draft], preset: str) -> Iterator[BatchJob]:
     for index, draft in enumerate(drafts):
         job = draft.job
         with _at(job.where):
-            name = file_name(
+            name = batch_name(
                 draft.template,
                 {
                     "index": index,

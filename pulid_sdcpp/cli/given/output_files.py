@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...options.generation import GenerationOptions
-from ...pictures.output_names import fill_in, numbered_paths
+from ...pictures.names import fill_in, numbered_paths
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
 from ...terminal_text import control_character
