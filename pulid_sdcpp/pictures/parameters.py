@@ -1,7 +1,7 @@
 """Which parameters a picture's text names, and how they are read back.
 
-One table says the name of each option, in AUTOMATIC1111's or Forge's words where they
-have one. What only places the work (threads, memory, offloading) is not written; what can
+The facts of the options say each one's name, in AUTOMATIC1111's or Forge's words where they have
+one. What only places the work (threads, memory, offloading) has none and is not written; what can
 change the last bits of a picture (backend, flash attention) is.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,16 @@ from ..options.former_schedule import former_default, has_former_schedule
 from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
 from .model_hashes import FileHashes, write_hashes
-from .people_text import PERSON_ENTRIES, describe_people
+from .people_text import describe_people
 from .png_text import PictureText
 from .text_entries import (
-    Entry,
     FileUsed,
     describe_file_used,
+    entries_of,
     read_entries,
-    read_list,
+    read_size,
     write_entries,
     write_float,
-    write_list,
 )
 
 __all__ = [
@@ -46,104 +45,26 @@ __all__ = [
 PROGRAM = "pulid-sdcpp"
 """How the version in a text of ours begins."""
 
-
-def _read_size(text: str) -> tuple[int, int]:
-    x, _, y = text.partition("x")
-    return int(x), int(y)
-
-
-def _read_parts(text: str) -> tuple[float, float]:
-    x, _, y = text.partition("x")
-    return float(x), float(y)
-
-
-def _file_name(path: str | os.PathLike[str]) -> str:
-    return Path(path).name
-
-
-def _read_bool(text: str) -> bool:
-    if text not in ("True", "False"):
-        raise ValueError
-    return text == "True"
-
-
-def _named(names: Mapping[str, str]) -> tuple[Callable[[str], str], Callable[[str], str]]:
-    """Writer and reader for names that other programs spell in their own way."""
-    back = {shown: name for name, shown in names.items()}
-    return (lambda name: names.get(name, name)), (lambda shown: back.get(shown, shown))
-
-
-# Spellings of AUTOMATIC1111's lists, for the names it has; the others keep the engine's.
-_write_sampler, _read_sampler = _named(
-    {
-        "euler": "Euler",
-        "euler_a": "Euler a",
-        "heun": "Heun",
-        "dpm2": "DPM2",
-        "dpm++2s_a": "DPM++ 2S a",
-        "dpm++2m": "DPM++ 2M",
-        "lcm": "LCM",
-    }
+# The orders of texts that are on users' disks; what is not named here comes behind.
+_GENERATION = entries_of(
+    GenerationOptions, ("steps", "sampling_method", "scheduler", "cfg_scale", "guidance")
 )
-_write_schedule, _read_schedule = _named(
-    {
-        "karras": "Karras",
-        "exponential": "Exponential",
-        "sgm_uniform": "SGM Uniform",
-        "simple": "Simple",
-        "kl_optimal": "KL Optimal",
-        "ays": "Align Your Steps",
-    }
-)
-
-_GENERATION = (
-    Entry("Steps", "steps", str, int, always=True),
-    Entry("Sampler", "sampling_method", _write_sampler, _read_sampler, always=True),
-    Entry("Schedule type", "scheduler", _write_schedule, _read_schedule),
-    Entry("CFG scale", "cfg_scale", write_float, float, always=True),
-    Entry("Distilled CFG Scale", "guidance", write_float, float, always=True),
-    Entry("Eta", "eta", write_float, float),
-    Entry("Clip skip", "clip_skip", str, int),
-    Entry("Sigmas", "sigmas", write_list, read_list),
-    Entry("Flow shift", "flow_shift", write_float, float),
-    Entry("Resize ref image", "auto_resize_ref_image", str, _read_bool),
-    Entry("Increase ref index", "increase_ref_index", str, _read_bool),
-    Entry("VAE tiling", "vae_tiling", str, _read_bool),
-    Entry("VAE tile size", "vae_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_size),
-    Entry("VAE tile overlap", "vae_tile_overlap", write_float, float),
-    Entry(
-        "VAE relative tile size", "vae_relative_tile_size", lambda v: f"{v[0]}x{v[1]}", _read_parts
+_ALL_OF_CONTEXT = entries_of(
+    ContextOptions,
+    (
+        *("wtype", "tensor_type_rules", "pulid_dtype", "rng_type", "sampler_rng_type"),
+        *("lora_apply_mode", "circular_x", "circular_y", "flash_attn", "diffusion_flash_attn"),
+        *("diffusion_conv_direct", "vae_conv_direct", "backend", "keep_clip_on_cpu"),
+        *("keep_vae_on_cpu", "repack"),
     ),
-    Entry("Cache mode", "cache_mode"),
-    Entry("Cache option", "cache_option"),
 )
-_FILES = (
-    Entry("VAE", "vae_path", _file_name),
-    Entry("TAESD", "taesd_path", _file_name),
-    Entry("CLIP-L", "clip_l_path", _file_name),
-    Entry("T5XXL", "t5xxl_path", _file_name),
-)
-_CONTEXT = (
-    Entry("Weight type", "wtype"),
-    Entry("Tensor type rules", "tensor_type_rules"),
-    Entry("PuLID type", "pulid_dtype"),
-    Entry("RNG", "rng_type"),
-    Entry("Sampler RNG", "sampler_rng_type"),
-    Entry("LoRA apply mode", "lora_apply_mode"),
-    Entry("Circular x", "circular_x", str, _read_bool),
-    Entry("Circular y", "circular_y", str, _read_bool),
-    Entry("Flash attention", "flash_attn", str, _read_bool),
-    Entry("Diffusion flash attention", "diffusion_flash_attn", str, _read_bool),
-    Entry("Diffusion conv direct", "diffusion_conv_direct", str, _read_bool),
-    Entry("VAE conv direct", "vae_conv_direct", str, _read_bool),
-    Entry("Backend", "backend"),
-    Entry("CLIP on CPU", "keep_clip_on_cpu", str, _read_bool),
-    Entry("VAE on CPU", "keep_vae_on_cpu", str, _read_bool),
-    Entry("Repacked", "repack", str, _read_bool),
-)
+_FILES = tuple(entry for entry in _ALL_OF_CONTEXT if entry.is_file)
+_CONTEXT = tuple(entry for entry in _ALL_OF_CONTEXT if not entry.is_file)
 CONTEXT_FIELDS = tuple(entry.option for entry in _CONTEXT)
 """Of `ContextOptions`: what can change pixels, less the files."""
-_CFG_START = Entry("CFG start step", "cfg_start_step", str, int)
+_IDENTITY = entries_of(IdentityOptions)
+(_CFG_START,) = (entry for entry in _IDENTITY if entry.option == "cfg_start_step")
+_BEGINNING = 5  # entries before the seed and the size
 _IMAGES = {"init": "Init image", "mask": "Mask image", "ref": "Ref image"}
 
 
@@ -175,13 +96,13 @@ def describe_picture(
     """
     values: dict[str, str] = {}
     generation = generation.with_named_scheduler(default_scheduler)
-    values.update(write_entries(_GENERATION[:5], generation))
+    values.update(write_entries(_GENERATION[:_BEGINNING], generation))
     values["Seed"] = str(generation.seeds[index])
     values["Size"] = f"{generation.width}x{generation.height}"
     if preset:
         values["Preset"] = preset
     values["Model"] = Path(context.diffusion_model_path or context.model_path or "").stem
-    values.update(write_entries(_GENERATION[5:], generation))
+    values.update(write_entries(_GENERATION[_BEGINNING:], generation))
     names = image_names or {}
     for role, label in _IMAGES.items():
         for number, path in enumerate(names.get(role, ()), start=1):
@@ -195,8 +116,8 @@ def describe_picture(
         masks = names.get("people", ())
         values.update(describe_people(identity.everybody, identity_hash, with_uncond, masks))
         values["PuLID weights"] = Path(context.pulid_weights or "").name
-    if identity is not None and identity.cfg_start_step is not None:
-        values["CFG start step"] = str(identity.cfg_start_step)
+    if identity is not None:
+        values.update(write_entries([_CFG_START], identity))
     if hashes is not None:
         values.update(write_hashes(hashes))
     values["Version"] = f"{PROGRAM} {version}".strip()
@@ -217,7 +138,7 @@ def generation_options_from(text: PictureText) -> GenerationOptions:
     values = text.values
     try:
         if "Size" in values:
-            options["width"], options["height"] = _read_size(values["Size"])
+            options["width"], options["height"] = read_size(values["Size"])
         if "Seed" in values:
             options["seed"] = int(values["Seed"])
         if "Denoising strength" in values:
@@ -235,7 +156,8 @@ def picture_notes(text: PictureText) -> tuple[str, ...]:
     values = text.values
     if not values.get("Version", "").startswith(PROGRAM) or not has_former_schedule(values):
         return ()
-    scheduler = former_default(_read_sampler(values.get("Sampler", "")))
+    method = read_entries(_GENERATION, {"Sampler": values.get("Sampler", "")})["sampling_method"]
+    scheduler = former_default(method)
     return (
         f"made with the noise schedule {scheduler}, which was the default then; "
         "--scheduler flux is the default now",
@@ -248,7 +170,7 @@ def identity_values_from(text: PictureText) -> dict[str, Any]:
     Raises:
         ValueError: A value that is not what its name promises.
     """
-    return read_entries((*PERSON_ENTRIES, _CFG_START), text.values)
+    return read_entries(_IDENTITY, text.values)
 
 
 def context_values_from(text: PictureText) -> dict[str, Any]:

@@ -18,11 +18,10 @@ from .text_entries import (
     FileUsed,
     damaged,
     describe_file_used,
+    entries_of,
     read_entries,
     read_list,
-    read_point,
     write_entries,
-    write_float,
     write_list,
 )
 
@@ -33,11 +32,7 @@ __all__ = [
     "people_from",
 ]
 
-PERSON_ENTRIES = (
-    Entry("PuLID weight", "weight", write_float, float, always=True),
-    Entry("PuLID start step", "start_step", str, read_point, always=True),
-    Entry("PuLID end step", "end_step", str, read_point),
-)
+PERSON_ENTRIES = entries_of(Person)
 _IDENTITY, _NUMBERS, _BOX, _MASK = "PuLID identity", "PuLID numbers", "PuLID box", "PuLID mask"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..options.facts import Fact, Kind, of
 from ..options.step_point import StepPoint
 from ..system.file_hash import file_sha256
 from ..terminal_text import shown
@@ -18,10 +19,11 @@ __all__ = [
     "FileUsed",
     "damaged",
     "describe_file_used",
+    "entries_of",
     "file_hash",
     "read_entries",
     "read_list",
-    "read_point",
+    "read_size",
     "write_entries",
     "write_float",
     "write_list",
@@ -41,6 +43,31 @@ class Entry:
     write: Callable[[Any], str] = str
     read: Callable[[str], Any] = str
     always: bool = False
+    is_file: bool = False
+
+
+def entries_of(options: type, first: Sequence[str] = ()) -> tuple[Entry, ...]:
+    """The options of a dataclass that have a key in the text, as its facts say.
+
+    Args:
+        first: Options that come before the others, in this order; the others in that of fields.
+    """
+    facts = {name: fact for name, fact in of(options).items() if fact.text}
+    order = dict.fromkeys((*(name for name in first if name in facts), *facts))
+    return tuple(_entry(facts[name]) for name in order)
+
+
+def _entry(fact: Fact) -> Entry:
+    if fact.kind == "choice":
+        back = {shown: name for name, shown in fact.text_names.items()}
+        write, read = _named(fact.text_names), _named(back)
+    else:
+        write, read = _FORMS[fact.kind]
+    return Entry(fact.text, fact.name, write, read, fact.always, fact.kind == "file")
+
+
+def _named(names: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda name: names.get(name, name)
 
 
 def write_entries(entries: Sequence[Entry], options: object, suffix: str = "") -> dict[str, str]:
@@ -95,9 +122,48 @@ def read_list(text: str) -> tuple[float, ...]:
     return tuple(float(value) for value in text.split())
 
 
-def read_point(text: str) -> StepPoint:
+def _read_point(text: str) -> StepPoint:
     """A step, or with a point in it a part of the steps."""
     return int(text) if text.isdecimal() else float(text)
+
+
+def _write_pair(values: tuple[float, float]) -> str:
+    return f"{values[0]}x{values[1]}"
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """`64x32`."""
+    x, _, y = text.partition("x")
+    return int(x), int(y)
+
+
+def _read_pair(text: str) -> tuple[float, float]:
+    x, _, y = text.partition("x")
+    return float(x), float(y)
+
+
+def _read_switch(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise ValueError
+    return text == "True"
+
+
+def _file_name(path: str | os.PathLike[str]) -> str:
+    return Path(path).name
+
+
+# How values are written and read.
+_FORMS: Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
+    "switch": (str, _read_switch),
+    "whole": (str, int),
+    "number": (write_float, float),
+    "text": (str, str),
+    "file": (_file_name, str),
+    "numbers": (write_list, read_list),
+    "pair": (_write_pair, _read_pair),
+    "whole pair": (_write_pair, read_size),
+    "step": (str, _read_point),
+}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from pulid_sdcpp.engine.binding_arguments import checked_generation
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people.identity_options import IdentityOptions
-from pulid_sdcpp.pictures import parameters
+from pulid_sdcpp.pictures import parameters, people_text
 from pulid_sdcpp.store.registry import Preset
 
 KINDS = (ContextOptions, GenerationOptions, IdentityOptions)
@@ -276,11 +276,11 @@ def test_a_pictures_text() -> None:
 
 def test_a_persons_text() -> None:
     identity = IdentityOptions(**{name: value for name, _, _, value, _ in PERSON_TEXT})
-    written = parameters.write_entries(parameters.PERSON_ENTRIES, identity)
+    written = parameters.write_entries(people_text.PERSON_ENTRIES, identity)
     assert list(written.items()) == [(key, text) for _, key, _, _, text in PERSON_TEXT]
-    read = parameters.read_entries(parameters.PERSON_ENTRIES, written)
+    read = parameters.read_entries(people_text.PERSON_ENTRIES, written)
     assert read == {name: value for name, _, _, value, _ in PERSON_TEXT}
-    plain = parameters.write_entries(parameters.PERSON_ENTRIES, IdentityOptions())
+    plain = parameters.write_entries(people_text.PERSON_ENTRIES, IdentityOptions())
     assert list(plain) == [key for _, key, always, _, _ in PERSON_TEXT if always]
     assert parameters._CFG_START.key == "CFG start step"
 

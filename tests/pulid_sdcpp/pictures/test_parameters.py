@@ -273,8 +273,9 @@ def test_every_option_that_changes_a_picture_is_written() -> None:
     only_place_the_work = {"n_threads", "max_vram", "offload_params_to_cpu", "enable_mmap",
                            "verbose", "lora_model_dir", "vae_decode_only"}  # fmt: skip
     from pulid_sdcpp.pictures import parameters as module
+    from pulid_sdcpp.pictures.people_text import PERSON_ENTRIES
 
-    tables = (*module._GENERATION, *module._FILES, *module._CONTEXT, *module.PERSON_ENTRIES)
+    tables = (*module._GENERATION, *module._FILES, *module._CONTEXT, *PERSON_ENTRIES)
     written = {entry.option for entry in tables}
     named = {
         field.name
