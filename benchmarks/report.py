@@ -9,16 +9,21 @@ benchmarks/RESULTS.md and benchmarks/results.png.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from measured import Comparison, Figure, Measured
-from plot import draw
+from PIL import Image
 
-__all__ = ["as_text", "number", "results_page"]
+from measured import Comparison, Figure, Measured
+from pulid_sdcpp.pictures.chart import Panel, draw_panels
+
+__all__ = ["as_text", "draw", "number", "panel_of", "results_page"]
 
 FOLDER = Path(__file__).parent
 PICTURE_NAME = "results.png"
+COLUMNS = 2
+"""Of panels, in the picture."""
 INTRODUCTION = f"""\
 # Results
 
@@ -71,6 +76,30 @@ def number(value: float | None) -> str:
         if size < limit:
             return f"{value:.{digits}f}"
     return f"{value:,.0f}"
+
+
+def draw(comparisons: Sequence[Comparison]) -> Image.Image:
+    """One panel of bars per comparison, two side by side; bars of a panel share a scale from 0.
+
+    Raises:
+        ValueError: Nothing to draw.
+    """
+    panels = [panel_of(comparison) for comparison in comparisons]
+    return draw_panels([panels[i : i + COLUMNS] for i in range(0, len(panels), COLUMNS)])
+
+
+def panel_of(comparison: Comparison) -> Panel:
+    """Its bars, on a scale that ends at a round number above all."""
+    labels, rows = zip(*comparison.rows, strict=True)
+    series = dict(zip(comparison.series, zip(*rows, strict=True), strict=True))
+    highest = max(value for row in rows for value in row if value is not None)
+    step = 10.0 ** math.floor(math.log10(highest / 2))
+    step *= next(factor for factor in (1, 2, 5, 10) if highest < 5 * factor * step)
+    intervals = math.floor(highest / step) + 1
+    title = f"{comparison.title} ({comparison.unit})"
+    return Panel(
+        title, labels, series, bars=True, numbers=True, high=step * intervals, intervals=intervals
+    )
 
 
 def _aims_table(figures: Iterable[Figure]) -> str:

@@ -19,7 +19,7 @@ _INK, _FAINT, _PAPER = "#1f2328", "#d8dee4", "#ffffff"
 _PANEL_WIDTH, _PANEL_HEIGHT = 560, 420
 _MARGIN = 24
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 84, 40
-_TITLE_SIZE, _TEXT_SIZE = 20, 15
+_TITLE_SIZE, _TEXT_SIZE, _NUMBER_SIZE = 20, 15, 12
 _LINE_WIDTH, _DOT = 3, 4
 
 
@@ -33,6 +33,7 @@ class Panel:
             written as there is room for.
         series: By name, a number for each place; None leaves it empty.
         bars: Grouped bars, not lines.
+        numbers: Whether each bar has its number above it.
         low, high: Of the y axis.
         intervals: Between the lines across.
     """
@@ -41,6 +42,7 @@ class Panel:
     labels: Sequence[str]
     series: Mapping[str, Sequence[float | None]]
     bars: bool = False
+    numbers: bool = False
     low: float = 0.0
     high: float = 1.0
     intervals: int = 5
@@ -78,6 +80,7 @@ class _Chart:
                 raise ValueError(f"{name} has {len(values)} values for {len(panel.labels)} places")
         self._canvas, self._panel, self._corner = canvas, panel, corner
         self._text = ImageFont.load_default(_TEXT_SIZE)
+        self._number = ImageFont.load_default(_NUMBER_SIZE)
         self._title = ImageFont.load_default(_TITLE_SIZE)
         self._x0, self._x1 = corner[0] + _LEFT, corner[0] + _PANEL_WIDTH - _RIGHT
         self._y0, self._y1 = corner[1] + _TOP, corner[1] + _PANEL_HEIGHT - _BOTTOM
@@ -100,7 +103,7 @@ class _Chart:
             value = round(value, 9)  # -0.2 + 0.2 is no zero otherwise
             y = self._y(value)
             canvas.line((self._x0, y, self._x1, y), _FAINT)
-            canvas.text((self._x0 - 8, y), f"{value:.3g}", _INK, self._text, anchor="rm")
+            canvas.text((self._x0 - 8, y), _short(value), _INK, self._text, anchor="rm")
         widest = max((self._text.getlength(label) for label in panel.labels), default=0) + 12
         room = (self._x1 - self._x0) / max(len(panel.labels), 1)
         every = max(1, -int(-widest // room))
@@ -135,8 +138,11 @@ class _Chart:
         for index, value in enumerate(values):
             if value is None:
                 continue
-            left = self._x(index) - 0.4 * room + series * width
-            self._canvas.rectangle((left, self._y(value), left + width - 1, self._y1), color)
+            left, y = self._x(index) - 0.4 * room + series * width, self._y(value)
+            self._canvas.rectangle((left, y, left + width - 1, self._y1), color)
+            if self._panel.numbers:
+                place = (left + width / 2, y - 4)
+                self._canvas.text(place, _short(value), _INK, self._number, anchor="mb")
 
     def _x(self, index: int) -> float:
         return self._x0 + (index + 0.5) * (self._x1 - self._x0) / max(len(self._panel.labels), 1)
@@ -144,3 +150,9 @@ class _Chart:
     def _y(self, value: float) -> float:
         share = (value - self._panel.low) / (self._panel.high - self._panel.low)
         return self._y1 - min(max(share, 0.0), 1.0) * (self._y1 - self._y0)
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from measured import Comparison, Figure, Measured
-from plot import COLORS, draw
-from report import as_text, number, results_page
+from pulid_sdcpp.pictures.chart import COLORS
+from report import as_text, draw, number, panel_of, results_page
 
 STEP = Comparison(
     "A step", "s", ("stock", "ours"), (("Q4_0", (8.0, 2.0)), ("F16", (None, 4.0))), "Two turns."
@@ -58,23 +58,33 @@ def test_the_page_says_what_where_when_and_which_targets_are_met() -> None:
 
 
 def test_the_bars_are_as_long_as_the_numbers() -> None:
-    rows = draw([STEP]).convert("RGB")
-    widths = {}
+    picture = draw([STEP])
+    heights = {}
     for color in COLORS[:2]:
         wanted = tuple(bytes.fromhex(color[1:]))
-        runs = []
-        for y in range(rows.height):
-            run = sum(rows.getpixel((x, y)) == wanted for x in range(rows.width // 2))
-            if run and (not runs or runs[-1] != run):
-                runs.append(run)
-        # The first is the square of the legend.
-        widths[color] = runs[1:]
-    stock, ours = (widths[color] for color in COLORS[:2])
+        columns = []
+        for x in range(picture.width):
+            column = sum(picture.getpixel((x, y)) == wanted for y in range(90, picture.height))
+            if column and (not columns or columns[-1] != column):
+                columns.append(column)
+        heights[color] = columns
+    stock, ours = (heights[color] for color in COLORS[:2])
     assert len(stock) == 1
     assert len(ours) == 2
     # Each bar is rounded to a pixel and includes its last one.
     assert ours[0] == pytest.approx(stock[0] / 4, abs=2)
     assert ours[1] == pytest.approx(stock[0] / 2, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("highest", "high", "intervals"),
+    [(2.64, 3, 3), (0.95, 1, 5), (15.4, 20, 4), (1711, 2000, 4), (10.0, 15, 3), (1.0, 1.5, 3)],
+)
+def test_the_scale_goes_to_a_round_number_above_all(
+    highest: float, high: float, intervals: int
+) -> None:
+    panel = panel_of(Comparison("a", "s", ("b", "c"), (("x", (highest, None)),)))
+    assert (panel.high, panel.intervals) == (pytest.approx(high), intervals)
 
 
 def test_nothing_to_draw_is_an_error() -> None:
