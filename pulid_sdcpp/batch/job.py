@@ -72,3 +72,9 @@ class Batch:
     jobs: tuple[BatchJob, ...]
     preset: str
     output_dir: Path
+
+    @property
+    def read_pictures(self) -> bool:
+        """Whether a job starts from a picture, or has references."""
+        names = ("init_image", "ref_images")
+        return any(job.settings.get(name) for job in self.jobs for name in names)

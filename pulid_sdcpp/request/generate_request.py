@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ..pictures.recipe import PictureRecipe
     from ..store.model_store import PresetFiles
 
-__all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "settle"]
+__all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "settle",
+           "settle_context"]  # fmt: skip
 
 Source = Literal["given", "picture", "recipe", "preset", "default"]
 """Who said what a field is; "picture": the size is that of the picture to start from."""
@@ -115,15 +116,13 @@ def settle(
     layers: dict[Source, Mapping[str, Any]] = {
         "given": given,
         "recipe": {} if recipe is None else _of_recipe(recipe),
-        "preset": {} if preset is None else {**preset.settings, **preset.context},
+        "preset": _of_preset(preset),
     }
     values, sources = choose(layers)
     if "prompt" not in values:
         raise ValueError("prompt is missing; say what to show")
     if context is None:
-        reads_pictures = bool(values.get("init_image") or values.get("ref_images"))
-        decode_only = {"vae_decode_only": not reads_pictures}
-        context = ContextOptions(**{**decode_only, **_part(values, _CONTEXT)})
+        context = _context(values, bool(values.get("init_image") or values.get("ref_images")))
     asked = GenerationOptions(**_part(values, _GENERATION))  # before any image is read
     generation, names = read_images(asked)
     if given.get("init_image") is not None:
@@ -146,6 +145,22 @@ def settle(
     )
 
 
+def settle_context(
+    given: Mapping[str, Any], preset: PresetFiles | None, *, reads_pictures: bool
+) -> ContextOptions:
+    """What the model is loaded with, of many pictures.
+
+    Args:
+        given: What was said; names that are no fields of `ContextOptions` are passed over.
+        preset: As for `settle`.
+        reads_pictures: Whether one of them starts from a picture, or has references.
+
+    Raises:
+        ValueError: A value out of range, or what does not go together.
+    """
+    return _context(choose({"given": given, "preset": _of_preset(preset)})[0], reads_pictures)
+
+
 def choose(
     layers: Mapping[Source, Mapping[str, Any]],
 ) -> tuple[dict[str, Any], dict[str, Source]]:
@@ -162,6 +177,15 @@ def choose(
                 values[name], sources[name] = layer[name], source
                 break
     return values, sources
+
+
+def _context(values: Mapping[str, Any], reads_pictures: bool) -> ContextOptions:
+    decode_only = {"vae_decode_only": not reads_pictures}
+    return ContextOptions(**{**decode_only, **_part(values, _CONTEXT)})
+
+
+def _of_preset(preset: PresetFiles | None) -> dict[str, Any]:
+    return {} if preset is None else {**preset.settings, **preset.context}
 
 
 def _of_recipe(recipe: PictureRecipe) -> dict[str, Any]:

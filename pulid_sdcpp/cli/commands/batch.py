@@ -48,13 +48,12 @@ _HEADING = "Batch"
 def batch(
     ctx: click.Context,
     file: Path,
-    output_dir: Path | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
     overwrite: bool,
     vram: Any,
-    **values: Any,
+    **_: Any,
 ) -> None:
     """Make all pictures of a file of jobs: people x prompts x seeds x weights.
 
@@ -67,7 +66,8 @@ def batch(
     from ...batch.job_file import read_batch
     from ...batch.plan import plan_batch
     from ...batch.run import run_batch
-    from ..given.given_values import apply_preset, is_given, values_of
+    from ...request.generate_request import settle_context
+    from ..given.given_values import find_model, given_values, preset_name
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
     from .generate import create_pipeline
@@ -75,16 +75,14 @@ def batch(
     # 1. What was asked for, refused here if it cannot be done.
     if as_json and quiet:
         raise click.UsageError("--json and --quiet exclude each other")
-    given = {name: values[name] for name in SHARED_FIELDS if is_given(ctx, name)}
-    jobs = read_batch(file, settings=given, preset=values["preset"] or "", output_dir=output_dir)
-    values["preset"] = jobs.preset
-    files = apply_preset(ctx, values)
-    settings = {} if files is None else dict(files.settings)
-    values["vae_decode_only"] = not any(
-        job.settings.get("init_image") or job.settings.get("ref_images") for job in jobs.jobs
-    )
-    context = ContextOptions(**values_of(ContextOptions, values))
-    extractor = {} if files is None else files.extractor
+    given = given_values(ctx)
+    shared = {name: given[name] for name in SHARED_FIELDS if name in given}
+    name = preset_name(given)
+    jobs = read_batch(file, settings=shared, preset=name, output_dir=given.get("output_dir"))
+    preset = find_model(given, jobs.preset)
+    settings = {} if preset is None else dict(preset.settings)
+    extractor = {} if preset is None else preset.extractor
+    context = settle_context(given, preset, reads_pictures=jobs.read_pictures)
     report = _Report(create_progress(quiet=quiet, as_json=as_json), as_json=as_json, quiet=quiet)
     # Model files that are new here are hashed, which takes seconds per gigabyte.
     report.progress.stage(f"checking {len(jobs.jobs)} jobs and the files they need")
@@ -99,7 +97,7 @@ def batch(
         stack.enter_context(show_engine_log(report.progress, **log, quiet_engine=without_t5))
         stack.enter_context(second_interrupt_leaves())
         pipeline = stack.enter_context(
-            create_pipeline(context, files, values, vram, report.progress)
+            create_pipeline(context, preset, given, vram, report.progress)
         )
         # 2. Make it.
         try:

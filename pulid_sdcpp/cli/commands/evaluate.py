@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,24 +93,22 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     prompt and seed, and judged. Needs the extra [extract].
     """
     from ...evaluation.evaluate import evaluate as run
-    from ..given.given_values import plan_for, read_options
+    from ...request.generate_request import settle
+    from ..given.given_values import asked, given_values, plan_for
+    from ..given.pocket_defaults import pocket_evaluation, pocket_preset
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
 
     progress = Progress(quiet, unit="picture")
-    if pocket:
-        from ..given.pocket_defaults import fill_in_pocket
-
-        fill_in_pocket(ctx, values)
-    options = _evaluation_options(values)
+    given = given_values(ctx)
+    options = _evaluation_options({**values, **(pocket_evaluation(given) if pocket else {})})
     # While a plan is made, the longest prompt stands for all.
-    values |= {
-        "prompt": max((prompt.text for prompt in options.prompts), key=len),
-        "seed": options.seeds[0],
-        "init_image": None,
-        "ref_images": (),
-    }
-    context, generation = read_options(ctx, values)
+    longest = max((prompt.text for prompt in options.prompts), key=len)
+    request = settle(
+        {**asked(given), "prompt": longest, "seed": options.seeds[0], "people": ()},
+        preset=pocket_preset() if pocket else None,
+    )
+    context, generation = request.context, request.generation
     identity = IdentityOptions(**{name: values[name] for name in _IDENTITY_FIELDS})
     if vram is not None:
         context, generation = plan_for(context, generation, vram, progress)
@@ -130,7 +128,7 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
         _print(result)
 
 
-def _evaluation_options(values: dict[str, Any]) -> EvaluationOptions:
+def _evaluation_options(values: Mapping[str, Any]) -> EvaluationOptions:
     from ...evaluation.options import EvaluationOptions, EvaluationPrompt, Reference
     from ...evaluation.prompts import read_prompts
 

@@ -9,7 +9,7 @@ import click
 
 from ..flags.generate import plan_options
 from ..flags.table import GroupedCommand, GroupedOption
-from ..given.given_values import apply_preset, read_options
+from ..given.given_values import asked, find_model, given_values, preset_name
 from ..progress.json_progress import json_text
 
 if TYPE_CHECKING:
@@ -31,16 +31,18 @@ _PHASES = {
 @click.option("--json", "as_json", cls=GroupedOption, heading="Output", is_flag=True,
               help="Print JSON, for programs.")  # fmt: skip
 @click.pass_context
-def plan(ctx: click.Context, vram: Any, as_json: bool, **values: Any) -> None:
+def plan(ctx: click.Context, vram: Any, as_json: bool, **_: Any) -> None:
     """Say what goes where so that a picture fits a card, without loading anything.
 
     Takes the flags of generate; those given stay as they are. generate --vram does it.
     """
     from ...memory.plan import plan_memory
+    from ...request.generate_request import settle
 
-    apply_preset(ctx, values)
-    context, generation = read_options(ctx, values)
-    found = plan_memory(context, generation, vram=vram)
+    given = given_values(ctx)
+    preset = find_model(given, preset_name(given))
+    request = settle({"prompt": "", **asked(given)}, preset=preset)
+    found = plan_memory(request.context, request.generation, vram=vram)
     if as_json:
         click.echo(json_text(_described(found), indent=2))
     else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...options.generation import GenerationOptions
 from ...pictures.names import fill_in, numbered_paths
@@ -13,10 +13,11 @@ from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
 from ...terminal_text import control_character
 from ..progress.interrupt import Interrupted
+from .output_request import OutputRequest
 
 if TYPE_CHECKING:
-    from ...people.person_spec import PersonSpec
     from ...pictures.result import Result
+    from ...request.generate_request import GenerateRequest
     from ..progress.progress import Progress
 
 __all__ = ["OutputFiles"]
@@ -28,9 +29,8 @@ class OutputFiles:
     """Saves pictures in order, each under its own name.
 
     Args:
-        values: The command's: output, output_begin_idx, overwrite, disable_image_metadata, preset.
-        generation: What all pictures have in common.
-        wanted: Who is in them.
+        output: Where they go.
+        request: What they are.
         inputs: Files that are read: none of them is replaced, whatever is said.
         progress: Told of each file.
 
@@ -41,37 +41,36 @@ class OutputFiles:
 
     def __init__(
         self,
-        values: Mapping[str, Any],
-        generation: GenerationOptions,
-        wanted: Sequence[PersonSpec],
+        output: OutputRequest,
+        request: GenerateRequest,
         inputs: Sequence[Path],
         progress: Progress,
     ) -> None:
-        self._overwrite = values["overwrite"]
-        self._with_text = not values["disable_image_metadata"]
+        generation, people = request.generation, request.people
+        self._overwrite = output.overwrite
+        self._with_text = output.with_text
         self._progress = progress
         self._saved: list[Path] = []
-        first = values["output_begin_idx"]
         shared = {
             "date": time.strftime("%Y-%m-%d"),
             "time": time.strftime("%H-%M-%S"),
-            "person": "+".join(one.name for one in wanted) or "nobody",
-            "preset": values["preset"] or "no-preset",
+            "person": "+".join(one.name for one in people) or "nobody",
+            "preset": request.preset or "no-preset",
             "prompt": generation.prompt,
-            "weight": "+".join(f"{one.weight:g}" for one in wanted) or "0",
+            "weight": "+".join(f"{one.weight:g}" for one in people) or "0",
         }
         self._paths = [
-            fill_in(path, {**shared, "index": first + index, "seed": seed})
+            fill_in(path, {**shared, "index": output.first_index + index, "seed": seed})
             for index, (path, seed) in enumerate(
                 zip(
-                    numbered_paths(values["output"], generation.batch_count, first),
+                    numbered_paths(output.template, generation.batch_count, output.first_index),
                     generation.seeds,
                     strict=True,
                 )
             )
         ]
         # A template may name folders that are not there yet; a plain path must not be mistyped.
-        self._makes_folders = "{" in str(values["output"].parent)
+        self._makes_folders = "{" in str(output.template.parent)
         self._check(generation, inputs)
 
     @property

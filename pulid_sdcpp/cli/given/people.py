@@ -2,71 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...identity.identity_file import is_identity_file
-from ...people.identity_options import IdentityOptions, check_people
 from ...people.person import parse_person
-from ...people.person_spec import PersonSpec
 from ...people.region import Region
 from ...system.user_folders import with_home
-from .given_values import is_given
 
 if TYPE_CHECKING:
     from ...people.person import Person
     from ...pipeline.pulid_flux import PulidFlux
+    from ...request.generate_request import GenerateRequest
     from ..progress.progress import Progress
 
-__all__ = ["SPAN", "enroll", "wanted_people"]
-
-SPAN = ("weight", "start_step", "end_step")
-"""How strongly and when: what flags say of everybody, and --person of one."""
+__all__ = ["check_people_flags", "enroll", "named_people", "names_people"]
 
 _WAYS = {"portraits": "--portrait", "persons": "--person", "embedding": "--pulid-id-embedding"}
 
 
-def wanted_people(ctx: click.Context, values: dict[str, Any]) -> list[PersonSpec]:
-    """The people whom the flags name; files are not read yet.
+def names_people(given: Mapping[str, Any]) -> bool:
+    """Whether the flags name somebody."""
+    return any(given.get(name) for name in _WAYS)
 
-    --pulid-id-weight and the steps hold for everybody whose --person does not say otherwise.
+
+def named_people(given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The people whom the flags name, with what is said of each; files are not read yet.
 
     Raises:
-        click.UsageError: Flags that exclude each other, or need another.
+        click.UsageError: Flags that exclude each other.
         ValueError: A --person that cannot be understood.
     """
-    given = [flag for name, flag in _WAYS.items() if values[name]]
-    if len(given) > 1:
+    ways = [flag for name, flag in _WAYS.items() if given.get(name)]
+    if len(ways) > 1:
         raise click.UsageError(
-            f"{' and '.join(given)} exclude each other; name several people with --person each"
+            f"{' and '.join(ways)} exclude each other; name several people with --person each"
         )
-    span = {name: values[name] for name in SPAN}
-    IdentityOptions(**span, cfg_start_step=values["cfg_start_step"])  # refuses what is out of range
-    wanted = []
-    check_people(len(values["persons"]))
-    photos = {name: values[name] for name in ("face", "fusion")}
-    if files := values["portraits"]:
-        wanted = [PersonSpec(files[0].stem, files, **photos, **span)]
-    elif file := values["embedding"]:  # sd-cli's flag names no photos
-        wanted = [PersonSpec(file.stem, identity=file, **span)]
-    for text in values["persons"]:
-        source, arguments = parse_person(text)
-        region = arguments.get("region")
-        if region is not None and region.mask is not None:
-            arguments["region"] = Region(mask=with_home(region.mask))
-        path = with_home(source)
-        wanted.append(PersonSpec(path.stem, (path,), **photos, **{**span, **arguments}))
-    if wanted and values["pulid_weights"] is None:
-        raise click.UsageError(f"{given[0]} needs --pulid-weights; add it, or leave both out")
-    _check_photo_flags(ctx, wanted)
-    return wanted
+    if given.get("portraits"):
+        return [{"files": given["portraits"]}]
+    if given.get("embedding"):  # sd-cli's flag names no photos
+        return [{"identity": given["embedding"]}]
+    return [_person(text) for text in given.get("persons", ())]
 
 
-def enroll(
-    pipeline: PulidFlux, wanted: Sequence[PersonSpec], progress: Progress
-) -> tuple[Person, ...]:
+def check_people_flags(given: Mapping[str, Any], request: GenerateRequest) -> None:
+    """Refuse flags that need another, or are about photos where no photo is.
+
+    Raises:
+        click.UsageError: Names the flags.
+    """
+    way = next((flag for name, flag in _WAYS.items() if given.get(name)), None)
+    if way is not None and request.context.pulid_weights is None:
+        raise click.UsageError(f"{way} needs --pulid-weights; add it, or leave both out")
+    files = [path for person in request.people for path in person.paths]
+    if "face" in given and all(map(is_identity_file, files)):
+        raise click.UsageError("--face is about photos, and none is given; add --portrait PHOTO")
+    if "fusion" in given and not any(len(person.files) > 1 for person in request.people):
+        raise click.UsageError("--fusion is about several photos of a person; add --portrait PHOTO")
+
+
+def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) -> tuple[Person, ...]:
     """Read or extract everybody's identity, and say which face it is where there are several.
 
     Raises:
@@ -81,13 +78,12 @@ def enroll(
                 f"number {found.index} is taken (--face {found.index})"
             )
 
-    return enroll_people(pipeline, wanted, on_face=tell_which)
+    return enroll_people(pipeline, request.people, on_face=tell_which)
 
 
-def _check_photo_flags(ctx: click.Context, wanted: Sequence[PersonSpec]) -> None:
-    """Refuse flags about photos where no photo is."""
-    photos = [source for one in wanted for source in one.paths if not is_identity_file(source)]
-    if is_given(ctx, "face") and not photos:
-        raise click.UsageError("--face is about photos, and none is given; add --portrait PHOTO")
-    if is_given(ctx, "fusion") and not any(len(one.files) > 1 for one in wanted):
-        raise click.UsageError("--fusion is about several photos of a person; add --portrait PHOTO")
+def _person(text: str) -> dict[str, Any]:
+    source, own = parse_person(text)
+    region = own.get("region")
+    if region is not None and region.mask is not None:
+        own["region"] = Region(mask=with_home(region.mask))
+    return {"files": (with_home(source),), **own}

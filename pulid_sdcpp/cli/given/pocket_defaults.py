@@ -1,39 +1,53 @@
-"""What `--pocket` fills in: the pocket model's files and what it was trained for."""
+"""What `--pocket` means: the pocket model's files and what it was trained for."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import click
+if TYPE_CHECKING:
+    from ...store.model_store import PresetFiles
 
-from .given_values import fill_in
-
-__all__ = ["fill_in_pocket"]
+__all__ = ["pocket_evaluation", "pocket_preset"]
 
 
-def fill_in_pocket(ctx: click.Context, values: dict[str, Any]) -> None:
-    """Give a command's values those of the pocket model where the user gave none.
+def pocket_preset() -> PresetFiles:
+    """The pocket model as a preset whose files are all there.
+
+    Raises:
+        ModelFileError: The pocket model is not there.
+    """
+    from ...pocket.pack import pocket_files
+    from ...store.model_store import PresetFiles
+    from ...store.registry import pocket_settings
+
+    files = pocket_files()
+    context = {
+        "diffusion_model_path": files.diffusion_model,
+        "taesd_path": files.taesd,
+        "clip_l_path": files.clip_l,
+        "pulid_weights": files.pulid_weights,
+    }
+    return PresetFiles("pocket", settings=pocket_settings(), context=context)
+
+
+def pocket_evaluation(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation of it is made with, where the user says nothing else.
 
     Raises:
         ModelFileError: The pocket model is not there.
     """
     from ...evaluation.pocket_prompts import pocket_prompts
     from ...pocket.pack import pocket_files
-    from ...store.registry import pocket_settings
 
     files = pocket_files()
-    defaults = {
-        "diffusion_model_path": files.diffusion_model,
-        "taesd_path": files.taesd,
-        "clip_l_path": files.clip_l,
-        "pulid_weights": files.pulid_weights,
+    values: dict[str, Any] = {
         "models_dir": files.models_dir,
         "judges": (files.judge,),
         "attributes": files.attributes,
-        **pocket_settings(),
     }
-    fill_in(ctx, values, defaults)
-    if not values["portraits"] and not values["identities"]:
+    if not given.get("portraits") and not given.get("identities"):
         values["portraits"] = files.portraits
-    if not values["prompts"] and values["prompts_file"] is None:
+    if not given.get("prompts") and given.get("prompts_file") is None:
         values["prompts"] = pocket_prompts()
+    return {name: value for name, value in values.items() if name not in given}
