@@ -18,7 +18,7 @@ from pulid_sdcpp.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "native/README.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "native/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 END = "\0"
