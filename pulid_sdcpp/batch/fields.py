@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import math
 import os
@@ -14,11 +13,13 @@ from typing import Any
 
 from ..identity.face_choice import check_face_choice, parse_face_choice
 from ..identity.fusion import check_fusion
-from ..options.checks import check_number, check_text, check_whole
+from ..options.checks import check_text, check_whole
+from ..options.facts import Kind, of
 from ..options.generation import MAX_SEED, GenerationOptions
 from ..options.prompt_weights import MAX_PROMPT_CHARS
-from ..options.step_point import check_step_point, parse_step_point
-from ..people.person import MAX_IDENTITY_WEIGHT
+from ..options.step_point import parse_step_point
+from ..people.identity_options import IdentityOptions
+from ..people.person import Person
 from ..system.user_folders import with_home
 from ..terminal_text import control_character, shown
 
@@ -34,20 +35,20 @@ __all__ = [
     "list_of",
 ]
 
-PERSON_FIELDS = ("weight", "start_step", "end_step", "face", "fusion")
-"""How a person is put into a picture; wherever it is said, the nearest word counts."""
-
-_TYPES = {
-    field.name: str(field.type)
-    for field in dataclasses.fields(GenerationOptions)
-    if field.name not in ("prompt", "seed", "batch_count")
+_FACTS = {
+    name: fact
+    for kind in (GenerationOptions, IdentityOptions)
+    for name, fact in of(kind).items()
+    if fact.batch
 }
-GENERATION_FIELDS = tuple(_TYPES)
+GENERATION_FIELDS = tuple(name for name in _FACTS if name in of(GenerationOptions))
 """Of GenerationOptions, less those that are a job's own or the batch itself."""
-SHARED_FIELDS = (*GENERATION_FIELDS, *PERSON_FIELDS, "cfg_start_step")
-"""What may be said for all jobs at once."""
-SCENE_FIELDS = (*GENERATION_FIELDS, "weight", "start_step", "end_step", "cfg_start_step")
+PERSON_FIELDS = (*(name for name in _FACTS if name in of(Person)), "face", "fusion")
+"""How a person is put into a picture; wherever it is said, the nearest word counts."""
+SCENE_FIELDS = tuple(_FACTS)
 """What a prompt may say beside its words."""
+SHARED_FIELDS = (*SCENE_FIELDS, "face", "fusion")
+"""What may be said for all jobs at once."""
 
 _MAX_LIST = 1000
 _COMPARED_CHARS = 100
@@ -135,17 +136,15 @@ def list_of(value: object) -> Sequence[Any]:
 def _reader(name: str) -> Callable[[Any, Path], Any]:
     if name in _OWN_READERS:
         return _OWN_READERS[name]
-    kind = _TYPES[name]
-    if "FilePath" in kind:
-        return _files if kind.startswith("Sequence") else existing_file
-    if kind.startswith("Sequence"):
-        return _numbers
-    if kind.startswith("tuple"):
-        return _pair_of_whole if "int" in kind else _pair
-    for start, read in (("bool", _bool), ("int", _whole), ("float", _number)):
-        if kind.startswith(start):
-            return read
-    return _text
+
+    def read(value: Any, folder: Path) -> Any:
+        fact = _FACTS[name]
+        found = _READERS[fact.kind](value, folder)
+        if name not in GENERATION_FIELDS:  # a job's own options say where they are wrong
+            fact.check(found)
+        return found
+
+    return read
 
 
 def _text(value: Any, folder: Path) -> str:
@@ -207,25 +206,13 @@ def _files(value: Any, folder: Path) -> tuple[Path, ...]:
     return tuple(existing_file(part, folder) for part in list_of(value))
 
 
-def _weight(value: Any, folder: Path) -> float:
-    check_number("weight", number := _number(value), 0.0, MAX_IDENTITY_WEIGHT)
-    return number
-
-
 def _seed(value: Any, folder: Path) -> int:
     check_whole("seed", number := _whole(value), 0, MAX_SEED)
     return number
 
 
-def _cfg_start_step(value: Any, folder: Path) -> int:
-    check_whole("cfg_start_step", number := _whole(value), 0, 2**31 - 1)
-    return number
-
-
-def _step_point(value: Any, folder: Path) -> int | float:
-    point = parse_step_point(value) if isinstance(value, str) else value
-    check_step_point("the step", point)
-    return point
+def _step_point(value: Any, folder: Path) -> Any:
+    return parse_step_point(value) if isinstance(value, str) else value
 
 
 def _face(value: Any, folder: Path) -> Any:
@@ -236,15 +223,25 @@ def _fusion(value: Any, folder: Path) -> str:
     return check_fusion(value)
 
 
+_READERS: Mapping[Kind, Callable[[Any, Path], Any]] = {
+    "switch": _bool,
+    "whole": _whole,
+    "number": _number,
+    "text": _text,
+    "choice": _text,
+    "file": existing_file,
+    "picture": existing_file,
+    "pictures": _files,
+    "numbers": _numbers,
+    "pair": _pair,
+    "whole pair": _pair_of_whole,
+    "step": _step_point,
+}
 _OWN_READERS: dict[str, Callable[[Any, Path], Any]] = {
-    "cfg_start_step": _cfg_start_step,
-    "end_step": _step_point,
     "face": _face,
     "fusion": _fusion,
     "name": _text,
     "preset": _text,
     "prompt": _text,
     "seed": _seed,
-    "start_step": _step_point,
-    "weight": _weight,
 }

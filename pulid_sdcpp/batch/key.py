@@ -24,6 +24,7 @@ from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..model_files.lora_tags import prompt_loras
 from ..options.context import ContextOptions
+from ..options.facts import of
 from ..options.former_schedule import former_default
 from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
@@ -39,10 +40,7 @@ __all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
 FileStamp = tuple[int, ...]
 
 _VERSION = 1
-_PLACING = {
-    "n_threads", "offload_params_to_cpu", "max_vram", "enable_mmap", "repack", "keep_clip_on_cpu",
-    "keep_vae_on_cpu", "vae_decode_only", "lora_model_dir", "verbose",
-}  # fmt: skip
+_PLACING = {name for name, fact in of(ContextOptions).items() if fact.places}
 
 
 @dataclass(frozen=True)

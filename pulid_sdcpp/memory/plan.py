@@ -15,6 +15,7 @@ from ..errors import DeviceError, MemoryPlanError, NativeLibraryError
 from ..native.devices import Device, Placement, devices, parse_backend
 from ..options.checks import check_number
 from ..options.context import ContextOptions
+from ..options.facts import of
 from ..options.generation import GenerationOptions, with_checked
 from .compute import DEFAULT_TILE, NEVER_BYTES
 from .measures import (
@@ -76,9 +77,10 @@ class Plan:
     @property
     def flags(self) -> tuple[str, ...]:
         """The command's flags that do the same."""
+        facts = {**of(ContextOptions), **of(GenerationOptions)}
         flags = []
         for name, value in {**self.context, **self.generation}.items():
-            flags.append(_FLAGS[name])
+            flags.append(facts[name].flags)
             if not isinstance(value, bool):
                 is_pair = isinstance(value, tuple)
                 flags.append("x".join(map(str, value)) if is_pair else f"{value:g}")
@@ -102,16 +104,6 @@ class Plan:
         if self.context:
             context = replace(context, **self.context)
         return context, with_checked(generation, **self.generation)
-
-
-_FLAGS = {
-    "vae_tiling": "--vae-tiling",
-    "vae_tile_size": "--vae-tile-size",
-    "keep_clip_on_cpu": "--clip-on-cpu",
-    "keep_vae_on_cpu": "--vae-on-cpu",
-    "offload_params_to_cpu": "--offload-to-cpu",
-    "max_vram": "--max-vram",
-}
 
 
 def plan_memory(

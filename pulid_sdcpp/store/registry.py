@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from ..errors import ModelFileError
+from ..options.facts import Kind, of
+from ..options.generation import GenerationOptions
 from ..system.user_config import UserConfig, load_user_config
 from ..system.user_folders import with_home
 from ..terminal_text import shown
@@ -33,16 +35,14 @@ ROLES = tuple(dict.fromkeys((*GENERATION_ROLES, *EXTRACTION_ROLES)))
 """What a file can be for; PuLID's weights serve both halves."""
 
 BUILT_IN = Path(__file__).with_name("models.toml")
-# Settings that a preset may give: fields of GenerationOptions with one value.
-_SETTINGS: Mapping[str, tuple[type, ...]] = {
-    "steps": (int,),
-    "width": (int,),
-    "height": (int,),
-    "guidance": (float, int),
-    "cfg_scale": (float, int),
-    "sampling_method": (str,),
-    "scheduler": (str,),
-    "flow_shift": (float, int),
+# Settings that a preset may give.
+_SETTINGS = {name: fact for name, fact in of(GenerationOptions).items() if fact.preset}
+_TYPES: Mapping[Kind, tuple[type, ...]] = {
+    "whole": (int,),
+    "number": (float, int),
+    "text": (str,),
+    "choice": (str,),
+    "switch": (bool,),
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -164,8 +164,9 @@ class Preset:
         for name, value in self.settings.items():
             if name not in _SETTINGS:
                 raise ValueError(f"settings.{name}: must be one of {', '.join(_SETTINGS)}")
-            if not isinstance(value, _SETTINGS[name]) or isinstance(value, bool):
-                kind = _SETTINGS[name][0].__name__
+            types = _TYPES[_SETTINGS[name].kind]
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                kind = types[0].__name__
                 raise ValueError(f"settings.{name} is {shown(value)}, but must be of type {kind}")
 
 
