@@ -9,6 +9,7 @@ from typing import Any
 
 from ..options.generation import GenerationOptions
 from ..people.person_spec import PersonSpec
+from ..request.generate_request import generation_as_said
 
 __all__ = ["Batch", "BatchJob"]
 
@@ -42,8 +43,15 @@ class BatchJob:
         Raises:
             ValueError: They do not go together.
         """
-        settings = {**preset_settings, **self.settings}
-        return GenerationOptions(**{**settings, "prompt": self.prompt, "seed": self.seed})
+        return generation_as_said(self.given, preset_settings)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the job says, for `settle`."""
+        given = {**self.settings, "prompt": self.prompt, "seed": self.seed}
+        if self.cfg_start_step is not None:
+            given["cfg_start_step"] = self.cfg_start_step
+        return given
 
     @property
     def person_name(self) -> str:

@@ -26,8 +26,11 @@ from ..errors import (
     OutputExistsError,
     OutputFileError,
 )
+from ..people.person import Person
 from ..pictures.png_text import PictureText, format_text, save_picture
 from ..pipeline.enroll_people import enroll_each
+from ..request.generate_request import settle
+from ..store.model_store import PresetFiles
 from ..system.atomic_file import atomic_file
 from .job import Batch, BatchJob
 from .plan import (
@@ -43,9 +46,9 @@ from .plan import (
 from .sheet import write_contact_sheets
 
 if TYPE_CHECKING:
-    from ..people.person import Person
     from ..pictures.result import Result
     from ..pipeline.pulid_flux import PulidFlux
+    from ..request.generate_request import GenerateRequest
 
 __all__ = ["SUMMARY_NAME", "BatchResult", "Outcome", "run_batch"]
 
@@ -112,7 +115,7 @@ def run_batch(
     Args:
         batch: The jobs.
         pictures: As `plan_batch` gives them.
-        pipeline: Makes identities and pictures; anything with `enroll` and `generate`.
+        pipeline: Makes identities and pictures; anything with `enroll`, `make` and a `context`.
         settings: The preset's, as `plan_batch` had them.
         overwrite: As `plan_batch` had it.
         on_begin: Told of each picture that is begun, with its number from 0 of so many.
@@ -195,8 +198,9 @@ class _Run:
                 self._end(outcome)
         ready = []
         for picture in self._waiting:
-            people = everybody[picture.job.file_name]
-            problem = next((one for one in people if isinstance(one, Exception)), None)
+            found = everybody[picture.job.file_name]
+            people = tuple(one for one in found if isinstance(one, Person))
+            problem = next((one for one in found if isinstance(one, Exception)), None)
             if problem is not None:
                 self._end(Outcome(picture, "failed", _line(problem)))
             else:
@@ -208,13 +212,13 @@ class _Run:
             self._end(replace(outcome, time_s=time.monotonic() - started_s), result)
 
     def _made(
-        self, picture: PlannedPicture, people: Sequence[Person | Exception]
+        self, picture: PlannedPicture, people: Sequence[Person]
     ) -> tuple[Outcome, Result | None]:
         """Make and save a picture; without it, when that failed."""
         if (path := picture.changed_file) is not None:
             return Outcome(picture, "failed", _changed(path)), None
         try:
-            result = self._pipeline.generate(**self._request(picture.job, people))
+            result = self._pipeline.make(self._settled(picture.job), people)
         except GenerationCancelled:
             raise
         except _OF_A_PICTURE as error:
@@ -230,19 +234,9 @@ class _Run:
             return Outcome(picture, "failed", _line(error)), None
         return Outcome(picture, "made"), result
 
-    def _request(self, job: BatchJob, people: Sequence[Person | Exception]) -> dict[str, Any]:
-        """The arguments of `PulidFlux.generate`."""
+    def _settled(self, job: BatchJob) -> GenerateRequest:
         settings = dict(self._settings)
-        if "init_image" in job.settings:  # it gives the size that the job does not
-            settings = {name: settings[name] for name in settings.keys() - {"width", "height"}}
-        return {
-            **settings,
-            **job.settings,
-            "prompt": job.prompt,
-            "seed": job.seed,
-            "identity": tuple(people) or None,
-            "cfg_start_step": job.cfg_start_step,
-        }
+        return settle(job.given, preset=PresetFiles("", settings), context=self._pipeline.context)
 
     def _end(self, outcome: Outcome, result: Result | None = None) -> None:
         self._outcomes[outcome.picture.job.file_name] = outcome

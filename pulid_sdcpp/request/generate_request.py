@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..pictures.recipe import PictureRecipe
     from ..store.model_store import PresetFiles
 
-__all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "settle",
+__all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "generation_as_said", "settle",
            "settle_context"]  # fmt: skip
 
 Source = Literal["given", "picture", "recipe", "preset", "default"]
@@ -159,6 +159,20 @@ def settle_context(
         ValueError: A value out of range, or what does not go together.
     """
     return _context(choose({"given": given, "preset": _of_preset(preset)})[0], reads_pictures)
+
+
+def generation_as_said(given: Mapping[str, Any], settings: Mapping[str, Any]) -> GenerationOptions:
+    """A picture's options as `settle` decides them, before it reads images, size and seed.
+
+    Args:
+        given: What was said; names that are no fields of `GenerationOptions` are passed over.
+        settings: The preset's.
+
+    Raises:
+        ValueError: A value out of range, or what does not go together.
+    """
+    values, _ = choose({"given": given, "preset": settings})
+    return GenerationOptions(**_part(values, _GENERATION))
 
 
 def choose(

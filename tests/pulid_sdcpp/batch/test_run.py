@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +36,8 @@ from pulid_sdcpp.errors import (
     OutputFileError,
 )
 from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.generation import GenerationOptions
+from pulid_sdcpp.people.person import Person
 from pulid_sdcpp.pictures.png_text import (
     PictureText,
     format_text,
@@ -44,6 +46,7 @@ from pulid_sdcpp.pictures.png_text import (
     save_picture,
 )
 from pulid_sdcpp.pictures.result import Result
+from pulid_sdcpp.request.generate_request import GenerateRequest
 
 JOBS = """
 width = 64
@@ -66,9 +69,10 @@ class FakePipeline:
 
     def __init__(self) -> None:
         self.enrolled: list[Any] = []
-        self.requests: list[dict[str, Any]] = []
+        self.context = ContextOptions("flux.gguf", clip_l_path="c", taesd_path="t")
+        self.requests: list[GenerationOptions] = []
         self.fail_enroll: dict[str, Exception] = {}
-        self.fail_generate: Callable[[dict[str, Any]], BaseException | None] = lambda request: None
+        self.fail_generate: Callable[[GenerationOptions], BaseException | None] = lambda asked: None
 
     def enroll(self, photos: Any, *, face: Any, fusion: str) -> Identity:
         first = photos[0] if isinstance(photos, list) else photos
@@ -77,17 +81,17 @@ class FakePipeline:
             raise self.fail_enroll[first.name]
         return Identity.from_array([[float(len(first.name)), float(first.stat().st_size)]])
 
-    def generate(self, **request: Any) -> Result:
-        self.requests.append(request)
-        if (failure := self.fail_generate(request)) is not None:
+    def make(self, settled: GenerateRequest, people: Sequence[Person]) -> Result:
+        asked = settled.generation
+        self.requests.append(asked)
+        if (failure := self.fail_generate(asked)) is not None:
             raise failure
-        people = request["identity"] or []
-        said = [request["prompt"], request["seed"], request["width"],
+        said = [asked.prompt, asked.seed, asked.width,
                 *[(float(p.identity.tokens.sum()), p.weight) for p in people]]  # fmt: skip
         color = tuple(hashlib.sha256(repr(said).encode()).digest()[:3])
-        image = Image.new("RGB", (request["width"], request["height"]), color)
-        values = {"Steps": "2", "Seed": str(request["seed"]), "Model": "none"}
-        return Result(image, request["seed"], PictureText(request["prompt"], "", values))
+        image = Image.new("RGB", (asked.width, asked.height), color)
+        values = {"Steps": "2", "Seed": str(asked.seed), "Model": "none"}
+        return Result(image, asked.seed, PictureText(asked.prompt, "", values))
 
 
 @pytest.fixture
@@ -142,7 +146,7 @@ def test_everything_is_made_once_and_kept_with_its_key(folder: Path) -> None:
     assert {path.name for path in (folder / "jobs").iterdir()} == ALL | BESIDE
     assert pipeline.enrolled == [folder / "alice.png", [folder / "bob.png", folder / "bob2.png"]]
     # The preset's settings and the file's are all there.
-    assert all(request["guidance"] == 4 and request["steps"] == 2 for request in pipeline.requests)
+    assert all((asked.guidance, asked.steps) == (4, 2) for asked in pipeline.requests)
     keys = set()
     for name in ALL:
         text = parse_text(read_picture_text(folder / "jobs" / name) or "")
@@ -385,8 +389,8 @@ def test_a_photo_that_cannot_be_used_fails_only_its_own_jobs(
 
 def test_a_picture_that_fails_does_not_stop_the_others(folder: Path) -> None:
     pipeline = FakePipeline()
-    pipeline.fail_generate = lambda request: (
-        GenerationError("out of memory") if "snow" in request["prompt"] else None
+    pipeline.fail_generate = lambda asked: (
+        GenerationError("out of memory") if "snow" in asked.prompt else None
     )
     result = run(folder, pipeline)
     assert (result.count("made"), result.count("failed")) == (4, 4)
@@ -466,11 +470,9 @@ def test_a_picture_to_start_from_gives_the_size_that_is_not_asked_for(folder: Pa
     settings = {"width": 512, "height": 512, "steps": 3}
     pictures = plan_batch(batch, context_of(folder), settings, {})
     pipeline = FakePipeline()
-    with pytest.raises(KeyError):  # the fake needs a width
-        run_batch(batch, pictures, pipeline, settings)  # type: ignore[arg-type]
-    (request,) = pipeline.requests
-    assert "width" not in request
-    assert (request["height"], request["steps"]) == (32, 3)
+    run_batch(batch, pictures, pipeline, settings)  # type: ignore[arg-type]
+    (asked,) = pipeline.requests
+    assert (asked.width, asked.height, asked.steps) == (16, 32, 3)  # the mask is 11 wide
 
 
 # Files that change, and files that must not be replaced
@@ -485,10 +487,10 @@ def test_a_file_that_changes_meanwhile_gives_no_picture_under_its_key(folder: Pa
     text = f'prompts = ["a", "b", "c", "d"]\ninit_image = "mask.png"\n{SIZE}'
     pipeline = FakePipeline()
 
-    def change(request: dict[str, Any]) -> None:
-        if request["prompt"] == "b":
+    def change(asked: GenerationOptions) -> None:
+        if asked.prompt == "b":
             Image.new("RGB", (8, 8), "lime").save(start)
-        elif request["prompt"] == "c":
+        elif asked.prompt == "c":
             start.write_bytes(original)
 
     pipeline.fail_generate = change
