@@ -383,7 +383,7 @@ class StableDiffusion:
         method = names.SAMPLE_METHOD_MAP[sampling_method]
         ask = base().stable_diffusion_cpp.sd_get_default_scheduler
         number = native_thread.run(lambda: ask(self._context, method))
-        return next(name for name, value in names.SCHEDULER_MAP.items() if value == number)
+        return str(next(name for name, value in names.SCHEDULER_MAP.items() if value == number))
 
     @property
     def diffusion_params_bytes(self) -> int:

@@ -39,7 +39,8 @@ def cosine_similarities(results: ArrayLike, references: ArrayLike) -> NDArray[np
     Returns:
         (n, m) in -1..1; 0 where a row is all zeros.
     """
-    return _directions(results) @ _directions(references).T
+    cosines: NDArray[np.float64] = _directions(results) @ _directions(references).T
+    return cosines
 
 
 def area_under_curve(positives: ArrayLike, negatives: ArrayLike) -> float | None:
@@ -93,4 +94,6 @@ def summarise_similarity(similarities: ArrayLike, own: ArrayLike) -> FaceSimilar
 def _directions(rows: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(rows, np.float64)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+    directions = np.zeros_like(values)
+    np.divide(values, lengths, out=directions, where=lengths > 0)
+    return directions

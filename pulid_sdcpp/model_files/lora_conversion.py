@@ -300,7 +300,8 @@ def _hadamard_as_low_rank(reader: _Reader, module: LoraModule, names: _Names) ->
 
     def down() -> Values:
         first, second = reader.matrix(b), reader.matrix(d)
-        return scale * (first[:, None, :] * second[None, :, :]).reshape(rank, columns)
+        product: Values = scale * (first[:, None, :] * second[None, :, :])
+        return product.reshape(rank, columns)
 
     return [
         _Written(names.of("lora_down"), (rank, columns), "f32", down),
@@ -314,7 +315,8 @@ def _hadamard(reader: _Reader, module: LoraModule, names: _Names) -> list[_Writt
     def factor(role: str) -> Values:
         values = reader.matrix(module.tensors[role])
         if role == "hada_w1_b":
-            return values * scale
+            scaled: Values = values * scale
+            return scaled
         return _exchanged(values, module.place) if role.endswith("_a") else values
 
     return [

@@ -84,7 +84,8 @@ def _of_mask(region: Region, columns: int, rows: int) -> NDArray[np.float32]:
     # In float: eight bits would round a token that is almost black to nothing.
     mask = read_mask(region.mask).convert("F")
     brightness = mask.resize((columns, rows), Image.Resampling.BOX)
-    return np.asarray(brightness, np.float32) / np.float32(255)
+    weights: NDArray[np.float32] = np.asarray(brightness, np.float32) / np.float32(255)
+    return weights
 
 
 def _covered(begin_px: float, end_px: float, tokens: int) -> NDArray[np.float64]:

@@ -40,7 +40,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         line = found.string.count("\n", 0, found.start()) + 1
         raise ValueError(f"a key of more than {MAX_KEY_PARTS} parts (at line {line})")
     try:
-        return tomllib.loads(text)
+        document: dict[str, Any] = tomllib.loads(text)
+        return document
     except RecursionError:
         raise ValueError("too deeply nested") from None
     except ValueError as error:

@@ -36,7 +36,7 @@ def stored_bytes(spec: TensorSpec) -> int:
         raise ValueError(
             f"{spec.dtype} needs rows of a multiple of {block}, {spec.name} has {spec.shape[-1]}"
         )
-    return math.prod(spec.shape) // block * int(block_bytes)
+    return math.prod(spec.shape) // int(block) * int(block_bytes)
 
 
 def encode(spec: TensorSpec) -> bytes:
@@ -72,4 +72,5 @@ def encode(spec: TensorSpec) -> bytes:
 def bfloat16(values: np.ndarray) -> np.ndarray:
     """Round finite float32 to bfloat16, ties to even, as uint16 (NumPy has no such type)."""
     bits = np.ascontiguousarray(values, dtype="<f4").view("<u4")
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
+    rounded: np.ndarray = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return rounded.astype("<u2")

@@ -129,7 +129,7 @@ class TensorFile:
         scale = self._scales.get(name)
         if scale is None:
             return self._converted(info, np.dtype(dtype))
-        values = self._converted(info, np.dtype(np.float32)) * np.float32(scale)
+        values: np.ndarray = self._converted(info, np.dtype(np.float32)) * np.float32(scale)
         return values.astype(dtype, copy=False)
 
     def check_unchanged(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from ...options.facts import of
 from ...people.identity_options import IdentityOptions
 from ...terminal_text import escaped_line, shown
 from ..flags.generate import option_names, some_options
-from ..flags.table import FILE_PATH, GroupedCommand, GroupedOption, HomePath
+from ..flags.table import FILE_PATH, F, GroupedCommand, GroupedOption, HomePath
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _List(click.ParamType):
             self.fail(f"{shown(value)} is not a list of numbers like 0,1,2", param, ctx)
 
 
-def _option(*flags: str, **kwargs: Any) -> Any:
+def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
     return click.option(*flags, cls=GroupedOption, heading="Evaluation", **kwargs)
 
 

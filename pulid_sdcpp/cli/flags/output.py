@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,7 +11,7 @@ from ...options.context import ContextOptions
 from ...options.facts import Group
 from ...terminal_text import shown
 from .fact_option import fact_options
-from .table import FILE_PATH, grouped_option
+from .table import FILE_PATH, F, grouped_option
 
 __all__ = ["OUTPUT_OPTIONS", "PREVIEW_METHODS", "json_option"]
 
@@ -31,7 +31,7 @@ def _announce_json(ctx: click.Context, param: click.Parameter, as_json: bool) ->
     return as_json
 
 
-def json_option(help: str) -> Any:
+def json_option(help: str) -> Callable[[F], F]:
     """`--json` of a command whose progress and errors are objects, one per line, on stdout."""
     return grouped_option("as_json", "--json", heading=_HEADING, is_flag=True, is_eager=True,
                           callback=_announce_json, help=help)  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -35,6 +36,9 @@ class HomePath(click.Path):
 FILE_PATH = HomePath()  # what is wrong with a file, its reader says better
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
 class GroupedOption(click.Option):
     """An option that names the heading it stands under in the help."""
 
@@ -61,6 +65,8 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def grouped_option(name: str, *flags: str, heading: str, help: str = "", **kwargs: Any) -> Any:
+def grouped_option(
+    name: str, *flags: str, heading: str, help: str = "", **kwargs: Any
+) -> Callable[[F], F]:
     """A click option of the command itself, called `name`, under a heading."""
     return click.option(*flags, name, cls=GroupedOption, heading=heading, help=help, **kwargs)

@@ -65,7 +65,7 @@ class StepPointType(click.ParamType):
     name = "STEP|PART"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> StepPoint:
-        if not isinstance(value, str):
+        if isinstance(value, int | float):
             return value
         try:
             return parse_step_point(value)
