@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from fake_engine import FakeEngine
+from fake_engine import Call, FakeEngine
 from pulid_sdcpp.identity.identity_file import Identity
 
 SIDE_PX = 64
@@ -41,17 +41,15 @@ class DrawingEngine(FakeEngine):
         super().__init__()
         self.spill, self.fail_at, self.stop = spill, fail_at, failure
 
-    def generate_image(self, **arguments: Any) -> list[Image.Image]:
-        self.calls.append(arguments)
+    def draw(self, call: Call) -> list[Image.Image]:
         if len(self.calls) == self.fail_at and self.stop is not None:
             raise self.stop
-        background = ImageColor.getrgb(self.background or arguments["prompt"].split()[0])
-        pixels = np.full((arguments["height"], arguments["width"], 3), background, np.float64)
+        background = ImageColor.getrgb(self.background or call.picture.prompt.split()[0])
+        pixels = np.full((call.picture.height, call.picture.width, 3), background, np.float64)
         face = NOBODY
-        identity = arguments["pulid_id_embedding"]
-        if identity is not None:
-            weight = arguments["pulid_id_weight"]
-            face = (1 - weight) * NOBODY + weight * identity.tokens[0]
+        if call.people:
+            weight = call.person.weight
+            face = (1 - weight) * NOBODY + weight * call.identity.tokens[0]
             pixels += self.spill
         height, width = pixels.shape[:2]
         pixels[height // 4 : -height // 4, width // 4 : -width // 4] = face

@@ -7,12 +7,14 @@ picture in a recogniser that extraction never uses.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine import factory
+from ..engine.interface import CreateEngine
 from ..errors import FaceNotFoundError, GenerationError, ModelFileError
 from ..extraction import extractor
 from ..options.context import ContextOptions
@@ -74,7 +76,7 @@ def run_demo(
     pack: Path | None = None,
     overwrite: bool = False,
     create_extractor: Callable[..., Any] | None = None,
-    create_engine: Callable[[ContextOptions], Any] | None = None,
+    create_engine: CreateEngine | None = None,
     create_judge: Callable[..., Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress_callback: Callable[[int, int], object] = lambda done, total: None,
@@ -136,13 +138,12 @@ def run_demo(
     size = f"{settings[0].width}x{settings[0].height}, {settings[0].steps} steps"
     say(f"generating {len(people)} x {len(PROMPTS)} pictures, {size}")
     rows: list[list[Image.Image]] = []
-    with (create_engine or factory.load_engine)(context) as engine:
+    load: CreateEngine = create_engine or factory.load_engine
+    with contextlib.closing(load(context)) as engine:
         for person in people:
             rows.append([])
             for generation in settings:
-                rows[-1] += engine.generate_image(
-                    **generation.to_engine_kwargs(), **person.to_engine_kwargs()
-                )
+                rows[-1] += engine.generate(generation, person.everybody)
                 progress_callback(sum(map(len, rows)), len(people) * len(PROMPTS))
     *of_people, of_nobody = rows
     _check_effect(of_people, of_nobody, paths)

@@ -7,12 +7,14 @@ outside the head, and what can be read back of the prompt. docs/evaluate.md says
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..engine import factory
+from ..engine.interface import CreateEngine
 from ..errors import OutputFileError, PulidError
 from ..extraction import extractor
 from ..options.context import ContextOptions
@@ -42,7 +44,7 @@ def evaluate(
     *,
     create_extractor: Callable[..., Any] | None = None,
     create_judge: Callable[..., Any] | None = None,
-    create_engine: Callable[[ContextOptions], Any] | None = None,
+    create_engine: CreateEngine | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress_callback: Callable[[int, int], object] = lambda done, total: None,
 ) -> EvaluationResult:
@@ -117,7 +119,8 @@ def evaluate(
 
     say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
     try:
-        with (create_engine or factory.load_engine)(context) as engine:
+        load: CreateEngine = create_engine or factory.load_engine
+        with contextlib.closing(load(context)) as engine:
             generation = generation.with_named_scheduler(
                 engine.default_scheduler(generation.sampling_method)
             )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.interface import Engine
 from ..options.generation import GenerationOptions
 from ..people.identity_effect import REFERENCE_CFG_START_STEP
 from ..people.identity_options import IdentityOptions
@@ -75,7 +76,7 @@ class EvaluationRun:
         # Nobody's pictures stay, for the others to be compared with: 3 MB each at 1024 x 1024.
         self._nobody: dict[tuple[int, int], _Judged] = {}
 
-    def score(self, engine: Any, pictures: Sequence[PlannedPicture]) -> Iterator[PictureScores]:
+    def score(self, engine: Engine, pictures: Sequence[PlannedPicture]) -> Iterator[PictureScores]:
         """Make the pictures in their order, nobody's before those to be compared with them.
 
         Raises:
@@ -110,11 +111,10 @@ class EvaluationRun:
         )
 
     def _generate(
-        self, engine: Any, generation: GenerationOptions, identity: IdentityOptions
+        self, engine: Engine, generation: GenerationOptions, identity: IdentityOptions
     ) -> _Judged:
-        (image,) = engine.generate_image(
-            **generation.to_engine_kwargs(),
-            **identity.to_engine_kwargs(),
+        (image,) = engine.generate(
+            generation, identity.everybody, cfg_start_step=identity.cfg_start_step
         )
         pixels = np.asarray(image.convert("RGB"))
         return _Judged(pixels, self._judge.look(pixels), self._judge.read_attributes(pixels), image)

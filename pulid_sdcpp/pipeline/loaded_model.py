@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..engine import factory
+from ..engine.interface import CreateEngine, Engine
 from ..errors import NativeLibraryError
 from ..memory.plan import LEAST_GIB, MOST_GIB, Plan, Vram, plan_memory
 from ..native.devices import Device, devices
@@ -35,17 +36,17 @@ class LoadedModel:
         self,
         context: ContextOptions,
         vram: Vram | None = None,
-        create_engine: Callable[..., Any] | None = None,
+        create_engine: CreateEngine | None = None,
     ) -> None:
         if vram is not None and vram != "auto":
             check_number("vram", vram, LEAST_GIB, MOST_GIB)
         self._given = context
         self._vram = vram
-        self._create_engine = create_engine or factory.load_engine
+        self._create_engine: CreateEngine = create_engine or factory.load_engine
         self._available: Sequence[Device] | None = None
         self._plan_loaded: Mapping[str, Any] = {}
         self._most_people = 0
-        self.engine: Any = None
+        self._engine: Engine | None = None
         self.context = context
         self.plan: Plan | None = None
 
@@ -54,10 +55,15 @@ class LoadedModel:
         """Whether memory is limited, so that nothing else should lie in it."""
         return self._vram is not None
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is an engine now."""
+        return self._engine is not None
+
     def prepare(
         self, generation: GenerationOptions, tell: EventCallback, people: int = 1
-    ) -> GenerationOptions:
-        """Have the engine that this picture needs in `engine`, and its options in `context`.
+    ) -> tuple[Engine, GenerationOptions]:
+        """Have the engine that this picture needs, and its options in `context`.
 
         Args:
             generation: The picture.
@@ -65,7 +71,7 @@ class LoadedModel:
             people: How many identities are in it.
 
         Returns:
-            How the picture is to be made with it.
+            The engine, and how the picture is to be made with it.
 
         Raises:
             MemoryPlanError: It does not fit; what is loaded stays.
@@ -78,22 +84,23 @@ class LoadedModel:
             plan = self.plan = self._plan_for(generation, people)
             context, generation = plan.apply(context, generation)
             measures = dict(plan.context)
-        if self.engine is None or not serves(self._plan_loaded, measures):
+        engine = self._engine
+        if engine is None or not serves(self._plan_loaded, measures):
             self.unload()
-            self.engine = self._create_engine(context, on_event=tell)
+            engine = self._engine = self._create_engine(context, on_event=tell)
             self.context, self._plan_loaded = context, measures
         self._most_people = max(people, self._most_people)
-        return generation
+        return engine, generation
 
     def cancel(self) -> None:
         """Stop what the engine makes now, if it does."""
-        engine = self.engine
+        engine = self._engine
         if engine is not None:
             engine.cancel()
 
     def unload(self) -> None:
         """Free the engine, if there is one."""
-        engine, self.engine = self.engine, None
+        engine, self._engine = self._engine, None
         self.context, self._most_people = self._given, 0
         if engine is not None:
             engine.close()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..engine.interface import CreateEngine, Preview
 from ..errors import GenerationCancelled, GenerationError, ModelFileError
 from ..extraction.enrolment import Enroller
 from ..identity.face_choice import FaceChoice
@@ -38,7 +39,7 @@ from ..system.package_version import package_version
 from .callbacks import called_back, is_called_back
 from .fair_lock import FairLock
 from .loaded_model import LoadedModel
-from .running_picture import PreviewCallback, RunningPicture, preview_callback
+from .running_picture import PreviewCallback, RunningPicture
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -95,7 +96,7 @@ class PulidFlux:
         vram: Vram | None = None,
         extractor_problem: str = "",
         remember_identities: bool = True,
-        create_engine: Callable[..., Any] | None = None,
+        create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
         on_event: EventCallback | None = None,
     ) -> None:
@@ -123,7 +124,7 @@ class PulidFlux:
         vram: Vram | None = None,
         settings: Mapping[str, Any] | None = None,
         remember_identities: bool = True,
-        create_engine: Callable[..., Any] | None = None,
+        create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
         on_event: EventCallback | None = None,
         **context_overrides: Any,
@@ -419,22 +420,20 @@ class PulidFlux:
         preview_method: str,
         preview_interval: int,
     ) -> Result:
-        options: dict[str, Any] = {}
+        preview = None
         if on_preview is not None:
             check_preview(self._context, preview_method, preview_interval)
-            options["preview_method"] = preview_method
-            options["preview_interval"] = preview_interval
-            options["preview_callback"] = preview_callback(on_preview)
+            preview = Preview(called_back(on_preview), preview_method, preview_interval)
         tell = called_back(on_event or self._on_event)
         with self._turn(), self._generation() as running:
-            return self._make(request, running, tell, options)
+            return self._make(request, running, tell, preview)
 
     def _make(
         self,
         request: PictureRequest,
         running: RunningPicture,
         tell: EventCallback,
-        options: Mapping[str, Any],
+        preview: Preview | None,
     ) -> Result:
         def told(event: ProgressEvent) -> None:
             running.check()
@@ -443,22 +442,20 @@ class PulidFlux:
         # 1. The model, in memory that nothing else takes.
         if self._model.is_planned:
             self._enroller.close()
-        people = len(request.identity.everybody)
-        generation = self._model.prepare(request.generation, told, people)
+        people = request.identity.everybody
+        engine, generation = self._model.prepare(request.generation, told, len(people))
         running.check()
         self._hashes.begin(
-            self._model.context,
-            generation.prompt,
-            with_people=people > 0,
-            engine=self._model.engine,
+            self._model.context, generation.prompt, with_people=bool(people), engine=engine
         )
 
         # 2. The picture.
         try:
-            images = self._model.engine.generate_image(
-                **generation.to_engine_kwargs(),
-                **request.identity.to_engine_kwargs(),
-                **options,
+            images = engine.generate(
+                generation,
+                people,
+                cfg_start_step=request.identity.cfg_start_step,
+                preview=preview,
                 on_event=told,
             )
         except GenerationCancelled:
@@ -480,6 +477,6 @@ class PulidFlux:
             hashes=hashes,
             preset=self._preset,
             version=package_version(),
-            default_scheduler=self._model.engine.default_scheduler(generation.sampling_method),
+            default_scheduler=engine.default_scheduler(generation.sampling_method),
         )
         return Result(images[0].convert("RGB"), generation.seed, metadata)

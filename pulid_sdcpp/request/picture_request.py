@@ -11,6 +11,7 @@ from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.engine_checks import check_prompt_loras
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
+from ..options.preview import PREVIEW_METHODS
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
@@ -22,11 +23,8 @@ from ..terminal_text import shown
 from .generate_request import GenerateRequest, settle
 from .read_images import read_once
 
-__all__ = ["PREVIEW_METHODS", "PictureRequest", "check_preview", "identity_file_of",
+__all__ = ["PictureRequest", "check_preview", "identity_file_of",
            "identity_options", "read_people", "read_request"]  # fmt: skip
-
-PREVIEW_METHODS = ("proj", "tae", "vae")
-"""A projection of the latents at an eighth of the size; or decoded, by the autoencoder loaded."""
 
 _OWN_ARGUMENTS = {"prompt", "batch_count"}
 _GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS

@@ -9,13 +9,13 @@ import click
 
 from ...options.context import ContextOptions
 from ...options.facts import Group
+from ...options.preview import PREVIEW_METHODS
 from ...terminal_text import shown
 from .fact_option import fact_options
 from .table import FILE_PATH, F, grouped_option
 
-__all__ = ["OUTPUT_OPTIONS", "PREVIEW_METHODS", "json_option"]
+__all__ = ["OUTPUT_OPTIONS", "json_option"]
 
-PREVIEW_METHODS = ("proj", "tae", "vae")
 _HEADING: Group = "Output"
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fake_engine import FakeEngine
+from fake_engine import Call, FakeEngine
 from pulid_sdcpp import Identity
 from pulid_sdcpp.batch.fields import SHARED_FIELDS
 from pulid_sdcpp.cli import main
@@ -72,10 +72,10 @@ def test_it_makes_the_pictures_and_sums_up(engine: FakeEngine) -> None:
     ]  # fmt: skip
     assert lines[8].split()[0] == "time"
     assert "4 pictures for jobs: 4 to make, 0 already there" in result.stderr
-    assert [(call["prompt"], call["seed"]) for call in engine.calls] == [
+    assert [(call.picture.prompt, call.picture.seed) for call in engine.calls] == [
         ("one", 1), ("one", 2), ("two", 1), ("two", 2),
     ]  # fmt: skip
-    assert all(call["pulid_id_embedding"] is not None for call in engine.calls)
+    assert all(call.people for call in engine.calls)
     assert (engine.context and engine.context.vae_decode_only, engine.closed) == (True, 1)
     again = run()
     assert again.exit_code == 0
@@ -90,8 +90,8 @@ def test_options_are_given_where_the_file_says_nothing(engine: FakeEngine) -> No
     arguments = ["-W", "32", "-H", "32", "--steps", "1", "--pulid-id-weight", "0.5", "-o", "here"]
     result = CliRunner().invoke(main, ["batch", "jobs.csv", *MODELS, *arguments])
     assert result.exit_code == 0, result.output
-    assert [call["sample_steps"] for call in engine.calls] == [1, 3]
-    assert {(call["width"], call["pulid_id_weight"]) for call in engine.calls} == {(32, 0.5)}
+    assert [call.picture.steps for call in engine.calls] == [1, 3]
+    assert {(call.picture.width, call.person.weight) for call in engine.calls} == {(32, 0.5)}
     assert Path("here", "alice-one-s2-w0.5.png").is_file()
 
 
@@ -158,14 +158,14 @@ def test_json_says_everything_as_objects(engine: FakeEngine) -> None:
 
 
 def test_ctrl_c_keeps_what_is_finished(engine: FakeEngine) -> None:
-    make = engine.generate_image
+    draw = engine.draw
 
-    def interrupted(**arguments: Any) -> Any:
-        if len(engine.calls) == 2:
+    def interrupted(call: Call) -> list[Image.Image]:
+        if len(engine.calls) == 3:
             raise KeyboardInterrupt
-        return make(**arguments)
+        return draw(call)
 
-    engine.generate_image = interrupted  # type: ignore[method-assign]
+    engine.draw = interrupted  # type: ignore[method-assign]
     result = run()
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_what_is_finished(engine: FakeEngine) -> None:
     )
     assert "not reached          2" in result.stdout
     assert json.loads(Path("jobs", "summary.json").read_text())["waiting"] == 2
-    engine.generate_image = make  # type: ignore[method-assign]
+    engine.draw = draw  # type: ignore[method-assign]
     assert "made                 2\nalready there        2\n" in run().stdout
 
 
@@ -214,6 +214,6 @@ def test_a_picture_of_a_batch_can_be_a_start(engine: FakeEngine) -> None:
     Path("jobs.toml").write_text('[[jobs]]\nprompt = "a"\ninit_image = "room.png"\nheight = 16')
     result = run()
     assert result.exit_code == 0, result.output
-    assert (engine.calls[0]["width"], engine.calls[0]["height"]) == (32, 16)
+    assert (engine.calls[0].picture.width, engine.calls[0].picture.height) == (32, 16)
     assert engine.context is not None
     assert not engine.context.vae_decode_only

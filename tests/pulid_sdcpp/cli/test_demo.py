@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fake_engine import FakeEngine
+from fake_engine import Call, FakeEngine
 from pocket_packs import draft_pack, expand_with, standin_pack, write_small_gguf
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.commands.demo import demo
@@ -39,13 +39,12 @@ class PersonalEngine(FakeEngine):
 
     faded = False
 
-    def generate_image(self, **arguments: Any) -> list[Image.Image]:
-        super().generate_image(**arguments)
-        identity = arguments["pulid_id_embedding"]
+    def draw(self, call: Call) -> list[Image.Image]:
         color = NOBODY
-        if identity is not None and not self.faded:
-            color = tuple(int(value) for value in identity.tokens[0, :3])
-        return [Image.new("RGBA", (arguments["width"], arguments["height"]), (*color, 255))]
+        if call.people and not self.faded:
+            tokens = call.identity.tokens
+            color = tuple(int(value) for value in tokens[0, :3])
+        return [Image.new("RGBA", (call.picture.width, call.picture.height), (*color, 255))]
 
 
 class ColorExtractor:
@@ -121,18 +120,15 @@ def test_a_column_differs_by_the_person_only(engine: PersonalEngine) -> None:
     assert run("--seed", "7").exit_code == 0
     n = len(PROMPTS)
     assert len(engine.calls) == 4 * n
-    assert [call["pulid_id_embedding"] is None for call in engine.calls] == [False] * 3 * n + [
-        True
-    ] * n
+    assert [len(call.people) for call in engine.calls] == [1] * 3 * n + [0] * n
     for index, call in enumerate(engine.calls):
-        same = {**engine.calls[index % n], "pulid_id_embedding": call["pulid_id_embedding"]}
-        assert call == same
-    assert [call["prompt"] for call in engine.calls[:n]] == list(PROMPTS)
-    assert [call["seed"] for call in engine.calls[:n]] == [7, 8, 9, 10, 11]
+        assert call.picture == engine.calls[index % n].picture
+    assert [call.picture.prompt for call in engine.calls[:n]] == list(PROMPTS)
+    assert [call.picture.seed for call in engine.calls[:n]] == [7, 8, 9, 10, 11]
     first = engine.calls[0]
-    assert (first["width"], first["height"], first["sample_steps"]) == (128, 128, 4)
-    assert (first["cfg_scale"], first["sample_method"]) == (1.0, "euler")
-    assert first["pulid_id_weight"] == 1.0
+    assert (first.picture.width, first.picture.height, first.picture.steps) == (128, 128, 4)
+    assert (first.picture.cfg_scale, first.picture.sampling_method) == (1.0, "euler")
+    assert first.person.weight == 1.0
 
 
 def test_all_files_come_from_the_pack_and_the_judge_is_another_recogniser(

@@ -102,9 +102,9 @@ def test_options_reach_engine_extractor_and_judge(
     ]
     assert engine.context is not None
     assert engine.context.vae_decode_only
-    starts = [call["pulid_start_step"] for call in engine.calls[1:]]
-    assert (starts, engine.calls[1]["pulid_id_weight"]) == ([1, 2, 3], 0.7)
-    assert {call["cfg_scale"] for call in engine.calls} == {2.0}
+    starts = [call.person.start_step for call in engine.calls[1:]]
+    assert (starts, engine.calls[1].person.weight) == ([1, 2, 3], 0.7)
+    assert {call.picture.cfg_scale for call in engine.calls} == {2.0}
 
 
 def test_identity_files_and_prompts_of_a_file(engine: DrawingEngine) -> None:
@@ -112,7 +112,7 @@ def test_identity_files_and_prompts_of_a_file(engine: DrawingEngine) -> None:
     Path("p.jsonl").write_text('{"text": "teal", "attributes": {"background": "gold"}}\n')
     arguments = ["--identity", "cyd.pulidembd", "cyd.png", "--prompts", "p.jsonl"]
     table = figures(run(*arguments, "--attributes", "reader.onnx", "-p", "navy"))
-    assert [call["prompt"] for call in engine.calls] == ["navy", "teal"] * 2
+    assert [call.picture.prompt for call in engine.calls] == ["navy", "teal"] * 2
     assert table["background"] == ["0.000", "0.000"]  # teal is not gold
     assert Path("evaluation", "summary.json").exists()
 
@@ -256,8 +256,8 @@ def test_the_pocket_model_needs_no_other_flags(engine: DrawingEngine, pocket: Po
     assert result.exit_code == 0, result.output
     n_prompts = len(pocket_prompts())
     assert len(engine.calls) == 3 * n_prompts
-    names = ("width", "height", "sample_steps", "scheduler")
-    assert {tuple(call[name] for name in names) for call in engine.calls} == {
+    names = ("width", "height", "steps", "scheduler")
+    assert {tuple(getattr(call.picture, name) for name in names) for call in engine.calls} == {
         (128, 128, 4, "discrete")
     }
     assert engine.context is not None
@@ -273,7 +273,7 @@ def test_what_is_given_goes_before_the_pocket_models_own(
     arguments = ["--pocket", "cyd.png", "-p", "a person", "--steps", "8", "--diffusion-model", "q4"]
     result = run(*arguments, model=[])
     assert result.exit_code == 0, result.output
-    assert [call["prompt"] for call in engine.calls] == ["a person"] * 2
-    assert engine.calls[0]["sample_steps"] == 8
+    assert [call.picture.prompt for call in engine.calls] == ["a person"] * 2
+    assert engine.calls[0].picture.steps == 8
     assert engine.context is not None
     assert engine.context.diffusion_model_path == Path("q4")

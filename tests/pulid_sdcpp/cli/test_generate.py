@@ -77,8 +77,8 @@ def test_the_command_of_sd_cli_works_with_the_name_replaced(
     assert engine.context.keep_clip_on_cpu
     assert engine.context.vae_decode_only
     (call,) = engine.calls
-    assert call["pulid_id_embedding"].sha256 == alice.sha256
-    assert (call["sample_steps"], call["seed"], call["pulid_id_weight"]) == (4, 42, 1.0)
+    assert call.identity.sha256 == alice.sha256
+    assert (call.picture.steps, call.picture.seed, call.person.weight) == (4, 42, 1.0)
     assert engine.closed == 1
     text = read_picture_text("out.png")
     assert text is not None
@@ -143,22 +143,23 @@ def test_flags_of_the_engine(engine: FakeEngine, flags: list[str], name: str, va
         (["-n", "ugly"], "negative_prompt", "ugly"),
         (["--cfg-scale", "2"], "cfg_scale", 2.0),
         (["--guidance", "4"], "guidance", 4.0),
-        (["--sampling-method", "euler_a"], "sample_method", "euler_a"),
-        (["--sampling-method", "dpm++2m"], "sample_method", "dpm++2m"),
+        (["--sampling-method", "euler_a"], "sampling_method", "euler_a"),
+        (["--sampling-method", "dpm++2m"], "sampling_method", "dpm++2m"),
         (["--scheduler", "sgm_uniform"], "scheduler", "sgm_uniform"),
         (["--eta", "0.5"], "eta", 0.5),
-        (["--sigmas", "[14.6, 7.8, 0]"], "sigmas", "14.6,7.8,0.0"),
-        (["--vae-tiling", "--vae-tile-size", "16x24"], "vae_tile_size", "16x24"),
-        (["--vae-tile-size", "16"], "vae_tile_size", "16x16"),
+        (["--sigmas", "[14.6, 7.8, 0]"], "sigmas", (14.6, 7.8, 0.0)),
+        (["--vae-tiling", "--vae-tile-size", "16x24"], "vae_tile_size", (16, 24)),
+        (["--vae-tile-size", "16"], "vae_tile_size", (16, 16)),
         (["--disable-auto-resize-ref-image"], "auto_resize_ref_image", False),
         (["--cfg-start-step", "1"], "cfg_start_step", 1),
-        (["-M", "img_gen"], "sample_steps", 2),
+        (["-M", "img_gen"], "steps", 2),
     ],
 )
 def test_flags_of_the_picture(engine: FakeEngine, flags: list[str], name: str, value: Any) -> None:
     result = run(*flags)
     assert result.exit_code == 0, result.output
-    assert engine.calls[0][name] == value
+    (call,) = engine.calls
+    assert {**vars(call.picture), "cfg_start_step": call.cfg_start_step}[name] == value
 
 
 def test_a_batch_is_numbered_and_each_picture_has_its_seed(engine: FakeEngine) -> None:
@@ -168,8 +169,8 @@ def test_a_batch_is_numbered_and_each_picture_has_its_seed(engine: FakeEngine) -
         text = read_picture_text(f"out_{index}.png")
         assert text is not None
         assert parse_text(text).values["Seed"] == str(7 + index)
-    assert [call["seed"] for call in engine.calls] == [7, 8, 9]
-    assert {call["batch_count"] for call in engine.calls} == {1}
+    assert [call.picture.seed for call in engine.calls] == [7, 8, 9]
+    assert {call.picture.batch_count for call in engine.calls} == {1}
     assert sorted(os.listdir()) == ["out_0.png", "out_1.png", "out_2.png"]
 
 
@@ -177,8 +178,8 @@ def test_a_random_seed_is_written_down(engine: FakeEngine) -> None:
     run("-s", "-1")
     text = read_picture_text("output.png")
     assert text is not None
-    assert parse_text(text).values["Seed"] == str(engine.calls[0]["seed"])
-    assert engine.calls[0]["seed"] >= 0
+    assert parse_text(text).values["Seed"] == str(engine.calls[0].picture.seed)
+    assert engine.calls[0].picture.seed >= 0
 
 
 def test_the_picture_can_go_without_parameters(engine: FakeEngine) -> None:
@@ -208,12 +209,12 @@ def test_the_size_not_given_is_that_of_the_init_image(engine: FakeEngine) -> Non
     arguments = [*BASE[:-4], "-i", "in.png", "--strength", "0.5"]
     result = CliRunner().invoke(main, ["generate", *arguments])
     assert result.exit_code == 0, result.output
-    assert (engine.calls[0]["width"], engine.calls[0]["height"]) == (96, 192)
-    assert engine.calls[0]["init_image"].size == (100, 200)
+    assert (engine.calls[0].picture.width, engine.calls[0].picture.height) == (96, 192)
+    assert engine.calls[0].picture.init_image.size == (100, 200)
     assert engine.context is not None
     assert not engine.context.vae_decode_only
     run("-i", "in.png")
-    assert (engine.calls[1]["width"], engine.calls[1]["height"]) == (64, 32)
+    assert (engine.calls[1].picture.width, engine.calls[1].picture.height) == (64, 32)
 
 
 def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: Identity) -> None:

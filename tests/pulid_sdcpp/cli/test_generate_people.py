@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fake_engine import FakeEngine
+from fake_engine import Call, FakeEngine
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import ModelFileError
@@ -121,7 +121,7 @@ def test_a_preset_gives_files_and_settings_and_flags_go_before(
     assert engine.context.diffusion_model_path == Path("tiny.gguf")
     assert engine.context.clip_l_path == Path("mine")
     (call,) = engine.calls
-    assert (call["sample_steps"], call["guidance"], call["width"]) == (2, 1.5, 64)
+    assert (call.picture.steps, call.picture.guidance, call.picture.width) == (2, 1.5, 64)
     assert parameters()["Preset"] == "tiny"
 
 
@@ -129,7 +129,7 @@ def test_a_flag_counts_also_with_the_value_of_its_default(
     engine: FakeEngine, preset: list[Any]
 ) -> None:
     done("--steps", "20", "--guidance", "3.5")
-    assert (engine.calls[0]["sample_steps"], engine.calls[0]["guidance"]) == (20, 3.5)
+    assert (engine.calls[0].picture.steps, engine.calls[0].picture.guidance) == (20, 3.5)
 
 
 def test_an_autoencoder_that_is_named_takes_the_place_of_the_presets_tiny_one(
@@ -169,9 +169,9 @@ def test_photos_of_one_person_become_one_identity(
     assert call["photos"] == [Path("alice.jpg"), Path("group.jpg")]
     assert (call["face"], call["fusion"]) == ("left", "mean")
     (made,) = engine.calls
-    assert made["pulid_id_embedding"].sha256 == identity_of("alice").sha256
-    assert made["pulid_id_weight"] == 0.8
-    assert (made["pulid_start_step"], made["pulid_end_step"]) == (0.2, 2)
+    assert made.identity.sha256 == identity_of("alice").sha256
+    assert made.person.weight == 0.8
+    assert (made.person.start_step, made.person.end_step) == (0.2, 2)
     assert "extract" in result.stderr.splitlines()
     assert "group.jpg has 3 faces" in result.stderr
     assert "alice.jpg has" not in result.stderr
@@ -182,7 +182,7 @@ def test_an_identity_file_is_read_and_nothing_extracted(
     engine: FakeEngine, preset: list[Any], enrolments: Enrolments, flag: str
 ) -> None:
     done(flag, "carol.pulidembd")
-    assert engine.calls[0]["pulid_id_embedding"].sha256 == identity_of("carol").sha256
+    assert engine.calls[0].identity.sha256 == identity_of("carol").sha256
     assert not enrolments.calls
 
 
@@ -191,7 +191,7 @@ def test_people_have_their_own_weights_and_places(
 ) -> None:
     done("--person", "alice.jpg:box=0,0,0.5,1", "--person", "carol.pulidembd:weight=0.5:end=50%",
          "--id-weight", "0.7", "-o", "{person}-{weight}.png")  # fmt: skip
-    alice, carol = engine.calls[0]["pulid_people"]
+    alice, carol = engine.calls[0].people
     assert (alice.weight, alice.region.box, alice.end_step) == (0.7, (0, 0, 0.5, 1), None)
     assert (carol.weight, carol.region, carol.end_step) == (0.5, None, 0.5)
     assert carol.identity.sha256 == identity_of("carol").sha256
@@ -288,19 +288,15 @@ def test_a_preview_is_as_large_as_the_picture_and_ends_as_it(
     engine: FakeEngine, preset: list[Any]
 ) -> None:
     seen = []
-    generate_image = engine.generate_image
+    make_step = engine.step
 
-    def look(**arguments: Any) -> Any:
-        show = arguments["preview_callback"]
-
-        def showing(*frame: Any) -> None:
-            show(*frame)
+    def look(call: Call, step: int) -> None:
+        make_step(call, step)
+        if step:
             with Image.open("preview.png") as image:
                 seen.append(image.size)
 
-        return generate_image(**{**arguments, "preview_callback": showing})
-
-    engine.generate_image = look  # type: ignore[method-assign]
+    engine.step = look  # type: ignore[method-assign]
     done("--preview", "preview.png")
     assert seen == [(64, 32)] * 3
     done("--preview", "preview.png", "-o", "output.png", "--overwrite")  # an earlier preview
@@ -372,13 +368,14 @@ def test_a_preview_that_cannot_be_written_costs_no_picture(
     engine: FakeEngine, preset: list[Any], tmp_path: Path
 ) -> None:
     (tmp_path / "gone").mkdir()
-    generate_image = engine.generate_image
+    make_step = engine.step
 
-    def remove_first(**arguments: Any) -> Any:
-        (tmp_path / "gone").rmdir()
-        return generate_image(**arguments)
+    def remove_first(call: Call, step: int) -> None:
+        if step == 0:
+            (tmp_path / "gone").rmdir()
+        make_step(call, step)
 
-    engine.generate_image = remove_first  # type: ignore[method-assign]
+    engine.step = remove_first  # type: ignore[method-assign]
     result = done("--preview", str(tmp_path / "gone" / "preview.png"))
     assert result.stderr.count("note: no more previews") == 1
     assert Path("output.png").is_file()
@@ -387,14 +384,14 @@ def test_a_preview_that_cannot_be_written_costs_no_picture(
 def test_finished_pictures_are_kept_when_it_is_interrupted(
     engine: FakeEngine, preset: list[Any]
 ) -> None:
-    generate_image = engine.generate_image
+    make_step = engine.step
 
-    def interrupted_third(**arguments: Any) -> Any:
-        if arguments["seed"] == 44:
+    def interrupted_third(call: Call, step: int) -> None:
+        if call.picture.seed == 44:
             engine.failure = KeyboardInterrupt()
-        return generate_image(**arguments)
+        make_step(call, step)
 
-    engine.generate_image = interrupted_third  # type: ignore[method-assign]
+    engine.step = interrupted_third  # type: ignore[method-assign]
     result = run("-b", "4")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == ("interrupted; 2 of 4 pictures are finished and saved")

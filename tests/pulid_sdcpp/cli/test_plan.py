@@ -120,7 +120,7 @@ def test_generate_applies_the_plan_and_says_it(
     result = run("generate", files, "-p", "a face", "--vram", "1")
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("memory: --vae-tiling on Vulkan0: ")
-    assert engine.calls[0]["vae_tiling"] is True
+    assert engine.calls[0].picture.vae_tiling is True
     assert engine.context is not None
     assert not engine.context.offload_params_to_cpu
 
@@ -130,7 +130,7 @@ def test_flags_that_are_given_stay(files: Files, card: None, engine: FakeEngine)
     assert result.exit_code == 0, result.output
     assert engine.context is not None
     assert (engine.context.keep_clip_on_cpu, engine.context.keep_vae_on_cpu) == (True, True)
-    assert engine.calls[0]["vae_tiling"] is False
+    assert engine.calls[0].picture.vae_tiling is False
     refused = run("generate", files, "-p", "a face", "--vram", "4", "--max-vram", "2")
     assert refused.exit_code == 2
     assert "max_vram is given together with vram" in refused.stderr
@@ -145,7 +145,7 @@ def test_generate_without_a_card_goes_on_as_it_would(
         result = run("generate", files, "-p", "a face", "--vram", vram)
         assert result.exit_code == 0, result.output
         assert "memory: there is no graphics device to plan for" in result.stderr
-    assert engine.calls[0]["vae_tiling"] is False
+    assert engine.calls[0].picture.vae_tiling is False
 
 
 def test_without_the_flag_nothing_is_planned(files: Files, engine: FakeEngine) -> None:

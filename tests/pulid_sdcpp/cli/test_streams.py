@@ -21,8 +21,8 @@ import sys
 sys.path.append(sys.argv.pop(1))
 from fake_engine import FakeEngine
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.cli.commands import generate
-generate.create_engine = FakeEngine().create
+from pulid_sdcpp.engine import factory
+factory.load_engine = FakeEngine().create
 main(sys.argv[1:])
 """
 MODEL = ["--diffusion-model", "f.gguf", "--vae", "ae.safetensors", "--clip_l", "c.safetensors"]

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fake_engine import FakeEngine
 from pulid_sdcpp import GenerationOptions, Identity, Person, ProgressEvent, Region, StableDiffusion
-from pulid_sdcpp.engine.interface import Preview
+from pulid_sdcpp.engine import factory
+from pulid_sdcpp.engine.interface import CreateEngine, Engine, Preview
 
 LEFT, RIGHT = Region(box=(0, 0, 0.5, 1)), Region(box=(0.5, 0, 0.5, 1))
 SMALL = {"width": 64, "height": 32, "steps": 2, "seed": 5}
@@ -22,6 +24,18 @@ def engine(
 ) -> Iterator[StableDiffusion]:
     with load_engine(standin_weights, backend="cpu") as engine:
         yield engine
+
+
+def test_both_engines_are_ones() -> None:
+    """A type checker reads this; what it says is checked when the code is."""
+
+    def takes(create: CreateEngine, *engines: type[Engine]) -> None:
+        for kind in engines:
+            for name in ("generate", "default_scheduler", "cancel", "close"):
+                assert callable(getattr(kind, name))
+
+    takes(factory.load_engine, StableDiffusion, FakeEngine)
+    takes(FakeEngine().create)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from fake_engine import Call
 from fake_evaluation import SIDE_PX, ColorExtractor, ColorJudge, DrawingEngine, write_portraits
 from pulid_sdcpp import (
     ContextOptions,
@@ -187,15 +188,15 @@ def test_a_person_in_no_step_is_refused_before_there_is_work(
 def test_nobody_comes_first_and_all_pictures_share_their_noise(world: World) -> None:
     world.evaluate(seeds=(5, 6), identity=IdentityOptions(weight=0.8, start_step=1, end_step=3))
     calls = world.engine.calls
-    assert [call["pulid_id_embedding"] is None for call in calls] == [True] * 4 + [False] * 12
-    assert [call["seed"] for call in calls] == [5, 6] * 8
-    assert [call["prompt"] for call in calls] == ["navy wall"] * 2 + ["gold wall"] * 2 + (
+    assert [not call.people for call in calls] == [True] * 4 + [False] * 12
+    assert [call.picture.seed for call in calls] == [5, 6] * 8
+    assert [call.picture.prompt for call in calls] == ["navy wall"] * 2 + ["gold wall"] * 2 + (
         ["navy wall", "navy wall", "gold wall", "gold wall"] * 3
     )
     with_identity = calls[4:]
-    assert {call["pulid_id_weight"] for call in with_identity} == {0.8}
-    assert {call["pulid_start_step"] for call in with_identity} == {1}
-    assert {call["pulid_end_step"] for call in with_identity} == {3}
+    assert {call.person.weight for call in with_identity} == {0.8}
+    assert {call.person.start_step for call in with_identity} == {1}
+    assert {call.person.end_step for call in with_identity} == {3}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_true_cfg_starts_at_the_same_step_with_and_without_identity(
 ) -> None:
     generation = replace(GENERATION, cfg_scale=cfg_scale)
     world.evaluate(identity=IdentityOptions(cfg_start_step=given), generation=generation)
-    assert {call["cfg_start_step"] for call in world.engine.calls} == {start}
+    assert {call.cfg_start_step for call in world.engine.calls} == {start}
     assert len(world.engine.calls) == 8
 
 
@@ -214,10 +215,9 @@ def test_a_result_without_a_face_counts_as_likeness_zero(world: World) -> None:
     Image.new("RGB", (80, 80), (1, 0, 0)).save(world.portraits[0])
 
     class DarkEngine(DrawingEngine):
-        def generate_image(self, **arguments: Any) -> list[Image.Image]:
-            (image,) = super().generate_image(**arguments)
-            identity = arguments["pulid_id_embedding"]
-            if identity is not None and identity.tokens[0, 0] == 1:
+        def draw(self, call: Call) -> list[Image.Image]:
+            (image,) = super().draw(call)
+            if call.people and call.identity.tokens[0, 0] == 1:
                 image.paste("black", (16, 16, 48, 48))
             return [image]
 

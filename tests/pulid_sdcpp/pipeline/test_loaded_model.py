@@ -66,14 +66,13 @@ def test_it_is_loaded_again_only_for_what_needs_more_measures(planned: list[Any]
     engines = [FakeEngine(), FakeEngine()]
     left = iter(engines)
     model = LoadedModel(CONTEXT, 1.0, lambda *args, **options: next(left).create(*args, **options))
-    assert model.prepare(SMALL, quiet) == SMALL
-    assert (model.engine, model.context, engines[0].closed) == (engines[0], CONTEXT, 0)
-    assert model.prepare(LARGE, quiet).vae_tiling
-    assert model.engine is engines[1]
+    assert model.prepare(SMALL, quiet) == (engines[0], SMALL)
+    assert (model.context, engines[0].closed) == (CONTEXT, 0)
+    engine, large = model.prepare(LARGE, quiet)
+    assert (engine, large.vae_tiling) == (engines[1], True)
     assert engines[0].closed == 1
     assert model.context.offload_params_to_cpu
-    assert model.prepare(SMALL, quiet) == SMALL  # fits what is loaded, untiled
-    assert model.engine is engines[1]
+    assert model.prepare(SMALL, quiet) == (engines[1], SMALL)  # fits what is loaded, untiled
     assert model.context.offload_params_to_cpu
     assert model.plan is not None
     assert model.plan.width == SMALL.width
@@ -112,7 +111,7 @@ def test_what_does_not_fit_leaves_the_loaded_engine(
     monkeypatch.setattr(module, "plan_memory", refuse)
     with pytest.raises(MemoryPlanError):
         model.prepare(LARGE, quiet)
-    assert (model.engine, engine.closed) == (engine, 0)
+    assert (model.is_loaded, engine.closed) == (True, 0)
 
 
 def test_a_failed_load_leaves_nothing_and_can_be_tried_again() -> None:
@@ -126,10 +125,9 @@ def test_a_failed_load_leaves_nothing_and_can_be_tried_again() -> None:
     model = LoadedModel(CONTEXT, None, create)
     with pytest.raises(ModelFileError):
         model.prepare(SMALL, quiet)
-    assert model.engine is None
+    assert not model.is_loaded
     model.cancel()
-    model.prepare(SMALL, quiet)
-    assert model.engine is engine
+    assert model.prepare(SMALL, quiet) == (engine, SMALL)
     assert model.plan is None
     model.unload()
     model.unload()

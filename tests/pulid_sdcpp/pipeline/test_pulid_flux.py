@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fake_engine import FakeEngine
+from fake_engine import Call, FakeEngine
 from fake_pipeline import CONTEXT, pipelines
 from pulid_sdcpp import (
     ContextOptions,
@@ -42,14 +42,11 @@ class SteppingEngine(FakeEngine):
         super().__init__()
         self.go, self.reached, self.cancels = threading.Event(), threading.Event(), 0
 
-    def generate_image(self, *, on_event: Any = None, **arguments: Any) -> list[Image.Image]:
-        def wait(event: ProgressEvent) -> None:
-            if event.step == 1:
-                self.reached.set()
-                self.go.wait()
-            on_event(event)
-
-        return super().generate_image(on_event=wait, **arguments)
+    def step(self, call: Call, step: int) -> None:
+        if step == 1:
+            self.reached.set()
+            self.go.wait()
+        super().step(call, step)
 
     def cancel(self) -> None:
         self.cancels += 1
@@ -94,9 +91,9 @@ def test_a_picture_with_settings_options_and_its_text(
     result = pipeline.generate("a face", alice, weight=0.8, start_step=0.25, seed=7, height=32)
     assert (result.image.size, result.image.mode, result.seed) == ((32, 32), "RGB", 7)
     call = engine.calls[0]
-    assert (call["sample_steps"], call["width"], call["height"]) == (3, 32, 32)
-    assert call["pulid_id_embedding"] is alice
-    assert (call["pulid_id_weight"], call["pulid_start_step"]) == (0.8, 0.25)
+    assert (call.picture.steps, call.picture.width, call.picture.height) == (3, 32, 32)
+    assert call.identity is alice
+    assert (call.person.weight, call.person.start_step) == (0.8, 0.25)
     values = result.metadata.values
     assert result.metadata.prompt == "a face"
     assert (values["Preset"], values["Seed"], values["Size"]) == ("mine", "7", "32x32")
@@ -109,26 +106,25 @@ def test_a_picture_with_settings_options_and_its_text(
     assert engine.closed == 1
 
 
-def test_one_person_goes_the_simple_way_and_people_the_other(
+def test_a_person_and_people_come_to_the_engine_with_their_identities(
     pipeline: PulidFlux, engine: FakeEngine, make_identity: MakeIdentity, identity_file: Path
 ) -> None:
     alice = Person(identity_file, weight=0.5, end_step=2)
     for identity in (alice, [alice], (alice,)):
         pipeline.generate("p", identity)
     for call in engine.calls:
-        assert isinstance(call["pulid_id_embedding"], Identity)
-        assert (call["pulid_id_weight"], call["pulid_end_step"]) == (0.5, 2)
-        assert call["pulid_people"] == ()
+        assert isinstance(call.identity, Identity)
+        assert (call.person.weight, call.person.end_step) == (0.5, 2)
+        assert call.person.region is None
     people = [Person(identity_file, region=LEFT), Person(make_identity(2))]
     result = pipeline.generate("p", people)
     call = engine.calls[-1]
-    assert call["pulid_id_embedding"] is None
-    left, right = (person.region for person in call["pulid_people"])
+    left, right = (person.region for person in call.people)
     assert (left.box, right) == (LEFT.box, None)
     assert result.metadata.values["PuLID identity 2"] == make_identity(2).short_hash
     assert result.metadata.values["PuLID box 1"] == "0.0 0.0 0.5 1.0"
     pipeline.generate("p", [])
-    assert engine.calls[-1]["pulid_id_embedding"] is None
+    assert not engine.calls[-1].people
 
 
 def refusals() -> dict[str, tuple[dict[str, Any], type[Exception], str]]:
@@ -206,9 +202,9 @@ def test_a_picture_to_start_from_gives_the_size(
     picture.save(path)
     for given in (path, str(path), picture):
         pipeline.generate("p", init_image=given)
-        assert (engine.calls[-1]["width"], engine.calls[-1]["height"]) == (64, 48)
+        assert (engine.calls[-1].picture.width, engine.calls[-1].picture.height) == (64, 48)
     pipeline.generate("p", init_image=path, width=128)
-    assert (engine.calls[-1]["width"], engine.calls[-1]["height"]) == (128, 48)
+    assert (engine.calls[-1].picture.width, engine.calls[-1].picture.height) == (128, 48)
 
 
 def test_what_reads_pictures_may_be_left_out(
@@ -233,7 +229,7 @@ def test_it_is_not_copied(pipeline: PulidFlux, duplicate: Callable[[PulidFlux], 
 def test_a_random_seed_is_told(pipeline: PulidFlux, engine: FakeEngine) -> None:
     result = pipeline.generate("p", seed=-1)
     assert 0 <= result.seed < 2**32
-    assert engine.calls[0]["seed"] == result.seed
+    assert engine.calls[0].picture.seed == result.seed
     assert result.metadata.values["Seed"] == str(result.seed)
 
 
@@ -264,16 +260,6 @@ def test_previews_come_at_their_interval(pipeline: PulidFlux, engine: FakeEngine
         )
         assert [step for _, step in shown] == expected
         assert all(image.mode == "RGB" for image, _ in shown)
-
-
-def test_two_evaluations_of_a_step_are_one_preview() -> None:
-    from pulid_sdcpp.pipeline.running_picture import preview_callback
-
-    steps: list[int] = []
-    callback = preview_callback(lambda image, step: steps.append(step))
-    for step in (-1, 1, -2, 2, -3):
-        callback(step, [Image.new("RGB", (1, 1))], False)
-    assert steps == [1, 2, 3]
 
 
 @pytest.mark.parametrize("where", ["load", "denoise", "preview"])
@@ -386,7 +372,7 @@ def test_a_generator_of_pictures_is_lazy_and_can_be_left(
     assert [next(results).seed for _ in range(3)] == [0, 1, 2]
     results.close()
     assert asked == [0, 1, 2]
-    assert [call["prompt"] for call in engine.calls] == ["first", "p", "p"]
+    assert [call.picture.prompt for call in engine.calls] == ["first", "p", "p"]
     assert engine.closed == 0
     with pytest.raises(ValueError, match="seed is"):
         list(pipeline.generate_each([{"seed": 2**70}], prompt="p"))
