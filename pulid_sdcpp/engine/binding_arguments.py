@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..families.flux.layout import FluxInfo
 from ..model_files.description import LATENT_CHANNELS
 from ..model_files.engine_checks import check_upscaler
+from ..options.binding import choice_name, from_binding, several
 from ..options.checks import check_choice, check_number, check_path, check_text, check_whole
 from ..options.context import WEIGHT_TYPES, ContextOptions
+from ..options.facts import of
 from ..options.generation import (
     MAX_SIDE_PX,
     MAX_STEPS,
-    SAMPLING_METHODS,
-    SCHEDULERS,
     SIZE_MULTIPLE_PX,
     GenerationOptions,
 )
@@ -86,6 +86,7 @@ _WHOLE = {
 }
 _TEXTS = ("hires_path", "pm_id_embed_path", "scm_mask", "scm_policy")
 _MAX_SKIPPED_LAYERS = 1024
+_CACHE = ("cache_mode", "cache_option")  # the binding's step cache has more settings
 
 
 def check_context_arguments(arguments: Mapping[str, Any], maps: Any) -> None:
@@ -107,7 +108,7 @@ def check_context_arguments(arguments: Mapping[str, Any], maps: Any) -> None:
     for name, value in arguments.items():
         if value and (name.endswith("_path") or name == "lora_model_dir"):
             check_path(name, value)
-    wtype = _name(arguments["wtype"], maps.GGML_TYPE_MAP, "wtype")
+    wtype = choice_name(arguments["wtype"], maps.GGML_TYPE_MAP, "wtype")
     check_choice("wtype", wtype, [name.lower() for name in WEIGHT_TYPES])
     if arguments["embedding_paths"]:
         raise ValueError(
@@ -143,46 +144,16 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
         raise ValueError(
             f"scm_mask is {shown(arguments['scm_mask'])}, but must be 0 and 1 with commas between"
         )
-    cache_mode = _name(arguments["cache_mode"], maps.SD_CACHE_MODE_MAP, "cache_mode")
+    cache_mode = choice_name(arguments["cache_mode"], maps.SD_CACHE_MODE_MAP, "cache_mode")
     check_choice("cache_mode", cache_mode, tuple(maps.SD_CACHE_MODE_MAP))
     check_cache_arguments(cache_mode, arguments)
     _check_skipped_layers(arguments["skip_layers"])
     for name in ("progress_callback", "preview_callback"):
         if arguments[name] is not None and not callable(arguments[name]):
             raise ValueError(f"{name} is {shown(arguments[name])}, but must be a function or None")
-    scheduler = _name(arguments["scheduler"], maps.SCHEDULER_MAP, "scheduler")
-    method = _name(arguments["sample_method"], maps.SAMPLE_METHOD_MAP, "sample_method")
-    check_choice("scheduler", scheduler, SCHEDULERS)
-    check_choice("sample_method", method, ("default", *SAMPLING_METHODS))
-    options = GenerationOptions(
-        prompt=arguments["prompt"],
-        negative_prompt=arguments["negative_prompt"],
-        width=arguments["width"],
-        height=arguments["height"],
-        steps=arguments["sample_steps"],
-        cfg_scale=arguments["cfg_scale"],
-        guidance=arguments["guidance"],
-        sampling_method="euler" if method == "default" else method,
-        scheduler=scheduler,
-        seed=arguments["seed"],
-        batch_count=arguments["batch_count"],
-        eta=_unless_infinite(arguments["eta"]),
-        clip_skip=arguments["clip_skip"],
-        sigmas=_sigmas(arguments["sigmas"]),
-        flow_shift=_unless_infinite(arguments["flow_shift"]),
-        init_image=arguments["init_image"],
-        strength=arguments["strength"],
-        mask_image=arguments["mask_image"],
-        ref_images=_several(arguments["ref_images"]),
-        auto_resize_ref_image=bool(arguments["auto_resize_ref_image"]),
-        increase_ref_index=bool(arguments["increase_ref_index"]),
-        vae_tiling=bool(arguments["vae_tiling"]),
-        vae_tile_size=_pair("vae_tile_size", arguments["vae_tile_size"], int),
-        vae_tile_overlap=arguments["vae_tile_overlap"],
-        vae_relative_tile_size=_pair(
-            "vae_relative_tile_size", arguments["vae_relative_tile_size"], float
-        ),
-    ).with_fixed_seed()
+    numbers = {"scheduler": maps.SCHEDULER_MAP, "sample_method": maps.SAMPLE_METHOD_MAP}
+    known = from_binding(GenerationOptions, arguments, numbers, without=_CACHE)
+    options = GenerationOptions(**known).with_fixed_seed()
     if arguments["hires"]:
         _check_hires(arguments, options)
     return options
@@ -243,7 +214,7 @@ def flux_prediction(given: object, maps: Any) -> str:
     Raises:
         ValueError: Another type than Flux's.
     """
-    prediction = _name(given, maps.PREDICTION_MAP, "prediction")
+    prediction = choice_name(given, maps.PREDICTION_MAP, "prediction")
     check_choice("prediction", prediction, ("default", "flux_flow"))
     return "default"
 
@@ -301,8 +272,8 @@ def read_pictures(arguments: dict[str, Any]) -> None:
             arguments[name] = _picture(name, arguments[name], read)
     for name in ("ref_images", "pm_id_images"):
         if arguments[name] is not None:
-            several = _several(arguments[name])
-            arguments[name] = [_picture(name, picture, read_image) for picture in several]
+            pictures = several(arguments[name])
+            arguments[name] = [_picture(name, picture, read_image) for picture in pictures]
     for picture in arguments["ref_images"] or ():
         _check_reference(picture, arguments)
 
@@ -363,51 +334,5 @@ def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
 
 @functools.cache
 def _picture_arguments() -> frozenset[str]:
-    # A step cache has more settings there than GenerationOptions has.
-    return frozenset(GenerationOptions("").to_engine_kwargs()) - {"cache_mode"}
-
-
-def _several(given: Any) -> tuple[Any, ...]:
-    """The binding takes a picture alone, too, and None."""
-    if given is None:
-        return ()
-    return tuple(given) if isinstance(given, list | tuple) else (given,)
-
-
-def _name(given: object, numbers: Mapping[str, Any], what: str) -> str:
-    """The name of a choice; the binding also takes its number, and None for the default."""
-    if given is None:
-        return "default"
-    if isinstance(given, str):
-        return given.strip().lower()
-    for name, number in numbers.items():
-        if number is not None and number == given:
-            return name.lower()
-    raise ValueError(f"{what} is {shown(given)}, but must be one of {', '.join(numbers)}")
-
-
-def _unless_infinite(value: Any) -> Any:
-    """The engine takes infinity as "not given"."""
-    return None if isinstance(value, float) and value == math.inf else value
-
-
-def _sigmas(given: object) -> list[float]:
-    text = "" if given is None else given
-    if not isinstance(text, str):
-        raise ValueError(f"sigmas is {shown(given)}, but must be text: numbers with commas between")
-    try:
-        return [float(level) for level in text.strip(" []").split(",") if level.strip()]
-    except ValueError:
-        raise ValueError(
-            f"sigmas is {shown(given)}, but must be numbers with commas between"
-        ) from None
-
-
-def _pair(name: str, given: object, number: type) -> tuple[Any, Any]:
-    """ "32x32", "32", 32 or None: x and y."""
-    parts = str(given or 0).split("x", 1)
-    try:
-        values = [number(part) for part in parts]
-    except ValueError:
-        raise ValueError(f"{name} is {shown(given)}, but must be like 32x32") from None
-    return values[0], values[-1]
+    facts = of(GenerationOptions).items()
+    return frozenset(fact.binding or name for name, fact in facts if name not in _CACHE)

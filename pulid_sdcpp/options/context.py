@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..terminal_text import quoted
+from .binding import to_binding
 from .checks import FilePath
 from .facts import check, option
 from .name_pattern import NamePattern
@@ -327,30 +327,10 @@ class ContextOptions:
 
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `pulid_sdcpp.StableDiffusion`."""
-        kwargs = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in _CONTEXT_PATHS:
-            kwargs[name] = "" if kwargs[name] is None else os.fspath(kwargs[name])
+        kwargs = to_binding(self)
         kwargs["pulid_weights"] = kwargs["pulid_weights"] or None
-        kwargs["wtype"] = self.wtype.lower()
-        kwargs["rng_type"] = _binding_rng(self.rng_type)
-        kwargs["sampler_rng_type"] = _binding_rng(self.sampler_rng_type or self.rng_type)
+        kwargs["sampler_rng_type"] = kwargs["sampler_rng_type"] or kwargs["rng_type"]
         return kwargs
-
-
-_CONTEXT_PATHS = (
-    "diffusion_model_path",
-    "model_path",
-    "vae_path",
-    "taesd_path",
-    "clip_l_path",
-    "t5xxl_path",
-    "pulid_weights",
-    "lora_model_dir",
-)
-
-
-def _binding_rng(name: str) -> str:
-    return "default" if name == "std_default" else name
 
 
 def _type_rules(rules: str) -> None:

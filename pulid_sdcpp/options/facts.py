@@ -177,13 +177,14 @@ def same_as(options: Any, name: str) -> Any:
     return dataclasses.field(default=other.default, metadata=other.metadata)
 
 
-@cache
-def of(options: Any) -> Mapping[str, Fact]:
-    """The facts of an options dataclass by field, in the order of its fields.
+def of(options: type) -> Mapping[str, Fact]:
+    """The facts of an options dataclass by field, in the order of its fields."""
+    key: Any = options
+    return _facts(key)
 
-    Args:
-        options: The class.
-    """
+
+@cache
+def _facts(options: Any) -> Mapping[str, Fact]:
     facts = {}
     for field in dataclasses.fields(options):
         if FACT not in field.metadata:
@@ -206,6 +207,5 @@ def check(options: object) -> None:
     Raises:
         ValueError: Names the option, the value and what it may be.
     """
-    kind: Any = type(options)
-    for name, fact in of(kind).items():
+    for name, fact in of(type(options)).items():
         fact.check(getattr(options, name))

@@ -9,13 +9,12 @@ from __future__ import annotations
 import copy
 import ctypes
 import itertools
-import math
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .binding import to_binding
 from .checks import FilePath, check_whole
 from .facts import FACT, Fact, check, of, option
 from .prompt_weights import check_prompt
@@ -442,25 +441,10 @@ class GenerationOptions:
 
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `generate_image`, under the binding's names."""
-        kwargs = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        kwargs["sample_steps"] = kwargs.pop("steps")
-        kwargs["sample_method"] = kwargs.pop("sampling_method")
-        # The engine takes infinity as "not given" (stable-diffusion.cpp, sd_sample_params_init).
-        kwargs["eta"] = math.inf if self.eta is None else self.eta
-        kwargs["flow_shift"] = math.inf if self.flow_shift is None else self.flow_shift
-        kwargs["sigmas"] = ",".join(repr(float(value)) for value in self.sigmas) or None
-        kwargs["init_image"] = _engine_image(self.init_image)
-        kwargs["mask_image"] = _engine_image(self.mask_image)
-        kwargs["ref_images"] = [_engine_image(image) for image in self.ref_images] or None
-        kwargs["vae_tile_size"] = "x".join(str(side) for side in self.vae_tile_size)
-        kwargs["vae_relative_tile_size"] = "x".join(str(p) for p in self.vae_relative_tile_size)
+        kwargs = to_binding(self)
         del kwargs["cache_option"]
         kwargs |= cache_arguments(self.cache_mode, self.cache_option)
         return kwargs
-
-
-def _engine_image(image: FilePath | Image.Image | None) -> Any:
-    return os.fspath(image) if isinstance(image, os.PathLike) else image
 
 
 def with_checked(options: GenerationOptions, **values: Any) -> GenerationOptions:
