@@ -26,6 +26,7 @@ from ..people.person import Person
 from ..pictures.model_hashes import ModelHashes
 from ..pictures.parameters import describe_picture
 from ..pictures.result import Result
+from ..request.find_preset import find_preset
 from ..request.generate_request import GenerateRequest
 from ..request.picture_request import (
     PictureRequest,
@@ -143,16 +144,10 @@ class PulidFlux:
             ValueError: An unknown preset, or an option out of range.
             ModelFileError: Files are not there; says which, and how to get them.
         """
-        from ..store.model_store import INSTEAD, resolve_preset
-
-        others = {INSTEAD[name] for name in context_overrides if name in INSTEAD}
-        files = resolve_preset(preset, models_dirs, without=others | set(context_overrides))
-        extractor = dict(files.extractor)
-        if "pulid_weights" in context_overrides:
-            extractor["pulid_weights"] = context_overrides["pulid_weights"]
+        files = find_preset(preset, models_dirs, context_overrides)
         return cls(
             ContextOptions(**{**files.context, **context_overrides}),
-            extractor=extractor,
+            extractor=files.extractor,
             settings={**files.settings, **(settings or {})},
             preset=files.name,
             vram=vram,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..options.context import ContextOptions
@@ -35,5 +34,5 @@ def find_preset(
     files = resolve_preset(name, models_dirs, without=own | {INSTEAD[n] for n in own & {*INSTEAD}})
     if "pulid_weights" not in own:
         return files
-    weights = Path(given["pulid_weights"])
-    return dataclasses.replace(files, extractor={**files.extractor, "pulid_weights": weights})
+    extractor = {**files.extractor, "pulid_weights": given["pulid_weights"]}
+    return dataclasses.replace(files, extractor=extractor)
