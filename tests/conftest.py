@@ -150,7 +150,7 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
 def files_of_zeros() -> Iterator[None]:
     """Files of the published sizes are holes in tests of memory, and loaded all the same."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("engine_files", "weights"):
+        for module in ("model_files.engine_checks", "tensors.tensor_file"):
             patch.setattr(f"pulid_sdcpp.{module}.check_not_hollow", lambda *arguments: None)
         patch.setattr("pulid_sdcpp.families.flux.folding._check_somebody", lambda *arguments: None)
         yield

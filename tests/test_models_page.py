@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pulid_sdcpp.store.model_store import described_size
 from pulid_sdcpp.store.registry import EXTRACTION_ROLES, GENERATION_ROLES, load_registry
+from pulid_sdcpp.system.size_text import described_size
 from pulid_sdcpp.system.user_config import load_user_config
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "models.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from pulid_sdcpp.tensors.hollow_file import PAGE_BYTES
 from pulid_sdcpp.tensors.tensor_header import TensorInfo
 from pulid_sdcpp.terminal_text import quoted
 
-__all__ = ["fill", "place", "read_checkpoint", "without_prefix"]
+__all__ = ["fill", "place", "read_checkpoint", "shape_of", "without_prefix"]
 
 MAX_NAMED = 3
 """How many tensor names an error lists before it only counts the rest."""
@@ -87,6 +87,35 @@ def without_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str
     return {
         name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
     }
+
+
+def shape_of(
+    tensors: Mapping[str, torch.Tensor],
+    path: Path,
+    what: str,
+    name: str,
+    rank: int,
+    *,
+    prefix: str = "",
+) -> torch.Size:
+    """The shape of a tensor that must be there.
+
+    Args:
+        tensors: Of the file, without the prefix.
+        path: The file, for the error message.
+        what: What it holds.
+        name: Of the tensor.
+        rank: How many dimensions it has.
+        prefix: Before its name in the file.
+
+    Raises:
+        ModelFileError: It is missing, or has another number of dimensions.
+    """
+    tensor = tensors.get(name)
+    if tensor is None or tensor.ndim != rank:
+        found = "is missing" if tensor is None else f"has shape {list(tensor.shape)}"
+        raise ModelFileError(f"{path}: expected the {what}, its tensor {prefix}{name} {found}")
+    return tensor.shape
 
 
 def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path, what: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
 
-from .checkpoint import fill, place, read_checkpoint, without_prefix
+from .checkpoint import fill, place, read_checkpoint, shape_of, without_prefix
 from .layers import Conv2d, LayerNorm, Linear, attention
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "N_SCALES", "EvaShape", "EvaVision", "load_eva"]
@@ -258,13 +259,7 @@ def _as_timm(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> EvaShape:
-    def dims(name: str, rank: int) -> torch.Size:
-        tensor = tensors.get(name)
-        if tensor is None or tensor.ndim != rank:
-            found = "is missing" if tensor is None else f"has shape {list(tensor.shape)}"
-            raise ModelFileError(f"{file}: expected the {WHAT}, its tensor {name} {found}")
-        return tensor.shape
-
+    dims = partial(shape_of, tensors, file, WHAT)
     width, _, patch_px, _ = dims("patch_embed.proj.weight", 4)
     tokens = dims("pos_embed", 3)[1]
     grid = round(max(tokens - 1, 0) ** 0.5)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
 
-from .checkpoint import fill, place, read_checkpoint
+from .checkpoint import fill, place, read_checkpoint, shape_of
 from .eva_vision import N_SCALES
 from .layers import LayerNorm, Linear, attention
 
@@ -206,13 +207,7 @@ def load_idformer(
 
 
 def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> IdFormerShape:
-    def dims(name: str, rank: int) -> torch.Size:
-        tensor = tensors.get(name)
-        if tensor is None or tensor.ndim != rank:
-            found = "is missing" if tensor is None else f"has shape {list(tensor.shape)}"
-            raise ModelFileError(f"{file}: expected the {WHAT}, its tensor {PREFIX}{name} {found}")
-        return tensor.shape
-
+    dims = partial(shape_of, tensors, file, WHAT, prefix=PREFIX)
     _, n_queries, dim = dims("latents", 3)
     id_rows = dims("id_embedding_mapping.6.weight", 2)[0]
     n_layers = 0

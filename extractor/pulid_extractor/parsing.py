@@ -19,7 +19,7 @@ from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
 
-from .checkpoint import fill, read_checkpoint
+from .checkpoint import fill, read_checkpoint, shape_of
 
 __all__ = ["BACKGROUND_LABELS", "N_LABELS", "BiSeNet", "ParsingShape", "face_labels", "face_only",
            "load_parsing"]  # fmt: skip
@@ -256,11 +256,7 @@ def load_parsing(path: str | os.PathLike[str], *, device: torch.device) -> BiSeN
 
 def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> ParsingShape:
     def rows(name: str) -> int:
-        tensor = tensors.get(f"{name}.weight")
-        if tensor is None or tensor.ndim != 4:
-            found = "is missing" if tensor is None else f"has shape {list(tensor.shape)}"
-            raise ModelFileError(f"{file}: expected the {WHAT}, its tensor {name}.weight {found}")
-        return tensor.shape[0]
+        return shape_of(tensors, file, WHAT, f"{name}.weight", 4)[0]
 
     resnet = "cp.resnet."
     shape = ParsingShape(

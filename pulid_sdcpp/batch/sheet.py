@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageFileError
 from ..identity.identity_file import is_identity_file
-from ..pictures.contact_sheet import SheetCell, contact_sheet
+from ..pictures.contact_sheet import SheetCell, contact_sheet, fitted
 from ..pictures.png_text import save_picture
 from ..system.image_file import read_image
 from .job import BatchJob
@@ -182,25 +182,17 @@ def _picture(
         return SheetCell(None)
     if job.file_name not in pictures:
         return SheetCell(None, f"not made: {caption}" if caption else "not made")
-    return SheetCell(_fitted(read_image(pictures[job.file_name]), cell_px), caption)
+    # Small at once: a batch may have thousands.
+    return SheetCell(fitted(read_image(pictures[job.file_name]), cell_px), caption)
 
 
 def _read_portrait(photo: Path, cell_px: int) -> Image.Image | None:
     if is_identity_file(photo):
         return None
     try:
-        return _fitted(read_image(photo), cell_px)
+        return fitted(read_image(photo), cell_px)
     except ImageFileError:  # its pictures could not be made, and are listed as such
         return None
-
-
-def _fitted(image: Image.Image, side_px: int) -> Image.Image:
-    """Small at once: a batch may have thousands."""
-    from PIL import Image, ImageOps
-
-    if max(image.size) == side_px:
-        return image
-    return ImageOps.contain(image, (side_px, side_px), Image.Resampling.LANCZOS)
 
 
 def _cell_px(pictures: Mapping[str, Path]) -> int:

@@ -15,9 +15,8 @@ from ..model_files.description import describe_file
 from ..native.devices import Device, Placement
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..system.system_memory import total_memory_bytes
-from ..tensors.file_kinds import find_tensor
-from ..tensors.tensor_header import TensorHeader
 from .compute import T5_TOKENS, decoder_bytes, flux_bytes, token_count
+from .parameters import decoder_channels
 
 __all__ = [
     "check_picture_fits",
@@ -146,6 +145,4 @@ def _decoder_channels(loaded_with: Mapping[str, Any]) -> int:
     path = loaded_with["vae_path"]
     if not path:
         return 0
-    header = TensorHeader("", {tensor.name: tensor for tensor in describe_file(path).tensors})
-    first = find_tensor(header, r"(^|\.)decoder\.conv_in\.weight$")
-    return first.shape[0] // 4 if first is not None and first.shape else 0
+    return decoder_channels(describe_file(path).tensors)

@@ -25,7 +25,7 @@ from ..tensors.gguf_header import GGML_TYPES
 from ..tensors.scaled_weights import is_companion
 from ..tensors.tensor_header import TensorInfo
 
-__all__ = ["TENSOR_OVERHEAD_BYTES", "ModelSizes", "model_sizes", "row_bytes"]
+__all__ = ["TENSOR_OVERHEAD_BYTES", "ModelSizes", "decoder_channels", "model_sizes", "row_bytes"]
 
 TENSOR_OVERHEAD_BYTES = 128
 """A tensor begins at a multiple of this on every device, so that many bytes at most are lost."""
@@ -36,6 +36,8 @@ _ROWS_READABLE = {"f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}
 _NOT_CONVERTED = re.compile(
     r"\.bias$|\.scale$|img_in\.|txt_in\.|time_in\.|vector_in\.|guidance_in\.|final_layer\.|embedding"
 )
+_FIRST = re.compile(r"(^|\.)decoder\.conv_in\.weight$")
+_DECODER_CHANNELS = 128  # of Flux's autoencoder, where the file does not say it
 _BLOCK = re.compile(r"(double_blocks|single_blocks|encoder\.block|enc\.blk)\.\d+\.")
 _EMBEDDING = re.compile(
     r"(token_embedding|(^|\.)shared|token_embd|relative_attention_bias|rel_b)\."
@@ -117,7 +119,7 @@ def model_sizes(context: ContextOptions) -> ModelSizes:
         t5_segment=_largest_segment(t5),
         decoder=sum(vae.values()) - encoder,
         encoder=encoder,
-        decoder_channels=_decoder_channels(tensors["vae"]),
+        decoder_channels=decoder_channels(tensors["vae"]) or _DECODER_CHANNELS,
         tiny=context.taesd_path is not None,
     )
 
@@ -223,9 +225,7 @@ def _identity(context: ContextOptions) -> tuple[int, int]:
         return weights.n_layers * layer, rows
 
 
-def _decoder_channels(tensors: Iterable[TensorInfo]) -> int:
-    """A quarter of the width that the decoder begins with."""
-    rows: Iterator[int] = (
-        t.shape[0] for t in tensors if t.name.endswith("decoder.conv_in.weight") and t.shape
-    )
-    return next(rows, 512) // 4
+def decoder_channels(tensors: Iterable[TensorInfo]) -> int:
+    """A quarter of the width that an autoencoder's decoder begins with; 0: it has none."""
+    rows: Iterator[int] = (t.shape[0] for t in tensors if _FIRST.search(t.name) and t.shape)
+    return next(rows, 0) // 4

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Font = FreeTypeFont | ImageFont
 
-__all__ = ["SheetCell", "contact_sheet"]
+__all__ = ["SheetCell", "contact_sheet", "fitted"]
 
 MIN_CELL_PX = 64
 """Narrower, hardly a word fits above a column."""
@@ -113,9 +113,9 @@ def contact_sheet(
             if cell.image is None:
                 draw.rectangle((left, top, left + cell_px - 1, top + cell_px - 1), _EMPTY)
             else:
-                fitted = _fitted(cell.image, cell_px)
-                x, y = ((cell_px - side) // 2 for side in fitted.size)
-                sheet.paste(fitted, (left + x, top + y))
+                picture = fitted(cell.image, cell_px)
+                x, y = ((cell_px - side) // 2 for side in picture.size)
+                sheet.paste(picture, (left + x, top + y))
             caption = _cut(cell.caption, font, cell_px)
             indent = (cell_px - font.getlength(caption)) / 2
             draw.text((left + indent, top + cell_px + gap // 2), caption, _INK, font)
@@ -132,7 +132,8 @@ def _check(rows: Sequence[Sequence[SheetCell]], n_columns: int, cell_px: int) ->
         raise ValueError(f"cell_px is {cell_px}, but must be {MIN_CELL_PX} at least")
 
 
-def _fitted(image: Image.Image, side_px: int) -> Image.Image:
+def fitted(image: Image.Image, side_px: int) -> Image.Image:
+    """RGB, its long side `side_px`."""
     from PIL import Image, ImageOps
 
     picture = image.convert("RGB")

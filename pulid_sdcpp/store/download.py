@@ -16,7 +16,8 @@ from pathlib import Path
 from ..errors import DownloadError, OutputFileError
 from ..system.atomic_file import atomic_file
 from ..system.json_record import read_json
-from .model_store import FileFound, ModelStore, described_size, downloads_folder
+from ..system.size_text import described_size
+from .model_store import FileFound, ModelStore, downloads_folder
 from .registry import GENERATION_ROLES, ROLES, License
 from .resumable_download import PART_SUFFIX, download_file
 from .source import ModelSource, find_source

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelFileError
+from ..system.size_text import described_size
 from ..system.user_config import load_user_config
 from ..system.user_folders import cache_folder, with_home
 from .registry import (
@@ -27,7 +28,7 @@ from .registry import (
     load_registry,
 )
 
-__all__ = ["INSTEAD", "FileFound", "ModelStore", "PresetFiles", "described_size",
+__all__ = ["INSTEAD", "FileFound", "ModelStore", "PresetFiles",
            "downloads_folder", "packaged_files", "resolve_preset"]  # fmt: skip
 
 LOGGER = logging.getLogger("pulid_sdcpp.model_store")
@@ -237,19 +238,6 @@ def cached_on_hub(file: RegistryFile) -> Path | None:
         if isinstance(path, str) and os.path.isfile(path):
             return Path(path)
     return None
-
-
-def described_size(size_bytes: int) -> str:
-    """A size in decimal units, as the hub shows it: "6.8 GB"."""
-    if size_bytes <= 0:
-        return "size unknown"
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= 0.9995 * scale:
-            value = size_bytes / scale
-            return (
-                f"{value:.1f} {unit}" if value < 99.95 and unit == "GB" else f"{value:.0f} {unit}"
-            )
-    return f"{size_bytes} bytes"
 
 
 def _raise_if_missing(name: str, found: Mapping[str, FileFound], roles: Sequence[str]) -> None:

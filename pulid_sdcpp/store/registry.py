@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from ..errors import ModelFileError
 from ..options.facts import Kind, of
 from ..options.generation import GenerationOptions
+from ..system.file_hash import is_sha256
 from ..system.user_config import UserConfig, load_user_config
 from ..system.user_folders import with_home
 from ..terminal_text import shown
@@ -46,7 +47,6 @@ _TYPES: Mapping[Kind, tuple[type, ...]] = {
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 NEWEST = "main"
 """A revision: whatever is there now."""
 _MAX_FILE_BYTES = 1 << 50  # a thousand times the largest model
@@ -114,7 +114,7 @@ class RegistryFile:
         for name, size in (("size_bytes", self.size_bytes), ("about_bytes", self.about_bytes)):
             if not 0 <= size <= _MAX_FILE_BYTES:
                 raise ValueError(f"{name} must be from 0 to {_MAX_FILE_BYTES}")
-        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+        if self.sha256 and not is_sha256(self.sha256):
             raise ValueError("sha256 must have 64 hexadecimal digits, in lower case")
 
     @property

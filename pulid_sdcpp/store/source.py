@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DownloadError
+from ..system.file_hash import is_sha256
 from .registry import NEWEST, Registry, RegistryFile
 from .resumable_download import network_problem
 
 __all__ = ["ModelSource", "find_source"]
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _ask_hub(file: RegistryFile) -> ModelSource:
         raise DownloadError(
             f"{where}: {constants.ENDPOINT} does not answer as the hub does; check HF_ENDPOINT"
         )
-    hub_sha256 = etag if _SHA256.fullmatch(etag) else ""
+    hub_sha256 = etag if is_sha256(etag) else ""
     size = found.size or 0
     for what, listed, now in (
         ("bytes", file.size_bytes, size),

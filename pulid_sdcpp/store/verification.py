@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelFileError
-from ..system.file_hash import file_sha256
+from ..system.file_hash import file_sha256, is_sha256
 from .model_store import FileFound
 
 __all__ = ["CheckedFile", "check_file"]
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -60,4 +57,4 @@ def _hub_sha256(found: FileFound) -> str:
     """The hub's cache names the content of large files by their hash."""
     assert found.path is not None
     name = Path(os.path.realpath(found.path)).name
-    return name if found.place == "hub" and _SHA256.fullmatch(name) else ""
+    return name if found.place == "hub" and is_sha256(name) else ""

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from .user_folders import cache_folder
 __all__ = [
     "file_sha256",
     "file_stamp",
+    "is_sha256",
     "known_sha256",
     "records_folder",
     "remembered_sha256",
@@ -38,6 +40,7 @@ _RECENT_NS = 2_000_000_000
 """A file may change again without its time changing: FAT counts in two seconds."""
 _MAX_RECORD_BYTES = 4096
 _CHUNK_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Check = Callable[[], object]
 FilePath = str | os.PathLike[str]
@@ -64,6 +67,11 @@ def file_sha256(path: FilePath, *, start: int = 0, check: Check | None = None) -
             if check is not None:
                 check()
     return digest.hexdigest()
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256 in hexadecimal, in lower case."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def file_stamp(path: FilePath) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from ..flags.table import FILE_PATH, GroupedCommand, grouped_option
 from ..progress.choice import create_progress
 from ..progress.interrupt import Interrupted
 from ..progress.json_progress import json_line
-from ..progress.progress import Progress
+from ..progress.progress import Progress, described_time
 
 if TYPE_CHECKING:
     from ...batch.job import Batch, BatchJob
@@ -178,7 +178,7 @@ class _Report:
                   *([("not reached", waiting)] if waiting else [])]  # fmt: skip
         for name, count in counts:
             self._say(f"{name:<14}{count:>8}")
-        self._say(f"{'time':<14}{_duration(result.time_s):>8}")
+        self._say(f"{'time':<14}{described_time(result.time_s):>8}")
         self._put("summary", made=result.count("made"), already_there=result.count("there"),
                   failed=result.count("failed"), waiting=waiting, time_s=result.time_s,
                   contact_sheets=[str(sheet) for sheet in result.sheets])  # fmt: skip
@@ -196,8 +196,3 @@ class _Report:
     def _put(self, event: str, **values: Any) -> None:
         if self._as_json:
             click.echo(json_line(event, **values), nl=False)
-
-
-def _duration(time_s: float) -> str:
-    minutes, seconds = divmod(round(time_s), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ...options.context import WEIGHT_TYPES
+from ...system.size_text import described_size
 from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
 from ..progress.progress import Progress
@@ -63,7 +64,7 @@ def convert(
     types = ", ".join(f"{kind} x {count}" for kind, count in done.types.items())
     click.echo(f"saved {escaped_line(done.path)}")
     click.echo(
-        f"  {_size(done.input_bytes)} -> {_size(done.output_bytes)}"
+        f"  {described_size(done.input_bytes)} -> {described_size(done.output_bytes)}"
         f" ({done.output_bytes / done.input_bytes:.0%})"
     )
     click.echo(f"  tensors: {types}")
@@ -73,7 +74,3 @@ def convert(
     )
     if done.what.startswith("PuLID"):
         progress.note("extraction reads PuLID weights as they were published: keep INPUT for it")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

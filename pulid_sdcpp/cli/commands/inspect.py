@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...system.size_text import described_size
 from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
 from ..progress.json_progress import json_text
@@ -45,7 +46,7 @@ def inspect(file: Path, tensors: bool, as_json: bool) -> None:
 
 def _print_file(info: FileInfo, tensors: bool) -> None:
     click.echo(f"{escaped_line(info.path)}: {info.summary}")
-    click.echo(f"  format: {info.format}, {_size(info.size_bytes)}")
+    click.echo(f"  format: {info.format}, {described_size(info.size_bytes)}")
     for name, value in info.details.items():
         click.echo(f"  {name}: {_value(value)}")
     if info.metadata:
@@ -77,12 +78,6 @@ def _print_picture(file: Path, as_json: bool) -> None:
         click.echo(text)
         for note in notes:
             click.echo(f"note: {note}")
-
-
-def _size(count: int) -> str:
-    if count < 1_000_000:
-        return f"{count / 1000:.1f} KB"
-    return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
 
 
 def _value(value: Any) -> str:

@@ -40,7 +40,8 @@ def models() -> None:
 @_json
 def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
     """Show the presets: their size, what of them is there, and what they may be used for."""
-    from ...store.model_store import ModelStore, described_size
+    from ...store.model_store import ModelStore
+    from ...system.size_text import described_size
 
     store = ModelStore(models_dirs)
     rows = [_described(store, preset) for preset in store.registry.presets.values()]
@@ -188,8 +189,9 @@ def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
 
     Files in folders of yours, and those that other programs have downloaded, stay.
     """
-    from ...store.model_store import ModelStore, described_size
+    from ...store.model_store import ModelStore
     from ...store.removal import plan_removal, remove
+    from ...system.size_text import described_size
     from ..given.model_pull import ask
 
     removal = plan_removal(preset, ModelStore(models_dirs))

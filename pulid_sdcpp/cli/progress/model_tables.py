@@ -15,7 +15,7 @@ __all__ = ["show_pull"]
 def show_pull(plan: Pull, say: Callable[[str], None]) -> None:
     """Files with sizes and homes, the total, the room there is, and the licenses."""
     from ...store.download import download_disks
-    from ...store.model_store import described_size
+    from ...system.size_text import described_size
 
     for found in plan.there:
         say(f"  there     {found.file.file_name}: {found.path}")

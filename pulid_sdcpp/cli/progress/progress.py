@@ -13,7 +13,7 @@ from ...native.progress_event import ProgressEvent
 from ...terminal_text import escaped_line
 from .streams import bar_stream
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "described_time"]
 
 _LINES = 20  # of steps, where there is no terminal; more only when they take long
 _LINE_INTERVAL_S = 30.0
@@ -147,7 +147,7 @@ class Progress:
         if steps <= 0:
             bar.bar_format = "{desc}"
         else:
-            timing = f"{self._pace(mean_s)}, {_duration(left_s)} left"
+            timing = f"{self._pace(mean_s)}, {described_time(left_s)} left"
             counts = f"{self._amount(step)}/{self._amount(steps)}"
             bar.bar_format = "{desc}|{bar:24}| " + counts + (f"  {timing}" if step else "")
         bar.set_description_str(f"  {name} " if name else "  ")
@@ -184,7 +184,8 @@ class Progress:
         return f"{1 / mean_s:.2f} {self._unit}s/s"
 
 
-def _duration(time_s: float) -> str:
+def described_time(time_s: float) -> str:
+    """`4:05`, or `1:04:05` from an hour on."""
     minutes, seconds = divmod(round(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ...errors import ModelFileError
 from ...tensors.file_bytes import FileBytes
 from ...tensors.file_header import read_header
-from ...tensors.file_kinds import classify
+from ...tensors.file_kinds import CLIP_L_WIDTH, T5_XXL_WIDTH, classify
 from ...tensors.scaled_weights import is_companion, is_scale
 from ...tensors.tensor_header import TensorHeader, TensorInfo
 from ...tensors.weight_forms import part_named
@@ -30,8 +30,6 @@ HEAD_DIM = 128
 """The engine's rotary embedding is built for 16 + 56 + 56 = 128 and nothing else."""
 TIME_DIM = 256
 MLP_RATIO = 4
-CLIP_L_WIDTH = 768
-T5_WIDTH = 4096
 OUT_CHANNELS = 64
 MAX_BLOCKS = 1024
 
@@ -124,7 +122,7 @@ def _checked(header: TensorHeader, source: str) -> FluxInfo:
     for what, found, expected in (
         ("attention heads of width", info.head_dim, HEAD_DIM),
         ("a CLIP embedding of width", info.vec_in_dim, CLIP_L_WIDTH),
-        ("a T5 embedding of width", info.context_in_dim, T5_WIDTH),
+        ("a T5 embedding of width", info.context_in_dim, T5_XXL_WIDTH),
     ):
         if found != expected:
             raise ModelFileError(f"{source}: expected {what} {expected}, found {found}")

@@ -31,7 +31,7 @@ def test_it_says_what_the_file_is_and_how_the_result_was_checked(
     assert "extraction reads PuLID weights as they were published" in result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == f"saved {tmp_path / 'out.gguf'}"
-    assert "MB -> " in lines[1]
+    assert lines[1] == "  527 kB -> 151 kB (29%)"
     assert lines[2] == "  tensors: q4_k x 3, f32 x 2, f16 x 2"
     assert lines[3].startswith("  checked: names, shapes, types and values; a tensor is off by 0.0")
 

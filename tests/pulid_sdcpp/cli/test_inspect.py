@@ -30,7 +30,7 @@ def test_an_identity_is_described(alice: Path) -> None:
     assert "an identity of 32 tokens of width 2048 in F16" in result.stdout
     assert f"hash: {Identity.load(alice).short_hash}" in result.stdout
     assert "pulid.version: 1" in result.stdout
-    assert "131." in result.stdout
+    assert ", 131 kB\n" in result.stdout
     assert "tensors:\n" not in result.stdout
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from pulid_sdcpp import ModelFileError
 from pulid_sdcpp.pocket.pack import pocket_files
-from pulid_sdcpp.store.model_store import ModelStore, described_size, resolve_preset
+from pulid_sdcpp.store.model_store import ModelStore, resolve_preset
 from pulid_sdcpp.store.registry import (
     EXTRACTION_ROLES,
     ROLES,
@@ -246,16 +246,6 @@ def test_a_preset_on_top_of_the_pocket_model(tmp_path: Path) -> None:
 def test_an_unknown_preset() -> None:
     with pytest.raises(ValueError, match="there is no preset 'x'"):
         resolve_preset("x")
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(0, "size unknown"), (5, "5 bytes"), (999_500, "1 MB"), (12_687_821_728, "12.7 GB"),
-     (1_142_099_520, "1.1 GB"), (335_304_388, "335 MB"), (4_000, "4 kB"),
-     (999_900_000, "1.0 GB"), (123_456_000_000, "123 GB")],
-)  # fmt: skip
-def test_sizes_in_words(size: int, words: str) -> None:
-    assert described_size(size) == words
 
 
 def test_roles_have_a_place_in_the_engine_or_the_extractor() -> None:
