@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import BatchFileError
 from ..identity import hashes
 from ..identity.identity_file import Identity, is_identity_file
-from ..model_files.engine_checks import check_prompt_loras
+from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.lora_tags import prompt_loras
 from ..options.context import ContextOptions
 from ..options.facts import of

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..families.flux.layout import FluxInfo
-from ..model_files.engine_checks import check_prompt_loras, has_quantized, lora_places
+from ..model_files.lora_checks import check_prompt_loras, has_quantized, lora_places
 from ..model_files.lora_files import LoraFiles
 from ..model_files.lora_tags import find_lora, read_lora_tags
 from ..native.calls import base

@@ -35,10 +35,12 @@ __all__ = [
     "check_vae",
     "describe_file",
     "flux_info",
+    "lora_header",
 ]
 
 LATENT_CHANNELS = 16
 MAX_DETAIL_LENGTH = 200
+_A_LORA = "a LoRA"
 
 _TEXT_ENCODERS = {
     "clip-l": (
@@ -170,7 +172,22 @@ def check_lora(path: str | os.PathLike[str]) -> None:
     Raises:
         ModelFileError: Missing, damaged or another kind of file.
     """
-    _checked_kind(path, "a LoRA", ("lora",))
+    _checked_kind(path, _A_LORA, ("lora",))
+
+
+def lora_header(content: FileBytes, source: str) -> TensorHeader | None:
+    """The header of an open file that must be a LoRA.
+
+    Returns:
+        None for a torch checkpoint, which is not opened.
+
+    Raises:
+        ModelFileError: As `check_lora`.
+    """
+    header = _header_of(content, source)
+    if header is not None:
+        _check_kind(header, source, _A_LORA, ("lora",))
+    return header
 
 
 def _check_autoencoder(path: str | os.PathLike[str], kind: str, first: str, last: str) -> None:
@@ -195,18 +212,29 @@ def _checked_kind(
     source = os.fspath(path)
     with FileBytes(path, what) as buffer:
         head = buffer[:SIGNATURE_BYTES]
-        if not head.startswith(b"PK") and not signature(head).startswith("a pickle"):
-            header = read_header(buffer, source)
-            found = classify(header)
-            if found.kind not in kinds:
-                words = found.words
-                if found.kind == "unknown-tensors" and header.tensors:
-                    words += f": {quoted(next(iter(header.tensors)))}, ..."
-                raise ModelFileError(f"{source}: expected {what}, found {words}")
-            return source, header, found
+        if (header := _header_of(buffer, source)) is not None:
+            return source, header, _check_kind(header, source, what, kinds)
     if head.startswith(b"PK") and (found := zip_kind(path)).kind != "torch-checkpoint":
         raise ModelFileError(f"{source}: expected {what}, found {found.words}")
     return source, None, ModelKind("torch-checkpoint", "a torch checkpoint")
+
+
+def _header_of(buffer: FileBytes, source: str) -> TensorHeader | None:
+    """None: it is a torch checkpoint, or what else is packed as one, and not opened."""
+    head = buffer[:SIGNATURE_BYTES]
+    if head.startswith(b"PK") or signature(head).startswith("a pickle"):
+        return None
+    return read_header(buffer, source)
+
+
+def _check_kind(header: TensorHeader, source: str, what: str, kinds: tuple[str, ...]) -> ModelKind:
+    found = classify(header)
+    if found.kind not in kinds:
+        words = found.words
+        if found.kind == "unknown-tensors" and header.tensors:
+            words += f": {quoted(next(iter(header.tensors)))}, ..."
+        raise ModelFileError(f"{source}: expected {what}, found {words}")
+    return found
 
 
 def _unopened(source: str, kind: str, file_format: str, size: int, words: str) -> FileInfo:

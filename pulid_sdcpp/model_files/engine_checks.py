@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import ModelFileError
 from ..families.flux.layout import FluxInfo, check_diffusion_model
 from ..tensors.file_bytes import FileBytes
-from ..tensors.file_header import read_header
 from ..tensors.hollow_file import check_data, check_not_hollow
 from ..tensors.scaled_weights import check_weight_scales, is_companion
 from ..tensors.tensor_header import TensorInfo
 from ..terminal_text import quoted
-from .description import (
-    FileInfo,
-    check_lora,
-    check_tae,
-    check_text_encoder,
-    check_vae,
-    describe_file,
-)
-from .lora_layout import lora_layout
-from .lora_places import LoraPlaces
-from .lora_tags import check_no_lora_tags, prompt_loras
+from .description import FileInfo, check_tae, check_text_encoder, check_vae, describe_file
 from .upscaler_layout import check_upscaler_tensors
 
 __all__ = [
     "check_engine_files",
-    "check_prompt_loras",
+    "check_readable",
+    "check_tensors",
+    "check_type",
     "check_upscaler",
-    "has_quantized",
-    "lora_places",
+    "engine_file_paths",
 ]
-
-_MAX_LORA_TENSORS = 16_384
-"""The engine has room for 32,768 in all; a LoRA for every matrix of Flux has 1,500."""
 
 # What the engine loads weights of: floats, and the quantized types that it can convert.
 _INTEGERS = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "c64"}
 _UNREADABLE = {"gguf": _INTEGERS | {"f64", "q8_1", "q8_k"}, "safetensors": _INTEGERS | {"f8_e8m0"}}
-_UNQUANTIZED = {"f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"}
 _WEIGHT = re.compile(r"(^|[._])(weight|bias|scale)$")
 _BLOCK_NUMBER = re.compile(r"\.([0-9]{4,})(?:\.|$)")  # as block_number of pulid_text.hpp
 _PARTS = {
@@ -74,7 +59,7 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
             if name in _ESRGAN_PATHS:
                 check_upscaler(str(path))
             else:
-                _check_data(_check_readable(str(path)))
+                _check_data(check_readable(str(path)))
     return flux
 
 
@@ -140,14 +125,18 @@ def check_upscaler(path: str) -> None:
     Raises:
         ModelFileError: Missing, damaged, or another model.
     """
-    info = _check_readable(path, may_be_torch=True)
+    info = check_readable(path, may_be_torch=True)
     if info.kind != "torch-checkpoint":
         check_upscaler_tensors(path, {tensor.name: tensor for tensor in info.tensors})
     _check_data(info)
 
 
-def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
-    """A damaged file, or weights of a type the engine cannot convert, would end the process."""
+def check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
+    """A damaged file, or weights of a type the engine cannot convert, would end the process.
+
+    Raises:
+        ModelFileError: It is one; or a torch checkpoint where there may be none, or ONNX.
+    """
     info = describe_file(path)
     if info.kind == "torch-checkpoint" and not may_be_torch:
         raise ModelFileError(
@@ -158,18 +147,27 @@ def _check_readable(path: str, may_be_torch: bool = False) -> FileInfo:
         raise ModelFileError(f"{path}: {info.summary}")
     if info.kind == "onnx":
         raise ModelFileError(f"{path}: an ONNX model, which the engine does not read")
-    names = {tensor.name: tensor for tensor in info.tensors}
-    for tensor in info.tensors:
+    check_tensors(path, info.tensors, info.format)
+    if info.tensors:
+        check_weight_scales(path)
+    return info
+
+
+def check_tensors(path: str, tensors: Iterable[TensorInfo], file_format: str) -> None:
+    """Make sure that the engine can read what a file's header lists.
+
+    Raises:
+        ModelFileError: A type that it cannot convert, or the number of a block that no model has.
+    """
+    names = {tensor.name: tensor for tensor in tensors}
+    for tensor in names.values():
         if found := _BLOCK_NUMBER.search(tensor.name):
             raise ModelFileError(
                 f"{path}: {quoted(tensor.name)} names block {quoted(found[1], 20)}; no model has "
                 "as many, and the engine would make them all"
             )
         if _WEIGHT.search(tensor.name) and not is_companion(tensor.name, names):
-            _check_type(path, tensor, info.format)
-    if info.tensors:
-        check_weight_scales(path)
-    return info
+            check_type(path, tensor, file_format)
 
 
 def _check_data(info: FileInfo) -> None:
@@ -181,97 +179,14 @@ def _check_data(info: FileInfo) -> None:
             check_data(content)
 
 
-def _check_type(path: str, tensor: TensorInfo, file_format: str) -> None:
+def check_type(path: str, tensor: TensorInfo, file_format: str) -> None:
+    """Make sure that the engine has numbers of a tensor's type.
+
+    Raises:
+        ModelFileError: It has not.
+    """
     if tensor.dtype in _UNREADABLE[file_format]:
         raise ModelFileError(
             f"{path}: {tensor.name} is of type {tensor.dtype}, which the engine cannot read; use "
             "a file in F16, BF16, F32 or a quantized type"
         )
-
-
-def lora_places(files: Mapping[str, Any], flux: FluxInfo | None = None) -> LoraPlaces | None:
-    """Where LoRAs can go in what an engine loads.
-
-    Args:
-        files: The binding's keyword arguments.
-        flux: The diffusion model, when it is known.
-
-    Returns:
-        None for a model that is not Flux.
-
-    Raises:
-        ModelFileError: The model cannot be read.
-    """
-    alone = str(files.get("diffusion_model_path") or "")
-    full = str(files.get("model_path") or "")
-    if flux is None:
-        if os.path.isdir(full) or describe_file(alone or full).kind != "flux":
-            return None
-        flux = check_diffusion_model(alone or full)
-    has_clip, has_t5 = (bool(files.get(name)) for name in ("clip_l_path", "t5xxl_path"))
-    if full and not os.path.isdir(full):  # a full checkpoint has the other parts in it
-        names = [tensor.name for tensor in describe_file(full).tensors]
-        has_clip = has_clip or any(".clip_l." in name for name in names)
-        has_t5 = has_t5 or any(".t5xxl." in name for name in names)
-    return LoraPlaces(flux, has_clip, has_t5)
-
-
-def has_quantized(files: Mapping[str, Any], flux: FluxInfo) -> bool:
-    """Whether any weight of a Flux model may be quantized when it is loaded."""
-    wanted = str(files.get("wtype") or "default").lower()
-    is_converted = wanted not in ("default", "f32", "f16", "bf16") or files.get("tensor_type_rules")
-    return bool(is_converted) or not set(flux.dtypes) <= _UNQUANTIZED
-
-
-def check_prompt_loras(
-    prompt: str,
-    files: Mapping[str, Any],
-    negative_prompt: str = "",
-    flux: FluxInfo | None = None,
-) -> list[Path]:
-    """Make sure that every LoRA that a prompt names can be used: the engine only warns.
-
-    Args:
-        prompt: The prompt.
-        files: The binding's keyword arguments: the model and where LoRAs are.
-        negative_prompt: Where there may be none.
-        flux: The diffusion model, when it is known.
-
-    Returns:
-        The files, in the order of the tags; without those whose weight is 0.
-
-    Raises:
-        ValueError: A tag that is none, a weight out of range, or weights that add up to nothing.
-        ModelFileError: A LoRA that does not exist, or is not one, or has a tensor without a place
-            in the model.
-    """
-    check_no_lora_tags(negative_prompt)
-    loras = prompt_loras(prompt, files.get("lora_model_dir"))
-    weights: dict[Path, float] = {}
-    for lora in loras:
-        if lora.weight:
-            weights[lora.path] = weights.get(lora.path, 0.0) + lora.weight
-    for path, weight in weights.items():
-        if not weight:
-            raise ValueError(f"the weights of {path.name} in the prompt add up to 0; leave it out")
-    places = lora_places(files, flux) if loras else None
-    for path in dict.fromkeys(lora.path for lora in loras):
-        _check_lora(path, places)
-    return list(weights)
-
-
-def _check_lora(path: Path, places: LoraPlaces | None) -> None:
-    check_lora(path)
-    info = _check_readable(str(path))
-    if len(info.tensors) > _MAX_LORA_TENSORS:
-        raise ModelFileError(
-            f"{path}: a LoRA of {len(info.tensors)} tensors; {_MAX_LORA_TENSORS} are possible"
-        )
-    for tensor in info.tensors:
-        if not tensor.n_elements:
-            raise ModelFileError(f"{path}: damaged LoRA: {quoted(tensor.name)} is empty")
-        if not tensor.name.endswith(".alpha"):
-            _check_type(str(path), tensor, info.format)
-    if places is not None:
-        with FileBytes(path) as buffer:
-            lora_layout(read_header(buffer, str(path)), places, str(path))

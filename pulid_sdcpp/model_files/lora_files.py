@@ -8,13 +8,14 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import GenerationError, ModelFileError, OutputFileError
 from ..tensors.tensor_file import TensorFile
+from .lora_checks import checked_lora
 from .lora_conversion import changes_whole_weights, write_engine_lora
-from .lora_layout import lora_layout
+from .lora_layout import LoraModule, lora_layout
 from .lora_places import LoraPlaces
 
 __all__ = ["LoraFiles"]
@@ -79,13 +80,17 @@ class LoraFiles:
             self._in_engine = [self._in_engine[1], wanted]
 
     def _converted(self, path: Path) -> Path:
-        with TensorFile(path) as file:
-            key = (str(path), file.stamp)
-            known = self._files.pop(key, None)
-            if known is not None and known.is_file():  # temporary folders get cleaned
-                self._files[key] = known
-                return known
-            modules = lora_layout(file.header, self._places, str(path))
+        checked = checked_lora(path, self._places)
+        key = (str(path), checked.stamp)
+        known = self._files.pop(key, None)
+        if known is not None and known.is_file():  # temporary folders get cleaned
+            self._files[key] = known
+            return known
+        with TensorFile(path, (checked.stamp, checked.header)) as file:
+            modules: Sequence[LoraModule] = checked.modules
+            if file.stamp != checked.stamp:  # another one in this moment
+                key = (str(path), file.stamp)
+                modules = lora_layout(file.header, self._places, str(path))
             if self._is_repacked and changes_whole_weights(modules):
                 raise ModelFileError(
                     f"{path}: this LoRA changes whole weights, which cannot be done in the layout "

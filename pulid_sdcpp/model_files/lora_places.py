@@ -23,6 +23,8 @@ Part = Literal["diffusion", "clip", "t5"]
 CLIP_LAYERS, CLIP_WIDTH = 12, 768
 T5_LAYERS, T5_WIDTH, T5_MLP = 24, 4096, 10240
 
+_OF_FILE = ("path", "dtypes")  # of FluxInfo: not what shape the model has
+
 _ENGINE_PREFIX = {
     "diffusion": "model.diffusion_model.",
     "clip": "text_encoders.clip_l.transformer.",
@@ -101,6 +103,12 @@ class LoraPlaces:
             part: {name.replace(".", "_"): place for name, place in table.items()}
             for part, table in self._tables.items()
         }
+
+    @property
+    def key(self) -> object:
+        """Hashable; the same for models in which every LoRA has the same places."""
+        sizes = ((name, value) for name, value in vars(self.flux).items() if name not in _OF_FILE)
+        return (*sizes, *self._is_loaded.items())
 
     def find(self, module: str) -> Place | None:
         """The place that a file means by `module`; None: there is none."""

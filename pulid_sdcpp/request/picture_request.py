@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..identity.identity_file import Identity, is_identity_file
-from ..model_files.engine_checks import check_prompt_loras
+from ..model_files.lora_checks import check_prompt_loras
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..options.preview import PREVIEW_METHODS

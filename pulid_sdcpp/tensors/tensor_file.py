@@ -15,7 +15,7 @@ from .file_header import read_header
 from .gguf_header import GGML_TYPES
 from .hollow_file import check_not_hollow
 from .scaled_weights import weight_scales
-from .tensor_header import TensorInfo
+from .tensor_header import TensorHeader, TensorInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,8 @@ class TensorFile:
 
     Args:
         path: The file.
+        known: Its stamp and its header, when that was read before: it is not read again if the
+            file is still the same.
 
     Raises:
         ModelFileError: Missing, a folder, empty, damaged, truncated, or of another format; a
@@ -59,12 +61,19 @@ class TensorFile:
         stamp: What `file_stamp` said of it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        known: tuple[tuple[int, ...], TensorHeader] | None = None,
+    ) -> None:
         self.path = os.fspath(path)
         self._content = FileBytes(path)
         self.stamp = self._content.stamp
         try:
-            self.header = read_header(self._content, self.path)
+            if known is not None and known[0] == self.stamp:
+                self.header = known[1]
+            else:
+                self.header = read_header(self._content, self.path)
             self._scales = weight_scales(self.header, self._content, self.path)
         except BaseException:
             self._content.close()

@@ -19,7 +19,7 @@ import pytest
 from file_drafts import draft_safetensors
 from pulid_sdcpp.errors import GenerationError, ModelFileError
 from pulid_sdcpp.families.flux.layout import FluxInfo
-from pulid_sdcpp.model_files.engine_checks import check_prompt_loras
+from pulid_sdcpp.model_files.lora_checks import check_prompt_loras
 from pulid_sdcpp.model_files.lora_files import LoraFiles
 from pulid_sdcpp.model_files.lora_places import LoraPlaces
 from pulid_sdcpp.tensors.gguf_writer import write_gguf

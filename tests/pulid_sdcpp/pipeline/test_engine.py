@@ -6,16 +6,21 @@ import copy
 import hashlib
 import os
 import pickle
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pulid_sdcpp import (
     GenerationCancelled,
+    GenerationOptions,
     Identity,
     ModelMismatchError,
     Person,
@@ -24,7 +29,11 @@ from pulid_sdcpp import (
     Region,
     StableDiffusion,
 )
+from pulid_sdcpp.model_files import description
+from pulid_sdcpp.people import region_weights
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER, pocket_files
+from pulid_sdcpp.system import image_file
+from pulid_sdcpp.tensors import file_kinds, scaled_weights, tensor_file
 
 IS_SHIPPED = (PACK_FOLDER / MANIFEST_NAME).is_file()
 REQUIRE_POCKET = os.environ.get("PULID_REQUIRE_POCKET") == "1"
@@ -260,3 +269,43 @@ def test_a_result_with_everything_in_it_can_be_sent_to_another_process(
     assert other.image.tobytes() == result.image.tobytes()
     assert other.text == result.text
     assert copy.deepcopy(result).image.info["seed"] == 7
+
+
+def test_everything_is_read_checked_and_drawn_once_for_a_picture(
+    pipeline: PulidFlux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request does it, before the model is loaded; the engine finds it done."""
+    counts: Counter[str] = Counter()
+
+    def count(module: Any, name: str, what: Callable[..., str]) -> None:
+        function = getattr(module, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            counts[what(*arguments)] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    shutil.copy(pocket_files().loras / "two-people.safetensors", tmp_path / "two.safetensors")
+    Image.linear_gradient("L").resize((64, 64)).save(tmp_path / "start.png")
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    count(GenerationOptions, "__post_init__", lambda options: "options")
+    for module in (description, file_kinds, scaled_weights, tensor_file):
+        count(module, "read_header", lambda content, source: Path(source).name)
+    count(region_weights, "_draw", lambda *arguments: "region")
+    count(image_file, "opened_picture", lambda *arguments: "picture")
+
+    people = [
+        Person(pocket_identity(1), region=Region(box=(0, 0, 0.5, 1))),
+        Person(pocket_identity(2), region=Region(mask=tmp_path / "mask.png")),
+    ]
+    with PulidFlux.from_preset("pocket", backend="cpu", lora_model_dir=tmp_path) as pipeline:
+        pipeline.load()
+        for seed in (-1, 2):
+            counts.clear()
+            pipeline.generate(
+                "two people <lora:two:0.5>", people, init_image=tmp_path / "start.png",
+                seed=seed, **{**SMALL, "steps": 4},
+            )  # fmt: skip
+            assert counts["two.safetensors"] == (seed == -1)
+            assert (counts["options"], counts["region"], counts["picture"]) == (1, 2, 2)
