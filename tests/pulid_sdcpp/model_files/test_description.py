@@ -132,7 +132,7 @@ def test_a_lora_has_its_rank_and_model(save):
 
 def test_an_identity_has_its_hash_and_metadata(tmp_path):
     path = tmp_path / "alice.pulidembd"
-    identity = Identity.from_array(np.ones((2, 4)), np.zeros((2, 4)), created="now\x1b[31m")
+    identity = Identity.from_array(np.ones((2, 4)), np.full((2, 4), 2), created="now\x1b[31m")
     identity.save(path)
     info = describe_file(path)
     assert info.kind == "identity"
