@@ -75,6 +75,8 @@ class ContextOptions:
         "Flux weights (.gguf, .safetensors).",
         flags="--diffusion-model",
         group="Model files",
+        text="Model",
+        role="diffusion_model",
         memory=True,
     )
     model_path: FilePath | None = option(
@@ -85,7 +87,13 @@ class ContextOptions:
         memory=True,
     )
     vae_path: FilePath | None = option(
-        None, "The autoencoder.", flags="--vae", group="Model files", text="VAE", memory=True
+        None,
+        "The autoencoder.",
+        flags="--vae",
+        group="Model files",
+        text="VAE",
+        role="vae",
+        memory=True,
     )
     taesd_path: FilePath | None = option(
         None,
@@ -93,6 +101,7 @@ class ContextOptions:
         flags="--tae --taesd",
         group="Model files",
         text="TAESD",
+        role="taesd",
         memory=True,
     )
     clip_l_path: FilePath | None = option(
@@ -101,6 +110,7 @@ class ContextOptions:
         flags="--clip_l",
         group="Model files",
         text="CLIP-L",
+        role="clip_l",
         memory=True,
     )
     t5xxl_path: FilePath | None = option(
@@ -109,6 +119,7 @@ class ContextOptions:
         flags="--t5xxl",
         group="Model files",
         text="T5XXL",
+        role="t5xxl",
         memory=True,
     )
     pulid_weights: FilePath | None = option(
@@ -116,6 +127,8 @@ class ContextOptions:
         "PuLID-Flux weights (pulid_flux_v0.9.1.safetensors).",
         flags="--pulid-weights",
         group="Identity",
+        text="PuLID weights",
+        role="pulid",
         memory=True,
     )
     pulid_dtype: str = option(
@@ -132,6 +145,7 @@ class ContextOptions:
         "Where <lora:NAME:WEIGHT> in the prompt is looked for.",
         flags="--lora-model-dir",
         group="Model files",
+        role="loras",
         places=True,
     )
     tensor_type_rules: str = option(

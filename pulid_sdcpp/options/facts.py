@@ -90,6 +90,7 @@ class Fact:
         text_names: Choices that web UIs spell otherwise: how they do.
         always: Whether it is in the text even when it is the default.
         preset: Whether a preset may set it.
+        role: What its file is for, in presets; "": no preset names it.
         memory: Whether memory depends on it, so that `plan` takes it.
         evaluate, batch: Whether these commands take it, and a batch's file.
         places: Whether it only places the work, so that a batch's pictures are the same.
@@ -115,6 +116,7 @@ class Fact:
     text_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     always: bool = False
     preset: bool = False
+    role: str = ""
     memory: bool = False
     evaluate: bool = True
     batch: bool = True

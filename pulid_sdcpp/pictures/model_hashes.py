@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..model_files.lora_tags import prompt_loras
 from ..options.context import ContextOptions
+from ..options.facts import of
 from ..system.file_hash import (
     file_sha256,
     file_stamp,
@@ -30,12 +31,9 @@ from ..system.regular_file import open_regular
 __all__ = ["FileHashes", "ModelHashes", "hashes_from", "hashes_now", "write_hashes"]
 
 _FILES = {
-    "Model": "diffusion_model_path",
-    "VAE": "vae_path",
-    "TAESD": "taesd_path",
-    "CLIP-L": "clip_l_path",
-    "T5XXL": "t5xxl_path",
-    "PuLID weights": "pulid_weights",
+    fact.text: name
+    for name, fact in of(ContextOptions).items()
+    if fact.kind == "file" and fact.text
 }
 """Key of the text, as for the file's name, and field of `ContextOptions`."""
 _LORAS = "Lora hashes"

@@ -58,7 +58,11 @@ _ALL_OF_CONTEXT = entries_of(
         *("keep_vae_on_cpu", "repack"),
     ),
 )
-_FILES = tuple(entry for entry in _ALL_OF_CONTEXT if entry.is_file)
+# The model's name has no suffix, and that of PuLID's weights is there with a person only.
+_ELSEWHERE = ("diffusion_model_path", "pulid_weights")
+_ALL_FILES = [entry for entry in _ALL_OF_CONTEXT if entry.is_file]
+_FILES = tuple(entry for entry in _ALL_FILES if entry.option not in _ELSEWHERE)
+_OTHER_FILES = tuple(entry for entry in _ALL_FILES if entry.option in _ELSEWHERE)
 _CONTEXT = tuple(entry for entry in _ALL_OF_CONTEXT if not entry.is_file)
 CONTEXT_FIELDS = tuple(entry.option for entry in _CONTEXT)
 """Of `ContextOptions`: what can change pixels, less the files."""
@@ -187,11 +191,7 @@ def file_names_from(text: PictureText) -> dict[str, str]:
 
     The diffusion model's is without its suffix, under "diffusion_model_path".
     """
-    names: dict[str, str] = read_entries(_FILES, text.values)
-    for key, field in (("Model", "diffusion_model_path"), ("PuLID weights", "pulid_weights")):
-        if key in text.values:
-            names[field] = text.values[key]
-    return names
+    return read_entries((*_FILES, *_OTHER_FILES), text.values)
 
 
 def image_names_from(text: PictureText) -> dict[str, tuple[tuple[str, str], ...]]:

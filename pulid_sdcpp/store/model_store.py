@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelFileError
+from ..options.context import ContextOptions
+from ..options.facts import of
 from ..system.size_text import described_size
 from ..system.user_config import load_user_config
 from ..system.user_folders import cache_folder, with_home
@@ -39,18 +41,11 @@ _MAX_DEPTH = 6
 """Folders below a models folder: ComfyUI/models/insightface/models/antelopev2/antelopev2 is 5."""
 _MAX_FOLDERS = 20_000
 _SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "site-packages"}
-# Role: the option of ContextOptions, and the argument of IdentityExtractor.
-_CONTEXT_FIELDS = {
-    "diffusion_model": "diffusion_model_path",
-    "vae": "vae_path",
-    "taesd": "taesd_path",
-    "clip_l": "clip_l_path",
-    "t5xxl": "t5xxl_path",
-    "pulid": "pulid_weights",
-    "loras": "lora_model_dir",  # a folder, of the pocket model only
-}
+# Role: the option of ContextOptions; "loras" is a folder, of the pocket model only.
+_CONTEXT_FIELDS = {fact.role: name for name, fact in of(ContextOptions).items() if fact.role}
 INSTEAD = {"vae_path": "taesd_path", "model_path": "diffusion_model_path"}
 """Who gives the one is without the preset's other: the engine would prefer that."""
+# Role: the argument of IdentityExtractor, where it is another.
 _EXTRACTOR_ARGUMENTS = {"pulid": "pulid_weights"}
 
 
