@@ -287,7 +287,9 @@ class StableDiffusion:
         native, loras = self._open
         read_pictures(arguments)
         lora_files = loras.prepare(picture.prompt, picture.negative_prompt)
-        uses, cfg_start_step = identity_uses(who, picture, self._identities is not None)
+        uses, cfg_start_step = identity_uses(
+            who.everybody, who.cfg_start_step, picture, self._identities is not None
+        )
 
         # 3. The picture.
         arguments["progress_callback"] = None  # ours stays in place
@@ -341,12 +343,12 @@ class StableDiffusion:
         checked = GenerationOptions(
             *("", "", width, height), steps=step + 1, cfg_scale=2.0 if negative else 1.0
         )
-        identity = IdentityOptions(
+        who = IdentityOptions(
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             people=tuple(pulid_people),
         )
         has_weights = self._identities is not None
-        uses, _ = identity_uses(identity, checked, has_weights, one_step=True)
+        uses, _ = identity_uses(who.everybody, None, checked, has_weights, one_step=True)
         result = np.empty_like(arrays[0])
 
         def evaluate() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..identity.identity_file import Identity
 from ..options.generation import GenerationOptions
 from ..options.step_point import step_at
 from .identity_effect import check_region, check_span, first_cfg_step
-from .identity_options import IdentityOptions, takes_part
+from .identity_options import takes_part
 from .person import Person
 from .region_weights import token_weights
 
@@ -58,7 +58,8 @@ def as_identity(given: IdentityLike) -> Identity:
 
 
 def identity_uses(
-    options: IdentityOptions,
+    people: Sequence[Person],
+    cfg_start_step: int | None,
     generation: GenerationOptions,
     has_weights: bool,
     *,
@@ -67,6 +68,8 @@ def identity_uses(
     """The identities of a generation, and its first step with true CFG.
 
     Args:
+        people: Who is asked for.
+        cfg_start_step: First step with true CFG; None: the engine's own.
         has_weights: Whether the engine was loaded with PuLID weights.
         one_step: Only the last step of `generation` is made, which may be one without a person.
 
@@ -76,23 +79,23 @@ def identity_uses(
         IdentityFileError: It cannot be used, or has no unconditional part, which true CFG needs.
         ImageFileError: The mask of a region cannot be read.
     """
-    everybody = [(person, as_identity(person.identity)) for person in options.everybody]
+    everybody = [(person, as_identity(person.identity)) for person in people]
     if not everybody:
-        return [], options.cfg_start_step or 0
+        return [], cfg_start_step or 0
     if not has_weights:
         raise ValueError(
             "an identity is given, but the engine was loaded without PuLID weights: name "
             "pulid_weights (--pulid-weights)"
         )
-    cfg_start_step = first_cfg_step(options.cfg_start_step, generation)
+    first_cfg = first_cfg_step(cfg_start_step, generation)
     steps = generation.evaluated_steps
     uses: list[IdentityUse] = []
     for person, identity in everybody:
         if not one_step:
-            check_span(person, generation, cfg_start_step)
+            check_span(person, generation, first_cfg)
         if takes_part(person, steps):
             uses += _uses_of(person, identity, generation)
-    return (uses, cfg_start_step) if uses else ([], options.cfg_start_step or 0)
+    return (uses, first_cfg) if uses else ([], cfg_start_step or 0)
 
 
 def _uses_of(

@@ -32,8 +32,7 @@ from ..request.picture_request import (
     PictureRequest,
     check_preview,
     identity_file_of,
-    identity_options,
-    read_people,
+    picture_request,
     read_request,
 )
 from ..system.package_version import package_version
@@ -329,8 +328,7 @@ class PulidFlux:
         Raises:
             As `generate`.
         """
-        asked = identity_options(people, settled.cfg_start_step)
-        request = read_people(settled, asked)
+        request = picture_request(settled, people)
         return self._start(request, on_event, on_preview, preview_method, preview_interval)
 
     def generate_each(
@@ -437,7 +435,7 @@ class PulidFlux:
         # 1. The model, in memory that nothing else takes.
         if self._model.is_planned:
             self._enroller.close()
-        people = request.identity.everybody
+        people = request.people
         engine, generation = self._model.prepare(request.generation, told, len(people))
         running.check()
         self._hashes.begin(
@@ -449,7 +447,7 @@ class PulidFlux:
             images = engine.generate(
                 generation,
                 people,
-                cfg_start_step=request.identity.cfg_start_step,
+                cfg_start_step=request.cfg_start_step,
                 preview=preview,
                 on_event=told,
             )
@@ -467,7 +465,7 @@ class PulidFlux:
         metadata = describe_picture(
             self._model.context,
             generation,
-            request.identity,
+            IdentityOptions(people=people, cfg_start_step=request.cfg_start_step),
             image_names=request.image_names,
             hashes=hashes,
             preset=self._preset,

@@ -12,7 +12,7 @@ from ..model_files.lora_checks import check_prompt_loras
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..options.preview import PREVIEW_METHODS
-from ..people.identity_options import IdentityOptions
+from ..people.identity_options import check_people
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
 from ..people.region_weights import SettledRegion
@@ -21,10 +21,10 @@ from ..store.model_store import PresetFiles
 from ..system.mask_image import read_mask
 from ..terminal_text import shown
 from .generate_request import GenerateRequest, settle
-from .read_images import read_once
+from .read_images import ImageNames, read_once
 
 __all__ = ["PictureRequest", "check_preview", "identity_file_of",
-           "identity_options", "read_people", "read_request"]  # fmt: skip
+           "picture_request", "read_request"]  # fmt: skip
 
 _OWN_ARGUMENTS = {"prompt", "batch_count"}
 _GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS
@@ -36,18 +36,20 @@ class PictureRequest:
 
     Attributes:
         generation: One picture, with a fixed seed and images that are read.
-        identity: Whose face; every identity and mask is read.
+        people: Who is in it; every identity and mask is read.
+        cfg_start_step: As that of `PulidFlux.generate`.
         image_names: Files of the images, for `describe_picture`.
     """
 
     generation: GenerationOptions
-    identity: IdentityOptions
-    image_names: Mapping[str, tuple[FileUsed | None, ...]]
+    people: tuple[Person, ...]
+    cfg_start_step: int | None
+    image_names: ImageNames
 
     @property
     def identities(self) -> tuple[Identity, ...]:
         """Of everybody who is asked for."""
-        return tuple(as_identity(person.identity) for person in self.identity.everybody)
+        return tuple(as_identity(person.identity) for person in self.people)
 
 
 def read_request(
@@ -76,22 +78,19 @@ def read_request(
     """
     _check_arguments(generation)
     settled = settle(
-        {"prompt": prompt, **generation},
+        {"prompt": prompt, **generation, **span, "cfg_start_step": cfg_start_step},
         preset=PresetFiles("", settings=dict(settings)),
         context=context,
     )
-    return read_people(settled, _identity_options(identity, span, cfg_start_step))
+    return picture_request(settled, _people(identity, span))
 
 
-def read_people(settled: GenerateRequest, asked: IdentityOptions) -> PictureRequest:
-    """The picture with everybody's mask read, checked together with the rest.
-
-    Args:
-        asked: Whose identities are read; their sources are not looked at again.
+def picture_request(settled: GenerateRequest, people: Sequence[Person]) -> PictureRequest:
+    """The picture with everybody's identity and mask read, checked together with the rest.
 
     Raises:
         ValueError: What does not go together, or a person who would not be in the picture.
-        PulidError: A mask or a LoRA that cannot be used.
+        PulidError: An identity, a mask or a LoRA that cannot be used.
     """
     context, generation = settled.context, settled.generation
     names = dict(settled.image_names)
@@ -100,12 +99,16 @@ def read_people(settled: GenerateRequest, asked: IdentityOptions) -> PictureRequ
             "a picture to start from is given, but the pipeline was made with vae_decode_only, "
             "which leaves out what reads it"
         )
-    people = [_with_settled_region(person) for person in asked.people]
-    asked = replace(asked, people=tuple(person for person, _ in people))
-    names["people"] = tuple(used for _, used in people)
-    identity_uses(asked, generation, context.pulid_weights is not None)
+    check_people(len(people))
+    read = [_ready(person) for person in people]
+    names["people"] = tuple(used for _, used in read)
+    request = PictureRequest(
+        generation, tuple(person for person, _ in read), settled.cfg_start_step, names
+    )
+    has_weights = context.pulid_weights is not None
+    identity_uses(request.people, request.cfg_start_step, generation, has_weights)
     check_prompt_loras(generation.prompt, vars(context), generation.negative_prompt)
-    return PictureRequest(generation, asked, names)
+    return request
 
 
 def check_preview(context: ContextOptions, method: object, interval: object) -> None:
@@ -162,58 +165,31 @@ def _check_arguments(given: Mapping[str, Any]) -> None:
             raise TypeError(f"generate() got an unexpected keyword argument {shown(name)}")
 
 
-def _identity_options(
-    identity: IdentityLike | Person | Sequence[Person] | None,
-    span: Mapping[str, Any],
-    cfg_start_step: int | None,
-) -> IdentityOptions:
-    people = _people(identity)
-    if people is None:
-        return IdentityOptions(
-            None if identity is None else as_identity(identity),  # type: ignore[arg-type]
-            **span,
-            cfg_start_step=cfg_start_step,
-        )
-    defaults = IdentityOptions()
+def _people(
+    identity: IdentityLike | Person | Sequence[Person] | None, span: Mapping[str, Any]
+) -> tuple[Person, ...]:
+    """Who is meant by the arguments of `PulidFlux.generate`."""
+    if identity is None:
+        return ()
+    if not isinstance(identity, Person | list | tuple):
+        return (Person(identity, **span),)  # type: ignore[arg-type]
     for name, value in span.items():
-        if value != getattr(defaults, name):
+        if value != getattr(Person, name):
             raise ValueError(
                 f"{name} is {shown(value)}, but people have one each; give it to Person"
             )
-    return identity_options(people, cfg_start_step)
-
-
-def identity_options(people: Sequence[Person], cfg_start_step: int | None) -> IdentityOptions:
-    """The people with their identities read.
-
-    Raises:
-        IdentityFileError: An identity that cannot be used.
-    """
-    read = tuple(replace(person, identity=as_identity(person.identity)) for person in people)
-    if len(read) == 1 and read[0].region is None:  # the same, without regions in the engine
-        alone = read[0]
-        return IdentityOptions(
-            *(alone.identity, alone.weight, alone.start_step, alone.end_step, cfg_start_step)
-        )
-    return IdentityOptions(cfg_start_step=cfg_start_step, people=read)
-
-
-def _people(identity: object) -> tuple[Person, ...] | None:
-    """None: it is not given as people."""
-    if isinstance(identity, Person):
-        return (identity,)
-    if not isinstance(identity, list | tuple):
-        return None
-    for someone in identity:
+    people = (identity,) if isinstance(identity, Person) else tuple(identity)
+    for someone in people:
         if not isinstance(someone, Person):
             raise ValueError(
                 f"{shown(str(someone))} is among the people; make each a Person(identity, ...)"
             )
-    return tuple(identity)
+    return people
 
 
-def _with_settled_region(person: Person) -> tuple[Person, FileUsed | None]:
-    """The person, with the mask of the region read; and the mask's file, if there is one."""
+def _ready(person: Person) -> tuple[Person, FileUsed | None]:
+    """The person with the identity and the region's mask read, and the mask's file."""
+    person = replace(person, identity=as_identity(person.identity))
     region = person.region
     if region is None:
         return person, None

@@ -80,7 +80,7 @@ def test_a_mask_is_the_same_from_a_file_and_from_pillow(
         for mask in (tmp_path / "painted.png", opened, painted):
             request = ask([Person(SOMEBODY, region=Region(mask=mask))], init_image=files["start"],
                           mask_image=mask)  # fmt: skip
-            (person,) = request.identity.everybody
+            (person,) = request.people
             assert person.region is not None
             for found in (request.generation.mask_image, person.region.mask):
                 assert (np.asarray(found) == expected).all()
@@ -127,6 +127,6 @@ def test_a_region_is_drawn_once(files: dict[str, Path], monkeypatch: pytest.Monk
     people = [Person(SOMEBODY, region=left), Person(SOMEBODY, region=Region(mask=files["mask"]))]
     request = ask(people, width=64, height=32)
     for _ in range(2):
-        uses, _ = identity_uses(request.identity, request.generation, True)
+        uses, _ = identity_uses(request.people, None, request.generation, True)
         assert [use.region is not None and use.region.shape for use in uses] == [(2, 4)] * 2
     assert len(drawn) == 2
