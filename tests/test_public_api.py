@@ -104,6 +104,19 @@ def test_no_two_modules_import_each_other() -> None:
     assert arrows == {}, "these import each other in a circle"
 
 
+def test_no_two_classes_or_public_functions_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        if path.parent.name == "commands":  # a command is named as the user writes it
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_public = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+            if is_public or isinstance(node, ast.ClassDef):
+                name = node.name  # type: ignore[union-attr]
+                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
 def test_rooms_have_nothing_but_a_docstring_in_their_init() -> None:
     for path in (ROOT / "pulid_sdcpp").rglob("__init__.py"):
         inside = path.relative_to(ROOT / "pulid_sdcpp").parts

@@ -106,7 +106,7 @@ class NativeModel:
         # Not waited for: the collector may run in a thread that holds what the engine needs.
         if getattr(self, "binding", None) is not None and not self.is_of_a_parent:
             with contextlib.suppress(RuntimeError):
-                native_thread.start(self.binding.close)
+                native_thread.run_later(self.binding.close)
 
     def _cancel(self, call: NativeCall) -> None:
         """Stop this call, and no other that runs."""

@@ -26,7 +26,7 @@ from ..system.atomic_file import check_new, check_writable
 from ..system.output_names import check_is_no_input
 from ..terminal_text import shown
 from .options import EvaluationOptions
-from .plan import PlannedPicture, Setting, plan_pictures, plan_settings
+from .plan import EvaluationPicture, Setting, plan_pictures, plan_settings
 from .report import PICTURES_NAME, SUMMARY_NAME, EvaluationResult, write_report
 from .scores import PictureScores, summarise
 
@@ -160,13 +160,13 @@ def _make_folder(folder: Path) -> None:
     check_writable(folder / PLOT_NAME)
 
 
-def _check_outputs(options: EvaluationOptions, planned: Sequence[PlannedPicture]) -> None:
+def _check_outputs(options: EvaluationOptions, planned: Sequence[EvaluationPicture]) -> None:
     """Refuse, before there is work, what would replace a file."""
-    from .pictures import picture_name
+    from .pictures import kept_name
 
     names = [PICTURES_NAME, SUMMARY_NAME, PLOT_NAME]
     if options.keep_pictures:
-        names += [SHEET_NAME, *(picture_name(picture, options) for picture in planned)]
+        names += [SHEET_NAME, *(kept_name(picture, options) for picture in planned)]
     inputs = [reference.portrait for reference in options.references]
     inputs += [reference.identity for reference in options.references if reference.identity]
     for name in names:

@@ -18,11 +18,11 @@ from .options import EvaluationOptions
 if TYPE_CHECKING:
     from pulid_extractor.judge import Judge
 
-__all__ = ["Person", "find_people"]
+__all__ = ["JudgedPerson", "find_people"]
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class JudgedPerson:
     """Somebody to be recognised.
 
     Attributes:
@@ -40,7 +40,7 @@ def find_people(
     judge: Judge,
     create_extractor: Callable[..., Any],
     say: Callable[[str], None],
-) -> list[Person]:
+) -> list[JudgedPerson]:
     """Everybody in the order of the references.
 
     Args:
@@ -82,7 +82,7 @@ def find_people(
                 say(f"extracting the identity from {reference.portrait}")
                 identities[index] = extractor.extract(reference.portrait)
     return [
-        Person(identity, dict(face.embeddings))
+        JudgedPerson(identity, dict(face.embeddings))
         for identity, face in zip(identities, faces, strict=True)
         if identity is not None
     ]

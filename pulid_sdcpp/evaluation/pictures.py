@@ -11,14 +11,14 @@ from ..people.identity_options import IdentityOptions
 from ..people.identity_use import as_identity
 from ..pictures.model_hashes import ModelHashes
 from .options import EvaluationOptions
-from .plan import PlannedPicture
+from .plan import EvaluationPicture
 from .report import EvaluationResult
 from .scores import PictureScores
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PICTURES_FOLDER", "PictureKeeper", "draw_sheet", "picture_name"]
+__all__ = ["PICTURES_FOLDER", "PictureKeeper", "draw_sheet", "kept_name"]
 
 PICTURES_FOLDER = "pictures"
 MAX_SHEET_ROWS = 32
@@ -44,7 +44,7 @@ class PictureKeeper:
     def __call__(
         self,
         image: Image.Image,
-        planned: PlannedPicture,
+        planned: EvaluationPicture,
         generation: GenerationOptions,
         identity: IdentityOptions,
     ) -> str:
@@ -69,7 +69,7 @@ class PictureKeeper:
             hashes=self._hashes.wait(),
             version=package_version(),
         )
-        path = self._folder / picture_name(planned, self._options)
+        path = self._folder / kept_name(planned, self._options)
         saved = save_new_picture(image, path, format_text(text), overwrite=self._options.overwrite)
         return f"{PICTURES_FOLDER}/{saved.name}"
 
@@ -112,12 +112,12 @@ def _caption(picture: PictureScores) -> str:
     return "" if similarity is None else f"{similarity:.2f}"
 
 
-def picture_name(planned: PlannedPicture, options: EvaluationOptions) -> str:
+def kept_name(planned: EvaluationPicture, options: EvaluationOptions) -> str:
     """A kept picture's, from the results' folder."""
     return f"{PICTURES_FOLDER}/{_stem(planned, options)}.png"
 
 
-def _stem(planned: PlannedPicture, options: EvaluationOptions) -> str:
+def _stem(planned: EvaluationPicture, options: EvaluationOptions) -> str:
     """`alice-w0.75-t0-p3-s42`, or `nobody` alone for what has no setting."""
     scene = f"p{planned.prompt}-s{planned.seed}"
     if planned.reference is None or planned.setting is None:

@@ -10,7 +10,7 @@ from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions
 from .options import EvaluationOptions
 
-__all__ = ["PlannedPicture", "Setting", "plan_pictures", "plan_settings"]
+__all__ = ["EvaluationPicture", "Setting", "plan_pictures", "plan_settings"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class PlannedPicture:
+class EvaluationPicture:
     """One picture of an evaluation.
 
     Attributes:
@@ -55,14 +55,14 @@ def plan_settings(options: EvaluationOptions, identity: IdentityOptions) -> tupl
 
 def plan_pictures(
     options: EvaluationOptions, settings: Iterable[Setting]
-) -> tuple[PlannedPicture, ...]:
+) -> tuple[EvaluationPicture, ...]:
     """Nobody's pictures first; then person by person, so that an identity is folded once."""
     scenes = list(product(range(len(options.prompts)), options.seeds))
-    nobody = [PlannedPicture(None, None, prompt, seed) for prompt, seed in scenes]
+    nobody = [EvaluationPicture(None, None, prompt, seed) for prompt, seed in scenes]
     people = product(range(len(options.references)), list(settings), scenes)
     return (
         *nobody,
-        *(PlannedPicture(index, setting, *scene) for index, setting, scene in people),
+        *(EvaluationPicture(index, setting, *scene) for index, setting, scene in people),
     )
 
 

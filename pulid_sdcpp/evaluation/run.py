@@ -15,9 +15,9 @@ from ..people.identity_effect import REFERENCE_CFG_START_STEP
 from ..people.identity_options import IdentityOptions
 from .face_similarity import cosine_similarities
 from .options import EvaluationOptions
-from .people import Person
+from .people import JudgedPerson
 from .picture_agreement import agreement_outside
-from .plan import PlannedPicture
+from .plan import EvaluationPicture
 from .scores import PictureScores
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaluationRun"]
 
-Keep = Callable[["Image.Image", PlannedPicture, GenerationOptions, IdentityOptions], str | None]
+Keep = Callable[["Image.Image", EvaluationPicture, GenerationOptions, IdentityOptions], str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class EvaluationRun:
         options: EvaluationOptions,
         generation: GenerationOptions,
         identity: IdentityOptions,
-        people: Sequence[Person],
+        people: Sequence[JudgedPerson],
         judge: Judge,
         *,
         keep: Keep | None = None,
@@ -76,7 +76,9 @@ class EvaluationRun:
         # Nobody's pictures stay, for the others to be compared with: 3 MB each at 1024 x 1024.
         self._nobody: dict[tuple[int, int], _Judged] = {}
 
-    def score(self, engine: Engine, pictures: Sequence[PlannedPicture]) -> Iterator[PictureScores]:
+    def score(
+        self, engine: Engine, pictures: Sequence[EvaluationPicture]
+    ) -> Iterator[PictureScores]:
         """Make the pictures in their order, nobody's before those to be compared with them.
 
         Raises:
@@ -100,7 +102,7 @@ class EvaluationRun:
             file = self._keep and self._keep(judged.image, planned, generation, identity)
             yield self._scores(planned, judged, nobody, file or None)
 
-    def _identity_of(self, planned: PlannedPicture) -> IdentityOptions:
+    def _identity_of(self, planned: EvaluationPicture) -> IdentityOptions:
         if planned.reference is None or planned.setting is None:
             return IdentityOptions(cfg_start_step=self._identity.cfg_start_step)
         return replace(
@@ -121,7 +123,7 @@ class EvaluationRun:
 
     def _scores(
         self,
-        planned: PlannedPicture,
+        planned: EvaluationPicture,
         judged: _Judged,
         nobody: _Judged | None,
         file: str | None,

@@ -9,7 +9,7 @@ from statistics import fmean
 from .face_similarity import FaceSimilarity, summarise_similarity
 from .options import EvaluationPrompt
 from .picture_agreement import Agreement
-from .plan import PlannedPicture
+from .plan import EvaluationPicture
 
 __all__ = ["Adherence", "PictureScores", "Purity", "Scores", "summarise"]
 
@@ -29,7 +29,7 @@ class PictureScores:
         file: Where the picture is kept, from the results' folder; None: nowhere.
     """
 
-    planned: PlannedPicture
+    planned: EvaluationPicture
     face_score: float | None
     similarities: Mapping[str, Sequence[float]]
     agreement: Agreement | None = None

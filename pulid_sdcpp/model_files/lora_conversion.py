@@ -77,7 +77,7 @@ def write_engine_lora(
             one matrix that do not go together.
         OSError: It cannot be written.
     """
-    reader = _Reader(file, source)
+    reader = _LoraReader(file, source)
     sizes = [reader.size(module) for module in modules]
     if not any(sizes):
         raise ModelFileError(
@@ -101,7 +101,7 @@ def write_engine_lora(
     _write(written, output, source)
 
 
-class _Reader:
+class _LoraReader:
     """Numbers of a LoRA file."""
 
     def __init__(self, file: TensorFile, source: str) -> None:
@@ -150,7 +150,7 @@ class _Reader:
         return max(sizes)
 
 
-def _weight(reader: _Reader, modules: list[LoraModule]) -> list[_Written]:
+def _weight(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
     """What changes one weight matrix: as a whole, or part below part, without gaps."""
     parts = {module.place.index: module for module in modules if module.form}
     if not parts:
@@ -216,7 +216,7 @@ class _Names:
         return f"transformer.{self.diffusers}.{role}"
 
 
-def _low_rank(reader: _Reader, module: LoraModule, names: _Names) -> list[_Written]:
+def _low_rank(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
     if module.form == "hadamard":
         return _hadamard_as_low_rank(reader, module, names)
     down, up = module.tensors["down"], module.tensors["up"]
@@ -246,7 +246,7 @@ def _low_rank(reader: _Reader, module: LoraModule, names: _Names) -> list[_Writt
     return written
 
 
-def _kronecker(reader: _Reader, module: LoraModule, names: _Names) -> list[_Written]:
+def _kronecker(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
     def factor(name: str) -> Values:
         if name in module.tensors:
             return reader.matrix(module.tensors[name])
@@ -286,7 +286,7 @@ def _is_short(module: LoraModule) -> bool:
     return first * second * (rows + columns) < rows * columns
 
 
-def _hadamard_as_low_rank(reader: _Reader, module: LoraModule, names: _Names) -> list[_Written]:
+def _hadamard_as_low_rank(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
     """(A B) * (C D), element by element, is a product of the rank of both together."""
     a, b, c, d = (module.tensors[name] for name in HADAMARD)
     scale = np.float32(reader.scale(module))
@@ -309,7 +309,7 @@ def _hadamard_as_low_rank(reader: _Reader, module: LoraModule, names: _Names) ->
     ]
 
 
-def _hadamard(reader: _Reader, module: LoraModule, names: _Names) -> list[_Written]:
+def _hadamard(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
     scale = np.float32(reader.scale(module))
 
     def factor(role: str) -> Values:
@@ -356,7 +356,7 @@ def _divisor(number: int) -> int:
     return next(each for each in range(int(number**0.5), 0, -1) if number % each == 0)
 
 
-def _dense(reader: _Reader, modules: list[LoraModule]) -> _Written:
+def _dense(reader: _LoraReader, modules: list[LoraModule]) -> _Written:
     place = modules[0].place
 
     def values() -> Values:
@@ -371,7 +371,7 @@ def _dense(reader: _Reader, modules: list[LoraModule]) -> _Written:
     return _Written(f"{place.engine_name}.diff", (place.outputs, place.inputs), kept, values)
 
 
-def _bias(reader: _Reader, modules: list[LoraModule]) -> list[_Written]:
+def _bias(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
     place = modules[0].place
     having = [each for each in modules if "up_bias" in each.tensors or "diff_b" in each.tensors]
     if not having:
@@ -410,7 +410,7 @@ def _kept_type(info: TensorInfo) -> str:
     return info.dtype if info.dtype in _NUMPY else "f16" if info.dtype.startswith("f8") else "f32"
 
 
-_MAKERS: dict[str, Callable[[_Reader, LoraModule, _Names], list[_Written]]] = {
+_MAKERS: dict[str, Callable[[_LoraReader, LoraModule, _Names], list[_Written]]] = {
     "low rank": _low_rank,
     "hadamard": _hadamard,
     "kronecker": _kronecker,

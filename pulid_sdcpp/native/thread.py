@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from .sized_thread import start_thread
 
-__all__ = ["run", "start"]
+__all__ = ["run", "run_later"]
 
 Result = TypeVar("Result")
 
@@ -68,7 +68,7 @@ def _wait(job: concurrent.futures.Future[Any]) -> None:
         pass
 
 
-def start(call: Callable[[], object]) -> None:
+def run_later(call: Callable[[], object]) -> None:
     """Run `call` on the engine's thread after what runs there, and do not wait for it.
 
     Raises:

@@ -63,7 +63,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _FileToHash:
     """A file to hash: whose it is, and what of it."""
 
     field: str  # "" for a LoRA
@@ -120,10 +120,10 @@ class ModelHashes:
 
     def __init__(self) -> None:
         self._engine: object = None
-        self._known: dict[_Wanted, tuple[tuple[int, ...], str]] = {}
+        self._known: dict[_FileToHash, tuple[tuple[int, ...], str]] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self._wanted: list[_Wanted] = []
+        self._wanted: list[_FileToHash] = []
 
     def begin(
         self, context: ContextOptions, prompt: str, *, with_people: bool, engine: object
@@ -169,14 +169,14 @@ class ModelHashes:
         self._stopped.set()
         self._engine = None
 
-    def _is_known(self, one: _Wanted) -> bool:
+    def _is_known(self, one: _FileToHash) -> bool:
         if one not in self._known:
             return False
         # What the engine reads again for each picture may be another file now.
         is_read_again = one.field in ("", "pulid_weights")
         return not is_read_again or self._known[one][0] == file_stamp(one.path)
 
-    def _read(self, wanted: list[_Wanted], before: threading.Thread | None) -> None:
+    def _read(self, wanted: list[_FileToHash], before: threading.Thread | None) -> None:
         if before is not None:
             before.join()
         folder = records_folder()
@@ -202,7 +202,7 @@ class _StoppedError(Exception):
     """`close` was called."""
 
 
-def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[_Wanted]:
+def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[_FileToHash]:
     wanted = []
     for field in _FILES.values():
         path = getattr(context, field)
@@ -211,15 +211,15 @@ def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[
         if path is None or (field == "pulid_weights" and not with_people):
             continue
         if Path(path).is_file():  # a model can be a folder
-            wanted.append(_Wanted(field, "", Path(path), "file"))
+            wanted.append(_FileToHash(field, "", Path(path), "file"))
     for lora in prompt_loras(prompt, context.lora_model_dir, skip_missing=True):
         # Web UIs leave these out, too: they part names from hashes.
         name = lora.name.replace(":", "").replace(",", "")
-        wanted.append(_Wanted("", name, lora.path, "data"))
+        wanted.append(_FileToHash("", name, lora.path, "data"))
     return list(dict.fromkeys(wanted))
 
 
-def _digest(one: _Wanted, folder: Path, check: Check | None) -> str | None:
+def _digest(one: _FileToHash, folder: Path, check: Check | None) -> str | None:
     def compute() -> str:
         start = 0 if one.kind == "file" else _header_bytes(one.path)
         return file_sha256(one.path, start=start, check=check)
@@ -242,7 +242,7 @@ def _header_bytes(path: Path) -> int:
     return 8 + length if is_safetensors else 0
 
 
-def _shortened(digests: Mapping[_Wanted, str]) -> FileHashes:
+def _shortened(digests: Mapping[_FileToHash, str]) -> FileHashes:
     files = {one.field: digest[:_DIGITS] for one, digest in digests.items() if one.field}
     loras = {one.name: digest[:_LORA_DIGITS] for one, digest in digests.items() if not one.field}
     return FileHashes(files, loras)

@@ -84,7 +84,7 @@ def download_file(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(part):
-            wanted = _Wanted(url, size_bytes, sha256, dict(headers or {}))
+            wanted = _WantedFile(url, size_bytes, sha256, dict(headers or {}))
             _fetch(wanted, part, on_progress)
             _check(wanted, part, name or target.name)
             os.replace(part, target)
@@ -101,7 +101,7 @@ def network_problem(error: BaseException) -> str:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _WantedFile:
     """What is to be fetched; as for `download_file`."""
 
     url: str
@@ -110,7 +110,7 @@ class _Wanted:
     headers: dict[str, str]
 
 
-def _fetch(wanted: _Wanted, part: Path, report: Report | None) -> None:
+def _fetch(wanted: _WantedFile, part: Path, report: Report | None) -> None:
     """Fetch what is missing of `part`, again and again while something arrives."""
     idle, most = 0, 0
     while True:
@@ -148,7 +148,7 @@ class _TooMuch(Exception):
     """More comes than the file can have."""
 
 
-def _go_on(wanted: _Wanted, part: Path, there: int, mark: str, report: Report | None) -> None:
+def _go_on(wanted: _WantedFile, part: Path, there: int, mark: str, report: Report | None) -> None:
     from huggingface_hub import constants, get_session
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -205,7 +205,7 @@ def _extent(
     return there, total if found[2] == "*" else int(found[2])
 
 
-def _check_total(wanted: _Wanted, total: int) -> None:
+def _check_total(wanted: _WantedFile, total: int) -> None:
     """Refuse, before anything is written, what cannot be the file, or may have no end."""
     if not total and not wanted.size_bytes:
         raise DownloadError(
@@ -277,7 +277,7 @@ def _write(
         report(done, total)
 
 
-def _check(wanted: _Wanted, part: Path, name: str) -> None:
+def _check(wanted: _WantedFile, part: Path, name: str) -> None:
     url, size, sha256 = wanted.url, wanted.size_bytes, wanted.sha256
     found = part.stat().st_size
     if size and found != size:

@@ -113,7 +113,7 @@ def parse_gguf(
     Raises:
         ModelFileError: Not gguf (version 2 or 3, little-endian), damaged, truncated, or oversized.
     """
-    reader = _Reader(buffer, source, max_header_bytes)
+    reader = _HeaderReader(buffer, source, max_header_bytes)
     if reader.take(4, "the magic") != b"GGUF":
         raise ModelFileError(f"{source}: expected a gguf file, found other content")
     version = reader.u32("the version")
@@ -180,7 +180,7 @@ def parse_gguf(
     return TensorHeader("gguf", tensors, metadata, data_offset, size)
 
 
-class _Reader:
+class _HeaderReader:
     """A position in the header that never moves past the file's end or the allowed length."""
 
     def __init__(self, buffer: bytes | FileBytes, source: str, limit: int) -> None:
@@ -230,7 +230,7 @@ class _Reader:
             raise ModelFileError(f"{self.source}: damaged gguf file: {what} is not UTF-8") from None
 
 
-def _value(reader: _Reader, key: str) -> object:
+def _value(reader: _HeaderReader, key: str) -> object:
     what = f"metadata {quoted(key)}"
     kind = reader.u32(what)
     if kind == _STRING:
@@ -245,7 +245,7 @@ def _value(reader: _Reader, key: str) -> object:
     return layout.unpack(reader.take(layout.size, what))[0]
 
 
-def _array(reader: _Reader, what: str) -> object:
+def _array(reader: _HeaderReader, what: str) -> object:
     kind = reader.u32(what)
     length = reader.u64(what)
     if kind == _STRING:
@@ -273,7 +273,7 @@ def _array(reader: _Reader, what: str) -> object:
     return tuple(number for (number,) in layout.iter_unpack(content))
 
 
-def _tensor_info(reader: _Reader) -> TensorInfo:
+def _tensor_info(reader: _HeaderReader) -> TensorInfo:
     """One entry of the tensor list; its offset is still relative to the data."""
     name = reader.string("a tensor name", MAX_NAME_BYTES)
     what = f"tensor {quoted(name)}"

@@ -20,7 +20,7 @@ def busy() -> Iterator[threading.Event]:
         begun.set()
         end.wait()
 
-    native_thread.start(work)
+    native_thread.run_later(work)
     begun.wait()
     yield end
     end.set()
