@@ -303,14 +303,14 @@ class PulidFlux:
             RuntimeError: Called from one of its own callbacks.
         """
         span = {"weight": weight, "start_step": start_step, "end_step": end_step}
-        request = read_request(
+        picture = read_request(
             *(self._context, self._settings, prompt, identity, span, cfg_start_step, generation)
         )
-        return self._start(request, on_event, on_preview, preview_method, preview_interval)
+        return self._start(picture, on_event, on_preview, preview_method, preview_interval)
 
     def make(
         self,
-        settled: GenerateRequest,
+        request: GenerateRequest,
         people: Sequence[Person] = (),
         *,
         on_event: EventCallback | None = None,
@@ -318,18 +318,18 @@ class PulidFlux:
         preview_method: str = "proj",
         preview_interval: int = 1,
     ) -> Result:
-        """Make the picture of a request that is settled, see `request.generate_request.settle`.
+        """Make the picture of a settled request, see `request.generate_request.settle`.
 
         Args:
-            settled: One picture, for the context of this pipeline.
+            request: One picture, for the context of this pipeline.
             people: Who is in it, with the identities that `enroll_people` gave them.
             on_event, on_preview, preview_method, preview_interval: As for `generate`.
 
         Raises:
             As `generate`.
         """
-        request = picture_request(settled, people)
-        return self._start(request, on_event, on_preview, preview_method, preview_interval)
+        picture = picture_request(request, people)
+        return self._start(picture, on_event, on_preview, preview_method, preview_interval)
 
     def generate_each(
         self, requests: Iterable[Mapping[str, Any]], **shared: Any
@@ -407,7 +407,7 @@ class PulidFlux:
 
     def _start(
         self,
-        request: PictureRequest,
+        picture: PictureRequest,
         on_event: EventCallback | None,
         on_preview: PreviewCallback | None,
         preview_method: str,
@@ -419,11 +419,11 @@ class PulidFlux:
             preview = Preview(called_back(on_preview), preview_method, preview_interval)
         tell = called_back(on_event or self._on_event)
         with self._turn(), self._generation() as running:
-            return self._make(request, running, tell, preview)
+            return self._make(picture, running, tell, preview)
 
     def _make(
         self,
-        request: PictureRequest,
+        picture: PictureRequest,
         running: RunningPicture,
         tell: EventCallback,
         preview: Preview | None,
@@ -435,8 +435,8 @@ class PulidFlux:
         # 1. The model, in memory that nothing else takes.
         if self._model.is_planned:
             self._enroller.close()
-        people = request.people
-        engine, generation = self._model.prepare(request.generation, told, len(people))
+        people = picture.people
+        engine, generation = self._model.prepare(picture.generation, told, len(people))
         running.check()
         self._hashes.begin(
             self._model.context, generation.prompt, with_people=bool(people), engine=engine
@@ -447,7 +447,7 @@ class PulidFlux:
             images = engine.generate(
                 generation,
                 people,
-                cfg_start_step=request.cfg_start_step,
+                cfg_start_step=picture.cfg_start_step,
                 preview=preview,
                 on_event=told,
             )
@@ -459,14 +459,14 @@ class PulidFlux:
             raise
 
         # 3. What it takes to make it again.
-        for identity in request.identities if self._remember_identities else ():
+        for identity in picture.identities if self._remember_identities else ():
             keep_identity(identity)
         hashes = self._hashes.wait(lambda: tell(ProgressEvent("hash")), running.check)
         metadata = describe_picture(
             self._model.context,
             generation,
-            IdentityOptions(people=people, cfg_start_step=request.cfg_start_step),
-            image_names=request.image_names,
+            IdentityOptions(people=people, cfg_start_step=picture.cfg_start_step),
+            image_names=picture.image_names,
             hashes=hashes,
             preset=self._preset,
             version=package_version(),

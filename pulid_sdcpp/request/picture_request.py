@@ -77,23 +77,23 @@ def read_request(
         PulidError: A file that cannot be used.
     """
     _check_arguments(generation)
-    settled = settle(
+    request = settle(
         {"prompt": prompt, **generation, **span, "cfg_start_step": cfg_start_step},
         preset=PresetFiles("", settings=dict(settings)),
         context=context,
     )
-    return picture_request(settled, _people(identity, span))
+    return picture_request(request, _people(identity, span))
 
 
-def picture_request(settled: GenerateRequest, people: Sequence[Person]) -> PictureRequest:
+def picture_request(request: GenerateRequest, people: Sequence[Person]) -> PictureRequest:
     """The picture with everybody's identity and mask read, checked together with the rest.
 
     Raises:
         ValueError: What does not go together, or a person who would not be in the picture.
         PulidError: An identity, a mask or a LoRA that cannot be used.
     """
-    context, generation = settled.context, settled.generation
-    names = dict(settled.image_names)
+    context, generation = request.context, request.generation
+    names = dict(request.image_names)
     if context.vae_decode_only and (names["init"] or names["ref"]):
         raise ValueError(
             "a picture to start from is given, but the pipeline was made with vae_decode_only, "
@@ -102,13 +102,11 @@ def picture_request(settled: GenerateRequest, people: Sequence[Person]) -> Pictu
     check_people(len(people))
     read = [_ready(person) for person in people]
     names["people"] = tuple(used for _, used in read)
-    request = PictureRequest(
-        generation, tuple(person for person, _ in read), settled.cfg_start_step, names
-    )
+    everybody = tuple(person for person, _ in read)
     has_weights = context.pulid_weights is not None
-    identity_uses(request.people, request.cfg_start_step, generation, has_weights)
+    identity_uses(everybody, request.cfg_start_step, generation, has_weights)
     check_prompt_loras(generation.prompt, vars(context), generation.negative_prompt)
-    return request
+    return PictureRequest(generation, everybody, request.cfg_start_step, names)
 
 
 def check_preview(context: ContextOptions, method: object, interval: object) -> None:

@@ -87,11 +87,11 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
 
         # 3. Generate; each picture is saved when it is finished.
         progress.stage(_summary(request, people))
-        pictures, previews = request.each, _preview_arguments(output, preview)
+        each, previews = request.each, _preview_arguments(output, preview)
         try:
-            for index, picture in enumerate(pictures):
-                progress.picture(index, len(pictures))
-                result = pipeline.make(picture, people, **previews)
+            for index, one in enumerate(each):
+                progress.picture(index, len(each))
+                result = pipeline.make(one, people, **previews)
                 outputs.save(result)
                 if preview is not None:
                     preview.finish(result.image)
