@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulid_sdcpp.options.context import ContextOptions
-from pulid_sdcpp.options.generation import MAX_SEED, SAMPLING_METHODS, SCHEDULERS, GenerationOptions
-from pulid_sdcpp.people.identity_options import IdentityOptions
-
-FILES = {"diffusion_model_path": "flux.gguf", "clip_l_path": "clip.safetensors", "vae_path": "ae"}
+from pulid_sdcpp.options.generation import (
+    MAX_SEED,
+    SAMPLING_METHODS,
+    SCHEDULERS,
+    GenerationOptions,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,81 +83,7 @@ def test_values_at_the_edge_are_taken(name: str, value: Any) -> None:
     GenerationOptions(**{"prompt": "", name: value})
 
 
-@pytest.mark.parametrize("weight", [math.nan, -0.1, 5.1, math.inf])
-def test_an_identity_weight_out_of_range_is_refused(weight: float) -> None:
-    with pytest.raises(ValueError, match=r"weight is .*from 0 to 5"):
-        IdentityOptions("alice.pulidembd", weight=weight)
-
-
-@pytest.mark.parametrize("name", ["start_step", "end_step", "cfg_start_step"])
-def test_a_negative_step_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is -1"):
-        IdentityOptions(**{name: -1})
-
-
-@pytest.mark.parametrize(
-    ("options", "has_effect"),
-    [
-        ({}, True),
-        ({"weight": 0}, False),
-        ({"start_step": 4}, False),
-        ({"start_step": 3}, True),
-        ({"end_step": 0}, False),
-        ({"start_step": 2, "end_step": 2}, False),
-        ({"start_step": 2, "end_step": 3}, True),
-    ],
-)
-def test_whether_an_identity_has_an_effect(options: dict[str, Any], has_effect: bool) -> None:
-    assert IdentityOptions("alice.pulidembd", **options).has_effect(steps=4) is has_effect
-    assert not IdentityOptions(None, **options).has_effect(steps=4)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"diffusion_model_path": None}, "--diffusion-model"),
-        ({"clip_l_path": None}, "--clip_l"),
-        ({"vae_path": None}, "--vae"),
-        ({"n_threads": 513}, "n_threads is 513"),
-        ({"max_vram": math.nan}, "max_vram is nan"),
-        ({"wtype": "iq2_xxs"}, "wtype is 'iq2_xxs'"),
-        ({"rng_type": "dice"}, "rng_type is 'dice'"),
-        ({"sampler_rng_type": "dice"}, "sampler_rng_type is 'dice'"),
-        ({"lora_apply_mode": "later"}, "lora_apply_mode is 'later'"),
-        ({"vae_path": ""}, "vae_path is ''"),
-        ({"vae_path": "a\0b"}, "vae_path is"),
-        ({"vae_path": 7}, "must be a path"),
-        ({"tensor_type_rules": "vae=f7"}, "'vae=f7'"),
-        ({"tensor_type_rules": "vae("}, "PATTERN=TYPE"),
-        (
-            {"tensor_type_rules": "(=f16"},
-            "not a regular expression that rules may have: it has a \\(",
-        ),
-        ({"tensor_type_rules": "(" * 1000 + "=f16"}, "\\(…'.*nested more than 50"),
-        (
-            {"tensor_type_rules": "|".join("a" * 4900) + "=f16"},
-            "9803 characters, but may have 2048",
-        ),
-        ({"tensor_type_rules": "(?<=a)b=f16"}, "PATTERN=TYPE|regular expression"),
-        ({"tensor_type_rules": "(?i)b=f16"}, "not a regular expression"),
-    ],
-)
-def test_context_options_that_cannot_work_are_refused(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        ContextOptions(**{**FILES, **change})
-
-
-def test_a_full_checkpoint_needs_no_other_files() -> None:
-    kwargs = ContextOptions(model_path=Path("all.safetensors")).to_engine_kwargs()
-    assert kwargs["model_path"] == "all.safetensors"
-    assert kwargs["vae_path"] == ""
-    assert kwargs["pulid_weights"] is None
-
-
 def test_engine_arguments_have_the_bindings_names() -> None:
-    context = ContextOptions(**FILES, rng_type="std_default", wtype="q4_K").to_engine_kwargs()
-    assert context["rng_type"] == context["sampler_rng_type"] == "default"
-    assert context["wtype"] == "q4_k"
     picture = GenerationOptions(
         "p", steps=4, sigmas=(1.0, 0.5), vae_tile_size=(32, 16), ref_images=[Path("a.png")]
     ).to_engine_kwargs()
@@ -165,9 +92,6 @@ def test_engine_arguments_have_the_bindings_names() -> None:
     assert (picture["eta"], picture["flow_shift"]) == (math.inf, math.inf)
     assert (picture["sigmas"], picture["vae_tile_size"]) == ("1.0,0.5", "32x16")
     assert picture["ref_images"] == ["a.png"]
-    identity = IdentityOptions("alice.pulidembd", 0.9, 1, 3).to_engine_kwargs()
-    assert identity["pulid_id_weight"] == 0.9
-    assert (identity["pulid_start_step"], identity["pulid_end_step"]) == (1, 3)
 
 
 def test_a_number_of_more_digits_than_python_writes_is_refused_as_any() -> None:
