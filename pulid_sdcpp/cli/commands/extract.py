@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,9 +15,11 @@ from ...identity.fusion import FUSIONS, Fusion
 from ...system.atomic_file import check_new, check_writable
 from ...system.output_names import check_is_no_input
 from ...terminal_text import escaped_line
-from ..flags.extraction import PhotoPath, chosen_preset, models_options, preset_files
+from ..flags.extraction import PhotoPath, models_options
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
+from ..given.extraction_files import chosen_preset, preset_files
+from ..given.given_values import given_values
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
@@ -95,12 +97,13 @@ def identity_jobs(
 @click.option("--save-dtype", type=click.Choice(["f16", "f32", "bf16"]), default="f16",
               show_default=True, help="To store in.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.pass_context
 def extract(
+    ctx: click.Context,
     photos: tuple[Path, ...],
     output: Path | None,
     overwrite: bool,
     each: bool,
-    preset: str | None,
     models_dir: Path,
     pulid_weights: Path | None,
     face: FaceChoice,
@@ -110,6 +113,7 @@ def extract(
     dtype: str,
     save_dtype: Literal["f16", "f32", "bf16"],
     quiet: bool,
+    **others: Any,
 ) -> None:
     """Make an identity file of the person on PHOTO; several photos of one person are fused.
 
@@ -122,7 +126,7 @@ def extract(
         check_writable(path)
         if not overwrite:
             check_new(path)
-    files = _files(preset, models_dir, pulid_weights)
+    files = _files(given_values(ctx), models_dir, pulid_weights)
     for _, path in jobs:
         check_is_no_input(path, files.values())
     progress = Progress(quiet)
@@ -155,17 +159,19 @@ def extract(
             click.echo(f"saved {escaped_line(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
     if n_failed:
         click.echo(f"error: {n_failed} of {len(jobs)} photos gave no identity", err=True)
-        click.get_current_context().exit(1)
+        ctx.exit(1)
 
 
-def _files(preset: str | None, models_dir: Path, pulid_weights: Path | None) -> dict[str, Any]:
+def _files(
+    given: Mapping[str, Any], models_dir: Path, pulid_weights: Path | None
+) -> dict[str, Any]:
     """The files as `IdentityExtractor` takes them."""
-    if (name := chosen_preset(preset, models_dir)) is None:
+    if (name := chosen_preset(given, models_dir)) is None:
         return {"models_dir": models_dir, "pulid_weights": pulid_weights}
     from ...store.registry import EXTRACTION_ROLES
 
     roles = [role for role in EXTRACTION_ROLES if role != "pulid" or pulid_weights is None]
-    files = preset_files(name, models_dir, *roles)
+    files = preset_files(name, given, *roles)
     pulid = files.pop("pulid", pulid_weights)
     return {**files, "pulid_weights": pulid}
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
 from ...terminal_text import escaped_line
-from ..flags.extraction import PhotoPath, detector_file, models_options
+from ..flags.extraction import PhotoPath, models_options
 from ..flags.table import FILE_PATH
+from ..given.extraction_files import detector_file
+from ..given.given_values import given_values
 
 if TYPE_CHECKING:
     from ...extraction.faces import ListedFace
@@ -26,8 +28,14 @@ __all__ = ["faces"]
 @click.option("--overwrite", is_flag=True, help="Replace the picture where there is one, instead "
               "of taking the next free name.")  # fmt: skip
 @models_options
+@click.pass_context
 def faces(
-    photo: Path, output: Path | None, overwrite: bool, preset: str | None, models_dir: Path
+    ctx: click.Context,
+    photo: Path,
+    output: Path | None,
+    overwrite: bool,
+    models_dir: Path,
+    **_: Any,
 ) -> None:
     """Number the faces on PHOTO: on a picture, and a line for each with its place.
 
@@ -44,7 +52,7 @@ def faces(
     check_picture_path(path)
     check_writable(path)
     check_is_no_input(path, [photo])
-    found = list_faces(photo, detector_file(preset, models_dir))
+    found = list_faces(photo, detector_file(given_values(ctx), models_dir))
     for number, face in enumerate(found.faces):
         click.echo(_line(number, face))
     preview = face_preview(Image.fromarray(found.pixels), [face.box for face in found.faces])

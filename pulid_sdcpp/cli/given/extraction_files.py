@@ -1,0 +1,46 @@
+"""Which files extract and faces look at photos with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["chosen_preset", "detector_file", "preset_files"]
+
+
+def chosen_preset(given: Mapping[str, Any], models_dir: Path) -> str | None:
+    """The preset that is named; one that stands for all where no folder is to be looked in.
+
+    The published presets have the same networks for photos.
+    """
+    if given.get("preset") is None and "models_dir" not in given and not models_dir.is_dir():
+        return "flux-schnell-q4"
+    return given.get("preset")
+
+
+def preset_files(preset: str, given: Mapping[str, Any], *roles: str) -> dict[str, Path]:
+    """The preset's files for extraction by role; of all roles when none is named.
+
+    Raises:
+        ModelFileError, ValueError: As `extraction.files`.
+    """
+    from ...extraction.files import extraction_files
+    from ...store.registry import EXTRACTION_ROLES
+
+    folders = [given["models_dir"]] if "models_dir" in given else []
+    return extraction_files(preset, folders, roles or EXTRACTION_ROLES)
+
+
+def detector_file(given: Mapping[str, Any], models_dir: Path) -> Path:
+    """The face detector's.
+
+    Raises:
+        ModelFileError: It is not there.
+        ValueError: There is no such preset.
+    """
+    if (name := chosen_preset(given, models_dir)) is not None:
+        return preset_files(name, given, "detector")["detector"]
+    from ...extraction.files import file_in_folder
+
+    return file_in_folder(models_dir, "detector")
