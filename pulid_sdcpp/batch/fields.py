@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..identity.face_choice import check_face_choice, parse_face_choice
-from ..identity.fusion import check_fusion
 from ..options.checks import check_text, check_whole
 from ..options.facts import Kind, of
 from ..options.generation import MAX_SEED, GenerationOptions
 from ..options.prompt_weights import MAX_PROMPT_CHARS
 from ..options.step_point import parse_step_point
 from ..people.identity_options import IdentityOptions
-from ..people.person import Person
+from ..people.person_spec import PersonSpec
 from ..system.user_folders import with_home
 from ..terminal_text import control_character, shown
 
@@ -37,17 +36,17 @@ __all__ = [
 
 _FACTS = {
     name: fact
-    for kind in (GenerationOptions, IdentityOptions)
+    for kind in (GenerationOptions, PersonSpec, IdentityOptions)
     for name, fact in of(kind).items()
     if fact.batch
 }
 GENERATION_FIELDS = tuple(name for name in _FACTS if name in of(GenerationOptions))
 """Of GenerationOptions, less those that are a job's own or the batch itself."""
-PERSON_FIELDS = (*(name for name in _FACTS if name in of(Person)), "face", "fusion")
+PERSON_FIELDS = tuple(name for name in _FACTS if name in of(PersonSpec))
 """How a person is put into a picture; wherever it is said, the nearest word counts."""
-SCENE_FIELDS = tuple(_FACTS)
+SCENE_FIELDS = (*GENERATION_FIELDS, *(name for name in _FACTS if name in of(IdentityOptions)))
 """What a prompt may say beside its words."""
-SHARED_FIELDS = (*SCENE_FIELDS, "face", "fusion")
+SHARED_FIELDS = tuple(_FACTS)
 """What may be said for all jobs at once."""
 
 _MAX_LIST = 1000
@@ -219,10 +218,6 @@ def _face(value: Any, folder: Path) -> Any:
     return parse_face_choice(value) if isinstance(value, str) else check_face_choice(value)
 
 
-def _fusion(value: Any, folder: Path) -> str:
-    return check_fusion(value)
-
-
 _READERS: Mapping[Kind, Callable[[Any, Path], Any]] = {
     "switch": _bool,
     "whole": _whole,
@@ -236,10 +231,9 @@ _READERS: Mapping[Kind, Callable[[Any, Path], Any]] = {
     "pair": _pair,
     "whole pair": _pair_of_whole,
     "step": _step_point,
+    "face": _face,
 }
 _OWN_READERS: dict[str, Callable[[Any, Path], Any]] = {
-    "face": _face,
-    "fusion": _fusion,
     "name": _text,
     "preset": _text,
     "prompt": _text,

@@ -51,6 +51,7 @@ Kind = Literal[
     "pair",  # two floats
     "whole pair",  # two ints
     "step",  # a StepPoint
+    "face",  # a FaceChoice
 ]
 _KINDS: Mapping[str, Kind] = {
     "bool": "switch",
@@ -65,6 +66,7 @@ _KINDS: Mapping[str, Kind] = {
     "tuple[float, float]": "pair",
     "tuple[int, int]": "whole pair",
     "StepPoint": "step",
+    "FaceChoice": "face",
 }
 
 FACT = "fact"

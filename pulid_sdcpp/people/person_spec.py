@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..identity.face_choice import FaceChoice
-from ..identity.fusion import Fusion
+from ..identity.fusion import FUSIONS, Fusion
 from ..options.checks import check_path
-from ..options.facts import check, same_as
+from ..options.facts import check, option, same_as
 from ..options.step_point import StepPoint
 from .person import Person, check_is_region
 from .region import Region
@@ -44,8 +44,23 @@ class PersonSpec:
     name: str
     files: tuple[Path, ...] = ()
     identity: str | os.PathLike[str] | Identity | NDArray[np.float32] | None = None
-    face: FaceChoice = "largest"
-    fusion: Fusion = "idformer"
+    face: FaceChoice = option(
+        "largest",
+        "Which face of a photo: largest, left, right, center, a number from 0 at the left, or a "
+        "box x,y,w,h in pixels.",
+        flags="--face",
+        group="Identity",
+        metavar="WHICH",
+        evaluate=False,
+    )
+    fusion: Fusion = option(
+        "idformer",
+        "How several photos become one identity.",
+        flags="--fusion",
+        group="Identity",
+        choices=FUSIONS,
+        evaluate=False,
+    )
     weight: float = same_as(Person, "weight")
     start_step: StepPoint = same_as(Person, "start_step")
     end_step: StepPoint | None = same_as(Person, "end_step")

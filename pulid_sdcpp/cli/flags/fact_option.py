@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ...options.facts import Fact, Group, Kind, of
+from .face_choice import FaceChoiceType
 from .table import FILE_PATH, grouped_option
 from .types import Numbers, Pair, StepPointType
 
@@ -26,13 +27,14 @@ _TYPES: Mapping[Kind, Any] = {
     "pair": Pair(float),
     "whole pair": Pair(int),
     "step": StepPointType(),
+    "face": FaceChoiceType(),
 }
 
 
 def fact_options(group: Group, *kinds: type) -> list[Any]:
     """The click options of these dataclasses that stand under a heading, in their order."""
-    facts = (fact for kind in kinds for fact in of(kind).values())
-    return [fact_option(fact) for fact in facts if fact.flags and fact.group == group]
+    facts = {name: fact for kind in kinds for name, fact in of(kind).items()}
+    return [fact_option(fact) for fact in facts.values() if fact.flags and fact.group == group]
 
 
 def fact_option(fact: Fact, **others: Any) -> Any:

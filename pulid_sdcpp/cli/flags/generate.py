@@ -14,6 +14,7 @@ from ...options.context import ContextOptions
 from ...options.facts import Fact, of
 from ...options.generation import GenerationOptions
 from ...people.identity_options import IdentityOptions
+from ...people.person_spec import PersonSpec
 from .fact_option import fact_options
 from .output import OUTPUT_OPTIONS
 from .person import PERSON_OPTIONS
@@ -60,7 +61,7 @@ _OPTIONS = [
     *_PRESETS,
     *fact_options("Model files", ContextOptions),
     *PERSON_OPTIONS,
-    *fact_options("Identity", ContextOptions, IdentityOptions),
+    *fact_options("Identity", PersonSpec, IdentityOptions, ContextOptions),
     *(_PROMPT, _AGAIN, *_PICTURE),
     *fact_options("Sampling", GenerationOptions, ContextOptions),
     _VRAM,
@@ -78,7 +79,7 @@ def generate_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def option_names(wanted: Callable[[Fact], bool]) -> set[str]:
     """The options of the dataclasses whose facts are such, by the names of their fields."""
-    kinds = (ContextOptions, IdentityOptions, GenerationOptions)
+    kinds = (ContextOptions, PersonSpec, IdentityOptions, GenerationOptions)
     facts = (fact for kind in kinds for fact in of(kind).values())
     return {fact.name for fact in facts if wanted(fact)}
 

@@ -170,8 +170,8 @@ def test_another_dataclass_can_have_the_same() -> None:
 def test_every_kind_of_value_is_known_where_options_are_used() -> None:
     kinds = set(get_args(Kind))
     assert fact_option._TYPES.keys() == kinds - {"switch", "choice"}
-    # Pictures and identities have entries of their own.
-    elsewhere = {"picture", "pictures", "identity", "choice"}
+    # Pictures and identities have entries of their own, which say whose face it was.
+    elsewhere = {"picture", "pictures", "identity", "face", "choice"}
     assert text_entries._FORMS.keys() == kinds - elsewhere
     assert batch_fields._READERS.keys() == kinds - {"identity"}
 
