@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 import unicodedata
 
-__all__ = ["control_character", "escaped", "escaped_line", "quoted", "shortened", "shown"]
+__all__ = [
+    "control_character",
+    "escaped",
+    "escaped_line",
+    "quoted",
+    "reason_of",
+    "shortened",
+    "shown",
+]
 
 _MAX_VALUE_CHARS = 100
 _MAX_MESSAGE_CHARS = 1500
@@ -30,6 +38,11 @@ def quoted(text: object, limit: int = 60) -> str:
     if len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     return ascii(shown).replace("\\u2026", "…")
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in the system's own words where it has some: "Permission denied"."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def shown(value: object) -> str:

@@ -17,7 +17,7 @@ from pulid_sdcpp.tensors.file_bytes import FileBytes
 from pulid_sdcpp.tensors.file_header import read_header
 from pulid_sdcpp.tensors.hollow_file import PAGE_BYTES
 from pulid_sdcpp.tensors.tensor_header import TensorInfo
-from pulid_sdcpp.terminal_text import quoted
+from pulid_sdcpp.terminal_text import quoted, reason_of
 
 __all__ = ["fill", "place", "read_checkpoint", "shape_of", "without_prefix"]
 
@@ -64,7 +64,7 @@ def read_checkpoint(path: str | os.PathLike[str], prefix: str = "") -> dict[str,
     except FileNotFoundError:
         raise ModelFileError(f"{file}: no such file; expected a weights file") from None
     except OSError as error:
-        raise ModelFileError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise ModelFileError(f"{file}: cannot be read: {reason_of(error)}") from error
     if not start:
         raise ModelFileError(f"{file}: expected a weights file, found an empty file")
     if start.startswith(b"GGUF"):

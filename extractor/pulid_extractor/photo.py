@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from pulid_sdcpp.errors import ImageFileError
 from pulid_sdcpp.system.picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
 from pulid_sdcpp.system.regular_file import read_regular
+from pulid_sdcpp.terminal_text import reason_of
 
 from .dependencies import load_cv2
 
@@ -101,7 +102,7 @@ def _read(name: str) -> bytes:
             ) from None
         raise ImageFileError(f"{name}: no such file; expected a photo") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise ImageFileError(f"{name}: cannot be read: {reason}") from error
     if not content:
         raise ImageFileError(f"{name}: expected a photo, found an empty file")

@@ -13,6 +13,7 @@ from ..errors import BatchFileError
 from ..system.regular_file import read_regular
 from ..system.text_encoding import decoded
 from ..system.toml_text import parse_toml
+from ..terminal_text import reason_of
 
 __all__ = ["read_csv", "read_json_lines", "read_toml"]
 
@@ -89,7 +90,7 @@ def _text(path: Path) -> str:
     try:
         content = read_regular(path, _MAX_BYTES, stream=True)
     except OSError as error:
-        raise BatchFileError(f"cannot read {path}: {error.strerror or error}") from None
+        raise BatchFileError(f"cannot read {path}: {reason_of(error)}") from None
     except ValueError as error:  # a name that no file can have
         raise BatchFileError(f"cannot read {str(path)!r}: {error}") from None
     try:

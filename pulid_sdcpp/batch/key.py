@@ -33,6 +33,7 @@ from ..people.region import Region
 from ..system.file_hash import file_sha256, file_stamp, records_folder, remembered_sha256
 from ..system.image_file import is_transparent, open_upright, picture_bytes, read_image
 from ..system.mask_image import MASK_VERSION, read_mask
+from ..terminal_text import reason_of
 from .job import BatchJob
 
 __all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
@@ -247,4 +248,4 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BatchFileError(f"cannot read {path}: {error.strerror or error}") from None
+        raise BatchFileError(f"cannot read {path}: {reason_of(error)}") from None

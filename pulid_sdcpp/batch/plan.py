@@ -14,6 +14,7 @@ from ..errors import BatchFileError, ImageFileError, OutputFileError
 from ..options.context import ContextOptions
 from ..pictures.png_text import parse_text, read_picture_text
 from ..system.json_record import read_json
+from ..terminal_text import reason_of
 from .job import Batch, BatchJob
 from .key import FileStamp, JobKey, JobKeys, batch_stamp
 
@@ -169,7 +170,7 @@ def make_folders(folders: Collection[Path]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputFileError(
-                f"cannot make the folder {folder}: {error.strerror or error}; name another with "
+                f"cannot make the folder {folder}: {reason_of(error)}; name another with "
                 "--output-dir"
             ) from error
 

@@ -24,7 +24,7 @@ from ..people.identity_options import IdentityOptions
 from ..people.person import Person
 from ..system.atomic_file import check_new, check_writable
 from ..system.output_names import check_is_no_input
-from ..terminal_text import shown
+from ..terminal_text import reason_of, shown
 from .options import EvaluationOptions
 from .plan import EvaluationPicture, Setting, plan_pictures, plan_settings
 from .report import PICTURES_NAME, SUMMARY_NAME, EvaluationResult, write_report
@@ -155,7 +155,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise OutputFileError(f"cannot make the folder {folder}: {reason}") from error
     check_writable(folder / PLOT_NAME)
 

@@ -27,6 +27,7 @@ from ..identity.identity_file import Identity
 from ..identity.store import find_entry, find_identity, keep_identity, store_folder, write_entry
 from ..system.file_hash import remembered_sha256
 from ..system.package_version import package_version
+from ..terminal_text import reason_of
 from . import extractor
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _hash_of(path: Path, folder: Path) -> str:
     try:
         return remembered_sha256(path, folder)
     except OSError as error:
-        raise ModelFileError(f"{path}: cannot read it: {error.strerror or error}") from error
+        raise ModelFileError(f"{path}: cannot read it: {reason_of(error)}") from error
 
 
 def _photo_hashes(sources: Sequence[Any]) -> list[str]:

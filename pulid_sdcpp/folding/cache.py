@@ -28,7 +28,7 @@ from ..families.flux.pulid_weights import PulidWeights
 from ..system.atomic_file import atomic_file, private_folder
 from ..system.file_hash import remembered_sha256
 from ..system.user_folders import cache_folder
-from ..terminal_text import shown
+from ..terminal_text import reason_of, shown
 from .folded_file import DamagedFileError, FoldedFileWriter, FoldedLayout, read_folded_file
 
 __all__ = ["DEFAULT_LIMIT_MB", "FOLDING_VERSION", "FoldingCache", "limit_from_environment"]
@@ -155,7 +155,7 @@ class FoldingCache:
             # Not for others to read: it is as private as the photos behind it.
             private_folder(self._folder, f"*{_SUFFIX}")
         except OSError as error:
-            self._warn(f"cannot create {self._folder}: {error.strerror or error}")
+            self._warn(f"cannot create {self._folder}: {reason_of(error)}")
             return False
         return True
 

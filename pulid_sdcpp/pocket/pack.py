@@ -23,6 +23,7 @@ from ..system.file_hash import file_sha256
 from ..system.json_record import read_json
 from ..system.regular_file import open_regular
 from ..system.user_folders import cache_folder
+from ..terminal_text import reason_of
 
 __all__ = ["MANIFEST_NAME", "PACK_FOLDER", "PocketFiles", "check_pack", "pocket_files",
            "write_manifest"]  # fmt: skip
@@ -205,7 +206,7 @@ def _expanded(compact: Path, digest: str) -> Path:
             _seal(draft)
             _replace(draft, path)
     except (OSError, OutputFileError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise OutputFileError(
             f"cannot write {path}: {reason}; PULID_SDCPP_CACHE names another folder for it"
         ) from error

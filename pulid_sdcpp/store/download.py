@@ -17,6 +17,7 @@ from ..errors import DownloadError, OutputFileError
 from ..system.atomic_file import atomic_file
 from ..system.json_record import read_json
 from ..system.size_text import described_size
+from ..terminal_text import reason_of
 from .model_store import FileFound, ModelStore, downloads_folder
 from .registry import GENERATION_ROLES, ROLES, License
 from .resumable_download import PART_SUFFIX, download_file
@@ -180,7 +181,8 @@ def _target(source: ModelSource) -> Path:
         links = are_symlinks_supported(constants.HF_HUB_CACHE)
     except OSError as error:
         raise DownloadError(
-            f"cannot write {constants.HF_HUB_CACHE}: {error.strerror}; HF_HOME names another folder"
+            f"cannot write {constants.HF_HUB_CACHE}: {reason_of(error)}; HF_HOME names another "
+            "folder"
         ) from error
     if links:
         return source.hub_folder / "blobs" / source.etag

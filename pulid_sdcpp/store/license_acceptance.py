@@ -10,6 +10,7 @@ from ..errors import OutputFileError
 from ..system.atomic_file import atomic_file
 from ..system.json_record import read_json
 from ..system.user_folders import config_folder
+from ..terminal_text import reason_of
 from .registry import License
 
 __all__ = ["remember_accepted", "unaccepted"]
@@ -42,7 +43,7 @@ def remember_accepted(licenses: Iterable[License]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputFileError(f"cannot write {path}: {error.strerror}") from error
+        raise OutputFileError(f"cannot write {path}: {reason_of(error)}") from error
     with atomic_file(path) as file:
         file.write(json.dumps({"accepted": texts}, indent=1).encode() + b"\n")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelFileError
+from ..terminal_text import reason_of
 from .download import downloaded_paths, forget_downloads
 from .model_store import FileFound, ModelStore
 
@@ -75,7 +76,7 @@ def remove(removal: Removal) -> int:
             f.path for f in removal.doomed if f.path and f.place == "hub"
         )
     except OSError as error:
-        raise ModelFileError(f"{error.filename}: cannot be removed: {error.strerror}") from error
+        raise ModelFileError(f"{error.filename}: cannot be removed: {reason_of(error)}") from error
     forget_downloads(paths)
     return freed
 

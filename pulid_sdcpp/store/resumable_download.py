@@ -26,6 +26,7 @@ from ..errors import DownloadError
 from ..system.file_hash import file_sha256
 from ..system.file_signature import SIGNATURE_BYTES, signature
 from ..system.json_record import read_json
+from ..terminal_text import reason_of
 
 __all__ = ["PART_SUFFIX", "download_file", "network_problem"]
 
@@ -328,7 +329,7 @@ def _only_one(part: Path) -> Iterator[None]:
 
 
 def _unwritable(part: Path, error: OSError) -> str:
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     text = f"cannot write {part}: {reason}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         text += "; make room: what has arrived is kept, and the same command goes on from there"

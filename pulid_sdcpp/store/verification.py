@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ModelFileError
 from ..system.file_hash import file_sha256, is_sha256
+from ..terminal_text import reason_of
 from .model_store import FileFound
 
 __all__ = ["CheckedFile", "check_file"]
@@ -43,7 +44,7 @@ def check_file(found: FileFound) -> CheckedFile:
     try:
         hashed = file_sha256(found.path)
     except OSError as error:
-        raise ModelFileError(f"{found.path}: cannot be read: {error.strerror}") from error
+        raise ModelFileError(f"{found.path}: cannot be read: {reason_of(error)}") from error
     if hashed == expected:
         return CheckedFile(found, "ok")
     problem = (

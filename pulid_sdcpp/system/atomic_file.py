@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import OutputExistsError, OutputFileError
-from ..terminal_text import control_character, escaped_line
+from ..terminal_text import control_character, escaped_line, reason_of
 
 __all__ = ["atomic_file", "atomic_path", "check_new", "check_writable", "private_folder"]
 
@@ -148,7 +148,7 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         raise OutputFileError(f"cannot write {target}: {reason}") from error
 
 

@@ -7,6 +7,7 @@ import os
 from PIL import Image, ImageOps
 
 from ..errors import ImageFileError
+from ..terminal_text import reason_of
 from .picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
 from .regular_file import read_regular
 
@@ -61,7 +62,7 @@ def picture_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return read_regular(path, MAX_PICTURE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise ImageFileError(f"cannot read {path}: {reason}") from error
 
 

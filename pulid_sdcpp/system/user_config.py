@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelFileError
+from ..terminal_text import reason_of
 from .regular_file import read_regular
 from .text_encoding import decoded
 from .toml_text import parse_toml
@@ -53,7 +54,7 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
     except FileNotFoundError:
         return UserConfig(file)
     except OSError as error:
-        raise ModelFileError(f"{file}: cannot read the config file: {error.strerror}") from error
+        raise ModelFileError(f"{file}: cannot read the config file: {reason_of(error)}") from error
     except ValueError as error:
         raise ModelFileError(f"{file}: expected a config file in TOML: {error}") from None
     for name in tables:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelFileError
 from ..system.file_hash import stamp_of
 from ..system.regular_file import NotRegularError, open_regular
+from ..terminal_text import reason_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -156,5 +157,5 @@ class FileBytes:
         return len(content)
 
     def _unreadable(self, error: Exception) -> ModelFileError:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         return ModelFileError(f"{self.path}: cannot read it: {reason}")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.terminal_text import control_character, escaped, escaped_line, shortened, shown
+from pulid_sdcpp.terminal_text import (
+    control_character,
+    escaped,
+    escaped_line,
+    reason_of,
+    shortened,
+    shown,
+)
 
 STEERING = {
     "\x1b": r"\x1b",
@@ -81,3 +89,15 @@ def test_no_error_of_a_command_is_of_pages(capsys: pytest.CaptureFixture[str]) -
         said = capsys.readouterr().err
         assert said.startswith("error: ")
         assert len(said) < 1800, flags
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "a.png"), "Permission denied"),
+        (OSError("truncated"), "truncated"),
+        (ValueError("embedded null byte"), "embedded null byte"),
+    ],
+)
+def test_a_reason_is_the_system_s_without_number_and_name(error: Exception, words: str) -> None:
+    assert reason_of(error) == words

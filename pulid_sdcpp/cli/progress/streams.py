@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from ...terminal_text import escaped
+from ...terminal_text import escaped, reason_of
 
 __all__ = ["EXIT_READER_GONE", "ReaderGone", "bar_stream", "command_streams", "is_lost",
            "stdout_problem"]  # fmt: skip
@@ -85,7 +85,7 @@ class _Stream:
     def _leave(self, error: OSError | ValueError) -> None:
         """Write nothing more there."""
         stream, self._stream = self._stream, None
-        self.problem = getattr(error, "strerror", None) or str(error)
+        self.problem = reason_of(error)
         # What is left in its buffer would fail once more when Python ends, and be told then.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             number = stream.fileno()  # type: ignore[union-attr]
