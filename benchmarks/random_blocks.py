@@ -60,7 +60,8 @@ _RandomBytes = Callable[[int], np.ndarray]
 def _f16(random: _RandomBytes, count: int, deviation: float) -> np.ndarray:
     integers = random(2 * count).view("<i2")
     scale = np.float32(deviation * math.sqrt(3) / 2**15)
-    return (integers * scale).astype("<f2").view(np.uint8)
+    values: np.ndarray = integers * scale
+    return values.astype("<f2").view(np.uint8)
 
 
 def _q4_0(random: _RandomBytes, count: int, deviation: float) -> np.ndarray:

@@ -38,10 +38,15 @@ def random_layer(hidden: int, heads: int) -> dict[str, np.ndarray]:
     inner = heads * HEAD_DIM
 
     def matrix(rows: int, columns: int) -> np.ndarray:
-        return rng.standard_normal((rows, columns), np.float32) / np.float32(math.sqrt(columns))
+        values = rng.standard_normal((rows, columns), np.float32)
+        values /= np.float32(math.sqrt(columns))
+        return values
 
     def vector(size: int, mean: float) -> np.ndarray:
-        return np.float32(mean) + rng.standard_normal(size, np.float32) / np.float32(10)
+        values = rng.standard_normal(size, np.float32)
+        values /= np.float32(10)
+        values += np.float32(mean)
+        return values
 
     return {
         "norm1_weight": vector(ID_DIM, 1), "norm1_bias": vector(ID_DIM, 0),

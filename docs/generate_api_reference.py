@@ -127,7 +127,7 @@ def _entry(name: str, module: Module, node: Definition) -> Iterator[str]:
         yield _indented(_assigned(name, module, node))
         after = module.tree.body[module.tree.body.index(node) + 1 :]
         if after and isinstance(after[0], ast.Expr) and isinstance(after[0].value, ast.Constant):
-            yield from _prose(inspect.cleandoc(after[0].value.value))
+            yield from _prose(inspect.cleandoc(str(after[0].value.value)))
 
 
 def _member(module: Module, owner: str, node: ast.FunctionDef) -> Iterator[str]:

@@ -35,7 +35,8 @@ def normal(
     bits = _stream(seed, name).random_raw(math.prod(shape))
     total = bits.view(np.uint16).reshape(-1, _UNIFORMS).sum(axis=1, dtype=np.int32)
     values = (total - np.float32(_MEAN)) * np.float32(deviation / _DEVIATION) + np.float32(mean)
-    return values.astype(np.float32, copy=False).reshape(shape)
+    rounded: np.ndarray = values.astype(np.float32, copy=False)
+    return rounded.reshape(shape)
 
 
 def random_bytes(seed: int, name: str, count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ Run it from the repository root, with the extra [test] installed:
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -71,7 +72,7 @@ class Detector(nn.Module):
 class Source:
     """A grey photo as a pyramid of halvings, with the faces marked on it."""
 
-    def __init__(self, photo: NDArray[np.uint8], faces: list[tuple[int, ...]]) -> None:
+    def __init__(self, photo: NDArray[np.uint8], faces: Sequence[tuple[int, ...]]) -> None:
         grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if photo.ndim == 3 else photo
         self.levels = [grey.astype(np.float32) / 255.0]
         while min(self.levels[-1].shape) > 24:
@@ -164,8 +165,8 @@ def batch(
             image = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 3)).astype(np.float32)
             marks = marks[:0]
         gain, lift = 2 ** rng.uniform(-0.7, 0.5), rng.uniform(-0.2, 0.2)
-        image = (image - 0.5) * gain + 0.5 + lift + rng.normal(0, 0.015, image.shape)
-        images[index, 0] = np.clip(image, 0, 1) * 2 - 1
+        seen = (image - 0.5) * gain + 0.5 + lift + rng.normal(0, 0.015, image.shape)
+        images[index, 0] = np.clip(seen, 0, 1) * 2 - 1
         for mark in marks:
             box = mark[:2]
             length = np.sqrt(np.prod(box[1] - box[0]))
@@ -228,6 +229,7 @@ def main(path: str, steps: int) -> None:
     net = fit(steps)
     with torch.no_grad():
         # Faces score near 1 and nearly all else near 0; the doubtful few are better left out.
+        assert net.head.bias is not None
         net.head.bias[0] -= SURENESS
     arrays = {name: value.numpy().astype(np.float16) for name, value in net.state_dict().items()}
     np.savez_compressed(path, **arrays)
