@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..memory.plan import Vram
 from ..options.context import ContextOptions
+from ..options.facts import of
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side, with_checked
 from ..people.identity_options import IdentityOptions, check_people
+from ..people.person import Person
 from ..people.person_spec import PersonSpec
 from ..terminal_text import shown
 from .read_images import ImageNames, read_images
@@ -27,9 +29,9 @@ __all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "generation_
 Source = Literal["given", "picture", "recipe", "preset", "default"]
 """Who said what a field is; "picture": the size is that of the picture to start from."""
 
-SPAN = ("weight", "start_step", "end_step")
+SPAN = tuple(of(Person))
 """How strongly and when: of everybody who does not say otherwise."""
-_PHOTOS = ("face", "fusion")
+_PHOTOS = tuple(name for name in of(PersonSpec) if name not in SPAN)
 _CONTEXT = tuple(field.name for field in dataclasses.fields(ContextOptions))
 _GENERATION = tuple(field.name for field in dataclasses.fields(GenerationOptions))
 _NOT_OF_A_PICTURE = {"batch_count"}

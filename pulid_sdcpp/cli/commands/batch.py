@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,8 @@ import click
 
 from ...batch.fields import SHARED_FIELDS
 from ...errors import GenerationCancelled
-from ...options.context import ContextOptions
 from ...terminal_text import escaped_line
-from ..flags.generate import some_options
+from ..flags.generate import option_names, some_options
 from ..flags.output import json_option
 from ..flags.table import FILE_PATH, GroupedCommand, grouped_option
 from ..progress.choice import create_progress
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
-_CONTEXT_FIELDS = tuple(field.name for field in dataclasses.fields(ContextOptions))
 _OWN_FIELDS = ("preset", "models_dirs", "vram", "overwrite", "quiet")
 _HEADING = "Batch"
 
@@ -43,7 +40,7 @@ _HEADING = "Batch"
 @grouped_option("dry_run", "--dry-run", heading=_HEADING, is_flag=True,
                 help="Check everything and list the pictures; make none.")  # fmt: skip
 @json_option("Say everything as JSON, one object per line on stdout.")
-@some_options({*SHARED_FIELDS, *_CONTEXT_FIELDS, *_OWN_FIELDS})
+@some_options({*option_names(lambda fact: fact.batch), *_OWN_FIELDS})
 @click.pass_context
 def batch(
     ctx: click.Context,
