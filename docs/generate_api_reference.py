@@ -26,6 +26,7 @@ from api_source import (
 
 import pulid_extractor
 import pulid_sdcpp
+from pulid_sdcpp.options.facts import Fact, of
 
 __all__ = ["OUTPUT", "render"]
 
@@ -83,6 +84,17 @@ OTHERS = {
     "Vram": "memory.plan",
     "WEIGHT_TYPES": "options.context",
 }
+# Kinds of values: those with a range, and how others are called.
+RANGES = {"whole": "", "number": "", "numbers": "each ", "pair": "each ", "whole pair": "each "}
+KINDS = {
+    "switch": "True or False",
+    "text": "text",
+    "file": "a path",
+    "picture": "a path or a picture",
+    "pictures": "paths or pictures",
+    "identity": "a path, an `Identity` or numbers",
+    "step": "a step, or a part of the steps",
+}
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 
 
@@ -120,6 +132,8 @@ def _entry(name: str, module: Module, node: Definition) -> Iterator[str]:
     elif isinstance(node, ast.ClassDef):
         yield _indented(class_signature(module, node))
         yield from _prose(ast.get_docstring(node))
+        if name in GROUPS["Options"]:
+            yield _facts(getattr(pulid_sdcpp, name))
         for member in node.body:
             if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
                 yield from _member(module, node.name, member)
@@ -128,6 +142,34 @@ def _entry(name: str, module: Module, node: Definition) -> Iterator[str]:
         after = module.tree.body[module.tree.body.index(node) + 1 :]
         if after and isinstance(after[0], ast.Expr) and isinstance(after[0].value, ast.Constant):
             yield from _prose(inspect.cleandoc(str(after[0].value.value)))
+
+
+def _facts(options: type) -> str:
+    """What each field may be, and its flag."""
+    rows = ["| field | may be | flag of `generate` |", "| --- | --- | --- |"]
+    for name, fact in of(options).items():
+        flags = " ".join(f"`{flag}`" for flag in fact.flags.replace("/", " ").split())
+        rows.append(f"| `{name}` | {_may_be(fact)} | {flags} |")
+    return "\n".join(rows)
+
+
+def _may_be(fact: Fact) -> str:
+    if fact.choices:
+        said = ", ".join(fact.choices)
+    elif fact.kind in RANGES:
+        low, high = (_number(limit) for limit in (fact.low, fact.high))
+        said = f"{RANGES[fact.kind]}{low} to {high}"
+        said += f", a multiple of {fact.step}" if fact.step > 1 else ""
+    else:
+        said = KINDS[fact.kind]
+    return f"{said}; or None" if fact.optional else said
+
+
+def _number(limit: float) -> str:
+    """Limits of the engine's own types as powers of two."""
+    powers = {2**bits + less: f"2^{bits}{less or ''}" for bits in (31, 63) for less in (0, -1)}
+    powers |= {-number: f"-{shown}" for number, shown in powers.items()}
+    return powers.get(int(limit), f"{limit:,.10g}")
 
 
 def _member(module: Module, owner: str, node: ast.FunctionDef) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .binding import to_binding
-from .checks import FilePath, check_whole
+from .checks import FilePath
 from .facts import FACT, Fact, check, of, option
 from .prompt_weights import check_prompt
 from .step_cache import CACHE_MODES, cache_arguments, check_cache
@@ -405,8 +405,8 @@ class GenerationOptions:
         if self.mask_image is not None and self.init_image is None:
             raise ValueError("mask_image is given without init_image; name the picture it masks")
         for side in self.vae_tile_size:
-            if side != 0:
-                check_whole("vae_tile_size", side, 8, 512)
+            if 0 < side < 8:
+                raise ValueError(f"vae_tile_size is {side}, but must be 0 or from 8 to 512")
         check_cache(self.cache_mode, self.cache_option)
 
     def with_fixed_seed(self) -> GenerationOptions:
