@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from ..pictures.recipe import PictureRecipe
     from ..store.model_store import PresetFiles
 
-__all__ = ["FIELDS", "SPAN", "GenerateRequest", "Source", "choose", "generation_as_said", "settle",
+__all__ = ["FIELDS", "GenerateRequest", "Source", "choose", "generation_as_said", "settle",
            "settle_context"]  # fmt: skip
 
 Source = Literal["given", "picture", "recipe", "preset", "default"]
 """Who said what a field is; "picture": the size is that of the picture to start from."""
 
-SPAN = tuple(of(Person))
+_SPAN = tuple(of(Person))
 """How strongly and when: of everybody who does not say otherwise."""
-_PHOTOS = tuple(name for name in of(PersonSpec) if name not in SPAN)
+_PHOTOS = tuple(name for name in of(PersonSpec) if name not in _SPAN)
 _CONTEXT = tuple(field.name for field in dataclasses.fields(ContextOptions))
 _GENERATION = tuple(field.name for field in dataclasses.fields(GenerationOptions))
 _NOT_OF_A_PICTURE = {"batch_count"}
 
-FIELDS = (*_CONTEXT, *_GENERATION, *SPAN, *_PHOTOS, "cfg_start_step", "preset", "vram", "people")
+FIELDS = (*_CONTEXT, *_GENERATION, *_SPAN, *_PHOTOS, "cfg_start_step", "preset", "vram", "people")
 """What may be given."""
 
 
@@ -131,7 +131,7 @@ def settle(
         size = _size_of(generation.init_image, given)
         generation = with_checked(generation, **size)
         sources |= dict.fromkeys(size, "picture")
-    everybody = _part(values, SPAN)
+    everybody = _part(values, _SPAN)
     cfg_start_step = values.get("cfg_start_step")
     IdentityOptions(**everybody, cfg_start_step=cfg_start_step)  # refuses what is out of range
     return GenerateRequest(
@@ -186,7 +186,7 @@ def choose(
     """
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
-    for name in (*_CONTEXT, *_GENERATION, *SPAN, *_PHOTOS, "cfg_start_step"):
+    for name in (*_CONTEXT, *_GENERATION, *_SPAN, *_PHOTOS, "cfg_start_step"):
         sources[name] = "default"
         for source, layer in layers.items():
             if name in layer:
@@ -225,13 +225,13 @@ def _people(
         return tuple(
             one if isinstance(one, PersonSpec) else _spec({**everybody, **one}) for one in people
         )
-    now = _part(given, SPAN)
+    now = _part(given, _SPAN)
     return tuple(
         PersonSpec(
             person.identity.short_hash,  # type: ignore[union-attr]
             identity=person.identity,
             region=person.region,
-            **{**{name: getattr(person, name) for name in SPAN}, **now},
+            **{**{name: getattr(person, name) for name in _SPAN}, **now},
         )
         for person in (() if recipe is None else recipe.people)
     )
@@ -239,7 +239,8 @@ def _people(
 
 def _spec(values: Mapping[str, Any]) -> PersonSpec:
     """A person whose name, if none is given, is that of the first file."""
-    spec = PersonSpec(**{"name": "", **values})
+    files = tuple(map(Path, values.get("files", ())))
+    spec = PersonSpec(**{"name": "", **values, "files": files})
     return spec if spec.name else dataclasses.replace(spec, name=spec.paths[0].stem)
 
 

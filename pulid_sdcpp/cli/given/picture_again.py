@@ -44,7 +44,7 @@ def remark_differences(
 ) -> None:
     """Say what is not as it was when the picture was made, and what its text leaves open."""
     picture = given["from_picture"]
-    if not {"scheduler", "sigmas"} & set(given):
+    if "given" not in (request.sources["scheduler"], request.sources["sigmas"]):
         for note in recipe.notes:
             progress.note(f"{picture}: {note}")
     differences = recipe.differences(
