@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from fake_engine import Call, FakeEngine
+from pulid_extractor.models_folder import PUBLISHED
 from pulid_sdcpp.identity.identity_file import Identity
 
 SIDE_PX = 64
@@ -62,11 +63,12 @@ class ColorExtractor:
     def __init__(self, **options: Any) -> None:
         self.options = options
 
-    def extract(self, photo: Path) -> Identity:
+    def extract(self, photo: Path, **choice: Any) -> Identity:
         with Image.open(photo) as picture:
             color = picture.convert("RGB").getpixel((0, 0))
         # A hair off zero: an identity file with mostly zeros is refused as damaged.
-        return Identity.from_array(np.maximum(np.array([color], np.float32), 0.01))
+        tokens = np.maximum(np.array([color], np.float32), 0.01)
+        return Identity.from_array(tokens, np.ones_like(tokens))
 
 
 class ColorJudge:
@@ -105,6 +107,13 @@ class ColorJudge:
             return {}
         distances = [np.abs(pixels[0, 0] - np.array(ImageColor.getrgb(b))) for b in BACKGROUNDS]
         return {"background": BACKGROUNDS[int(np.argmin([d.sum() for d in distances]))]}
+
+
+def write_model_files(folder: Path) -> None:
+    """Nothing that could be loaded, where the extractor's files are looked for."""
+    folder.mkdir(exist_ok=True)
+    for published in PUBLISHED.values():
+        (folder / published.names[0]).write_text(published.what)
 
 
 def write_portraits(folder: Path, **colors: str) -> list[Path]:

@@ -7,19 +7,17 @@ picture in a recogniser that extraction never uses.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine import factory
 from ..engine.interface import CreateEngine
 from ..errors import FaceNotFoundError, GenerationError, ModelFileError
 from ..extraction import extractor
 from ..options.context import ContextOptions
 from ..options.generation import MAX_SEED, GenerationOptions
-from ..people.identity_options import IdentityOptions
+from ..pipeline.pulid_flux import PulidFlux
 from ..pocket.pack import pocket_files
 from ..store.registry import pocket_settings
 from ..system.atomic_file import check_writable
@@ -116,34 +114,39 @@ def run_demo(
     if not paths:
         raise ModelFileError(f"{files.models_dir}: this pack has no portraits; add --portrait")
     images = given or [read_image(path) for path in paths]
-    own = (create_extractor or extractor.load_extractor)(models_dir=files.models_dir)
     judge = (create_judge or extractor.load_judge)(
         models_dir=files.models_dir, judges=[files.judge]
     )
     look = _look_with(judge, files.judge.stem)
 
-    # 3. Extract.
-    say(f"extracting from {', '.join(path.name for path in paths)}")
-    identities = tuple(_extract(own, path) for path in paths)
-    references = [_refer(look, *pair) for pair in zip(paths, images, strict=True)]
-
-    # 4. Generate, for everybody and for nobody.
     context = ContextOptions(
         diffusion_model_path=files.diffusion_model,
         taesd_path=files.taesd,
         clip_l_path=files.clip_l,
         pulid_weights=files.pulid_weights,
     )
-    people = [*(IdentityOptions(identity) for identity in identities), IdentityOptions()]
-    size = f"{settings[0].width}x{settings[0].height}, {settings[0].steps} steps"
-    say(f"generating {len(people)} x {len(PROMPTS)} pictures, {size}")
-    rows: list[list[Image.Image]] = []
-    load: CreateEngine = create_engine or factory.load_engine
-    with contextlib.closing(load(context)) as engine:
+    with PulidFlux(
+        context,
+        extractor={"models_dir": files.models_dir},
+        settings=pocket_settings(),
+        remember_identities=False,
+        create_engine=create_engine,
+        create_extractor=create_extractor,
+    ) as pipeline:
+        # 3. Extract.
+        say(f"extracting from {', '.join(path.name for path in paths)}")
+        identities = tuple(_enroll(pipeline, path) for path in paths)
+        references = [_refer(look, *pair) for pair in zip(paths, images, strict=True)]
+
+        # 4. Generate, for everybody and for nobody.
+        people = [*identities, None]
+        size = f"{settings[0].width}x{settings[0].height}, {settings[0].steps} steps"
+        say(f"generating {len(people)} x {len(PROMPTS)} pictures, {size}")
+        rows: list[list[Image.Image]] = []
         for person in people:
             rows.append([])
-            for generation in settings:
-                rows[-1] += engine.generate(generation, person.everybody)
+            for each in settings:
+                rows[-1].append(pipeline.generate(each.prompt, person, seed=each.seed).image)
                 progress_callback(sum(map(len, rows)), len(people) * len(PROMPTS))
     *of_people, of_nobody = rows
     _check_effect(of_people, of_nobody, paths)
@@ -169,12 +172,11 @@ def _advised(error: FaceNotFoundError | str) -> FaceNotFoundError:
     )
 
 
-def _extract(extractor: Any, path: Path) -> Identity:
+def _enroll(pipeline: PulidFlux, path: Path) -> Identity:
     try:
-        identity: Identity = extractor.extract(path)
+        return pipeline.enroll(path)
     except FaceNotFoundError as error:
         raise _advised(error) from None
-    return identity
 
 
 def _refer(look: Look, path: Path, portrait: Image.Image) -> Vector:

@@ -7,21 +7,21 @@ outside the head, and what can be read back of the prompt. docs/evaluate.md says
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engine import factory
 from ..engine.interface import CreateEngine
 from ..errors import OutputFileError, PulidError
 from ..extraction import extractor
+from ..memory.plan import Vram
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
 from ..people.identity_options import IdentityOptions
 from ..people.person import Person
+from ..pipeline.pulid_flux import PulidFlux
 from ..system.atomic_file import check_new, check_writable
 from ..system.output_names import check_is_no_input
 from ..terminal_text import reason_of, shown
@@ -45,6 +45,7 @@ def evaluate(
     create_extractor: Callable[..., Any] | None = None,
     create_judge: Callable[..., Any] | None = None,
     create_engine: CreateEngine | None = None,
+    vram: Vram | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress_callback: Callable[[int, int], object] = lambda done, total: None,
 ) -> EvaluationResult:
@@ -59,6 +60,7 @@ def evaluate(
         generation: Of every picture, but for prompt, seed and batch_count.
         identity: Weight and steps of the evaluation's own setting; its embedding is not used.
         create_extractor, create_judge, create_engine: Make the parts; None: the real ones.
+        vram: As for `PulidFlux`: fit into so many GiB of the card's memory; None: no plan.
         say: Told each step in a line.
         progress_callback: Told how many pictures are done, of how many.
 
@@ -101,41 +103,45 @@ def evaluate(
         device=options.device,
     )
     _check_attributes(options, judge.attribute_choices)
-    people = find_people(options, context, judge, create_extractor or extractor.load_extractor, say)
-
-    # 3. Generate and judge.
-    keeper = PictureKeeper(folder, options, context) if options.keep_pictures else None
     notes = _notes(options, judge)
     scores: list[PictureScores] = []
 
-    def report() -> EvaluationResult:
+    def report(run: EvaluationRun) -> EvaluationResult:
         result = _result(folder, options, settings, scores, notes, len(scores) == len(planned))
-        write_report(result, options, context, generation, own)
+        write_report(result, options, run.context, run.generation, own)
         save_new_picture(draw_result(result), folder / PLOT_NAME, overwrite=options.overwrite)
         if options.keep_pictures:
             sheet = draw_sheet(result, options)
             save_new_picture(sheet, folder / SHEET_NAME, overwrite=options.overwrite)
         return result
 
-    say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
-    try:
-        load: CreateEngine = create_engine or factory.load_engine
-        with contextlib.closing(load(context)) as engine:
-            generation = generation.with_named_scheduler(
-                engine.default_scheduler(generation.sampling_method)
-            )
-            run = EvaluationRun(options, generation, own, people, judge, keep=keeper)
-            for picture in run.score(engine, planned):
+    with PulidFlux(
+        context,
+        extractor={"models_dir": options.models_dir, "pulid_weights": context.pulid_weights},
+        vram=vram,
+        extractor_device=options.device,
+        remember_identities=options.keep_pictures,
+        create_engine=create_engine,
+        create_extractor=create_extractor,
+    ) as pipeline:
+        people = find_people(options, judge, pipeline, say)
+
+        # 3. Generate and judge.
+        keeper = PictureKeeper(folder, options) if options.keep_pictures else None
+        run = EvaluationRun(options, generation, own, people, judge, pipeline, keep=keeper)
+        say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
+        try:
+            for picture in run.score(planned):
                 scores.append(picture)
                 progress_callback(len(scores), len(planned))
-    except (KeyboardInterrupt, PulidError):
-        if scores:
-            report()
-            say(f"{folder}: the results of {len(scores)} of {len(planned)} pictures")
-        raise
+        except (KeyboardInterrupt, PulidError):
+            if scores:
+                report(run)
+                say(f"{folder}: the results of {len(scores)} of {len(planned)} pictures")
+            raise
 
     # 4. Report.
-    return report()
+    return report(run)
 
 
 def _check_effect(

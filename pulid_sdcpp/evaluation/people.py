@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FaceNotFoundError
 from ..identity.identity_file import Identity
-from ..options.context import ContextOptions
+from ..native.progress_event import ProgressEvent
+from ..pipeline.pulid_flux import PulidFlux
 from ..system.image_file import read_image
-from .options import EvaluationOptions
+from .options import EvaluationOptions, Reference
 
 if TYPE_CHECKING:
     from pulid_extractor.judge import Judge
@@ -36,18 +37,16 @@ class JudgedPerson:
 
 def find_people(
     options: EvaluationOptions,
-    context: ContextOptions,
     judge: Judge,
-    create_extractor: Callable[..., Any],
+    pipeline: PulidFlux,
     say: Callable[[str], None],
 ) -> list[JudgedPerson]:
     """Everybody in the order of the references.
 
     Args:
         options: Names the references.
-        context: Names the PuLID weights.
         judge: See `pulid_extractor.judge`.
-        create_extractor: Called when there is a reference without an identity file.
+        pipeline: Extracts identities of portraits, or finds them extracted.
         say: Told each step in a line.
 
     Raises:
@@ -70,19 +69,16 @@ def find_people(
                 f"{reference.portrait}: no face found, so there is nothing to compare with"
             )
         faces.append(face)
-    if any(identity is None for identity in identities):
-        say("loading the extractor")
-        extractor = create_extractor(
-            models_dir=options.models_dir,
-            pulid_weights=context.pulid_weights,
-            device=options.device,
-        )
-        for index, reference in enumerate(options.references):
-            if identities[index] is None:
-                say(f"extracting the identity from {reference.portrait}")
-                identities[index] = extractor.extract(reference.portrait)
-    return [
-        JudgedPerson(identity, dict(face.embeddings))
-        for identity, face in zip(identities, faces, strict=True)
-        if identity is not None
-    ]
+    people = []
+    for reference, read, face in zip(options.references, identities, faces, strict=True):
+        identity = read or _enroll(pipeline, reference, say)
+        people.append(JudgedPerson(identity, dict(face.embeddings)))
+    pipeline.free_extractor()
+    return people
+
+
+def _enroll(pipeline: PulidFlux, reference: Reference, say: Callable[[str], None]) -> Identity:
+    def extracting(event: ProgressEvent) -> None:
+        say(f"extracting the identity from {reference.portrait}")
+
+    return pipeline.enroll(reference.portrait, on_event=extracting)

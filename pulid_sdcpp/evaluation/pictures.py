@@ -5,11 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..options.context import ContextOptions
-from ..options.generation import GenerationOptions
-from ..people.identity_options import IdentityOptions
-from ..people.identity_use import as_identity
-from ..pictures.model_hashes import ModelHashes
+from ..pictures.result import Result
 from .options import EvaluationOptions
 from .plan import EvaluationPicture
 from .report import EvaluationResult
@@ -31,46 +27,23 @@ class PictureKeeper:
     Args:
         folder: Of the results.
         options: What is evaluated.
-        context: The model, which is named in the picture.
     """
 
-    def __init__(self, folder: Path, options: EvaluationOptions, context: ContextOptions) -> None:
+    def __init__(self, folder: Path, options: EvaluationOptions) -> None:
         self._folder = folder
         self._options = options
-        self._context = context
-        self._hashes = ModelHashes()
-        self._hashes.begin(context, "", with_people=True, engine=context)
 
-    def __call__(
-        self,
-        image: Image.Image,
-        planned: EvaluationPicture,
-        generation: GenerationOptions,
-        identity: IdentityOptions,
-    ) -> str:
+    def __call__(self, result: Result, planned: EvaluationPicture) -> str:
         """Returns the file's name, from the results' folder; another where that is taken.
 
         Raises:
             OutputFileError: It cannot be written.
         """
-        from ..pictures.parameters import describe_picture
-        from ..pictures.png_text import format_text, save_new_picture
-        from ..system.package_version import package_version
+        from ..pictures.png_text import save_new_picture
 
-        hashed = "" if identity.embedding is None else as_identity(identity.embedding).short_hash
-        self._hashes.begin(
-            self._context, generation.prompt, with_people=bool(hashed), engine=self._context
-        )
-        text = describe_picture(
-            self._context,
-            generation,
-            identity,
-            identity_hash=hashed,
-            hashes=self._hashes.wait(),
-            version=package_version(),
-        )
         path = self._folder / kept_name(planned, self._options)
-        saved = save_new_picture(image, path, format_text(text), overwrite=self._options.overwrite)
+        overwrite = self._options.overwrite
+        saved = save_new_picture(result.image, path, result.text, overwrite=overwrite)
         return f"{PICTURES_FOLDER}/{saved.name}"
 
 

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.interface import Engine
-from ..options.generation import GenerationOptions
+from ..options.context import ContextOptions
+from ..options.generation import GenerationOptions, with_checked
 from ..people.identity_effect import REFERENCE_CFG_START_STEP
-from ..people.identity_options import IdentityOptions
+from ..people.identity_options import IdentityOptions, takes_part
+from ..people.person import Person
+from ..pictures.parameters import generation_options_from
+from ..pictures.result import Result
+from ..pipeline.pulid_flux import PulidFlux
+from ..request.generate_request import GenerateRequest
+from ..request.read_images import read_images
 from .face_similarity import cosine_similarities
 from .options import EvaluationOptions
 from .people import JudgedPerson
@@ -21,13 +27,11 @@ from .plan import EvaluationPicture
 from .scores import PictureScores
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pulid_extractor.judge import Judge, JudgedFace
 
 __all__ = ["EvaluationRun"]
 
-Keep = Callable[["Image.Image", EvaluationPicture, GenerationOptions, IdentityOptions], str | None]
+Keep = Callable[[Result, EvaluationPicture], str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class _Judged:
     pixels: NDArray[np.uint8]
     face: JudgedFace | None
     attributes: dict[str, str]
-    image: Image.Image
+    result: Result
 
 
 class EvaluationRun:
@@ -49,7 +53,11 @@ class EvaluationRun:
         identity: Of every picture with an identity, but for the setting.
         people: In the order of `options.references`.
         judge: See `pulid_extractor.judge`.
-        keep: Told of each new picture; returns where it put it.
+        pipeline: Makes the pictures.
+        keep: Told of each picture; returns where it put it.
+
+    Attributes:
+        context, generation: What pictures are made with: as given, until there is one.
     """
 
     def __init__(
@@ -59,11 +67,15 @@ class EvaluationRun:
         identity: IdentityOptions,
         people: Sequence[JudgedPerson],
         judge: Judge,
+        pipeline: PulidFlux,
         *,
         keep: Keep | None = None,
     ) -> None:
         self._options = options
-        self._generation = generation
+        self.context: ContextOptions = pipeline.context
+        self.generation = generation
+        self._pipeline = pipeline
+        self._asked, self._image_names = read_images(generation)
         # True CFG starts later with an identity, if nothing else is said: here it must not differ.
         cfg_start = None
         if generation.cfg_scale != 1:
@@ -76,50 +88,57 @@ class EvaluationRun:
         # Nobody's pictures stay, for the others to be compared with: 3 MB each at 1024 x 1024.
         self._nobody: dict[tuple[int, int], _Judged] = {}
 
-    def score(
-        self, engine: Engine, pictures: Sequence[EvaluationPicture]
-    ) -> Iterator[PictureScores]:
+    def score(self, pictures: Sequence[EvaluationPicture]) -> Iterator[PictureScores]:
         """Make the pictures in their order, nobody's before those to be compared with them.
 
         Raises:
-            PulidError: Whatever engine and judge raise.
+            PulidError: Whatever pipeline and judge raise.
         """
+        steps = self._asked.evaluated_steps
         for planned in pictures:
-            generation = replace(
-                self._generation,
-                prompt=self._options.prompts[planned.prompt].text,
-                seed=planned.seed,
-                batch_count=1,
-            )
-            identity = self._identity_of(planned)
+            person = self._person_of(planned)
             nobody = self._nobody.get((planned.prompt, planned.seed))
-            if nobody is not None and not identity.has_effect(generation.evaluated_steps):
+            if nobody is not None and person is not None and not takes_part(person, steps):
                 judged = nobody  # the engine would compute the very same once more
             else:
-                judged = self._generate(engine, generation, identity)
+                judged = self._generate(planned, person)
             if planned.reference is None:
                 self._nobody[planned.prompt, planned.seed] = judged
-            file = self._keep and self._keep(judged.image, planned, generation, identity)
+            file = self._keep and self._keep(judged.result, planned)
             yield self._scores(planned, judged, nobody, file or None)
 
-    def _identity_of(self, planned: EvaluationPicture) -> IdentityOptions:
+    def _person_of(self, planned: EvaluationPicture) -> Person | None:
         if planned.reference is None or planned.setting is None:
-            return IdentityOptions(cfg_start_step=self._identity.cfg_start_step)
-        return replace(
-            self._identity,
-            embedding=self._people[planned.reference].identity,
-            weight=planned.setting.id_weight,
-            start_step=planned.setting.start_step,
+            return None
+        return Person(
+            self._people[planned.reference].identity,
+            planned.setting.id_weight,
+            planned.setting.start_step,
+            self._identity.end_step,
         )
 
-    def _generate(
-        self, engine: Engine, generation: GenerationOptions, identity: IdentityOptions
-    ) -> _Judged:
-        (image,) = engine.generate(
-            generation, identity.everybody, cfg_start_step=identity.cfg_start_step
+    def _generate(self, planned: EvaluationPicture, person: Person | None) -> _Judged:
+        text = self._options.prompts[planned.prompt].text
+        request = GenerateRequest(
+            self._pipeline.context,
+            with_checked(self._asked, prompt=text, seed=planned.seed, batch_count=1),
+            cfg_start_step=self._identity.cfg_start_step,
+            image_names=self._image_names,
         )
-        pixels = np.asarray(image.convert("RGB"))
-        return _Judged(pixels, self._judge.look(pixels), self._judge.read_attributes(pixels), image)
+        result = self._pipeline.make(request, () if person is None else (person,))
+        self._note(result)
+        pixels = np.asarray(result.image)
+        return _Judged(
+            pixels, self._judge.look(pixels), self._judge.read_attributes(pixels), result
+        )
+
+    def _note(self, result: Result) -> None:
+        """What the model was loaded with, and what a plan and it made of the options."""
+        plan = self._pipeline.plan
+        named = generation_options_from(result.metadata).scheduler
+        generation = with_checked(self.generation, **({} if plan is None else plan.generation))
+        self.context = self._pipeline.context
+        self.generation = generation.with_named_scheduler(named)
 
     def _scores(
         self,

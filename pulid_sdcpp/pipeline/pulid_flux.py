@@ -75,6 +75,8 @@ class PulidFlux:
             then take turns. None: as `context` says.
         extractor_problem: Why photos cannot be read and what to do, when `extractor` is not
             complete; identity files always can.
+        extractor_device: Where the extractor's networks compute: "auto", "cpu", "cuda", "cuda:1"
+            or "mps".
         remember_identities: Keep a copy of each identity that a picture is made with in the
             user's cache folder, where `recipe_from` finds it by the picture's text.
         create_engine: Called with a `ContextOptions` and `on_event`; None: loads a
@@ -95,6 +97,7 @@ class PulidFlux:
         preset: str = "",
         vram: Vram | None = None,
         extractor_problem: str = "",
+        extractor_device: str = "auto",
         remember_identities: bool = True,
         create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
@@ -106,7 +109,9 @@ class PulidFlux:
         self._preset = preset
         self._extractor_problem = extractor_problem or ("" if extractor else _NO_EXTRACTOR)
         self._remember_identities = remember_identities
-        self._enroller = Enroller(extractor or {}, create_extractor=create_extractor)
+        self._enroller = Enroller(
+            extractor or {}, device=extractor_device, create_extractor=create_extractor
+        )
         self._on_event = on_event
         self._turns = FairLock()
         self._state = threading.Lock()  # of what `cancel` reads
@@ -123,6 +128,7 @@ class PulidFlux:
         models_dirs: Sequence[str | os.PathLike[str]] = (),
         vram: Vram | None = None,
         settings: Mapping[str, Any] | None = None,
+        extractor_device: str = "auto",
         remember_identities: bool = True,
         create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
@@ -137,7 +143,8 @@ class PulidFlux:
                 and the hub's cache.
             settings: Instead of the preset's, each that is named.
             **context_overrides: Fields of `ContextOptions`, instead of the preset's.
-            vram, remember_identities, create_engine, create_extractor, on_event: As for the class.
+            vram, extractor_device, remember_identities, create_engine, create_extractor,
+            on_event: As for the class.
 
         Raises:
             ValueError: An unknown preset, or an option out of range.
@@ -151,6 +158,7 @@ class PulidFlux:
             preset=files.name,
             vram=vram,
             extractor_problem=files.missing_for_extraction,
+            extractor_device=extractor_device,
             remember_identities=remember_identities,
             create_engine=create_engine,
             create_extractor=create_extractor,
@@ -228,6 +236,14 @@ class PulidFlux:
                 on_face=None if on_face is None else called_back(on_face),
                 on_extract=on_extract,
             )
+
+    def free_extractor(self) -> None:
+        """Free the extractor's networks; they are loaded again for photos that are new.
+
+        With `vram`, that is done before each picture anyway.
+        """
+        with self._turn():
+            self._enroller.close()
 
     def load(self, *, on_event: EventCallback | None = None) -> None:
         """Load the model now, planned for a picture of the settings' size.

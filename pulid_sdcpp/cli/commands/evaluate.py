@@ -110,8 +110,8 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     )
     context, generation = request.context, request.generation
     identity = IdentityOptions(**{name: values[name] for name in _IDENTITY_FIELDS})
-    if vram is not None:
-        context, generation = plan_for(context, generation, vram, progress)
+    if vram is not None:  # what cannot fit; when the model is loaded, it is planned again
+        plan_for(context, generation, vram, progress)
     # The engine would warn of every picture that the pocket model has no T5 text encoder.
     verbose = context.verbose
     log = show_engine_log(progress, verbose=verbose, quiet=quiet, quiet_engine=pocket)
@@ -121,6 +121,7 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
             replace(context, verbose=False),  # show_engine_log shows what the engine says
             generation,
             identity,
+            vram=vram,
             say=progress.stage,
             progress_callback=progress.step,
         )

@@ -53,12 +53,12 @@ class ColorExtractor:
     def __init__(self, **options: Any) -> None:
         self.options = options
 
-    def extract(self, photo: Path) -> Identity:
+    def extract(self, photo: Path, **choice: Any) -> Identity:
         with Image.open(photo) as picture:
             color = picture.convert("RGB").getpixel((0, 0))
         if color == (255, 255, 255):
             raise FaceNotFoundError(f"{photo}: no face found")
-        tokens = np.zeros((8, 256), np.float32)
+        tokens = np.full((8, 256), 0.01, np.float32)  # mostly zeros are refused as damaged
         tokens[0, :3] = color
         return Identity.from_array(tokens)
 
@@ -179,6 +179,19 @@ def test_portraits_of_ones_own_are_taken_instead(engine: PersonalEngine) -> None
     one = run("--portrait", "mine.png")
     assert one.exit_code == 0
     assert "other people" not in one.stdout
+
+
+def test_who_was_extracted_before_is_found(
+    engine: PersonalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("-o", "a.png").exit_code == 0
+
+    def refuse(**options: Any) -> None:
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr(extractor_module, "load_extractor", refuse)
+    assert run("-o", "b.png").exit_code == 0
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
 def test_the_same_seed_gives_the_same_bytes(engine: PersonalEngine) -> None:

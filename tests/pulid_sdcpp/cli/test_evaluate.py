@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fake_evaluation import ColorExtractor, ColorJudge, DrawingEngine, write_portraits
+from fake_evaluation import (
+    ColorExtractor,
+    ColorJudge,
+    DrawingEngine,
+    write_model_files,
+    write_portraits,
+)
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.commands import evaluate as evaluate_module
 from pulid_sdcpp.cli.commands.evaluate import evaluate
@@ -34,6 +40,9 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DrawingEngine:
     monkeypatch.setattr(extractor_module, "load_extractor", ColorExtractor)
     monkeypatch.setattr(extractor_module, "load_judge", ColorJudge)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PULID_SDCPP_CACHE", str(tmp_path / "cache"))
+    write_model_files(Path("models"))
+    Path("pulid").write_text("PuLID's")
     Path("people").mkdir()
     write_portraits(Path("people"), ann="red", bob="lime")
     write_portraits(Path(), cyd="blue")
@@ -86,6 +95,7 @@ def test_options_reach_engine_extractor_and_judge(
         return ColorJudge(**options)
 
     monkeypatch.setattr(extractor_module, "load_judge", create_judge)
+    write_model_files(Path("m"))
     result = run(
         "cyd.png", "-p", "navy wall", "--pulid-id-weight", "0.7", "--id-start-step", "1",
         "--start-steps", "2,3", "--cfg_scale", "2", "--models-dir", "m", "--device", "cpu",
@@ -244,6 +254,8 @@ def pocket(monkeypatch: pytest.MonkeyPatch, engine: DrawingEngine, tmp_path: Pat
         portraits=tuple(sorted(Path("people").glob("*.png"))),
         loras=tmp_path / "loras",
     )
+    write_model_files(tmp_path)
+    files.pulid_weights.write_text("PuLID's")
     monkeypatch.setattr("pulid_sdcpp.pocket.pack.pocket_files", lambda: files)
     # The pocket model's prompts begin with no colour, and its reader knows more than one thing.
     monkeypatch.setattr(engine, "background", "navy")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from click.testing import CliRunner
 from PIL import Image
 
 from pulid_sdcpp import (
@@ -19,6 +20,7 @@ from pulid_sdcpp import (
     Reference,
     evaluate,
 )
+from pulid_sdcpp.cli import main
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
 from pulid_sdcpp.pictures.text_entries import file_hash
 from standin import make_standin_weights
@@ -26,9 +28,10 @@ from standin import make_standin_weights
 
 @pytest.mark.engine
 @pytest.mark.extract
-def test_the_real_parts_work_together(tmp_path: Path) -> None:
+def test_the_real_parts_work_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand-ins make noise, in which no face is found: that must count, not vanish."""
     pytest.importorskip("torch")
+    monkeypatch.setenv("PULID_SDCPP_CACHE", str(tmp_path / "cache"))
     from standin.extractor.networks import idformer_tensors, make_extractor_standins
     from standin.extractor.recogniser import recogniser_model
 
@@ -79,3 +82,14 @@ def test_the_real_parts_work_together(tmp_path: Path) -> None:
         values = parse_text(read_picture_text(folder / row["file"]) or "").values
         assert values["Model hash"] == file_hash(files["flux-q8_0"])
         assert ("PuLID weights hash" in values) == with_a_person
+
+    # A kept picture can be made again, whoever is in it.
+    for row, picture in zip(rows[:2], pictures, strict=False):
+        again = CliRunner().invoke(main, [
+            "generate", "--from", str(folder / row["file"]), "-o", str(tmp_path / "again.png"),
+            "--diffusion-model", str(files["flux-q8_0"]), "--taesd", str(files["taesd"]),
+            "--clip_l", str(files["clip_l"]), "--pulid-weights", str(files["pulid"]),
+            "--overwrite",
+        ])  # fmt: skip
+        assert again.exit_code == 0, again.output
+        assert (np.asarray(Image.open(tmp_path / "again.png")) == picture).all()

@@ -13,7 +13,14 @@ import pytest
 from PIL import Image, ImageColor
 
 from fake_engine import Call
-from fake_evaluation import SIDE_PX, ColorExtractor, ColorJudge, DrawingEngine, write_portraits
+from fake_evaluation import (
+    SIDE_PX,
+    ColorExtractor,
+    ColorJudge,
+    DrawingEngine,
+    write_model_files,
+    write_portraits,
+)
 from pulid_sdcpp import (
     ContextOptions,
     EvaluationOptions,
@@ -26,11 +33,15 @@ from pulid_sdcpp import (
     Identity,
     IdentityOptions,
     OutputFileError,
+    PulidFlux,
     Reference,
     evaluate,
+    recipe_from,
 )
 from pulid_sdcpp.evaluation.plan import Setting
+from pulid_sdcpp.memory.plan import Plan
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
+from pulid_sdcpp.pipeline import loaded_model
 
 CONTEXT = ContextOptions(
     diffusion_model_path="flux", taesd_path="tae", clip_l_path="clip", pulid_weights="pulid"
@@ -64,6 +75,7 @@ class World:
         identity: IdentityOptions | None = None,
         context: ContextOptions = CONTEXT,
         generation: GenerationOptions = GENERATION,
+        vram: float | None = None,
         **changed: Any,
     ) -> EvaluationResult:
         given = {
@@ -82,6 +94,7 @@ class World:
             create_extractor=self.create_extractor,
             create_judge=ColorJudge,
             create_engine=self.engine.create,
+            vram=vram,
             say=self.said.append,
             progress_callback=lambda *count: self.progress.append(count),
         )
@@ -95,7 +108,11 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PULID_SDCPP_CACHE", str(tmp_path / "cache"))
+    write_model_files(Path("models"))
+    Path("pulid").write_text("PuLID's")
     return World(tmp_path)
 
 
@@ -306,13 +323,66 @@ def test_identity_files_need_no_extractor(world: World) -> None:
 
 
 def test_the_extractor_is_asked_for_the_engines_weights(world: World) -> None:
-    world.evaluate()
+    world.evaluate(device="cpu")
     (extractor,) = world.extractors
     assert extractor.options == {
         "models_dir": Path("models"),
         "pulid_weights": "pulid",
-        "device": "auto",
+        "aligner": "insightface",
+        "device": "cpu",
+        "dtype": "auto",
     }
+
+
+def test_who_was_extracted_before_is_found_and_is_who_the_pipeline_would_make(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounded to float16, as whoever uses the model gets them."""
+    fine = Identity.from_array(np.full((1, 3), 1 / 3, np.float32), np.ones((1, 3), np.float32))
+    monkeypatch.setattr(ColorExtractor, "extract", lambda self, photo, **choice: fine)
+    with PulidFlux(
+        CONTEXT,
+        extractor={"models_dir": "models", "pulid_weights": "pulid"},
+        create_extractor=world.create_extractor,
+    ) as pipeline:
+        alone = pipeline.enroll(world.portraits[0])
+    assert len(world.extractors) == 1
+    assert alone.tokens[0, 0] == np.float32(np.float16(1 / 3)) != fine.tokens[0, 0]
+    world.evaluate(references=(Reference(world.portraits[0]),))
+    assert len(world.extractors) == 1
+    assert not [line for line in world.said if "extracting" in line]
+    (numbers,) = {call.identity.tokens.tobytes() for call in world.engine.calls if call.people}
+    assert numbers == alone.tokens.tobytes()
+
+
+def test_a_kept_picture_can_be_made_again(world: World) -> None:
+    world.evaluate(keep_pictures=True)
+    recipe = recipe_from(world.folder / "out" / "pictures" / "001-bob-w1-t0-p1-s42.png")
+    (person,) = recipe.people
+    (kept,) = {
+        call.identity.sha256
+        for call in world.engine.calls
+        if call.people and call.identity.tokens[0, 1] > 200
+    }
+    assert (person.weight, recipe.generation.prompt) == (1.0, "gold wall")
+    assert isinstance(person.identity, Identity)
+    assert person.identity.sha256 == kept
+
+
+def test_memory_is_planned_as_for_any_picture(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(context: ContextOptions, generation: GenerationOptions, **options: Any) -> Plan:
+        assert options["vram"] == 2.0
+        return Plan("GPU0", 2**31, 64, 64, {}, {"keep_clip_on_cpu": True}, {"vae_tiling": True})
+
+    monkeypatch.setattr(loaded_model, "plan_memory", plan)
+    monkeypatch.setattr(loaded_model, "devices", list)
+    world.evaluate(vram=2.0)
+    assert {call.picture.vae_tiling for call in world.engine.calls} == {True}
+    parameters = world.summary()["parameters"]
+    assert parameters["generation"]["vae_tiling"] is True
+    assert parameters["context"]["keep_clip_on_cpu"] is True
 
 
 def test_one_person_has_no_random_pairs_and_is_told(world: World) -> None:
