@@ -33,7 +33,8 @@ __all__ = ["OUTPUT", "render"]
 OUTPUT = Path(__file__).with_name("api.md")
 GROUPS = {
     "Pipeline": ("PulidFlux", "Result", "ProgressEvent", "PictureRecipe", "recipe_from"),
-    "Engine": ("StableDiffusion", "Device", "devices", "EngineInfo", "engine_info"),
+    "Engine": ("StableDiffusion", "Engine", "Preview", "Device", "devices", "EngineInfo",
+               "engine_info"),
     "Identities and people": ("Identity", "Person", "Region"),
     "Options": ("ContextOptions", "GenerationOptions", "IdentityOptions"),
     "Files": ("FileInfo", "describe_file"),
@@ -61,6 +62,7 @@ go wrong is a `PulidError` with one line of text.
 """
 # What signatures and texts name and nobody needs to import: the module that has it.
 OTHERS = {
+    "CreateEngine": "engine.interface",
     "EventCallback": "native.progress_event",
     "FaceBox": "identity.face_choice",
     "FaceWord": "identity.face_choice",
@@ -75,7 +77,7 @@ OTHERS = {
     "Phase": "memory.model",
     "PictureText": "pictures.png_text",
     "PreviewCallback": "pipeline.running_picture",
-    "ProgressCallback": "engine.stable_diffusion",
+    "ProgressCallback": "engine.native_model",
     "RNG_TYPES": "options.context",
     "SAMPLING_METHODS": "options.generation",
     "SCHEDULERS": "options.generation",

@@ -20,6 +20,7 @@ TYPE_CHECKING = False  # of `typing`, which takes as long to import as all the r
 if TYPE_CHECKING:
     from typing import Any
 
+    from .engine.interface import Engine, Preview
     from .engine.stable_diffusion import StableDiffusion
     from .errors import (
         BatchFileError,
@@ -65,6 +66,7 @@ __all__ = [
     "Device",
     "DeviceError",
     "DownloadError",
+    "Engine",
     "EngineInfo",
     "EvaluationOptions",
     "EvaluationPrompt",
@@ -90,6 +92,7 @@ __all__ = [
     "Plan",
     "PocketFiles",
     "PresetFiles",
+    "Preview",
     "ProgressEvent",
     "PulidError",
     "PulidFlux",
@@ -110,6 +113,7 @@ __all__ = [
 _MODULES = {
     "ContextOptions": "options.context",
     "Device": "native.devices",
+    "Engine": "engine.interface",
     "EngineInfo": "native.library",
     "EvaluationOptions": "evaluation.options",
     "EvaluationPrompt": "evaluation.options",
@@ -123,6 +127,7 @@ _MODULES = {
     "Plan": "memory.plan",
     "PocketFiles": "pocket.pack",
     "PresetFiles": "store.model_store",
+    "Preview": "engine.interface",
     "ProgressEvent": "native.progress_event",
     "PulidFlux": "pipeline.pulid_flux",
     "Reference": "evaluation.options",

@@ -29,7 +29,7 @@ class Preview:
     Args:
         show: Called with the picture so far, RGB, and the step, from 1; on the engine's thread.
             What it raises stops the generation and is raised there.
-        method: One of PREVIEW_METHODS.
+        method: "proj", "tae" or "vae", as for `PulidFlux.generate`.
         interval: Call it at each so many steps.
 
     Raises:
@@ -37,7 +37,7 @@ class Preview:
     """
 
     show: Callable[[Image, int], object]
-    method: str = PREVIEW_METHODS[0]
+    method: str = "proj"
     interval: int = 1
 
     def __post_init__(self) -> None:

@@ -184,7 +184,7 @@ class StableDiffusion:
         preview: Preview | None = None,
         on_event: EventCallback | None = None,
     ) -> list[Image]:
-        """Make pictures as options say that checked themselves, with people in them.
+        """Make pictures of options that checked themselves, with people in them.
 
         Args:
             picture: What to make.

@@ -143,8 +143,8 @@ class PulidFlux:
                 and the hub's cache.
             settings: Instead of the preset's, each that is named.
             **context_overrides: Fields of `ContextOptions`, instead of the preset's.
-            vram, extractor_device, remember_identities, create_engine, create_extractor,
-            on_event: As for the class.
+            vram, extractor_device, remember_identities: As for the class.
+            create_engine, create_extractor, on_event: Likewise.
 
         Raises:
             ValueError: An unknown preset, or an option out of range.
