@@ -94,7 +94,8 @@ class Fact:
         preset: Whether a preset may set it.
         role: What its file is for, in presets; "": no preset names it.
         memory: Whether memory depends on it, so that `plan` takes it.
-        evaluate, batch: Whether these commands take it, and a batch's file.
+        evaluate: Whether `evaluate` takes it.
+        batch: Whether `batch` takes it, and the file of a batch.
         places: Whether it only places the work, so that a batch's pictures are the same.
         binding: Its name in the engine's binding; "": the same.
         binding_names: Choices that the binding spells otherwise: how it does.

@@ -13,7 +13,7 @@ from .face_choice import FaceChoiceType
 from .table import FILE_PATH, grouped_option
 from .types import Numbers, Pair, StepPointType
 
-__all__ = ["fact_option", "fact_options"]
+__all__ = ["fact_options"]
 
 _TYPES: Mapping[Kind, Any] = {
     "whole": int,
@@ -34,15 +34,11 @@ _TYPES: Mapping[Kind, Any] = {
 def fact_options(group: Group, *kinds: type) -> list[Any]:
     """The click options of these dataclasses that stand under a heading, in their order."""
     facts = {name: fact for kind in kinds for name, fact in of(kind).items()}
-    return [fact_option(fact) for fact in facts.values() if fact.flags and fact.group == group]
+    return [_fact_option(fact) for fact in facts.values() if fact.flags and fact.group == group]
 
 
-def fact_option(fact: Fact, **others: Any) -> Any:
-    """A click option whose parameter is named after the option's field, with its default.
-
-    Args:
-        others: What is not as the fact says, as `click.option` takes it.
-    """
+def _fact_option(fact: Fact) -> Any:
+    """A click option whose parameter is named after the option's field, with its default."""
     settings: dict[str, Any] = {"help": fact.help, "metavar": fact.metavar or None}
     if fact.kind in ("pair", "whole pair"):  # click would show XXY
         settings["metavar"] = Pair.metavar
@@ -60,9 +56,7 @@ def fact_option(fact: Fact, **others: Any) -> Any:
         says_something = fact.default not in (None, "", ())
         settings["default"] = fact.default
         settings["show_default"] = fact.shown_default or says_something
-    return grouped_option(
-        fact.name, *fact.flags.split(), heading=fact.group, **{**settings, **others}
-    )
+    return grouped_option(fact.name, *fact.flags.split(), heading=fact.group, **settings)
 
 
 def _switch(fact: Fact) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pulid_sdcpp.options.step_point import StepPoint
 from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.people.person import Person
 from pulid_sdcpp.pictures import text_entries
+from pulid_sdcpp.store import registry
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,8 @@ def test_every_kind_of_value_is_known_where_options_are_used() -> None:
     elsewhere = {"picture", "pictures", "identity", "face", "choice"}
     assert text_entries._FORMS.keys() == kinds - elsewhere
     assert batch_fields._READERS.keys() == kinds - {"identity"}
+    settings = [fact for fact in of(GenerationOptions).values() if fact.preset]
+    assert {fact.kind for fact in settings} <= registry._TYPES.keys()
 
 
 def test_every_option_has_a_fact() -> None:
