@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,8 +62,8 @@ class GenerateRequest:
     cfg_start_step: int | None = None
     preset: str = ""
     vram: Vram | None = None
-    sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
-    image_names: ImageNames = dataclasses.field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    image_names: ImageNames = field(default_factory=dict)
     image_files: tuple[Path, ...] = ()
 
     @property
