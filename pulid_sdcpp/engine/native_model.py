@@ -20,7 +20,7 @@ from .result_check import is_refused_result, refused_result
 __all__ = ["NativeModel", "ProgressCallback"]
 
 ProgressCallback = Callable[[int, int, float], None]
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
 class NativeModel:
@@ -66,12 +66,12 @@ class NativeModel:
 
     def run(
         self,
-        call: Callable[[], Result],
+        call: Callable[[], Returned],
         progress: ProgressCallback | None = None,
         on_event: EventCallback | None = None,
         *,
         spoils: bool = True,
-    ) -> Result:
+    ) -> Returned:
         """Run a native call on the engine's thread; what failed natively becomes one error.
 
         Args:
@@ -115,7 +115,7 @@ class NativeModel:
             if self._running is call:
                 library().pulid_set_cancelled(call.context, True)
 
-    def _guarded(self, call: Callable[[], Result], current: NativeCall, spoils: bool) -> Result:
+    def _guarded(self, call: Callable[[], Returned], current: NativeCall, spoils: bool) -> Returned:
         current.context = self.context
         with LastLines() as log, self._is_running(current), current_call(current):
             try:

@@ -9,20 +9,20 @@ from typing import TypeVar
 
 __all__ = ["call_once"]
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
-def call_once(function: Callable[[], Result]) -> Callable[[], Result]:
+def call_once(function: Callable[[], Returned]) -> Callable[[], Returned]:
     """Its result is kept, and threads that call it meanwhile wait for that.
 
     `functools.cache` lets two threads make the first call side by side, whose effects then happen
     twice. What raises is called again.
     """
     lock = threading.Lock()
-    results: list[Result] = []
+    results: list[Returned] = []
 
     @functools.wraps(function)
-    def call() -> Result:
+    def call() -> Returned:
         if not results:
             with lock:
                 if not results:

@@ -16,7 +16,7 @@ from .progress_event import EventCallback
 
 __all__ = ["load_model", "memory_advice", "run_loading"]
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
 def load_model(
@@ -42,7 +42,7 @@ def load_model(
     return run_loading(lambda: _load(arguments, placement, repack, call))
 
 
-def run_loading(load: Callable[[], Result]) -> Result:
+def run_loading(load: Callable[[], Returned]) -> Returned:
     """Run on the engine's thread what reads weights files; Ctrl-C stops it.
 
     The native flag is of the process, and a LoRA that another call loads asks it too: so it is
@@ -61,7 +61,7 @@ def run_loading(load: Callable[[], Result]) -> Result:
             if is_running:
                 library().pulid_set_loading_cancelled(True)
 
-    def run() -> Result:
+    def run() -> Returned:
         nonlocal is_running
         with lock:
             if is_interrupted:  # while it waited for another call to end

@@ -23,14 +23,14 @@ from .sized_thread import start_thread
 
 __all__ = ["run", "run_later"]
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 _WAIT_S = 0.2
 
 _local = threading.local()
 
 
-def run(call: Callable[[], Result], on_interrupt: Callable[[], None] = lambda: None) -> Result:
+def run(call: Callable[[], Returned], on_interrupt: Callable[[], None] = lambda: None) -> Returned:
     """Run `call` on the engine's thread and wait for it.
 
     Args:
@@ -55,7 +55,7 @@ def run(call: Callable[[], Result], on_interrupt: Callable[[], None] = lambda: N
         raise
     if job.cancelled():
         raise RuntimeError(_LEAVING)
-    result: Result = job.result()
+    result: Returned = job.result()
     return result
 
 
