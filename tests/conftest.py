@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hub_server import HubServer, hub_of_a_user
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
@@ -18,6 +19,12 @@ from standin import make_standin_weights
 # skipping everything: `make test` sets the first, .ci/run both.
 REQUIRE_ENGINE = os.environ.get("PULID_REQUIRE_ENGINE") == "1"
 REQUIRE_VULKAN = os.environ.get("PULID_REQUIRE_VULKAN") == "1"
+
+# How long an example takes says how busy the computer is, and nothing of the code.
+settings.register_profile(
+    "any computer", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any computer")
 
 VULKAN_BACKEND = "diffusion=vulkan0,clip=cpu,vae=cpu"
 Files = dict[str, Path]
