@@ -112,7 +112,7 @@ def test_an_interrupted_call_stops_its_own_picture_only(run: Run, engines: str) 
     """It waits for its turn; what runs is another thread's."""
     found = run(
         f"""
-from pulid_sdcpp import native_thread
+from pulid_sdcpp.native import thread as native_thread
 first = load()
 second = {engines}
 wait = native_thread._wait
