@@ -172,3 +172,16 @@ def test_long_texts_with_one_beginning_are_told_apart() -> None:
     assert first != second
     assert first.startswith("word-word-")
     assert slug("😀") != slug("😁")
+
+
+def test_help_and_pages_name_every_field() -> None:
+    from pulid_sdcpp.cli.commands.generate import generate
+
+    (output,) = (option for option in generate.params if option.name == "output")
+    pages = Path(__file__).resolve().parents[3] / "docs"
+    for text, fields in (
+        (str(getattr(output, "help", "")), FIELDS),
+        ((pages / "generate.md").read_text(encoding="utf-8"), FIELDS),
+        ((pages / "batch.md").read_text(encoding="utf-8"), BATCH_FIELDS),
+    ):
+        assert [name for name in fields if f"{{{name}}}" not in text] == []
