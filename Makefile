@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml native/prepare_source.py $(wildcard native/*.json native/*.cmake native/src/* native/patches/*)
 
-.PHONY: demo test test-hostile test-reference lint format sdist wheel patches-apply patches-refresh clean
+.PHONY: demo test coverage test-hostile test-reference lint format sdist wheel patches-apply patches-refresh clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
@@ -19,6 +19,12 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed lint
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
 		--numprocesses $(TEST_PROCESSES) --dist worksteal
+
+# The same with the share of lines that the tests reach. Cheap from Python 3.14 on, where the
+# interpreter itself reports each line once; before it, every line that runs is traced.
+coverage: $(VENV)/.installed
+	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
+		--numprocesses $(TEST_PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered
 
 # All of the damaged files, texts and cancellations of which `make test` tries a part; the
 # cancellations need a Vulkan device (native/README.md).
