@@ -25,16 +25,16 @@ INTRODUCTION = """\
 
 Written by `docs/generate_cli_reference.py`; change the commands, not this page.
 
-Exit status: 0 when done; 1 for a file, a device, the disk or the engine; 2 for a mistake in the
-command; 130 after Ctrl-C. An error is one line on stderr.
+Exit status: 0 for success; 1 for a problem with a file, a device, the disk or the engine; 2 for a
+mistake in the command; 130 after Ctrl-C. An error is one line on stderr.
 
 | environment variable | |
 | --- | --- |
-| `PULID_SDCPP_CACHE` | what can be made again: identities, the pocket model's text encoder |
-| `PULID_SDCPP_CONFIG` | the folder of `config.toml`: own models folders, files and presets |
-| `PULID_SDCPP_FOLD_CACHE_MB` | most that folded identities may take, in MiB (2048); 0: none kept |
-| `PULID_SDCPP_LIBRARY` | another compiled engine to load |
-| `PULID_SDCPP_ENGINE_SDIST` | while installing: the engine's sdist, already downloaded |
+| `PULID_SDCPP_CACHE` | cache folder: identities, the pocket model's text encoder |
+| `PULID_SDCPP_CONFIG` | folder of `config.toml`: your models folders, files and presets |
+| `PULID_SDCPP_FOLD_CACHE_MB` | limit for folded identities on disk, in MiB (2048); 0 keeps none |
+| `PULID_SDCPP_LIBRARY` | compiled engine to load in place of the installed one |
+| `PULID_SDCPP_ENGINE_SDIST` | during installation: the engine's sdist, if already downloaded |
 """
 
 

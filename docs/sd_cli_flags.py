@@ -26,7 +26,7 @@ ABSENT = {
         --high-noise-slg-scale --high-noise-skip-layer-start --high-noise-skip-layer-end
         --high-noise-skip-layers --high-noise-eta --high-noise-sampling-method --moe-boundary
         --vace-strength""",
-    "upscaling and a second pass: in Python only, `StableDiffusion`": """\
+    "upscaling and a second pass: only in Python, `StableDiffusion`": """\
         --upscale-model --upscale-repeats --upscale-tile-size --hires --hires-upscalers-dir
         --hires-upscaler --hires-width --hires-height --hires-scale --hires-steps
         --hires-upscale-tile-size --hires-denoising-strength""",
@@ -34,7 +34,7 @@ ABSENT = {
     "guidance of other kinds": """\
         --img-cfg-scale --slg-scale --skip-layers --skip-layer-start --skip-layer-end""",
     "masks of step caches": "--scm-mask --scm-policy",
-    "`--preview FILE`, which is a file here; its method is `--preview-method`": """\
+    "`--preview FILE`, `--preview-method`": """\
         --preview-path --preview-noisy --taesd-preview-only""",
     "`--circularx --circulary`": "--circular",
     "`inspect FILE`": """\
@@ -72,10 +72,10 @@ def table(command: click.Command) -> str:
             "## Flags of sd-cli that `generate` does not have",
             "",
             f"Of the {len(FLAGS)} names of flags that stable-diffusion.cpp's `sd-cli` has,"
-            f" {len(FLAGS) - len(absent)} are here and mean the same, but that `--cfg-scale` is 1"
-            " and `--preview` names a file. These are refused, as every unknown flag is:",
+            f" {len(FLAGS) - len(absent)} are here and mean the same, but `--cfg-scale` is 1"
+            " by default, and `--preview` takes a file name. The others are errors:",
             "",
-            "| what for, or instead | |",
+            "| purpose, or replacement | |",
             "| --- | --- |",
             *rows,
             "",

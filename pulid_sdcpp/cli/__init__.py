@@ -12,15 +12,15 @@ __all__ = ["main"]
 # imported when it is called. A new command is one more line here.
 _SUMMARIES = {
     "extract": "Make an identity file from photos of a person.",
-    "faces": "Number the faces on a photo, for --face.",
-    "generate": "Make pictures, of a person where one is named.",
-    "batch": "Make all the pictures of a file of jobs.",
-    "plan": "Say what goes where so that a picture fits on a card.",
+    "faces": "Number the faces in a photo, for --face.",
+    "generate": "Make pictures, with a person if you name one.",
+    "batch": "Make all the pictures of a job file.",
+    "plan": "Show how a picture would fit into a graphics card's memory.",
     "evaluate": "Measure how well a model keeps faces and follows prompts.",
     "convert": "Quantize a Flux model, a text encoder or PuLID weights.",
-    "models": "Find, download, check and remove the files of presets.",
-    "inspect": "Say what a file is; of a picture, how it was made.",
-    "doctor": "Show versions and devices, what is missing and how to get it.",
+    "models": "Download, find, check and remove the files of presets.",
+    "inspect": "Show what a file is; for a picture, how it was made.",
+    "doctor": "Show versions and devices, and what is missing.",
     "demo": "Show what the package can do, with the small model it comes with.",
 }
 
@@ -45,7 +45,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     is_eager=True,
     expose_value=False,
     callback=_show_version,
-    help="Show the version and leave.",
+    help="Show the version and exit.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context

@@ -1,4 +1,4 @@
-"""The options of the engine: what a model is loaded with."""
+"""Options for loading a model into the engine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _BINDING_RNG = {"std_default": "default"}
 
 @dataclass(frozen=True)
 class ContextOptions:
-    """What is given when the engine is created.
+    """Options for loading a model.
 
     Args:
         diffusion_model_path: Flux weights alone (.gguf, .safetensors).
@@ -52,22 +52,22 @@ class ContextOptions:
         taesd_path: A tiny autoencoder (TAEF1) to decode with instead.
         clip_l_path, t5xxl_path: The text encoders; at least one.
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
-        pulid_dtype: How an identity is kept in memory, one of PULID_DTYPES.
-        lora_model_dir: Where `<lora:NAME:WEIGHT>` or `<lora:NAME>` in a prompt is looked for.
+        pulid_dtype: Type of an identity in memory, one of PULID_DTYPES.
+        lora_model_dir: Folder of the LoRAs that a prompt names (`<lora:NAME:WEIGHT>`).
         tensor_type_rules: "pattern=type,..." with weight types per tensor name; at most 2,048
             characters of simple regular expressions (docs/convert.md).
-        n_threads: CPU threads; 0 or less: as many as the cores this process may use.
+        n_threads: CPU threads; 0 or less: one for each core that this process may use.
         wtype: Weight type to convert to while loading, one of WEIGHT_TYPES.
         rng_type, sampler_rng_type: Noise generators, of RNG_TYPES; None: the same as rng_type.
         lora_apply_mode: One of LORA_APPLY_MODES.
-        backend: Where to compute, for example "diffusion=vulkan0,vae=cpu"; "": the engine's choice.
-        max_vram: Budget in GiB for graph-cut execution; 0 switches it off.
-        diffusion_flash_attn: Where the device has it: less memory, and faster.
-        repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
-        vae_decode_only: Leave the autoencoder's encoder out; no pictures to start from then.
+        backend: Devices, for example "diffusion=vulkan0,vae=cpu"; "": the engine's choice.
+        max_vram: Compute in segments that fit into this many GiB; 0: no segments.
+        diffusion_flash_attn: Flash attention, if the device has it: faster, with less memory.
+        repack: Use the CPU's own, faster layouts of quantized matrices.
+        vae_decode_only: Load only the autoencoder's decoder; then no picture can be started from.
 
     Raises:
-        ValueError: A value that the engine cannot work with.
+        ValueError: A value that the engine cannot use.
     """
 
     diffusion_model_path: FilePath | None = option(
@@ -133,7 +133,7 @@ class ContextOptions:
     )
     pulid_dtype: str = option(
         "f16",
-        "How an identity is kept: beside Flux, f16 takes 126 MB and q8_0 67 MB.",
+        "Type of an identity in memory: for Flux, f16 takes 126 MB and q8_0 67 MB.",
         flags="--pulid-dtype",
         group="Identity",
         choices=PULID_DTYPES,
@@ -142,7 +142,7 @@ class ContextOptions:
     )
     lora_model_dir: FilePath | None = option(
         Path("."),
-        "Where <lora:NAME:WEIGHT> in the prompt is looked for.",
+        "Folder of the LoRAs that the prompt names as <lora:NAME:WEIGHT>.",
         flags="--lora-model-dir",
         group="Model files",
         role="loras",
@@ -150,7 +150,7 @@ class ContextOptions:
     )
     tensor_type_rules: str = option(
         "",
-        "Weight types by tensor name, as ^vae\\.=f16.",
+        "Weight types by tensor name, such as ^vae\\.=f16.",
         flags="--tensor-type-rules",
         group="Model files",
         metavar="PATTERN=TYPE,...",
@@ -160,8 +160,8 @@ class ContextOptions:
     )
     n_threads: int = option(
         -1,
-        "CPU threads; 0 or less: as many as the cores this process may use. On a computer that "
-        "is busy with other things, fewer are faster.",
+        "CPU threads; 0 or less: one for each core that this process may use. Use fewer if other "
+        "programs keep the computer busy.",
         flags="-t --threads",
         group="Memory and speed",
         high=MAX_THREADS,
@@ -179,7 +179,7 @@ class ContextOptions:
     )
     rng_type: str = option(
         "cuda",
-        "Noise generator: cuda as the web UIs, cpu as ComfyUI.",
+        "Noise generator: cuda as in the web UIs, cpu as in ComfyUI.",
         flags="--rng",
         group="Sampling",
         choices=RNG_TYPES,
@@ -188,7 +188,7 @@ class ContextOptions:
     )
     sampler_rng_type: str | None = option(
         None,
-        "The sampler's own; not given: as --rng.",
+        "Noise generator of the sampler; default: as --rng.",
         flags="--sampler-rng",
         group="Sampling",
         choices=RNG_TYPES,
@@ -197,7 +197,7 @@ class ContextOptions:
     )
     lora_apply_mode: str = option(
         "auto",
-        "When LoRA is added to the weights.",
+        "When LoRAs are added to the weights.",
         flags="--lora-apply-mode",
         group="Model files",
         choices=LORA_APPLY_MODES,
@@ -205,8 +205,8 @@ class ContextOptions:
     )
     backend: str = option(
         "",
-        "Where to compute, as vulkan0 or diffusion=vulkan0,vae=cpu; 'pulid-sdcpp doctor' lists "
-        "the devices.",
+        "Devices to compute on, such as vulkan0 or diffusion=vulkan0,vae=cpu; 'pulid-sdcpp "
+        "doctor' lists them.",
         flags="--backend",
         group="Memory and speed",
         metavar="PLACES",
@@ -216,7 +216,7 @@ class ContextOptions:
     )
     max_vram: float = option(
         0.0,
-        "Compute in segments within this many GiB; 0: in one piece.",
+        "Compute in segments that fit into this many GiB; 0: no segments.",
         flags="--max-vram",
         group="Memory and speed",
         low=0,
@@ -225,7 +225,7 @@ class ContextOptions:
     )
     offload_params_to_cpu: bool = option(
         False,
-        "Keep weights in RAM, move them to the card when needed.",
+        "Keep weights in RAM, and move them to the graphics card when needed.",
         flags="--offload-to-cpu",
         group="Memory and speed",
         memory=True,
@@ -240,7 +240,7 @@ class ContextOptions:
     )
     repack: bool = option(
         True,
-        "Keep the CPU's own, faster layouts of quantized weights out of use.",
+        "Do not use the CPU's own, faster layouts of quantized weights.",
         flags="--no-repack",
         group="Memory and speed",
         text="Repacked",
@@ -248,7 +248,7 @@ class ContextOptions:
     )
     keep_clip_on_cpu: bool = option(
         False,
-        "Text encoders on the CPU.",
+        "Run the text encoders on the CPU.",
         flags="--clip-on-cpu",
         group="Memory and speed",
         text="CLIP on CPU",
@@ -257,7 +257,7 @@ class ContextOptions:
     )
     keep_vae_on_cpu: bool = option(
         False,
-        "Autoencoder on the CPU.",
+        "Run the autoencoder on the CPU.",
         flags="--vae-on-cpu",
         group="Memory and speed",
         text="VAE on CPU",
@@ -266,13 +266,13 @@ class ContextOptions:
     )
     vae_decode_only: bool = option(
         False,
-        "Leave the autoencoder's encoder out; no pictures to start from then.",
+        "Load only the autoencoder's decoder; then no picture can be started from.",
         group="Memory and speed",
         places=True,
     )
     flash_attn: bool = option(
         False,
-        "Flash attention everywhere.",
+        "Use flash attention everywhere.",
         flags="--fa",
         group="Memory and speed",
         text="Flash attention",
@@ -280,7 +280,7 @@ class ContextOptions:
     )
     diffusion_flash_attn: bool = option(
         True,
-        "Flash attention in the diffusion model: less memory, and faster.",
+        "Flash attention in the diffusion model: faster, with less memory.",
         flags="--diffusion-fa/--no-diffusion-fa",
         group="Memory and speed",
         text="Diffusion flash attention",
@@ -288,14 +288,14 @@ class ContextOptions:
     )
     diffusion_conv_direct: bool = option(
         False,
-        "Direct convolutions in the diffusion model.",
+        "Use direct convolutions in the diffusion model.",
         flags="--diffusion-conv-direct",
         group="Memory and speed",
         text="Diffusion conv direct",
     )
     vae_conv_direct: bool = option(
         False,
-        "Direct convolutions in the autoencoder.",
+        "Use direct convolutions in the autoencoder.",
         flags="--vae-conv-direct",
         group="Memory and speed",
         text="VAE conv direct",
@@ -303,14 +303,14 @@ class ContextOptions:
     )
     circular_x: bool = option(
         False,
-        "Tileable left to right.",
+        "Make the picture tileable from left to right.",
         flags="--circularx",
         group="Picture",
         text="Circular x",
     )
     circular_y: bool = option(
         False,
-        "Tileable top to bottom.",
+        "Make the picture tileable from top to bottom.",
         flags="--circulary",
         group="Picture",
         text="Circular y",

@@ -1,4 +1,4 @@
-"""The options of one call that makes pictures.
+"""Options for generating pictures.
 
 The dataclasses of options are the only place where defaults live. They check what they are given
 when they are made, so that no value reaches native code that could make it abort.
@@ -99,32 +99,32 @@ MAX_SEED = 2**63 - 1  # int64 in the engine
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """What is given for one call that makes pictures.
+    """Options for generating pictures.
 
     Args:
         prompt, negative_prompt: At most 10,000 characters and 30,000 bytes of UTF-8 each, with
             weights of at most 100.
         width, height: Pixels; multiples of SIZE_MULTIPLE_PX, at most MAX_SIDE_PX.
-        steps: Model evaluations, 1 to MAX_STEPS.
-        cfg_scale: True classifier-free guidance; 1 is off, anything else computes two
-            evaluations a step. The models are distilled, so the default is 1.
+        steps: Sampling steps, 1 to MAX_STEPS.
+        cfg_scale: True classifier-free guidance; 1 is off, any other value evaluates the model
+            twice per step. The models are distilled, so the default is 1.
         guidance: Distilled guidance, for models that have the input (dev, not schnell).
         sampling_method: One of SAMPLING_METHODS.
         scheduler: One of SCHEDULERS. For a Flux model "default" is "flux", as in
-            black-forest-labs/flux: levels t = 1 - i/steps; with a guidance input (dev) moved to
-            e^mu / (e^mu + 1/t - 1), where mu is 0.5 for 256 image tokens and 1.15 for 4096, on a
-            straight line.
+            black-forest-labs/flux: levels t = 1 - i/steps; with a guidance input (dev) shifted to
+            e^mu / (e^mu + 1/t - 1), where mu is 0.5 for 256 image tokens, 1.15 for 4096, and
+            linear in between and beyond.
         seed: 0 to MAX_SEED; negative for a random one. Picture i of a batch has seed + i.
         eta: Noise multiplier; None: the sampling method's own.
         clip_skip: -1 or 0 to 12.
-        sigmas: Noise levels instead of a schedule; one more than there are steps.
+        sigmas: Noise levels in place of a schedule, one more than there are steps.
         flow_shift: The schedule's shift, mu; None: the model's own.
-        init_image, strength: Start from a picture; 0 changes it least, 1 ignores it.
+        init_image, strength: Start from a picture; strength 0 changes it least, 1 ignores it.
         mask_image: White where `init_image` may change.
         ref_images: References for Kontext models.
-        vae_tile_size: (x, y) in latent pixels of 8; 0 is the engine's choice.
-        vae_relative_tile_size: (x, y) in parts of the picture below 1, in tiles from 1 on.
-        cache_mode: A step cache, one of step_cache.CACHE_MODES: faster, and another picture.
+        vae_tile_size: (x, y) in latent pixels (8 pixels each); 0 is the engine's choice.
+        vae_relative_tile_size: (x, y), below 1 a share of the picture, otherwise a number of tiles.
+        cache_mode: A step cache, one of step_cache.CACHE_MODES: faster, but changes the picture.
         cache_option: Its settings as sd-cli writes them: "threshold=0.2,start=0.15,end=0.95".
 
     Raises:
@@ -134,7 +134,7 @@ class GenerationOptions:
     prompt: str = field(
         metadata={
             FACT: Fact(
-                "What to show; needed unless --from names a picture.",
+                "What the picture should show; required without --from.",
                 flags="-p --prompt",
                 checked=False,
                 evaluate=False,
@@ -144,14 +144,14 @@ class GenerationOptions:
     )
     negative_prompt: str = option(
         "",
-        "What not to show; works only when --cfg-scale is not 1.",
+        "What the picture should not show; has an effect only if --cfg-scale is not 1.",
         flags="-n --negative-prompt",
         checked=False,
         memory=True,
     )
     width: int = option(
         512,
-        "Pixels, a multiple of 16; not given: as --init-img.",
+        "Width in pixels, a multiple of 16; with --init-img, the default is its width.",
         flags="-W --width",
         low=SIZE_MULTIPLE_PX,
         high=MAX_SIDE_PX,
@@ -161,7 +161,7 @@ class GenerationOptions:
     )
     height: int = option(
         512,
-        "As --width.",
+        "Height in pixels, likewise.",
         flags="-H --height",
         low=SIZE_MULTIPLE_PX,
         high=MAX_SIDE_PX,
@@ -171,7 +171,7 @@ class GenerationOptions:
     )
     steps: int = option(
         20,
-        "Model evaluations; 4 for schnell, 20 to 28 for dev.",
+        "Sampling steps; 4 for schnell, 20 to 28 for dev.",
         flags="--steps",
         group="Sampling",
         low=1,
@@ -183,8 +183,8 @@ class GenerationOptions:
     )
     cfg_scale: float = option(
         1.0,
-        "True CFG; 1 is off, more costs two evaluations a step. (sd-cli's default is 7, which "
-        "distilled Flux models are not made for.)",
+        "True CFG; 1 is off, other values take twice the time. (sd-cli's default is 7, which does "
+        "not suit distilled Flux models.)",
         flags="--cfg-scale",
         group="Sampling",
         low=0,
@@ -220,7 +220,7 @@ class GenerationOptions:
     )
     scheduler: str = option(
         "default",
-        f"One of {', '.join(SCHEDULERS)}. The default is flux for Flux models, their own.",
+        f"One of {', '.join(SCHEDULERS)}. For Flux models, the default is flux.",
         flags="--scheduler",
         group="Sampling",
         metavar="NAME",
@@ -231,7 +231,7 @@ class GenerationOptions:
     )
     seed: int = option(
         42,
-        "Negative for a random one.",
+        "Seed of the noise; negative: a random seed.",
         flags="-s --seed",
         low=-MAX_SEED - 1,
         high=MAX_SEED,
@@ -240,7 +240,7 @@ class GenerationOptions:
     )
     batch_count: int = option(
         1,
-        "Pictures, with seeds counting up.",
+        "Number of pictures; each has the next seed.",
         flags="-b --batch-count",
         low=1,
         high=MAX_BATCH,
@@ -249,7 +249,7 @@ class GenerationOptions:
     )
     eta: float | None = option(
         None,
-        "Noise multiplier; not given: the sampling method's own.",
+        "Noise multiplier; default: the sampling method's own.",
         flags="--eta",
         group="Sampling",
         low=0,
@@ -258,7 +258,7 @@ class GenerationOptions:
     )
     clip_skip: int = option(
         -1,
-        "Last CLIP layers to leave out.",
+        "Number of last CLIP layers to skip.",
         flags="--clip-skip",
         group="Sampling",
         low=-1,
@@ -267,7 +267,7 @@ class GenerationOptions:
     )
     sigmas: Sequence[float] = option(
         (),
-        "Noise levels, instead of a scheduler.",
+        "Noise levels, in place of a scheduler.",
         flags="--sigmas",
         group="Sampling",
         low=0,
@@ -276,8 +276,8 @@ class GenerationOptions:
     )
     flow_shift: float | None = option(
         None,
-        "Shift of the schedule (mu); not given: the model's own, of flux that of the picture's "
-        "size.",
+        "Shift of the schedule (mu); default: the model's own; with flux, it depends on the "
+        "picture's size.",
         flags="--flow-shift",
         group="Sampling",
         low=0,
@@ -301,7 +301,7 @@ class GenerationOptions:
         evaluate=False,
     )
     mask_image: FilePath | Image.Image | None = option(
-        None, "White where --init-img may change.", flags="--mask", evaluate=False
+        None, "Mask for --init-img: white where it may change.", flags="--mask", evaluate=False
     )
     ref_images: Sequence[FilePath | Image.Image] = option(
         (),
@@ -312,7 +312,7 @@ class GenerationOptions:
     )
     auto_resize_ref_image: bool = option(
         True,
-        "Keep the reference pictures' sizes.",
+        "Do not resize reference pictures.",
         flags="--disable-auto-resize-ref-image",
         text="Resize ref image",
         memory=True,
@@ -320,14 +320,14 @@ class GenerationOptions:
     )
     increase_ref_index: bool = option(
         False,
-        "Number the reference pictures.",
+        "Give each reference picture an index of its own.",
         flags="--increase-ref-index",
         text="Increase ref index",
         evaluate=False,
     )
     vae_tiling: bool = option(
         False,
-        "Decode in tiles: less memory.",
+        "Decode in tiles, to use less memory.",
         flags="--vae-tiling",
         group="Memory and speed",
         text="VAE tiling",
@@ -335,7 +335,7 @@ class GenerationOptions:
     )
     vae_tile_size: tuple[int, int] = option(
         (0, 0),
-        "In latent pixels of 8.",
+        "Tile size in latent pixels (8 pixels each).",
         flags="--vae-tile-size",
         group="Memory and speed",
         shown_default="the engine's",
@@ -346,7 +346,7 @@ class GenerationOptions:
     )
     vae_tile_overlap: float = option(
         0.5,
-        "Part of a tile, 0 to 0.5.",
+        "Overlap as a share of a tile, 0 to 0.5.",
         flags="--vae-tile-overlap",
         group="Memory and speed",
         low=0,
@@ -356,7 +356,7 @@ class GenerationOptions:
     )
     vae_relative_tile_size: tuple[float, float] = option(
         (0.0, 0.0),
-        "Parts of the picture below 1, tiles from 1 on.",
+        "Tile size relative to the picture: below 1 a share, otherwise a number of tiles.",
         flags="--vae-relative-tile-size",
         group="Memory and speed",
         shown_default="not used",
@@ -367,7 +367,7 @@ class GenerationOptions:
     )
     cache_mode: str = option(
         "disabled",
-        "Answer some steps from earlier ones: faster, and another picture. One of "
+        "Reuse results of earlier steps: faster, but changes the picture. One of "
         f"{', '.join(CACHE_MODES)}.",
         flags="--cache-mode",
         group="Sampling",
@@ -379,7 +379,8 @@ class GenerationOptions:
     )
     cache_option: str = option(
         "",
-        "How the cache is set, as threshold=0.2,start=0.15,end=0.95; see docs/combinations.md.",
+        "Settings of --cache-mode, such as threshold=0.2,start=0.15,end=0.95; see "
+        "docs/combinations.md.",
         flags="--cache-option",
         group="Sampling",
         metavar="NAME=VALUE,...",

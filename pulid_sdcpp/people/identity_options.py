@@ -1,4 +1,4 @@
-"""Whose identity a picture gets, how strongly, when and where."""
+"""Options for the identities in a picture."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ a person takes 60 (of Flux's 20 layers), with true CFG 120."""
 
 @dataclass(frozen=True, eq=False)
 class IdentityOptions:
-    """Whose face, how strongly, and during which steps.
+    """Options for the identity: whose face, how strongly, and in which steps.
 
     Args:
-        embedding: An identity file, an `Identity`, or an array (tokens, width); None: nobody.
+        embedding: An identity file, an `Identity`, or an array (tokens, width); None: no person.
         weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
         start_step: First step with the identity; 0 or 1 is stylised, 4 of 20 photographic. A
-            whole number counts steps from 0, a float from 0 to 1 is a part of the steps.
-        end_step: First step without it again, likewise; None: to the end.
-        cfg_start_step: First step with true CFG, when cfg_scale is not 1; None: the engine's own.
+            whole number counts steps from 0, a float from 0 to 1 is a share of the steps.
+        end_step: Step before which the identity ends, likewise; None: to the last step.
+        cfg_start_step: First step with true CFG, if cfg_scale is not 1; None: the engine's
+            default.
         people: Several people, each with a weight, steps and a region, instead of `embedding`;
             100 at most.
 
@@ -42,7 +43,7 @@ class IdentityOptions:
 
     embedding: FilePath | Identity | np.ndarray | None = option(
         None,
-        "Whose face: sd-cli's way to name an identity file.",
+        "Identity file of the person, as in sd-cli.",
         flags="--pulid-id-embedding",
         group="Identity",
         evaluate=False,
@@ -54,7 +55,7 @@ class IdentityOptions:
     end_step: StepPoint | None = same_as(Person, "end_step")
     cfg_start_step: int | None = option(
         None,
-        "First step with true CFG, when --cfg-scale is not 1.",
+        "First step with true CFG, if --cfg-scale is not 1.",
         flags="--cfg-start-step",
         group="Identity",
         low=0,

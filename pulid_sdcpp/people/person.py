@@ -46,7 +46,7 @@ class Person:
     identity: str | os.PathLike[str] | Identity | NDArray[np.float32]
     weight: float = option(
         1.0,
-        "How strongly, 0 to 5; 0.7 to 1.2 is usual.",
+        "Strength of the identity, 0 to 5; 0.7 to 1.2 is usual.",
         flags="--pulid-id-weight --id-weight",
         group="Identity",
         low=0,
@@ -57,8 +57,8 @@ class Person:
     )
     start_step: StepPoint = option(
         0,
-        "First step with the identity, or a part of the steps (0.2, 20%); 0 or 1 is stylised, 20% "
-        "(4 of 20) photographic.",
+        "First step with the identity, from 0, or a share of the steps (0.2, 20%): 0 or 1 for "
+        "stylised pictures, 20% for photographs.",
         flags="--id-start-step",
         group="Identity",
         text="PuLID start step",
@@ -67,7 +67,7 @@ class Person:
     )
     end_step: StepPoint | None = option(
         None,
-        "First step without it again; not given: it stays to the end.",
+        "Step before which the identity ends; default: it stays to the last step.",
         flags="--id-end-step",
         group="Identity",
         text="PuLID end step",

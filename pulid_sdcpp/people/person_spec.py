@@ -46,8 +46,8 @@ class PersonSpec:
     identity: str | os.PathLike[str] | Identity | NDArray[np.float32] | None = None
     face: FaceChoice = option(
         "largest",
-        "Which face of a photo: largest, left, right, center, a number from 0 at the left, or a "
-        "box x,y,w,h in pixels.",
+        "Face to use if a photo has several: largest, left, right, center, a number (counting from "
+        "0 at the left), or a box x,y,w,h in pixels.",
         flags="--face",
         group="Identity",
         metavar="WHICH",
@@ -55,7 +55,7 @@ class PersonSpec:
     )
     fusion: Fusion = option(
         "idformer",
-        "How several photos become one identity.",
+        "How several photos of a person become one identity.",
         flags="--fusion",
         group="Identity",
         choices=FUSIONS,

@@ -34,12 +34,23 @@ _HEADING = "Batch"
 
 @click.command(cls=GroupedCommand)
 @click.argument("file", type=FILE_PATH, metavar="JOBS")
-@grouped_option("output_dir", "-o", "--output-dir", heading=_HEADING, type=FILE_PATH,
-                help="Folder for the pictures, made if need be; not given: as JOBS says, or named "
-                     "as JOBS and beside it.")  # fmt: skip
-@grouped_option("dry_run", "--dry-run", heading=_HEADING, is_flag=True,
-                help="Check everything and list the pictures; make none.")  # fmt: skip
-@json_option("Say everything as JSON, one object per line on stdout.")
+@grouped_option(
+    "output_dir",
+    "-o",
+    "--output-dir",
+    heading=_HEADING,
+    type=FILE_PATH,
+    help="Folder for the pictures, created if missing; default: as in JOBS, or next to "
+    "JOBS with its name.",
+)
+@grouped_option(
+    "dry_run",
+    "--dry-run",
+    heading=_HEADING,
+    is_flag=True,
+    help="Check everything and list the pictures, but make none.",
+)
+@json_option("Report everything as JSON, one object per line on stdout.")
 @some_options({*option_names(lambda fact: fact.batch), *_OWN_FIELDS})
 @click.pass_context
 def batch(
@@ -52,13 +63,13 @@ def batch(
     vram: Any,
     **_: Any,
 ) -> None:
-    """Make all pictures of a file of jobs: people x prompts x seeds x weights.
+    """Make all pictures of a job file: people x prompts x seeds x weights.
 
     JOBS is TOML, JSON lines or CSV; see docs/batch.md. Identities are extracted once and the
-    models loaded once. Run again, it makes what is not there yet, whatever stopped it before. At
-    the end come a contact sheet and summary.json.
+    models are loaded once. If the batch is interrupted, run it again to make the missing pictures.
+    At the end it writes a contact sheet and summary.json.
 
-    Options override the file's shared settings; what a job says itself overrides both.
+    Options override the file's shared settings; settings of a job override both.
     """
     from ...batch.job_file import read_batch
     from ...batch.plan import plan_batch
@@ -132,9 +143,16 @@ class _Report:
             what = {"new": "to make", "there": "is there", "taken": "name taken"}[picture.state]
             job = picture.job
             self._say(f"{what:<10}  {escaped_line(picture.path)}")
-            self._put("planned", path=str(picture.path), state=picture.state, job=job.where,
-                      people=[person.name for person in job.people], prompt=job.prompt,
-                      seed=job.seed, problem=picture.problem)  # fmt: skip
+            self._put(
+                "planned",
+                path=str(picture.path),
+                state=picture.state,
+                job=job.where,
+                people=[person.name for person in job.people],
+                prompt=job.prompt,
+                seed=job.seed,
+                problem=picture.problem,
+            )
             if picture.problem:
                 self._problem(job, picture.problem)
         states = [picture.state for picture in pictures]
@@ -149,12 +167,16 @@ class _Report:
     def end(self, outcome: Outcome, result: Result | None) -> None:
         picture = outcome.picture
         if result is not None:
-            details = {"prompt": picture.job.prompt, "job": picture.job.where,
-                       "parameters": result.metadata.values}  # fmt: skip
+            details = {
+                "prompt": picture.job.prompt,
+                "job": picture.job.where,
+                "parameters": result.metadata.values,
+            }
             self.progress.saved(str(picture.path), result.seed, details)
         elif self._as_json:
-            self._put("failed", path=str(picture.path), job=picture.job.where,
-                      problem=outcome.problem)  # fmt: skip
+            self._put(
+                "failed", path=str(picture.path), job=picture.job.where, problem=outcome.problem
+            )
         elif not self._quiet:  # in the list at the end it is in any case
             self.progress.log("failed", f"{picture.job.file_name}: {outcome.problem}")
 
@@ -170,15 +192,24 @@ class _Report:
         """The table, and the failures, which are said even when nothing else is."""
         self.progress.clear()
         waiting = result.count("waiting")
-        counts = [("made", result.count("made")), ("already there", result.count("there")),
-                  ("failed", result.count("failed")),
-                  *([("not reached", waiting)] if waiting else [])]  # fmt: skip
+        counts = [
+            ("made", result.count("made")),
+            ("already there", result.count("there")),
+            ("failed", result.count("failed")),
+            *([("not reached", waiting)] if waiting else []),
+        ]
         for name, count in counts:
             self._say(f"{name:<14}{count:>8}")
         self._say(f"{'time':<14}{described_time(result.time_s):>8}")
-        self._put("summary", made=result.count("made"), already_there=result.count("there"),
-                  failed=result.count("failed"), waiting=waiting, time_s=result.time_s,
-                  contact_sheets=[str(sheet) for sheet in result.sheets])  # fmt: skip
+        self._put(
+            "summary",
+            made=result.count("made"),
+            already_there=result.count("there"),
+            failed=result.count("failed"),
+            waiting=waiting,
+            time_s=result.time_s,
+            contact_sheets=[str(sheet) for sheet in result.sheets],
+        )
         for outcome in result.failures:
             self._problem(outcome.picture.job, outcome.problem)
 

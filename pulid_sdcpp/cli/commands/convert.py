@@ -19,30 +19,32 @@ _TYPES = WEIGHT_TYPES[1:]  # "default" is no type
 
 @click.command()
 @click.argument("source", type=FILE_PATH, metavar="INPUT")
-@click.option("-o", "--output", type=FILE_PATH, required=True, help=".gguf, or .safetensors.")
+@click.option(
+    "-o", "--output", type=FILE_PATH, required=True, help="File to write, .gguf or .safetensors."
+)
 @click.option(
     "--type",
     "wtype",
     required=True,
     type=click.Choice(_TYPES, case_sensitive=False),
     metavar="TYPE",
-    help=f"One of {', '.join(_TYPES)}.",
+    help=f"Type of the weights: {', '.join(_TYPES)}.",
 )
 @click.option(
     "--tensor-type-rules",
     default="",
     metavar="PATTERN=TYPE,...",
-    help="Other types for some tensors, by name, as ^single_blocks=q8_0.",
+    help="Other types for some tensors, by name, such as ^single_blocks=q8_0.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Print only errors.")
 def convert(
     source: Path, output: Path, wtype: str, tensor_type_rules: str, overwrite: bool, quiet: bool
 ) -> None:
     """Quantize INPUT: Flux, CLIP-L, T5-XXL or PuLID weights.
 
-    The engine's own converter does it; the result is read back and compared with INPUT before it
-    gets its name. Biases, norms and embeddings keep their precision.
+    It uses the engine's own converter. The result is compared with INPUT before the file gets its
+    name. Biases, norms and embeddings keep their precision.
     """
     from ...conversion.convert import convert_file
     from ...model_files.description import describe_file

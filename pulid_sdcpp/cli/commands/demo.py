@@ -14,15 +14,34 @@ __all__ = ["demo"]
 
 
 @click.command()
-@click.option("-o", "--output", type=FILE_PATH, default=Path("demo.png"), show_default=True,
-              help="Picture to write; where it is taken, NAME-2, NAME-3, ...")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace the picture where there is one, instead "
-              "of taking the next free name.")  # fmt: skip
-@click.option("--portrait", "portraits", type=FILE_PATH, multiple=True,
-              help="A drawn portrait, may be given several times; not given: the shipped "
-              "ones.")  # fmt: skip
-@click.option("-s", "--seed", type=click.IntRange(min=0), default=42, show_default=True,
-              help="The same one gives the same picture.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=FILE_PATH,
+    default=Path("demo.png"),
+    show_default=True,
+    help="Picture to write; if it exists, NAME-2, NAME-3, ...",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace an existing picture, instead of using the next free name.",
+)
+@click.option(
+    "--portrait",
+    "portraits",
+    type=FILE_PATH,
+    multiple=True,
+    help="A drawn portrait; may be repeated. The default is those in the package.",
+)
+@click.option(
+    "-s",
+    "--seed",
+    type=click.IntRange(min=0),
+    default=42,
+    show_default=True,
+    help="Seed of the noise; the same seed gives the same pictures.",
+)
 @click.option("--open/--no-open", "show", default=False, help="Open the picture afterwards.")
 @click.option("--pack", type=FILE_PATH, help="Folder of another pocket model.")
 def demo(
@@ -33,11 +52,11 @@ def demo(
     show: bool,
     pack: Path | None,
 ) -> None:
-    """Show at work what the package can do, with the small model that comes with it.
+    """Show what the package can do, with the small model that comes with it.
 
-    Makes one contact sheet: a row per person, first the reference; a column per prompt; under
-    each picture its likeness, by a recogniser that extraction does not use. The last row is the
-    same without a person.
+    Makes one contact sheet: a row per person, which begins with the portrait, and a column per
+    prompt. Under each picture is the likeness, by a recogniser that extraction does not use. The
+    last row is without a person.
     """
     from ...evaluation.demo import run_demo
     from ..progress.engine_log import show_engine_log

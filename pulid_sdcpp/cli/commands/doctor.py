@@ -15,13 +15,13 @@ _MARKS = {"ok": " ", "note": " ", "missing": "-", "broken": "!"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Show versions, devices, and what is missing and how to get it.
+    """Show versions and devices, and what is missing and how to get it.
 
-    "-" marks something optional that is not there, "!" something needed that does not
-    work; then the exit status is 1.
+    "-" marks something optional that is missing, "!" something required that does not work; then
+    the exit status is 1.
     """
     from ...doctor import examine
 

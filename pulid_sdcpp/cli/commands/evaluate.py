@@ -27,9 +27,17 @@ _FILE = HomePath(exists=True, dir_okay=False)
 _PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _IDENTITY_FIELDS = [name for name, fact in of(IdentityOptions).items() if fact.evaluate]
 _EVALUATION_FIELDS = (
-    "output", "seeds", "id_weights", "start_steps", "models_dir", "judges", "attributes", "device",
-    "keep_pictures", "overwrite",
-)  # fmt: skip
+    "output",
+    "seeds",
+    "id_weights",
+    "start_steps",
+    "models_dir",
+    "judges",
+    "attributes",
+    "device",
+    "keep_pictures",
+    "overwrite",
+)
 
 
 class _List(click.ParamType):
@@ -53,44 +61,95 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("portraits", nargs=-1, metavar="[PORTRAIT]...",
-                type=HomePath(exists=True))  # fmt: skip
-@_option("--identity", "identities", type=(_FILE, _FILE), multiple=True,
-         metavar="IDENTITY PORTRAIT",
-         help="A person with an identity file; may be repeated.")  # fmt: skip
-@_option("-p", "--prompt", "prompts", multiple=True, help="What to show; may be repeated.")
-@_option("--prompts", "prompts_file", type=_FILE,
-         help="Prompts, one a line; of a .jsonl, lines like "
-              '{"text": "...", "attributes": {"background": "red"}}.')  # fmt: skip
-@_option("-s", "--seed", "seeds", type=click.IntRange(min=0), multiple=True, default=(42,),
-         show_default=True, help="May be repeated.")  # fmt: skip
-@_option("--id-weights", type=_List(float), default=(), metavar="A,B,...",
-         help="Weights to try, as 0,0.25,0.5,0.75,1.")  # fmt: skip
-@_option("--start-steps", type=_List(int), default=(), metavar="A,B,...",
-         help="Start steps to try, as 0,1,2,4.")  # fmt: skip
-@_option("--models-dir", type=FILE_PATH, default=Path("models"), show_default=True,
-         help="The extractor's files; see extract.")  # fmt: skip
-@_option("--judge", "judges", type=_FILE, multiple=True,
-         help="A face recogniser that extraction does not use (.onnx, ArcFace's signature), as "
-              "buffalo_l's w600k_r50.onnx; may be repeated.")  # fmt: skip
-@_option("--attributes", type=_FILE,
-         help="A network (.onnx) that reads back what prompts ask for.")  # fmt: skip
-@_option("--device", default="auto", show_default=True,
-         help="Of the extractor's networks: auto, cpu, cuda, cuda:1, mps.")  # fmt: skip
-@_option("--pocket", is_flag=True,
-         help="Evaluate the pocket model on its own portraits, prompts and judge, or on those "
-              "given.")  # fmt: skip
-@_option("-o", "--output", type=FILE_PATH, default=Path("evaluation"), show_default=True,
-         help="Folder for results.csv, summary.json and plot.png, made if need be.")  # fmt: skip
-@_option("--keep-pictures", is_flag=True, help="Write the pictures and a contact sheet, too.")
+@click.argument("portraits", nargs=-1, metavar="[PORTRAIT]...", type=HomePath(exists=True))
+@_option(
+    "--identity",
+    "identities",
+    type=(_FILE, _FILE),
+    multiple=True,
+    metavar="IDENTITY PORTRAIT",
+    help="A person: an identity file, and a portrait to compare with; may be repeated.",
+)
+@_option("-p", "--prompt", "prompts", multiple=True, help="Prompt; may be repeated.")
+@_option(
+    "--prompts",
+    "prompts_file",
+    type=_FILE,
+    help="File with a prompt per line; in a .jsonl file, lines such as "
+    '{"text": "...", "attributes": {"background": "red"}}.',
+)
+@_option(
+    "-s",
+    "--seed",
+    "seeds",
+    type=click.IntRange(min=0),
+    multiple=True,
+    default=(42,),
+    show_default=True,
+    help="Seed; may be repeated.",
+)
+@_option(
+    "--id-weights",
+    type=_List(float),
+    default=(),
+    metavar="A,B,...",
+    help="Weights to try, such as 0,0.25,0.5,0.75,1.",
+)
+@_option(
+    "--start-steps",
+    type=_List(int),
+    default=(),
+    metavar="A,B,...",
+    help="Start steps to try, such as 0,1,2,4.",
+)
+@_option(
+    "--models-dir",
+    type=FILE_PATH,
+    default=Path("models"),
+    show_default=True,
+    help="Folder with the extractor's files; see extract.",
+)
+@_option(
+    "--judge",
+    "judges",
+    type=_FILE,
+    multiple=True,
+    help="A face recogniser that extraction does not use (.onnx, ArcFace's signature), such "
+    "as buffalo_l's w600k_r50.onnx; may be repeated.",
+)
+@_option(
+    "--attributes",
+    type=_FILE,
+    help="A network (.onnx) that reads from a picture the attributes that prompts ask for.",
+)
+@_option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="PyTorch device of the extractor's networks: auto, cpu, cuda, cuda:1, mps.",
+)
+@_option(
+    "--pocket",
+    is_flag=True,
+    help="Evaluate the pocket model, by default with its own portraits, prompts and judge.",
+)
+@_option(
+    "-o",
+    "--output",
+    type=FILE_PATH,
+    default=Path("evaluation"),
+    show_default=True,
+    help="Folder for results.csv, summary.json and plot.png, created if missing.",
+)
+@_option("--keep-pictures", is_flag=True, help="Also write the pictures and a contact sheet.")
 @_option("--overwrite", is_flag=True, help="Replace the results of an earlier evaluation.")
 @some_options({"vram", "quiet", *option_names(lambda fact: fact.evaluate)})
 @click.pass_context
 def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values: Any) -> None:
-    """Measure how well a model keeps faces, changes nothing else, and obeys prompts.
+    """Measure how well a model keeps faces, leaves the rest unchanged, and follows prompts.
 
-    Every PORTRAIT is a person; of a folder, every picture in it. Each is generated with every
-    prompt and seed, and judged. Needs the extra [extract].
+    Every PORTRAIT, or every picture in a folder, is a person. Each is generated with every prompt
+    and seed, and judged. Needs the extra [extract].
     """
     from ...evaluation.evaluate import evaluate as run
     from ...request.generate_request import settle
@@ -175,10 +234,15 @@ def _table(result: EvaluationResult) -> list[str]:
     recognisers = list(result.scores.similarity)
     attributes = list(result.scores.adherence)
     headings = [
-        "id_weight", "start", "no face",
+        "id_weight",
+        "start",
+        "no face",
         *(f"{name}{part}" for name in recognisers for part in ("", " random", " AUC", " top-1")),
-        "difference", "SSIM", "CLIP-I", *attributes,
-    ]  # fmt: skip
+        "difference",
+        "SSIM",
+        "CLIP-I",
+        *attributes,
+    ]
     rows = [
         [
             f"{setting.id_weight:g}",

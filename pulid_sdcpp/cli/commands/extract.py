@@ -70,33 +70,72 @@ def identity_jobs(
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...",
-                type=PhotoPath())  # fmt: skip
-@click.option("-o", "--output", type=FILE_PATH, help="Identity file to write, or a folder that "
-              "exists; not given: the first photo's name with .pulidembd.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace identity files that are there.")
-@click.option("--each", is_flag=True, help="Every photo is another person: one identity file per "
-              "photo, named after it.")  # fmt: skip
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=PhotoPath())
+@click.option(
+    "-o",
+    "--output",
+    type=FILE_PATH,
+    help="Identity file to write, or an existing "
+    "folder; default: the first photo's name with .pulidembd.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing identity files.")
+@click.option(
+    "--each",
+    is_flag=True,
+    help="Every photo shows another person: write one identity file per photo, named after it.",
+)
 @models_options
-@click.option("--pulid-weights", type=FILE_PATH, help="PuLID-Flux weights, instead of those found.")
-@click.option("--face", type=FaceChoiceType(), default="largest", show_default=True,
-              help="Which face, where there are several: largest, left, right, center, a number "
-              "counting from 0 at the left, or x,y,w,h: the one in this box, in pixels of the "
-              "photo; 'pulid-sdcpp faces' shows them. The same for every photo.")  # fmt: skip
-@click.option("--fusion", type=click.Choice(FUSIONS), default="idformer", show_default=True,
-              help="How several photos become one identity: idformer, PuLID's encoder reads them "
-              "together; mean, of their own identities.")  # fmt: skip
-@click.option("--aligner", type=click.Choice(["insightface", "retinaface"]), default="insightface",
-              show_default=True, help="Whose landmarks the face is cropped by; retinaface is "
-              "slower, PuLID's own choice, and needs the extra [reference] and "
-              "detection_Resnet50_Final.pth.")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto",
-              show_default=True, help="To compute in; auto is bf16 on CUDA, else fp32. fp16 is not "
-              "offered on a CPU, where it is slow.")  # fmt: skip
-@click.option("--save-dtype", type=click.Choice(["f16", "f32", "bf16"]), default="f16",
-              show_default=True, help="To store in.")  # fmt: skip
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option(
+    "--pulid-weights", type=FILE_PATH, help="PuLID-Flux weights to use in place of those found."
+)
+@click.option(
+    "--face",
+    type=FaceChoiceType(),
+    default="largest",
+    show_default=True,
+    help="Face to use if a photo has several: largest, left, right, center, a number "
+    "(counting from 0 at the left), or a box x,y,w,h in pixels of the photo; 'pulid-sdcpp "
+    "faces' shows them. It is the same for every photo.",
+)
+@click.option(
+    "--fusion",
+    type=click.Choice(FUSIONS),
+    default="idformer",
+    show_default=True,
+    help="How several photos become one identity: idformer: PuLID's encoder reads them "
+    "together; mean: the mean of their identities.",
+)
+@click.option(
+    "--aligner",
+    type=click.Choice(["insightface", "retinaface"]),
+    default="insightface",
+    show_default=True,
+    help="Detector whose landmarks crop the face; retinaface is "
+    "PuLID's own, but slower, and needs the extra [reference] and "
+    "detection_Resnet50_Final.pth.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="PyTorch device: auto, cpu, cuda, cuda:1, mps.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Type to compute in; auto is bf16 on CUDA, otherwise fp32. "
+    "fp16 is refused on a CPU, where it is slow.",
+)
+@click.option(
+    "--save-dtype",
+    type=click.Choice(["f16", "f32", "bf16"]),
+    default="f16",
+    show_default=True,
+    help="Type of the numbers in the identity file.",
+)
+@click.option("--quiet", is_flag=True, help="Print only errors.")
 @click.pass_context
 def extract(
     ctx: click.Context,
@@ -115,9 +154,9 @@ def extract(
     quiet: bool,
     **others: Any,
 ) -> None:
-    """Make an identity file of the person on PHOTO; several photos of one person are fused.
+    """Make an identity file of the person in PHOTO; several photos of one person are fused.
 
-    Once per person; needs the extra [extract]. The file holds no picture.
+    You need it only once per person. Needs the extra [extract]. The file contains no picture.
     """
     from ...extraction.extractor import load_extractor
 

@@ -23,10 +23,17 @@ __all__ = ["faces"]
 
 @click.command()
 @click.argument("photo", type=PhotoPath())
-@click.option("-o", "--output", type=FILE_PATH, help="Picture to write; not "
-              "given: beside the photo, with -faces.png after its name.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace the picture where there is one, instead "
-              "of taking the next free name.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=FILE_PATH,
+    help="Picture to write; default: next to the photo, with -faces.png after its name.",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace an existing picture, instead of using the next free name.",
+)
 @models_options
 @click.pass_context
 def faces(
@@ -37,10 +44,10 @@ def faces(
     models_dir: Path,
     **_: Any,
 ) -> None:
-    """Number the faces on PHOTO: on a picture, and a line for each with its place.
+    """Number the faces in PHOTO: write a picture, and print a line with the place of each.
 
-    Numbers and places are what --face takes. Needs the extra [extract] and the face detector
-    (17 MB) only.
+    --face accepts these numbers and places. Needs the extra [extract] and, of the weights, only
+    the face detector (17 MB).
     """
     from PIL import Image
 

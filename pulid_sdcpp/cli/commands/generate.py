@@ -32,13 +32,13 @@ __all__ = ["create_pipeline", "generate"]
 @generate_options
 @click.pass_context
 def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **values: Any) -> None:
-    """Make pictures, of a person where one is named.
+    """Make pictures, with a person if you name one.
 
     \b
     pulid-sdcpp generate --preset flux-schnell-q4 --portrait me.jpg -p "a portrait in oil"
 
-    Takes the flags that stable-diffusion.cpp's sd-cli has for Flux, so that most of its commands
-    work with the program's name replaced; flags may be written with - or _.
+    Takes the Flux flags of stable-diffusion.cpp's sd-cli, so most of its commands work when you
+    replace the program's name; flags may be written with - or _.
     """
     from ...people.identity_effect import check_takes_part
     from ...request.generate_request import settle

@@ -22,11 +22,11 @@ __all__ = ["inspect"]
 @click.command()
 @click.argument("file", type=FILE_PATH)
 @click.option("--tensors", is_flag=True, help="List every tensor.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(file: Path, tensors: bool, as_json: bool) -> None:
-    """Say what FILE is: an identity, PuLID weights, a Flux model, an encoder, a LoRA, ...
+    """Show what FILE is: an identity, PuLID weights, a Flux model, a text encoder, a LoRA, ...
 
-    Of a picture: the parameters it was made with. Nothing is loaded or executed.
+    For a picture, shows the parameters it was made with. Nothing is loaded or executed.
     """
     from ...model_files.description import describe_file
     from ...pictures.png_text import PICTURE_SUFFIXES

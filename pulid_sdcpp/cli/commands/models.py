@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 _models_dirs = click.option(
-    "--models-dir", "models_dirs", type=FILE_PATH, multiple=True,
-    help="Folder with model files, such as ComfyUI's or Forge's; may be given several times.",
-)  # fmt: skip
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    "--models-dir",
+    "models_dirs",
+    type=FILE_PATH,
+    multiple=True,
+    help="Folder with model files, such as ComfyUI's or Forge's; may be repeated.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def models() -> None:
-    """Get, find, check and remove the files of presets.
+    """Download, find, check and remove the files of presets.
 
     \b
     pulid-sdcpp models list
@@ -39,7 +42,7 @@ def models() -> None:
 @_models_dirs
 @_json
 def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
-    """Show the presets: their size, what of them is there, and what they may be used for."""
+    """Show the presets: their size, which files you have, and what they may be used for."""
     from ...store.model_store import ModelStore
     from ...system.size_text import described_size
 
@@ -62,14 +65,24 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
 @models.command()
 @click.argument("presets", metavar="PRESET...", nargs=-1, required=True)
 @_models_dirs
-@click.option("--no-extraction", is_flag=True, help="Leave out what only extraction needs: enough "
-              "for identity files that exist already.")  # fmt: skip
+@click.option(
+    "--no-extraction",
+    is_flag=True,
+    help="Leave out the files that only extraction needs; identity files can still be used.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before downloading.")
-@click.option("--accept-licenses", is_flag=True, help="Accept the terms of files that are not for "
-              "commercial use; they are named first.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and questions.")
-@click.option("--json", "as_json", is_flag=True,
-              help="Say everything as one JSON object per line; needs --yes.")  # fmt: skip
+@click.option(
+    "--accept-licenses",
+    is_flag=True,
+    help="Accept licenses that forbid commercial use; they are named first.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors and questions.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Report everything as JSON, one object per line; needs --yes.",
+)
 @click.pass_context
 def pull(
     ctx: click.Context,
@@ -81,10 +94,10 @@ def pull(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Download the files of presets that are not there yet.
+    """Download the missing files of presets.
 
-    They go into the cache of the Hugging Face hub, where other programs find them, too. What is in
-    a folder of yours is not downloaded. Before, you see sizes and licenses and are asked.
+    They go into the cache of the Hugging Face hub, where other programs find them, too. Files in
+    your own folders are not downloaded again. The command shows sizes and licenses and asks first.
     """
     from ..given.model_pull import pull_presets
     from ..progress.choice import create_progress
@@ -111,9 +124,9 @@ def pull(
 def verify(
     ctx: click.Context, preset: str | None, models_dirs: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Read the files of a preset, or of all, and compare them with what was published.
+    """Compare the files of a preset, or of all presets, with the published sizes and hashes.
 
-    Files that are not there count as wrong for a named preset only. Exit status 1 if any is wrong.
+    Missing files count as wrong only if you name a preset. Exit status 1 if any file is wrong.
     """
     from ...store.model_store import ModelStore
     from ...store.verification import check_file
@@ -128,8 +141,14 @@ def verify(
         seen.add(found.file.key)
         checked = check_file(found)
         words = _STATES[checked.state]
-        rows.append({"file": found.file.file_name, "path": found.path and str(found.path),
-                     "state": checked.state, "problem": checked.problem})  # fmt: skip
+        rows.append(
+            {
+                "file": found.file.file_name,
+                "path": found.path and str(found.path),
+                "state": checked.state,
+                "problem": checked.problem,
+            }
+        )
         if not as_json:
             named = str(checked.problem or found.path or found.file.file_name)
             click.echo(f"{words:<28}{escaped_line(named)}")
@@ -185,9 +204,9 @@ def where(ctx: click.Context, preset: str, models_dirs: tuple[Path, ...], as_jso
 @_models_dirs
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
-    """Remove what was downloaded for a preset and no other preset that is complete uses.
+    """Remove the downloaded files of a preset, unless another complete preset uses them.
 
-    Files in folders of yours, and those that other programs have downloaded, stay.
+    Files in your own folders, and files that other programs downloaded, are kept.
     """
     from ...store.model_store import ModelStore
     from ...store.removal import plan_removal, remove

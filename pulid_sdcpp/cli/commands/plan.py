@@ -28,13 +28,14 @@ _PHASES = {
 
 @click.command(cls=GroupedCommand)
 @plan_options
-@click.option("--json", "as_json", cls=GroupedOption, heading="Output", is_flag=True,
-              help="Print JSON, for programs.")  # fmt: skip
+@click.option(
+    "--json", "as_json", cls=GroupedOption, heading="Output", is_flag=True, help="Print JSON."
+)
 @click.pass_context
 def plan(ctx: click.Context, vram: Any, as_json: bool, **_: Any) -> None:
-    """Say what goes where so that a picture fits a card, without loading anything.
+    """Show how a picture would fit into a graphics card's memory, without loading anything.
 
-    Takes the flags of generate; those given stay as they are. generate --vram does it.
+    Takes the flags of generate, and keeps those that you give. generate --vram uses the plan.
     """
     from ...memory.plan import plan_memory
     from ...request.generate_request import settle

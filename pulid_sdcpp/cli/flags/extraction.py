@@ -34,11 +34,11 @@ def models_options(command: Command) -> Command:
     folder = click.option(
         "--models-dir", type=FILE_PATH, default=Path("models"), show_default=True,
         help="Folder with antelopev2/, EVA02_CLIP_L_336_psz14_s6B.pt, parsing_bisenet.pth and the "
-        "PuLID weights; with --preset, one more folder to look in. Where there is no such folder, "
-        "the files that 'pulid-sdcpp models pull' brings are used.",
+        "PuLID weights; with --preset, one more folder to search. If it does not exist, the files "
+        "from 'pulid-sdcpp models pull' are used.",
     )  # fmt: skip
     preset = click.option(
         "--preset", metavar="NAME",
-        help="Take the files of this preset, see 'pulid-sdcpp models', instead of --models-dir's.",
+        help="Use the files of this preset (see 'pulid-sdcpp models'), not those of --models-dir.",
     )  # fmt: skip
     return preset(folder(command))

@@ -32,14 +32,14 @@ def _vram(default: str | None, help: str) -> Any:
 
 _PRESETS = [
     grouped_option("preset", "--preset", heading="Model files", metavar="NAME",
-                   help="Files and settings that belong together, as flux-schnell-q4; flags given "
-                        "beside it override it. 'pulid-sdcpp models list' shows all, 'models pull "
+                   help="Set of model files and settings, such as flux-schnell-q4; other flags "
+                        "override it. 'pulid-sdcpp models list' shows all presets, 'models pull "
                         "NAME' downloads one."),
     grouped_option("pull", "--pull", heading="Model files", is_flag=True,
-                   help="Download what the preset lacks, as 'models pull' does: sizes and licenses "
-                        "are shown, and you are asked."),
+                   help="Download missing files of the preset, as 'models pull' does: it shows "
+                        "sizes and licenses and asks first."),
     grouped_option("models_dirs", "--models-dir", heading="Model files", type=FILE_PATH,
-                   multiple=True, help="Folder where the files of --preset are looked for, too, as "
+                   multiple=True, help="Folder to search for the files of --preset, such as "
                    "ComfyUI's models; may be repeated."),
 ]  # fmt: skip
 _AGAIN = grouped_option(
@@ -48,12 +48,12 @@ _AGAIN = grouped_option(
     heading="Picture",
     type=FILE_PATH,
     metavar="PNG",
-    help="Make this picture again, from the parameters in it; flags given beside it change them.",
+    help="Make this picture again, from the parameters inside it; other flags change them.",
 )
 _VRAM = _vram(
     None,
-    "Fit into so much of the card's memory, or into what is free: the flags below "
-    "that do it with the least loss of time are set; see 'pulid-sdcpp plan'.",
+    "Memory of the graphics card to use; auto: what is free. Sets the flags below that make "
+    "the picture fit with the least loss of time; see 'pulid-sdcpp plan'.",
 )
 _PROMPT, *_PICTURE = fact_options("Picture", GenerationOptions, ContextOptions)
 
@@ -87,8 +87,8 @@ def option_names(wanted: Callable[[Fact], bool]) -> set[str]:
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `command` the options of `generate` that memory depends on, and `--vram`."""
     prompt = grouped_option("prompt", "-p", "--prompt", heading="Picture", default="",
-                            help="Its length matters, from about 150 words on.")  # fmt: skip
-    vram = _vram("auto", "What may be used of the card; auto: what is free now.")
+                            help="Only its length matters, from about 150 words on.")  # fmt: skip
+    vram = _vram("auto", "Memory of the graphics card to use; auto: what is free now.")
     fields = {"preset", "models_dirs", *option_names(lambda fact: fact.memory)}
     return some_options(fields)(prompt(vram(command)))
 

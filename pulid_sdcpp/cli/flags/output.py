@@ -40,30 +40,30 @@ def json_option(help: str) -> Callable[[F], F]:
 OUTPUT_OPTIONS = [
     grouped_option("output", "-o", "--output", heading=_HEADING, type=FILE_PATH,
                    default=Path("output.png"), show_default=True, metavar="TEMPLATE",
-                   help="Picture to write (.png, .jpg, .webp). May have {seed}, {index}, {person}, "
-                        "{prompt}, {preset}, {weight}, {date}, {time}. Several become NAME_0, "
-                        "NAME_1, ...; or put %03d where the number belongs. A file that is there "
-                        "is kept, and NAME-2 written."),
+                   help="Picture to write (.png, .jpg, .webp). The name may contain {seed}, "
+                        "{index}, {person}, {prompt}, {preset}, {weight}, {date}, {time}. Several "
+                        "pictures become NAME_0, NAME_1, ..., or are numbered at %03d. An existing "
+                        "file is kept, and NAME-2 is written."),
     grouped_option("overwrite", "--overwrite", heading=_HEADING, is_flag=True,
-                   help="Replace files that are there, but for those that are read."),
+                   help="Replace existing files, except those that the command reads."),
     grouped_option("output_begin_idx", "--output-begin-idx", heading=_HEADING,
-                   type=click.IntRange(min=0), default=0, show_default=True, help="First number."),
+                   type=click.IntRange(min=0), default=0, show_default=True,
+                   help="Number of the first picture."),
     grouped_option("disable_image_metadata", "--disable-image-metadata", heading=_HEADING,
-                   is_flag=True, help="Write no parameters into the picture."),
+                   is_flag=True, help="Do not write parameters into the picture."),
     grouped_option("preview", "--preview", heading=_HEADING, type=FILE_PATH, metavar="FILE",
-                   help="Show the unfinished picture in this file, which is replaced as it goes "
-                        "and at the end has the last finished one. A file that is there and is "
-                        "no earlier preview is kept."),
+                   help="Write the unfinished picture to this file again and again, and at the "
+                        "end the last finished one. Must be a new file or an earlier preview."),
     grouped_option("preview_method", "--preview-method", heading=_HEADING,
                    type=click.Choice(PREVIEW_METHODS), default=PREVIEW_METHODS[0],
                    show_default=True, metavar="|".join(PREVIEW_METHODS),
-                   help="proj: instant, rough and small; tae: with --tae; vae: slow, exact."),
+                   help="proj: fast, rough and small; tae: needs --tae; vae: slow, exact."),
     grouped_option("preview_interval", "--preview-interval", heading=_HEADING,
                    type=click.IntRange(min=1), default=1, show_default=True,
                    help="Steps between previews."),
-    json_option("Say everything as JSON, one object per line on stdout."),
+    json_option("Report everything as JSON, one object per line on stdout."),
     grouped_option("quiet", "--quiet", heading=_HEADING, is_flag=True,
-                   help="Print nothing but errors."),
+                   help="Print only errors."),
     *fact_options(_HEADING, ContextOptions),
     grouped_option("mode", "-M", "--mode", heading=_HEADING, default="img_gen",
                    callback=_image_mode, expose_value=False, hidden=True),
