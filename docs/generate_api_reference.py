@@ -55,10 +55,10 @@ INTRODUCTION = """\
 
 Written by `docs/generate_api_reference.py`; change the docstrings, not this page.
 
-Everything is imported from `pulid_sdcpp`, what is under [Extractor](#extractor) from
+Import all names from `pulid_sdcpp`, except those under [Extractor](#extractor): import these from
 `pulid_extractor`, which needs the extra `extract`. Importing either loads nothing large.
-A caller's mistake is a `ValueError`, raised before anything is computed; everything else that can
-go wrong is a `PulidError` with one line of text.
+A mistake of the caller raises a `ValueError` before anything is computed; all other errors are
+`PulidError`s with one line of text.
 """
 # What signatures and texts name and nobody needs to import: the module that has it.
 OTHERS = {

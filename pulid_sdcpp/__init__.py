@@ -7,8 +7,8 @@
         result = pipeline.generate("candid photograph of a person reading in a cafe", alice)
         result.save("alice.png")
 
-`StableDiffusion` is the engine below it, for files that are named one by one. Photos are read by
-`pulid_extractor`, which comes with `pulid-sdcpp[extract]`.
+`StableDiffusion` is the engine below it, to which you give the model files one by one. Photos are
+read by `pulid_extractor`, which `pulid-sdcpp[extract]` installs.
 """
 
 from __future__ import annotations

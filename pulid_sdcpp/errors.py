@@ -46,7 +46,7 @@ __all__ = [
 
 
 class PulidError(Exception):
-    """Base of every error raised on purpose; its text is one line fit to show a user."""
+    """Base of all errors of this package; its text is one line that can be shown to a user."""
 
 
 class ModelFileError(PulidError):
@@ -58,7 +58,7 @@ class ModelMismatchError(ModelFileError):
 
 
 class DownloadError(PulidError):
-    """A model file could not be fetched; nothing half-downloaded is used."""
+    """A model file could not be downloaded; incomplete files are never used."""
 
 
 class IdentityFileError(PulidError):
@@ -66,15 +66,15 @@ class IdentityFileError(PulidError):
 
 
 class BatchFileError(PulidError):
-    """A file of jobs for `batch` is missing, or something in it is wrong."""
+    """A job file for `batch` is missing or has an error."""
 
 
 class ImageFileError(PulidError):
-    """A photo or picture is missing, damaged, or in a form that cannot be used."""
+    """A photo or picture is missing, damaged, or in a format that cannot be used."""
 
 
 class FaceNotFoundError(PulidError):
-    """A photo in which no face was found, or not the one asked for."""
+    """A photo has no face, or not the one that was asked for."""
 
 
 class MissingDependencyError(PulidError):
@@ -82,32 +82,32 @@ class MissingDependencyError(PulidError):
 
 
 class NativeLibraryError(PulidError):
-    """The compiled engine is absent, cannot be loaded, or is of another version."""
+    """The compiled engine is missing, cannot be loaded, or has another version."""
 
 
 class DeviceError(PulidError):
-    """A compute device was named that does not exist or cannot be used."""
+    """A device does not exist or cannot be used."""
 
 
 class MemoryPlanError(PulidError):
-    """A generation cannot fit the memory it may use; says what would."""
+    """A picture does not fit into the memory that may be used; names what would fit."""
 
 
 class OutputFileError(PulidError):
-    """A result could not be written; nothing was left behind."""
+    """A result could not be written; no partial file is left."""
 
 
 class OutputExistsError(OutputFileError):
-    """A file has the name of a result already; it was kept."""
+    """A file with the name of a result exists; it was kept."""
 
 
 class GenerationError(PulidError):
     """The engine failed.
 
     Args:
-        message: What failed and what to do about it, one line.
+        message: What failed and what to do, in one line.
         log_lines: The engine's last warnings and errors, oldest first.
-        engine_is_good: Whether only this picture went wrong, and the engine makes others.
+        engine_is_good: Whether only this picture failed, and the engine can make others.
     """
 
     def __init__(
@@ -119,4 +119,4 @@ class GenerationError(PulidError):
 
 
 class GenerationCancelled(GenerationError):
-    """Generation stopped because the caller asked for it; the engine stays usable."""
+    """The caller stopped the generation; the engine stays usable."""

@@ -1,4 +1,4 @@
-"""The PyTorch half of pulid-sdcpp: portraits to identities.
+"""The PyTorch half of pulid-sdcpp: it makes identities from portraits.
 
     from pulid_extractor import IdentityExtractor
 

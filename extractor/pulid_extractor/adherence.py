@@ -31,17 +31,17 @@ WHAT = "attribute reader"
 
 
 class AttributeReader:
-    """A network that reads back what a picture shows, such as its background and style.
+    """A network that reads attributes from a picture, such as background and style.
 
     Args:
         path: The ONNX model, in the form that docs/evaluate.md describes.
         providers: ONNX Runtime execution providers, the preferred one first.
 
     Attributes:
-        choices: The values it tells apart, by attribute.
+        choices: The values that it knows, by attribute.
 
     Raises:
-        ModelFileError: Not such a model.
+        ModelFileError: The file is not such a model.
         MissingDependencyError: ONNX Runtime is missing.
     """
 
@@ -67,13 +67,13 @@ class AttributeReader:
         self._input, self._side_px = self._read_input()
 
     def read(self, pixels: NDArray[np.uint8]) -> dict[str, str]:
-        """The likeliest value of every attribute.
+        """Read the most likely value of every attribute.
 
         Args:
             pixels: (H, W, 3) uint8 RGB; resized to the model's square.
 
         Raises:
-            ModelFileError: The model fails, or gives something else than it says.
+            ModelFileError: The model fails, or its output is not as declared.
         """
         cv2 = load_cv2()
         size = (self._side_px, self._side_px)

@@ -50,14 +50,14 @@ _logger = logging.getLogger("pulid_extractor")
 
 @dataclass(frozen=True)
 class FoundFace:
-    """Which face of a photo was taken.
+    """The face that is used of a photo.
 
     Args:
-        photo: What the photo is called: its path, or "the given picture".
+        photo: The photo's path, or "the given picture".
         box: Left, top, right, bottom in pixels of the photo as given.
-        score: The detector's, 0..1.
-        index: Its number, counting the photo's faces from left to right from 0.
-        n_faces: How many faces the photo has.
+        score: The detector's score, 0..1.
+        index: Its number among the photo's faces, counting from 0 at the left.
+        n_faces: Number of faces in the photo.
     """
 
     photo: str
@@ -78,34 +78,32 @@ class _Look:
 
 
 class IdentityExtractor:
-    """Makes identities of portraits. Loads its networks once; use it for many photos.
+    """Makes identities from portraits. It loads its networks once; use it for many photos.
 
     Args:
-        models_dir: Folder with the weights under their published names, see `models_folder`.
-            Not needed when every file is given.
-        pulid_weights: `pulid_flux_v0.9.1.safetensors`, instead of looking for it.
+        models_dir: Folder with the weights under their published names, see `models_folder`. Not
+            needed if every file is given.
+        pulid_weights: `pulid_flux_v0.9.1.safetensors`; by default it is searched in the folder.
         eva: `EVA02_CLIP_L_336_psz14_s6B.pt`, likewise.
         parsing: `parsing_bisenet.pth`, likewise.
         detector: `scrfd_10g_bnkps.onnx`, likewise.
         recogniser: `glintr100.onnx`, likewise.
         retinaface: `detection_Resnet50_Final.pth`, likewise; only for that aligner.
-        aligner: Whose landmarks the crop for the vision tower is aligned by. "insightface": the
-            detector's that also ArcFace goes by. "retinaface": facexlib's RetinaFace, as in
-            PuLID's own code; needs the extra [reference] and seconds more per photo, and is
-            asked about the same face only.
+        aligner: Detector whose landmarks align the crop for the vision tower. "insightface": the
+            one that ArcFace uses, too. "retinaface": facexlib's RetinaFace, as in PuLID's own code,
+            for the same face; needs the extra [reference] and some seconds more per photo.
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:1" or "mps".
-        dtype: What the vision tower and the IDFormer compute in: "fp32", "bf16", "fp16", or
-            "auto": bf16 on CUDA, fp32 elsewhere. bf16 is faster on a CPU that has it and changes
-            an identity by about 1 % (cosine 0.99996 to fp32, measured at the published size with
-            random weights); fp16 is refused on the CPU, where it is several times slower than
-            fp32.
+        dtype: Type in which the vision tower and the IDFormer compute: "fp32", "bf16", "fp16", or
+            "auto": bf16 on CUDA, fp32 elsewhere. bf16 is faster on a CPU that has it and changes an
+            identity by about 1 % (cosine 0.99996 to fp32, measured at the published size with
+            random weights); fp16 is refused on the CPU, where it is several times slower than fp32.
 
     Raises:
-        ModelFileError: Weights are missing or not what they should be.
-        ModelMismatchError: Weights are each valid but do not fit together.
+        ModelFileError: Weights are missing or of the wrong kind.
+        ModelMismatchError: Weights are valid but do not fit together.
         MissingDependencyError: A package or a system library is missing.
         DeviceError: The device does not exist here.
-        ValueError: An unknown device or dtype, or fp16 on the CPU.
+        ValueError: The device or dtype is unknown, or fp16 is used on the CPU.
     """
 
     def __init__(
@@ -151,22 +149,22 @@ class IdentityExtractor:
 
     @property
     def device(self) -> str:
-        """Where it computes, such as "cpu"."""
+        """The device, such as "cpu"."""
         return str(self._device)
 
     @property
     def dtype(self) -> str:
-        """What it computes in: "fp32", "bf16" or "fp16"."""
+        """The type that it computes in: "fp32", "bf16" or "fp16"."""
         return next(name for name, dtype in DTYPES.items() if dtype == self._dtype)
 
     def find_faces(self, photo: PhotoSource) -> list[Face]:
-        """Every face of a photo, from left to right: the order in which `face` counts them.
+        """Find every face in a photo, from left to right, the order in which `face` counts them.
 
         Boxes and landmarks are in pixels of the photo with its long side at most 1024.
 
         Raises:
             ImageFileError: The photo cannot be used.
-            FaceNotFoundError: There is no face.
+            FaceNotFoundError: The photo has no face.
         """
         return from_left(self._faces.find(load_photo(photo)))
 
@@ -178,17 +176,17 @@ class IdentityExtractor:
         fusion: Fusion = "idformer",
         on_face: Callable[[FoundFace], object] | None = None,
     ) -> Identity:
-        """The identity of the person in a photo.
+        """Extract the identity of the person in a photo.
 
         Args:
             photo: A file, a Pillow image or an array (see `load_photo`), or a list of them: several
                 photos of one person.
-            face: Which face where there are several: "largest", "left", "right", "center", a
-                number counting from left to right from 0, or the face in a box: left, top, width,
-                height in pixels of the photo as given, upright. The same for every photo.
+            face: Face to use if a photo has several: "largest", "left", "right", "center", a number
+                (counting from 0 at the left), or a box (left, top, width, height) in pixels of the
+                upright photo as given. It is the same for every photo.
             fusion: How several photos become one identity. "idformer": PuLID's encoder reads them
                 together. "mean": the mean of their own identities.
-            on_face: Told which face was taken, photo by photo, before the slow networks run.
+            on_face: Called with the face that is used of each photo, before the slow networks run.
 
         Returns:
             The identity, (32, 2048) with the published weights, with its unconditional
@@ -196,9 +194,9 @@ class IdentityExtractor:
 
         Raises:
             ImageFileError: A photo cannot be used.
-            FaceNotFoundError: A photo without a face, or without the one asked for.
-            ModelFileError: The weights give numbers that are not finite.
-            ValueError: An empty list, no such choice of face, or no such fusion.
+            FaceNotFoundError: A photo has no face, or not the one that was asked for.
+            ModelFileError: The weights produce numbers that are not finite.
+            ValueError: The list is empty, or the choice of face or the fusion is unknown.
         """
         check_fusion(fusion)
         photos: Sequence[Any] = photo if isinstance(photo, (list, tuple)) else [photo]
@@ -316,7 +314,7 @@ def extract_identity(
     fusion: Fusion = "idformer",
     **options: Any,
 ) -> Identity:
-    """The identity of the person in one photo: `IdentityExtractor(...).extract(...)` in one call.
+    """Extract an identity: `IdentityExtractor(...).extract(...)` in one call.
 
     Args:
         photo: See `IdentityExtractor.extract`.

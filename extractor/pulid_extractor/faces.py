@@ -45,7 +45,7 @@ class Face:
 
     Args:
         box: Left, top, right, bottom in pixels of the photo; may reach beyond its edge.
-        score: The detector's, 0..1.
+        score: The detector's score, 0..1.
         landmarks: (5, 2) float32, see `align`.
     """
 

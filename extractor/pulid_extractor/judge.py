@@ -39,7 +39,7 @@ class JudgedFace:
 
     Attributes:
         box: Left, top, right, bottom in pixels of the picture; may reach beyond its edge.
-        score: The detector's, 0..1.
+        score: The detector's score, 0..1.
         embeddings: (512,) float32 by recogniser, not normalised.
         head: (H, W): where the head is.
     """
@@ -51,25 +51,26 @@ class JudgedFace:
 
 
 class Judge:
-    """Judges pictures. Loads its networks once; use it for many pictures.
+    """Judges pictures. It loads its networks once; use it for many pictures.
 
     Args:
-        models_dir: The extractor's models folder. Detector and recogniser must be there; without
-            the face parser a head is an enlarged face box, without the vision tower there are no
+        models_dir: The extractor's models folder. Detector and recogniser are required; without the
+            face parser a head is an enlarged face box, and without the vision tower there are no
             scene embeddings.
         judges: Further recognisers, ONNX models with ArcFace's signature.
         attributes: An attribute reader, see `adherence`.
-        device: As that of `IdentityExtractor`.
+        device: As for `IdentityExtractor`.
 
     Attributes:
-        recognisers: Their names, extraction's own first: those of their files.
-        attribute_choices: What the attribute reader tells apart, by attribute; empty without one.
+        recognisers: Names of the recognisers (their file names), extraction's own first.
+        attribute_choices: The values that the attribute reader knows, by attribute; empty without
+            one.
 
     Raises:
-        ModelFileError: A file is missing or not what it should be.
+        ModelFileError: A file is missing or of the wrong kind.
         MissingDependencyError: A package or a system library is missing.
         DeviceError: The device does not exist here.
-        ValueError: An unknown device, or two recognisers of one name.
+        ValueError: The device is unknown, or two recognisers have the same name.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Judge:
 
     @property
     def parses_heads(self) -> bool:
-        """Whether heads are parsed, not guessed from the face box."""
+        """Whether heads are parsed, and not estimated from the face box."""
         return self._parser is not None
 
     @property
@@ -111,14 +112,14 @@ class Judge:
         return self._tower is not None
 
     def look(self, pixels: NDArray[np.uint8]) -> JudgedFace | None:
-        """The largest face of a picture, or None where there is none.
+        """Find the largest face of a picture; None if there is none.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB; looked at with the long side at most 1024.
+            pixels: (H, W, 3) uint8 RGB; reduced to at most 1024 on the long side.
 
         Raises:
             ModelFileError: A network fails.
-            ValueError: No such array, or too small.
+            ValueError: The array has another shape or type, or is too small.
         """
         photo = load_photo(pixels)
         height, width = photo.pixels.shape[:2]
@@ -142,7 +143,7 @@ class Judge:
     def scene_embedding(
         self, pixels: NDArray[np.uint8], head: NDArray[np.bool_]
     ) -> NDArray[np.float32] | None:
-        """What the vision tower makes of a picture whose head is greyed out.
+        """The vision tower's embedding of a picture with the head greyed out.
 
         The whole picture is resized to the tower's square, antialiased.
 
@@ -151,7 +152,7 @@ class Judge:
             head: (H, W).
 
         Returns:
-            (d,), of length 1; None without a vision tower.
+            (d,), normalised to length 1; None without a vision tower.
         """
         if self._tower is None:
             return None
@@ -169,7 +170,7 @@ class Judge:
         return seen[0].float().cpu().numpy()
 
     def read_attributes(self, pixels: NDArray[np.uint8]) -> dict[str, str]:
-        """What the attribute reader reads from a picture, (H, W, 3) uint8 RGB; {} without one."""
+        """Read the attributes of a picture, (H, W, 3) uint8 RGB; {} without an attribute reader."""
         return {} if self._reader is None else self._reader.read(pixels)
 
     @staticmethod

@@ -78,7 +78,7 @@ _OPTIONAL = ("retinaface",)
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where each file of the extractor is."""
+    """The path of each file of the extractor."""
 
     detector: Path
     recogniser: Path
@@ -100,17 +100,17 @@ def find_model_files(
     retinaface: str | os.PathLike[str] | None = None,
     with_retinaface: bool = False,
 ) -> ModelFiles:
-    """Find every file, in the folder or where it is said to be.
+    """Find every file, in the folder or where it is given.
 
     Args:
-        models_dir: The models folder; not needed when every file is given.
-        detector, recogniser, eva, parsing, pulid, retinaface: A file to take instead of looking
+        models_dir: The models folder; not needed if every file is given.
+        detector, recogniser, eva, parsing, pulid, retinaface: A file to use instead of searching
             for it.
-        with_retinaface: Whether the file of that role is needed, too.
+        with_retinaface: Whether `retinaface` is needed, too.
 
     Raises:
-        ModelFileError: The folder or a given file does not exist, or files are missing: all of
-            them are named, with the repository each is published in.
+        ModelFileError: The folder or a given file does not exist, or files are missing: the message
+            names each, with the repository that it is published in.
     """
     given = {
         "detector": detector,

@@ -37,13 +37,13 @@ _logger = logging.getLogger("pulid_extractor")
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo ready to look at.
+    """A photo, prepared for the networks.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, long side at most 1024.
-        name: What to call it in messages: the file's path, or "the given picture".
+        name: Its name in messages: the file's path, or "the given picture".
         sha256: SHA-256 of the file's bytes, or of the RGB pixels of a picture in memory.
-        scale: Pixels here per pixel of the photo as it was given, at most 1.
+        scale: Pixels here per pixel of the given photo, at most 1.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -55,8 +55,8 @@ class Photo:
 def load_photo(source: PhotoSource) -> Photo:
     """Read a photo.
 
-    EXIF orientation is applied, transparency laid on white, CMYK, palette, greyscale and
-    16-bit pictures brought to 8-bit RGB; of an animation the first frame is taken.
+    EXIF orientation is applied; transparency becomes white; CMYK, palette, greyscale and 16-bit
+    pictures are converted to 8-bit RGB; of an animation the first frame is used.
 
     Args:
         source: A file, a Pillow image, or an array: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W)
@@ -64,7 +64,7 @@ def load_photo(source: PhotoSource) -> Photo:
 
     Raises:
         ImageFileError: The file is missing, not a picture, damaged, or too small or too big.
-        ValueError: An array of another shape or type, or too small.
+        ValueError: The array has another shape or type, or is too small.
     """
     if isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
@@ -84,7 +84,7 @@ def photo_sha256(source: PhotoSource) -> str:
 
     Raises:
         ImageFileError: The file is missing or unreadable; a picture in memory cannot be used.
-        ValueError: An array of another shape or type, or too small.
+        ValueError: The array has another shape or type, or is too small.
     """
     if isinstance(source, (str, os.PathLike)):
         return hashlib.sha256(_read(os.fspath(source))).hexdigest()

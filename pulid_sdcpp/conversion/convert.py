@@ -97,7 +97,7 @@ def convert_file(
         OutputFileError: The output exists, cannot be written, or the disk has too little room.
         MemoryPlanError: The result is larger than this computer's memory, where it is made.
         GenerationError: The engine failed, or its result did not pass the check.
-        NativeLibraryError: The compiled engine is not there.
+        NativeLibraryError: The compiled engine is missing.
     """
     target = _checked_target(source, output, wtype, tensor_type_rules, overwrite)
     with TensorFile(source) as opened:

@@ -24,16 +24,16 @@ __all__ = ["CreateEngine", "Engine", "Preview"]
 
 @dataclass(frozen=True)
 class Preview:
-    """Looks at a picture while it is made.
+    """Shows a picture while it is made.
 
     Args:
-        show: Called with the picture so far, RGB, and the step, from 1; on the engine's thread.
-            What it raises stops the generation and is raised there.
+        show: Called with the unfinished picture, RGB, and the step, from 1; on the engine's thread.
+            An exception in it stops the generation and is raised by it.
         method: "proj", "tae" or "vae", as for `PulidFlux.generate`.
-        interval: Call it at each so many steps.
+        interval: Call it every this many steps.
 
     Raises:
-        ValueError: An unknown method, or an interval out of range.
+        ValueError: The method is unknown, or the interval is out of range.
     """
 
     show: Callable[[Image, int], object]
@@ -57,32 +57,32 @@ class Engine(Protocol):
         preview: Preview | None = None,
         on_event: EventCallback | None = None,
     ) -> list[Image]:
-        """Make pictures. The options checked themselves: only what the model lacks is refused.
+        """Make pictures from options that are already checked.
 
         Args:
-            picture: What to make; its seed is fixed.
-            people: Whose faces are in it, how strongly, when and where.
-            cfg_start_step: First step with true CFG (`cfg_scale` not 1). None: 1 with people in
-                it, as PuLID's own pipeline has it, else 0.
-            preview: Looks at it meanwhile.
-            on_event: Told of every stage and of its steps; what it raises stops the generation
-                and is raised here.
+            picture: The picture's options, with a fixed seed.
+            people: The people in it.
+            cfg_start_step: First step with true CFG, if `cfg_scale` is not 1. None: 1 with people,
+                as in PuLID's own pipeline, otherwise 0.
+            preview: Shows the unfinished picture.
+            on_event: Called with a `ProgressEvent` at every stage and step; an exception in it
+                stops the generation and is raised here.
 
         Returns:
             `batch_count` pictures.
 
         Raises:
-            ValueError: What this model cannot do; a person who would not be in the picture.
-            PulidError: A file that cannot be used, or a generation that failed.
+            ValueError: This model cannot do it, or a person would not be in the picture.
+            PulidError: A file cannot be used, or the generation failed.
         """
         ...
 
     def default_scheduler(self, sampling_method: str = GenerationOptions.sampling_method) -> str:
-        """What the scheduler "default" is with this model."""
+        """The scheduler that "default" means for this model."""
         ...
 
     def cancel(self) -> None:
-        """Stop the running generation, which raises GenerationCancelled. From any thread."""
+        """Stop the running generation, which raises GenerationCancelled; from any thread."""
         ...
 
     def close(self) -> None:

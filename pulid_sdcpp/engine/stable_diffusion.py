@@ -77,40 +77,41 @@ def _defaults() -> Mapping[str, Any]:
 
 
 class StableDiffusion:
-    """A loaded model that makes pictures, with a person's identity in them if wanted.
+    """A loaded model that makes pictures, with or without people's identities.
 
-    A drop-in for `stable_diffusion_cpp.StableDiffusion`: takes its arguments under the same
-    names and with the same defaults, and has its methods; but the default noise schedule of a
-    Flux model is its own, "flux". Native calls of a process run one after another on a thread of
-    their own; any thread may call. A context manager.
+    A drop-in replacement for `stable_diffusion_cpp.StableDiffusion`, with the same methods,
+    arguments and defaults; only the default noise schedule of a Flux model is Flux's own, "flux".
+    It can be used from any thread; native calls run one after another on a thread of their own. It
+    is a context manager.
 
     Args:
-        pulid_weights: PuLID-Flux weights (`pulid_flux_v0.9.1.safetensors`). Read when an
-            identity is first used, never loaded as a whole.
-        pulid_dtype: How the engine keeps an identity folded into the layers: "f16" (126 MB for
-            Flux), "q8_0" (67 MB, relative error 9e-3) or "f32".
-        pulid_fold_cache: Keep folded identities on the disk too, in the user's cache folder, so
-            that another start finds them; PULID_SDCPP_FOLD_CACHE_MB limits their size.
-        backend: Where to compute: a device for everything ("vulkan0"), or modules of diffusion,
-            clip, vae ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
-        diffusion_flash_attn: On unless it is switched off, unlike in the binding.
-        n_threads: CPU threads; 0 or less: as many as the cores this process may use, which an
-            affinity or a container may limit; threads that share a core count once.
-        repack: Keep quantized matrices that the CPU computes with in its own, faster layouts.
-        verbose: Write the engine's messages to stderr; they go to the logger
-            "pulid_sdcpp.engine" in any case.
-        on_event: Told how far loading is, on the engine's thread; what it raises stops it.
-        **options: The binding's: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
+        pulid_weights: PuLID-Flux weights (`pulid_flux_v0.9.1.safetensors`). They are read when an
+            identity is first used, and never loaded as a whole.
+        pulid_dtype: Type of a folded identity in memory: "f16" (126 MB for Flux), "q8_0" (67 MB,
+            relative error 9e-3) or "f32".
+        pulid_fold_cache: Keep folded identities also on disk, in the user's cache folder, for the
+            next start; PULID_SDCPP_FOLD_CACHE_MB limits their size.
+        backend: A device for everything ("vulkan0"), or for each of diffusion, clip and vae
+            ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
+        diffusion_flash_attn: On by default, unlike in the binding.
+        n_threads: CPU threads; 0 or less: one for each core that this process may use, which an
+            affinity or a container may limit.
+        repack: Use the CPU's own, faster layouts of quantized matrices.
+        verbose: Write the engine's messages to stderr; they always go to the logger
+            "pulid_sdcpp.engine".
+        on_event: Called with the progress of loading, on the engine's thread; an exception in it
+            stops loading.
+        **options: The binding's arguments: diffusion_model_path, clip_l_path, t5xxl_path, vae_path,
             taesd_path, offload_params_to_cpu, diffusion_flash_attn, ...
 
     Raises:
-        ValueError: An argument out of range, or a model without its other parts.
+        ValueError: An argument is out of range, or a model lacks its other parts.
         ModelFileError: A file is missing, damaged or of the wrong kind, or changed while it was
             loaded; ModelMismatchError:
             weights and model do not belong together.
-        DeviceError: `backend` names a device that is not there.
+        DeviceError: `backend` names a device that does not exist.
         GenerationError: The engine could not load the model.
-        NativeLibraryError: The compiled engine is not there.
+        NativeLibraryError: The compiled engine is missing.
     """
 
     def __init__(
@@ -184,13 +185,13 @@ class StableDiffusion:
         preview: Preview | None = None,
         on_event: EventCallback | None = None,
     ) -> list[Image]:
-        """Make pictures of options that checked themselves, with people in them.
+        """Make pictures from checked options, with people in them.
 
         Args:
             picture: What to make.
-            people: Whose faces, each with a weight, steps and a region.
+            people: The people, each with a weight, steps and a region.
             cfg_start_step, on_event: As for `generate_image`.
-            preview: Looks at it meanwhile.
+            preview: Shows the unfinished picture.
 
         Returns:
             As `generate_image`.
@@ -216,37 +217,38 @@ class StableDiffusion:
         progress_callback: ProgressCallback | None = None,
         **options: Any,
     ) -> list[Image]:
-        """Make pictures of a prompt, with a person's identity in them if one is given.
+        """Make pictures from a prompt, with a person's identity in them if one is given.
 
         Args:
-            prompt: What the pictures show.
-            pulid_id_embedding: Whose face: an identity file, an `Identity`, or (tokens, width)
-                numbers, (32, 2048) for the published weights. None: nobody's.
+            prompt: What the pictures should show.
+            pulid_id_embedding: Whose face: an identity file, an `Identity`, or an array (tokens,
+                width), (32, 2048) for the published weights. None: no person.
             pulid_id_weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
             pulid_start_step: First step with the identity; 0 or 1 is stylised, 4 of 20
-                photographic. A whole number counts steps, a float is a part of them.
-            pulid_end_step: First step without it again, likewise; None: to the end.
-            pulid_people: Several people, each with a weight, steps and a region, instead.
-            cfg_start_step: First step with true CFG (`cfg_scale` not 1). None: 1 with an
-                identity, as PuLID's own pipeline has it, else 0.
-            on_event: Told of every stage and of its steps, on the engine's thread; what it
-                raises stops the generation and is raised here.
-            progress_callback: The binding's: called with (step, steps, seconds per step).
-            *args, **options: The binding's: negative_prompt, width, height, sample_steps,
+                photographic. A whole number counts steps from 0, a float is a share of them.
+            pulid_end_step: Step before which the identity ends, likewise; None: to the last step.
+            pulid_people: In place of `pulid_id_embedding`, several people, each with a weight,
+                steps and a region.
+            cfg_start_step: First step with true CFG, if `cfg_scale` is not 1. None: 1 with an
+                identity, as in PuLID's own pipeline, otherwise 0.
+            on_event: Called with a `ProgressEvent` at every stage and step, on the engine's thread;
+                an exception in it stops the generation and is raised here.
+            progress_callback: As in the binding: called with (step, steps, seconds per step).
+            *args, **options: The binding's arguments: negative_prompt, width, height, sample_steps,
                 cfg_scale, guidance, sample_method, scheduler, seed, batch_count, ...
 
         Returns:
-            `batch_count` pictures; each one's `info` has the parameters it was made with.
+            `batch_count` pictures; the `info` of each has its parameters.
 
         Raises:
-            ValueError: An argument out of range; an identity without `pulid_weights`; or one with
-                a weight that would be in no step or no part of the picture.
-            IdentityFileError: The identity cannot be used; or it has no unconditional part,
-                which true CFG needs.
-            ModelMismatchError: The identity was made by another PuLID model.
+            ValueError: An argument is out of range; there is an identity but no `pulid_weights`; or
+                a person would not be in the picture.
+            IdentityFileError: The identity cannot be used, or lacks the unconditional part that
+                true CFG needs.
+            ModelMismatchError: The identity was made with another PuLID model.
             GenerationCancelled: `cancel` was called.
-            GenerationError: The engine failed, and carries its last log lines; a picture of NaN
-                or one colour came out; or it is larger than this computer's memory can hold.
+            GenerationError: The engine failed (the error has its last log lines); the picture is
+                NaN or of one colour; or it does not fit into this computer's memory.
         """
         bound = _parameters()[1].bind(None, prompt, *args, **options)
         bound.apply_defaults()
@@ -324,15 +326,16 @@ class StableDiffusion:
 
         Args:
             latent: (channels, height, width) float32, 16 channels for Flux.
-            timestep: Noise level as the model sees it, 0 to 1.
+            timestep: Noise level, 0 to 1.
             context: (tokens, width) float32 text embedding, width 4096.
             pooled: (width,) float32 CLIP-L vector, width 768.
             guidance: Distilled guidance; ignored by models without the input.
-            step: Which step this is, for the identity's start and end.
-            negative: The negative pass of true CFG: it gets the unconditional identity.
+            step: Number of the step, for the identity's start and end.
+            negative: Whether this is the negative pass of true CFG, with the unconditional
+                identity.
 
         Returns:
-            The predicted velocity, shaped as `latent`, float32.
+            The predicted velocity, float32, in the shape of `latent`.
 
         Raises:
             As `generate_image`.
@@ -369,13 +372,13 @@ class StableDiffusion:
     def cancel(self) -> None:
         """Stop the running generation within one model evaluation; it raises GenerationCancelled.
 
-        From any thread. Nothing happens when nothing runs; the engine stays usable.
+        Can be called from any thread; does nothing if nothing is running. The engine stays usable.
         """
         if (native := self._native) is not None:
             native.cancel()
 
     def default_scheduler(self, sampling_method: str = GenerationOptions.sampling_method) -> str:
-        """What the scheduler "default" is with this model: "flux" for a Flux model.
+        """The scheduler that "default" means for this model: "flux" for a Flux model.
 
         Raises:
             ValueError: An unknown sampling method.
@@ -389,7 +392,7 @@ class StableDiffusion:
 
     @property
     def diffusion_params_bytes(self) -> int:
-        """Memory that the diffusion model's parameters take, identities included.
+        """Memory of the diffusion model's parameters, including identities.
 
         Waits for a running generation.
         """

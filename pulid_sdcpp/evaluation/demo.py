@@ -87,9 +87,9 @@ def run_demo(
         seed: Of the first prompt; the next ones have the following numbers.
         pack: Folder of the pocket model; None: the shipped one.
         overwrite: Replace a picture that is there, if it is none of the portraits.
-        create_extractor, create_engine, create_judge: Make the parts; None: the real ones.
+        create_extractor, create_engine, create_judge: Make these parts; None: the real ones.
         say: Told each stage in a line.
-        progress_callback: Told how many pictures are done, of how many.
+        progress_callback: Called with the number of finished pictures and of all.
 
     Raises:
         FaceNotFoundError: A portrait without a face that the pocket model knows.

@@ -51,28 +51,28 @@ def evaluate(
 ) -> EvaluationResult:
     """Make the pictures, judge them, and write results.csv, summary.json and plot.png.
 
-    Interrupted, or when the engine fails, the files are written of the pictures there are, with
-    `complete` false in the summary, before the exception goes on.
+    If it is interrupted or the engine fails, the files are written for the finished pictures, with
+    `complete` false in the summary, before the exception is raised.
 
     Args:
-        options: People, prompts, seeds, sweeps, who judges, where to.
-        context: The model; with PuLID weights.
-        generation: Of every picture, but for prompt, seed and batch_count.
+        options: People, prompts, seeds, sweeps, judges and the folder.
+        context: The model, with PuLID weights.
+        generation: Options of every picture, except prompt, seed and batch_count.
         identity: Weight and steps of the evaluation's own setting; its embedding is not used.
-        create_extractor, create_judge, create_engine: Make the parts; None: the real ones.
-        vram: As for `PulidFlux`: fit into so many GiB of the card's memory; None: no plan.
-        say: Told each step in a line.
-        progress_callback: Told how many pictures are done, of how many.
+        create_extractor, create_judge, create_engine: Make these parts; None: the real ones.
+        vram: As for `PulidFlux`: GiB of the graphics card's memory to use; None: no plan.
+        say: Called with a line of text at each step.
+        progress_callback: Called with the number of finished pictures and of all.
 
     Returns:
-        Every figure that is in the files.
+        All figures that are in the files.
 
     Raises:
-        ValueError: Options that do not go together, or a start step after the last step.
-        FaceNotFoundError: A reference without a face.
-        OutputFileError: The files cannot be written; OutputExistsError: there are some, and
+        ValueError: Options do not go together, or a start step is after the last step.
+        FaceNotFoundError: A reference has no face.
+        OutputFileError: The files cannot be written; OutputExistsError: they exist, and
             `options.overwrite` is off.
-        PulidError: Whatever the parts raise.
+        PulidError: As raised by the parts.
     """
     from ..pictures.png_text import save_new_picture
     from .people import find_people

@@ -21,10 +21,10 @@ FilePath = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Reference:
-    """A person, by a picture that results are compared with.
+    """A person, with a picture to compare results with.
 
     Args:
-        portrait: A picture with the person's face; its largest one counts.
+        portrait: A picture of the person; its largest face is used.
         identity: The person's identity file; None: extracted from the portrait.
     """
 
@@ -39,18 +39,18 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """The portrait's, without folder and suffix."""
+        """The portrait's file name without suffix."""
         return Path(self.portrait).stem
 
 
 @dataclass(frozen=True)
 class EvaluationPrompt:
-    """A prompt, and what can be read back from its pictures.
+    """A prompt, and the attributes to read from its pictures.
 
     Args:
         text: As for `GenerationOptions`.
-        attributes: What the prompt asks for, as {"background": "red"}, in the attribute
-            reader's words; only what is named here counts.
+        attributes: Attributes that the prompt asks for, such as {"background": "red"}, in the
+            attribute reader's words; only these count.
     """
 
     text: str
@@ -69,30 +69,29 @@ class EvaluationPrompt:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is evaluated, and by whom it is judged.
+    """What to evaluate, and with which judges.
 
     Every person is generated with every prompt and seed, at the weight and start step of the
-    evaluation's `IdentityOptions` and at each value of the sweeps, which vary one of the two and
-    keep the other.
+    evaluation's `IdentityOptions` and at each value of the sweeps, which vary one of the two.
 
     Args:
         references: At least one, with different names.
         prompts: At least one.
-        output: Folder of the results; made when only its last part is missing.
-        seeds: Different ones. Everybody's pictures have the same.
-        id_weights: Weights to try beside the evaluation's own.
-        start_steps: Start steps likewise.
-        models_dir: Folder of the extractor's files, see `pulid_extractor.models_folder`. What
-            only extraction needs may be absent when every reference has an identity file.
+        output: Folder of the results; created if its parent exists.
+        seeds: Different seeds, the same for all people.
+        id_weights: Weights to try in addition to the evaluation's own.
+        start_steps: Start steps, likewise.
+        models_dir: Folder of the extractor's files, see `pulid_extractor.models_folder`. Files that
+            only extraction needs may be missing if every reference has an identity file.
         judges: Further recognisers with ArcFace's signature.
-        attributes: An attribute reader; None: prompts are not read back.
-        device: Where the extractor's networks compute, as "auto" or "cpu".
-        keep_pictures: Whether the pictures are written, too.
-        overwrite: Whether the results of an earlier evaluation may be replaced. A file that is
-            read is not in any case.
+        attributes: An attribute reader; None: prompt adherence is not measured.
+        device: Device of the extractor's networks, such as "auto" or "cpu".
+        keep_pictures: Whether to write the pictures, too.
+        overwrite: Whether the results of an earlier evaluation may be replaced. A file that is read
+            is never replaced.
 
     Raises:
-        ValueError: A value that cannot be evaluated.
+        ValueError: A value cannot be used.
     """
 
     references: Sequence[Reference]

@@ -47,10 +47,10 @@ def find_people(
         options: Names the references.
         judge: See `pulid_extractor.judge`.
         pipeline: Extracts identities of portraits, or finds them extracted.
-        say: Told each step in a line.
+        say: Called with a line of text at each step.
 
     Raises:
-        FaceNotFoundError: A reference without a face.
+        FaceNotFoundError: A reference has no face.
         ImageFileError: A portrait cannot be read.
         IdentityFileError: An identity file cannot be used.
         PulidError: Whatever judge and extractor raise.

@@ -32,17 +32,17 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
-        folder: Where the files are.
-        pictures: In the order in which they were made.
+        folder: The folder of the files.
+        pictures: The pictures' scores, in the order in which they were made.
         settings: Figures by setting: first the evaluation's own, then those of the sweeps.
-        nobody: Figures of the pictures without identity, to compare adherence with.
-        by_prompt: At the evaluation's own setting, in the order of the prompts.
-        by_reference: Likewise of the references, by their names.
+        nobody: Figures of the pictures without identity, to compare prompt adherence with.
+        by_prompt: Figures at the evaluation's own setting, in the order of the prompts.
+        by_reference: Likewise for the references, by their names.
         notes: What was not measured, and why.
-        complete: Whether every planned picture is there.
+        complete: Whether every planned picture was made.
     """
 
     folder: Path

@@ -87,9 +87,9 @@ class Enroller:
 
         Raises:
             ImageFileError: A photo cannot be used.
-            FaceNotFoundError: A photo without a face, or without the one asked for.
-            ModelFileError: Weights are missing or not what they should be.
-            MissingDependencyError: The extra [extract] is needed and not installed.
+            FaceNotFoundError: A photo has no face, or not the one that was asked for.
+            ModelFileError: Weights are missing or of the wrong kind.
+            MissingDependencyError: The extra [extract] is not installed.
             ValueError: No photos, no such choice of face, or no such fusion.
         """
         sources: list[Any] = list(photos) if isinstance(photos, (list, tuple)) else [photos]

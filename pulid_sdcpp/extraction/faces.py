@@ -57,7 +57,7 @@ def list_faces(photo: PhotoSource, detector: str | os.PathLike[str]) -> PhotoFac
 
     Raises:
         ImageFileError: The photo cannot be read.
-        FaceNotFoundError: There is no face.
+        FaceNotFoundError: The photo has no face.
         ModelFileError: The detector is none.
         MissingDependencyError: The extra [extract] is not installed.
     """

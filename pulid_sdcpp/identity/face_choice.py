@@ -16,7 +16,7 @@ FaceBox: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height in pixels of the photo as given, upright."""
 FaceWord: TypeAlias = Literal["largest", "left", "right", "center"]
 FaceChoice: TypeAlias = int | FaceWord | FaceBox
-"""A number counts the faces from left to right from 0; a word or a box says where it is."""
+"""A number (counting from 0 at the left), a word or a box."""
 
 FACE_WORDS: tuple[FaceWord, ...] = ("largest", "left", "right", "center")
 

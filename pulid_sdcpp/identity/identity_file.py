@@ -79,14 +79,15 @@ class Identity:
     Args:
         tokens: (tokens, width) finite numbers, (32, 2048) for the published model; 1 to 1024
             tokens of width 1 to 65536. Kept as a read-only C-contiguous float32 copy.
-        uncond_tokens: The same shape, made from no face; used in the negative pass of true CFG.
-        metadata: Where it came from. By convention `extractor_version`, `weights_sha256`,
+        uncond_tokens: The unconditional identity, of the same shape, for the negative pass of true
+            CFG.
+        metadata: Where it comes from. By convention `extractor_version`, `weights_sha256`,
             `source_sha256`, `created`, `face_box` (left, top, right, bottom in pixels) and
             `detection_score`. Text, numbers, booleans, or short lists of one of these.
-        dtype: Element type in the file it was read from; "f32" for one made in memory.
+        dtype: Element type in the file; "f32" for one made in memory.
 
     Raises:
-        ValueError: A shape, number or metadata entry that no identity can have.
+        ValueError: A shape, number or metadata entry is not possible.
     """
 
     tokens: NDArray[np.float32]
@@ -113,10 +114,10 @@ class Identity:
 
     @classmethod
     def from_array(cls, array: Any, uncond: Any = None, **metadata: Any) -> Identity:
-        """Make an identity of anything NumPy can read as a (tokens, width) array of numbers.
+        """Make an identity from anything that NumPy can read as a (tokens, width) array of numbers.
 
         Raises:
-            ValueError: A shape, number or metadata entry that no identity can have.
+            ValueError: A shape, number or metadata entry is not possible.
         """
         return cls(array, uncond, metadata)
 
@@ -125,8 +126,8 @@ class Identity:
         """Read and check an identity file.
 
         Raises:
-            IdentityFileError: Missing, damaged, or another kind of file; the message names the
-                file, what was expected and what was found.
+            IdentityFileError: The file is missing, damaged, or of another kind; the message says
+                what was expected and what was found.
         """
         source = os.fspath(path)
         try:
@@ -147,19 +148,19 @@ class Identity:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write the identity file, whole or not at all; only the user may read it.
+        """Write the identity file, whole or not at all; only the user can read it.
 
         The same tokens, metadata and dtype give the same bytes.
 
         Args:
             path: The file to write, by convention ending in `.pulidembd`.
-            dtype: Element type of the tokens; "f16" is what stable-diffusion.cpp's own PuLID
-                writes and reads.
-            overwrite: Whether a file that is there may be replaced.
+            dtype: Element type of the tokens; stable-diffusion.cpp's own PuLID reads and writes
+                "f16".
+            overwrite: Whether an existing file may be replaced.
 
         Raises:
-            ValueError: An unknown dtype, tokens beyond what it can hold, or mostly zeros.
-            OutputFileError: The file cannot be written; OutputExistsError: there is one, and
+            ValueError: The dtype is unknown or too small for the tokens, or these are mostly zeros.
+            OutputFileError: The file cannot be written; OutputExistsError: it exists, and
                 `overwrite` is off.
         """
         self._check_no_hole()
@@ -193,18 +194,18 @@ class Identity:
 
     @property
     def sha256(self) -> str:
-        """Hash of the tokens, the same for the same identity however it is stored.
+        """Hash of the tokens, the same in whatever type the identity is stored.
 
-        SHA-256 of the shape (two little-endian uint32) and the tokens rounded to
-        little-endian float16: an identity kept in F32 and its F16 copy agree. (A BF16 copy is
-        coarser than float16 and has a hash of its own.) The unconditional identity and the
-        metadata do not take part.
+        SHA-256 of the shape (two little-endian uint32) and the tokens rounded to little-endian
+        float16: an identity kept in F32 and its F16 copy agree. (A BF16 copy is coarser than
+        float16 and has a hash of its own.) The unconditional identity and the metadata are not part
+        of it.
         """
         return hashes.rounded(self.tokens)
 
     @property
     def short_hash(self) -> str:
-        """First ten digits of `sha256`, the length AUTOMATIC1111 uses for model hashes."""
+        """The first ten digits of `sha256`, as many as AUTOMATIC1111 uses for model hashes."""
         return self.sha256[:10]
 
 

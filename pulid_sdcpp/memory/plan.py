@@ -39,17 +39,17 @@ Vram = float | Literal["auto"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes where, and what it will take.
+    """Where each model is placed, and how much memory it needs.
 
     Attributes:
-        device: The device it is for, "CPU" where there is no other.
-        budget_bytes: What may be used of it; None on the CPU.
+        device: The device that it is for, "CPU" if there is no other.
+        budget_bytes: Memory of the device to use; None on the CPU.
         width, height: Of the picture.
         placements: "device" or "CPU" for each module: diffusion, clip, vae.
-        context, generation: The options that differ from what was given, by field.
-        phases: What each phase needs, in order.
-        context_bytes: Of the device's peak, what the driver is expected to take.
-        notes: Why, one line each.
+        context, generation: The options that the plan changes, by field.
+        phases: Memory of each phase, in order.
+        context_bytes: The driver's expected share of the device's peak.
+        notes: Reasons, one line each.
     """
 
     device: str
@@ -65,18 +65,18 @@ class Plan:
 
     @property
     def device_peak_bytes(self) -> int:
-        """The most on the device at a time, the driver's share included; 0 on the CPU."""
+        """Peak of memory on the device, including the driver's share; 0 on the CPU."""
         peak = device_peak(self.phases)
         return peak + self.context_bytes if peak else 0
 
     @property
     def host_peak_bytes(self) -> int:
-        """The most in the computer's memory at a time."""
+        """Peak of the computer's own memory."""
         return max((phase.host_bytes for phase in self.phases), default=0)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The command's flags that do the same."""
+        """The flags of the command line that do the same."""
         facts = {**of(ContextOptions), **of(GenerationOptions)}
         flags = []
         for name, value in {**self.context, **self.generation}.items():
@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def summary(self) -> str:
-        """One line: what is done, and what it will take."""
+        """The measures and the memory, in one line."""
         if self.budget_bytes is None:
             return f"{self.notes[0]}, {gib(self.host_peak_bytes)} at most"
         return (
@@ -100,7 +100,7 @@ class Plan:
     def apply(
         self, context: ContextOptions, generation: GenerationOptions
     ) -> tuple[ContextOptions, GenerationOptions]:
-        """The options with this plan in them."""
+        """The options, with this plan applied."""
         if self.context:
             context = replace(context, **self.context)
         return context, with_checked(generation, **self.generation)
@@ -115,24 +115,24 @@ def plan_memory(
     this_computer: bool = False,
     available: Sequence[Device] | None = None,
 ) -> Plan:
-    """Say what goes where, so that a generation fits into a device's memory.
+    """Plan where to place the models, so that a picture fits into a device's memory.
 
-    What is switched on in the options already stays on; `backend` is kept to as well.
+    Measures that the options already turn on stay on, and `backend` is kept.
 
     Args:
-        context: The model files, and what is decided already.
-        generation: The picture; None: the default size.
-        vram: GiB that may be used, 0.5 to 4096; "auto": what is free on the device now.
-        people: How many identities are in the picture at a time.
-        this_computer: Without a graphics device, plan for the CPU, as "auto" does; else a number
-            is taken to be about a card that is not here.
-        available: The devices there are; None asks the engine.
+        context: The model files, and how they are loaded.
+        generation: The picture's options; None: the default size.
+        vram: GiB to use, 0.5 to 4096; "auto": what is free on the device now.
+        people: Number of identities in the picture.
+        this_computer: If there is no graphics card, plan for the CPU, as "auto" does; otherwise a
+            number is for a card in another computer.
+        available: The devices; None asks the engine.
 
     Raises:
-        ValueError: A budget out of range; or `max_vram` beside it, which is one too.
-        MemoryPlanError: It cannot fit; names the nearest that does.
+        ValueError: The budget is out of range; or `max_vram` is given, too.
+        MemoryPlanError: It cannot fit; names the nearest settings that do.
         ModelFileError: A model file cannot be used.
-        DeviceError: The driver does not say how much memory is free; or an unknown device.
+        DeviceError: The driver does not say how much memory is free, or the device is unknown.
     """
     picture = generation if generation is not None else GenerationOptions("")
     if vram != "auto":

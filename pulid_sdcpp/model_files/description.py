@@ -65,16 +65,16 @@ class FileInfo:
 
     Attributes:
         kind: "identity", "pulid-flux", "pulid-sdxl", "flux", "clip-l", "t5xxl", "vae", "tae",
-            "lora", "eva-clip", "unknown-tensors", "torch-checkpoint", "onnx", ... (the names of
-            other models the engine knows).
+            "lora", "eva-clip", "unknown-tensors", "torch-checkpoint", "onnx", ... (names of other
+            models that the engine knows).
         path: The file.
         format: "gguf", "safetensors", "torch" or "onnx".
         size_bytes: Size of the file.
-        tensors: Name, row-major shape and element type of each, in file order; empty for
+        tensors: Name, row-major shape and element type of each tensor, in file order; empty for
             formats that are not opened.
-        metadata: As in the file, text made fit for a terminal.
+        metadata: As in the file, with text made safe for a terminal.
         summary: One line for people.
-        details: More facts, by label, for people: depth, width, hash, ...
+        details: More facts for people, by label: depth, width, hash, ...
     """
 
     kind: str
@@ -88,11 +88,11 @@ class FileInfo:
 
 
 def describe_file(path: str | os.PathLike[str]) -> FileInfo:
-    """Say what a file is: identity, weights, model, LoRA.
+    """Find out what a file is: an identity, weights, a model, a LoRA.
 
     Raises:
-        ModelFileError: Missing, a folder, empty, damaged, or nothing that has to do with models.
-        IdentityFileError: An identity file, but a damaged one.
+        ModelFileError: The file is missing, a folder, empty, damaged, or not a model file.
+        IdentityFileError: It is a damaged identity file.
     """
     source = os.fspath(path)
     with FileBytes(path) as buffer:

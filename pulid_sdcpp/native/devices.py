@@ -25,10 +25,10 @@ class Device:
     """One device that the compiled engine can compute on.
 
     Attributes:
-        name: As ggml names it: "CPU", "CUDA0", "Vulkan1", "MTL0".
+        name: ggml's name: "CPU", "CUDA0", "Vulkan1", "MTL0".
         description: The product's name.
         kind: "cpu", "gpu", "igpu" (shares the computer's memory) or "accel".
-        memory_free_bytes, memory_total_bytes: 0 when the driver does not say.
+        memory_free_bytes, memory_total_bytes: 0 if the driver does not say.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Placement:
 
 
 def devices() -> list[Device]:
-    """The devices there are, in the engine's order.
+    """List the devices, in the engine's order.
 
     Raises:
-        NativeLibraryError: The compiled engine is not there.
-        DeviceError: A driver failed while it was asked.
+        NativeLibraryError: The compiled engine is missing.
+        DeviceError: A driver failed.
     """
     engine = library()
     count = engine.pulid_device_count()

@@ -111,14 +111,14 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the compiled engine is.
+    """Facts about the compiled engine.
 
     Attributes:
         engine: Name and version of the pinned source.
         library_path: The loaded library file.
         build_options: CMake option -> its value.
         compiler: Name and version.
-        system_info: The instruction sets the CPU code was compiled for, as the engine says.
+        system_info: The instruction sets that the CPU code was compiled for, in the engine's words.
     """
 
     engine: str
@@ -196,7 +196,7 @@ def last_error() -> str:
 
 
 def engine_info() -> EngineInfo:
-    """What the compiled engine is.
+    """Facts about the compiled engine.
 
     Raises:
         NativeLibraryError: As `binding`.

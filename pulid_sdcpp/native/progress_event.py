@@ -15,15 +15,15 @@ STAGES: tuple[Stage, ...] = ("load", "extract", "fold", "encode", "denoise", "de
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """A stage begins (step 0), or a step of it is done.
+    """The beginning of a stage (step 0), or a finished step of it.
 
     Attributes:
-        stage: "load" the models, "extract" an identity from photos, "fold" it into PuLID's
-            layers, "encode" the prompt and the pictures to start from, "denoise", "decode";
-            "hash" the model files, when that takes longer than a pipeline's first picture.
-        step: Steps that are done; 0 when the stage begins.
-        steps: Of how many; 0 when that is not known.
-        step_time_s: Seconds per step; 0 when not known.
+        stage: "load" the models, "extract" an identity from photos, "fold" it into PuLID's layers,
+            "encode" the prompt and the start pictures, "denoise", "decode"; "hash" the model files,
+            if that takes longer than a pipeline's first picture.
+        step: Number of finished steps; 0 when the stage begins.
+        steps: Number of all steps; 0 if not known.
+        step_time_s: Seconds per step; 0 if not known.
     """
 
     stage: Stage

@@ -336,7 +336,7 @@ class ContextOptions:
 
     @property
     def threads(self) -> int:
-        """How many threads compute on the CPU."""
+        """Number of threads that compute on the CPU."""
         return thread_count(self.n_threads)
 
     def to_engine_kwargs(self) -> dict[str, Any]:

@@ -411,24 +411,24 @@ class GenerationOptions:
         check_cache(self.cache_mode, self.cache_option)
 
     def with_fixed_seed(self) -> GenerationOptions:
-        """These options with a negative seed replaced by a random one below 2^32."""
+        """These options, with a negative seed replaced by a random one below 2^32."""
         return self if self.seed >= 0 else with_checked(self, seed=secrets.randbelow(2**32))
 
     def with_named_scheduler(self, default: str) -> GenerationOptions:
-        """These options with the scheduler "default" replaced by its name; `sigmas` need none."""
+        """These options, with the scheduler "default" replaced by its name, unless `sigmas` are given."""
         is_open = self.scheduler == "default" and not self.sigmas
         return with_checked(self, scheduler=default) if is_open else self
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seed of each picture of the batch; needs a fixed seed."""
+        """The seed of each picture; needs a fixed seed."""
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, which is random; call with_fixed_seed() first")
         return tuple(self.seed + index for index in range(self.batch_count))
 
     @property
     def evaluated_steps(self) -> int:
-        """How many steps are made: fewer than `steps` where a picture is started from.
+        """How many steps are made: fewer than `steps` with a start picture.
 
         Source: stable-diffusion.cpp, SamplePlan::resolve, prepare_image_generation_latents.
         """

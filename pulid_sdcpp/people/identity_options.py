@@ -71,17 +71,17 @@ class IdentityOptions:
 
     @property
     def everybody(self) -> tuple[Person, ...]:
-        """Who takes part: `people`, or the one person of `embedding`, or nobody."""
+        """All people: `people`, or the one of `embedding`, or none."""
         if self.embedding is None:
             return self.people
         return (Person(self.embedding, self.weight, self.start_step, self.end_step),)
 
     def has_effect(self, steps: int) -> bool:
-        """Whether a generation of `steps` steps differs from one without identity."""
+        """Whether a picture of `steps` steps differs from one without identity."""
         return any(takes_part(person, steps) for person in self.everybody)
 
     def to_engine_kwargs(self) -> dict[str, Any]:
-        """The keyword arguments that `generate_image` takes beside the binding's own."""
+        """The keyword arguments of `generate_image` in addition to the binding's own."""
         facts = of(IdentityOptions).items()
         kwargs = {fact.binding or name: getattr(self, name) for name, fact in facts}
         return {**kwargs, "pulid_people": self.people}

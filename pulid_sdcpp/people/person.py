@@ -32,11 +32,11 @@ class Person:
     """Whose face, how strongly, when, and where in the picture.
 
     Args:
-        identity: An identity file, an `Identity`, or (tokens, width) numbers.
+        identity: An identity file, an `Identity`, or an array (tokens, width).
         weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
-        start_step: First step with the identity: a whole number counts steps from 0, a float
-            from 0 to 1 is a part of the steps.
-        end_step: First step without it again, likewise; None: to the end.
+        start_step: First step with the identity: a whole number counts steps from 0, a float from 0
+            to 1 is a share of the steps.
+        end_step: Step before which the identity ends, likewise; None: to the last step.
         region: Where the person is; None: the whole picture.
 
     Raises:

@@ -26,14 +26,14 @@ class Region:
     """A part of a picture; exactly one of the two is given.
 
     Args:
-        box: (x, y, width, height) of a rectangle from the left upper corner: in parts of the
-            picture when all four are at most 1, else in pixels.
-        mask: A picture, or the path of one: white is inside, black outside, grey in between. It
-            is scaled to the picture that is made.
+        box: (x, y, width, height) of a rectangle, from the upper left corner: shares of the picture
+            if all four are at most 1, otherwise pixels.
+        mask: A picture, or the path of one: white is inside, black outside, grey in between. It is
+            scaled to the size of the new picture.
 
     Raises:
-        ValueError: Both or none are given; or the box is not inside the picture, has parts and
-            pixels at once, or is smaller than 16 x 16 pixels.
+        ValueError: Both or neither are given; or the box is outside the picture, mixes shares and
+            pixels, or is smaller than 16 x 16 pixels.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -49,7 +49,7 @@ class Region:
 
     @property
     def in_parts(self) -> bool:
-        """Whether the box is in parts of the picture, not in pixels."""
+        """Whether the box is in shares of the picture, not in pixels."""
         return self.box is not None and max(self.box) <= 1
 
 

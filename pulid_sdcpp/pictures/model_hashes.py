@@ -99,7 +99,7 @@ def hashes_now(
     Args:
         context: Names the files.
         prompt: Its tags name the LoRAs.
-        on_read: Called before files are read, if any have to be.
+        on_read: Called before files are hashed, if any must be.
     """
     folder = records_folder()
     wanted = _wanted(context, prompt, with_people=True)

@@ -158,8 +158,8 @@ def save_picture(
 
     Raises:
         ValueError: As `check_picture_path`.
-        OutputFileError: The file cannot be written; OutputExistsError: there is one, and
-            `overwrite` is off.
+        OutputFileError: The file cannot be written; OutputExistsError: it exists, and `overwrite`
+            is off.
     """
     check_picture_path(path, text)
     format_name = _FORMATS[Path(path).suffix.lower()]

@@ -41,7 +41,7 @@ _NEEDED = ("Steps", "Sampler", "CFG scale", "Distilled CFG Scale", "Seed", "Size
 
 @dataclass(frozen=True, eq=False)
 class PictureRecipe:
-    """Everything a picture was made with, ready to be used again.
+    """All that a picture was made with, ready to be used again.
 
         recipe = recipe_from("alice.png")
         with PulidFlux.from_preset(recipe.preset, **recipe.context) as pipeline:
@@ -50,15 +50,15 @@ class PictureRecipe:
 
     Attributes:
         text: As it is in the picture.
-        preset: The preset's name; "" when the files were named one by one.
-        generation: The picture, with images as paths of the files that were found.
-        people: With the identities that were found; nobody when they were not looked for.
+        preset: The preset's name; "" if the files were given one by one.
+        generation: The picture's options, with images as paths of the files that were found.
+        people: The people, with their identities; empty if they were not wanted.
         spans: Weight, start_step and end_step of each person of the picture.
         cfg_start_step: As for `PulidFlux.generate`.
-        context: Fields of `ContextOptions` that change pixels and are not the defaults.
+        context: Fields of `ContextOptions` that change pixels and differ from the defaults.
         files: Names of the model files by field of `ContextOptions`; the diffusion model's
             without its suffix.
-        version: Of the program that made it.
+        version: Version of the program that made it.
     """
 
     text: PictureText
@@ -73,12 +73,12 @@ class PictureRecipe:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the text leaves open, and what was taken: lines to show."""
+        """Lines to show: what the text leaves open, and what is used for it."""
         return picture_notes(self.text)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of `PulidFlux.generate`."""
+        """Keyword arguments of `PulidFlux.generate`."""
         values = {
             field.name: getattr(self.generation, field.name)
             for field in fields(self.generation)
@@ -93,16 +93,15 @@ class PictureRecipe:
         *,
         on_read: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
-        """Why a pipeline may make other pixels: a line for each file or option that is another.
+        """Why a pipeline may make other pixels: a line for each file or option that differs.
 
-        Model files and LoRAs are known by their hashes, and by their names where the picture is
-        from before its text had hashes. A file that is new to this computer is read for it, a
-        second per gigabyte.
+        Model files and LoRAs are compared by their hashes, or by their names if the picture is from
+        before its text had hashes. A file is hashed once per computer, a second per gigabyte.
 
         Args:
             context: Of the pipeline.
-            prompt: That names the LoRAs; None: the picture's own.
-            on_read: Called before files are read, if any have to be.
+            prompt: The prompt that names the LoRAs; None: the picture's own.
+            on_read: Called before files are hashed, if any must be.
         """
         then = hashes_from(self.text.values)
         prompt = self.generation.prompt if prompt is None else prompt
@@ -139,20 +138,20 @@ class PictureRecipe:
 
 
 def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> PictureRecipe:
-    """Read how a picture was made, and find what it was made of.
+    """Read how a picture was made, and find the files that it was made from.
 
-    Identities are looked for by their hash, in the user's cache folder (where `PulidFlux` keeps
-    those it uses), beside the picture and in the current folder; images by their name in the two
-    folders, and have to be the very files.
+    Identities are found by their hash, in the user's cache folder (where `PulidFlux` keeps those it
+    uses), next to the picture and in the current folder. Images are found by their name, next to
+    the picture and in the current folder, and must be exactly the same files.
 
     Args:
         path: A picture that this program saved.
-        find_people: Whether the people are wanted; else there are none in the recipe.
+        find_people: Whether to find the people; otherwise the recipe has none.
 
     Raises:
-        ImageFileError: The file has no text of this program, or a damaged one; or an image that
-            it started from is not there, or is another one now.
-        IdentityFileError: An identity is not there.
+        ImageFileError: The file has no text of this program, or a damaged one; or an image that it
+            was made from is missing or has changed.
+        IdentityFileError: An identity was not found.
     """
     text = _own_text(path)
     folders = tuple(dict.fromkeys((Path(path).absolute().parent, Path.cwd())))

@@ -24,8 +24,8 @@ class Result:
 
     Attributes:
         image: RGB.
-        seed: What its noise was drawn with, also when a random one was asked for.
-        metadata: The parameters it was made with; `recipe_from` reads them from the saved file.
+        seed: The seed of its noise, also if a random one was asked for.
+        metadata: Its parameters; `recipe_from` reads them from the saved file.
     """
 
     image: Image
@@ -34,24 +34,24 @@ class Result:
 
     @property
     def text(self) -> str:
-        """`metadata` in the form of AUTOMATIC1111's web UI, as it is written into the file."""
+        """`metadata` in the format of AUTOMATIC1111's web UI, as written into the file."""
         return format_text(self.metadata)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Save the picture with its parameters in it; the file appears whole or not at all.
+        """Save the picture with its parameters inside; the file is written whole or not at all.
 
         Args:
-            path: Where to, with a suffix of `png_text.PICTURE_SUFFIXES`. Only PNG keeps the
+            path: The file, with a suffix from `png_text.PICTURE_SUFFIXES`. Only PNG keeps the
                 pixels exactly.
-            overwrite: Whether a file that is there may be replaced.
+            overwrite: Whether an existing file may be replaced.
 
         Returns:
             The path.
 
         Raises:
-            OutputFileError: It cannot be written; OutputExistsError: there is such a file, and
-                `overwrite` is off.
-            ValueError: The suffix is of no format we write.
+            OutputFileError: It cannot be written; OutputExistsError: it exists, and `overwrite` is
+                off.
+            ValueError: The suffix is of another format.
         """
         target = Path(path)
         save_picture(self.image, target, self.text, overwrite=overwrite)

@@ -26,7 +26,7 @@ def enroll_people(
 
     Args:
         pipeline: Whose `enroll` extracts.
-        on_face: Told which face was taken of each new photo, a `FoundFace`.
+        on_face: Called with the `FoundFace` that is used of each new photo.
 
     Raises:
         As `PulidFlux.enroll`.

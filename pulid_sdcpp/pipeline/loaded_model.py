@@ -24,7 +24,7 @@ class LoadedModel:
     Used by one thread at a time; only `cancel` may come from others.
 
     Args:
-        context: The model files, and what is decided already.
+        context: The model files, and how they are loaded.
         vram: As for `plan_memory`; None: no plan.
         create_engine: Called with a `ContextOptions` and `on_event`; None: a `StableDiffusion`.
 

@@ -55,34 +55,34 @@ _NO_EXTRACTOR = (
 
 
 class PulidFlux:
-    """Pictures of people: extracts identities, plans memory, loads the model, generates.
+    """Makes pictures of people: extracts identities, plans memory, loads the model, generates.
 
         with PulidFlux.from_preset("flux-schnell-q4", vram="auto") as pipeline:
             alice = pipeline.enroll("alice.jpg")
             pipeline.generate("photo of a person reading in a cafe", alice).save("alice.png")
 
-    Nothing is loaded before it is needed; then one model stays loaded. Any thread may call;
-    calls are served one after another, in the order in which they came. A context manager. After
-    an error or a cancelled generation it can be used on.
+    Nothing is loaded before it is needed; after that, one model stays loaded. It can be used from
+    any thread; calls are served one after another, in order. It is a context manager. After an
+    error or a cancelled generation it stays usable.
 
     Args:
         context: The model files, and how they are loaded.
-        extractor: The extractor's files by the names that `IdentityExtractor` has for them.
-        settings: `GenerationOptions` that hold for every picture, unless a call has its own.
+        extractor: The extractor's files, as keyword arguments of `IdentityExtractor`.
+        settings: `GenerationOptions` for every picture, unless a call has its own.
         preset: The preset's name, written into the pictures.
-        vram: Fit into so many GiB of the card's memory, or into what is free when the first
-            picture is made ("auto"), see `plan_memory`; the extractor's networks and the model
-            then take turns. None: as `context` says.
-        extractor_problem: Why photos cannot be read and what to do, when `extractor` is not
-            complete; identity files always can.
-        extractor_device: Where the extractor's networks compute: "auto", "cpu", "cuda", "cuda:1"
-            or "mps".
-        remember_identities: Keep a copy of each identity that a picture is made with in the
-            user's cache folder, where `recipe_from` finds it by the picture's text.
+        vram: GiB of the graphics card's memory to use; "auto": what is free when the first picture
+            is made; see `plan_memory`. The extractor's networks and the model are then not loaded
+            at the same time. None: no plan, as `context` says.
+        extractor_problem: If `extractor` is not complete: why photos cannot be read, and what to
+            do. Identity files can always be read.
+        extractor_device: Device of the extractor's networks: "auto", "cpu", "cuda", "cuda:1" or
+            "mps".
+        remember_identities: Keep a copy of each identity that is used in the user's cache folder,
+            where `recipe_from` finds it.
         create_engine: Called with a `ContextOptions` and `on_event`; None: loads a
             `StableDiffusion`.
-        create_extractor: As for `Enroller`.
-        on_event: Told of every stage and step, unless a call has its own.
+        create_extractor: Makes the extractor; None: `IdentityExtractor`.
+        on_event: Called with a `ProgressEvent` at every stage and step, unless a call has its own.
 
     Raises:
         ValueError: A setting or a budget out of range.
@@ -135,20 +135,20 @@ class PulidFlux:
         on_event: EventCallback | None = None,
         **context_overrides: Any,
     ) -> Self:
-        """A pipeline with the files and settings of a preset; nothing is downloaded or loaded.
+        """Make a pipeline with the files and settings of a preset; nothing is downloaded or loaded.
 
         Args:
-            preset: A name that `pulid-sdcpp models list` shows, as "flux-schnell-q4" or "pocket".
-            models_dirs: Folders to look for the files in, before those of the user's config file
-                and the hub's cache.
-            settings: Instead of the preset's, each that is named.
-            **context_overrides: Fields of `ContextOptions`, instead of the preset's.
+            preset: A name from `pulid-sdcpp models list`, such as "flux-schnell-q4" or "pocket".
+            models_dirs: Folders to search for the files, before those of the user's config file and
+                the hub's cache.
+            settings: These override the preset's settings.
+            **context_overrides: Fields of `ContextOptions`; they override the preset's.
             vram, extractor_device, remember_identities: As for the class.
             create_engine, create_extractor, on_event: Likewise.
 
         Raises:
             ValueError: An unknown preset, or an option out of range.
-            ModelFileError: Files are not there; says which, and how to get them.
+            ModelFileError: Files are missing; names them, and says how to get them.
         """
         files = find_preset(preset, models_dirs, context_overrides)
         return cls(
@@ -167,22 +167,22 @@ class PulidFlux:
 
     @property
     def context(self) -> ContextOptions:
-        """What the model is loaded with, or would be without a plan."""
+        """How the model is loaded, without a plan."""
         return self._model.context
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What holds for every picture, unless a call has its own."""
+        """Options for every picture, unless a call has its own."""
         return dict(self._settings)
 
     @property
     def preset(self) -> str:
-        """The preset's name; "" for files that were named one by one."""
+        """The preset's name; "" if the files were given one by one."""
         return self._preset
 
     @property
     def plan(self) -> Plan | None:
-        """How the last picture was fitted into memory; None before, and without `vram`."""
+        """The memory plan of the last picture; None before the first, and without `vram`."""
         return self._model.plan
 
     def enroll(
@@ -194,27 +194,27 @@ class PulidFlux:
         on_event: EventCallback | None = None,
         on_face: Callable[..., object] | None = None,
     ) -> Identity:
-        """The identity of the person in one or several photos, or in an identity file.
+        """Get the identity of the person in one or several photos, or in an identity file.
 
             alice = pipeline.enroll(["alice1.jpg", "alice2.jpg"])
 
-        What was extracted before with the same weights is found in the user's cache folder.
+        If it was extracted before with the same weights, it comes from the user's cache folder.
 
         Args:
-            photos: A file, a Pillow image or an array, or a list of them, of one person; or one
-                identity file, which is read as it is.
-            face: Which face where there are several: "largest", "left", "right", "center", a
-                number counting from the left, or a box (x, y, width, height) in pixels.
+            photos: A file, a Pillow image or an array, or a list of them, all of one person; or one
+                identity file.
+            face: Face to use if a photo has several: "largest", "left", "right", "center", a number
+                (counting from 0 at the left), or a box (x, y, width, height) in pixels.
             fusion: How several photos become one identity: "idformer" or "mean".
-            on_event: Told of the stage "extract", when there is something to extract.
-            on_face: Told which face was taken of each new photo, a `FoundFace`.
+            on_event: Called at the stage "extract", if there is something to extract.
+            on_face: Called with the `FoundFace` that is used of each new photo.
 
         Raises:
             ImageFileError: A photo cannot be used.
-            FaceNotFoundError: A photo without a face, or without the one asked for.
+            FaceNotFoundError: A photo has no face, or not the one that was asked for.
             IdentityFileError: A damaged identity file.
-            ModelFileError: The extractor's files are not there; says how to get them.
-            MissingDependencyError: The extra [extract] is needed and not installed.
+            ModelFileError: The extractor's files are missing; says how to get them.
+            MissingDependencyError: The extra [extract] is not installed.
             ValueError: No photos, an identity file among them, or no such face or fusion.
         """
         if (path := identity_file_of(photos)) is not None:
@@ -238,15 +238,15 @@ class PulidFlux:
             )
 
     def free_extractor(self) -> None:
-        """Free the extractor's networks; they are loaded again for photos that are new.
+        """Free the extractor's networks; new photos load them again.
 
-        With `vram`, that is done before each picture anyway.
+        With `vram`, this happens before each picture.
         """
         with self._turn():
             self._enroller.close()
 
     def load(self, *, on_event: EventCallback | None = None) -> None:
-        """Load the model now, planned for a picture of the settings' size.
+        """Load the model now, with a memory plan for the size in `settings`.
 
         Raises:
             As `generate`.
@@ -272,7 +272,7 @@ class PulidFlux:
         preview_interval: int = 1,
         **generation: Any,
     ) -> Result:
-        """Make one picture of a prompt, with somebody's identity in it if one is given.
+        """Make one picture from a prompt, with the given people in it.
 
             pipeline.generate("photo of a person", alice, weight=0.9, seed=7, steps=4)
             left, right = Region(box=(0, 0, 0.5, 1)), Region(box=(0.5, 0, 0.5, 1))
@@ -280,40 +280,40 @@ class PulidFlux:
             pipeline.generate("photo of two people", people)
 
         Args:
-            prompt: What the picture shows.
-            identity: Whose face: an `Identity`, an identity file, or (tokens, width) numbers;
-                or people, each with a weight, steps and a region of their own. None: nobody's.
+            prompt: What the picture should show.
+            identity: Whose face: an `Identity`, an identity file, or an array (tokens, width); or a
+                `Person`, or several, each with a weight, steps and a region. None: no person.
             weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
             start_step: First step with the identity: a whole number counts steps from 0, a float
-                from 0 to 1 is a part of them. 0 or 1 is stylised, 4 of 20 photographic.
-            end_step: First step without it again, likewise; None: to the end.
-            cfg_start_step: First step with true CFG, when `cfg_scale` is not 1. None: 1 with an
-                identity, else 0.
-            on_event: Told of every stage and step, see `ProgressEvent`; on this thread or on the
-                engine's. What it raises stops the generation and is raised here.
-            on_preview: Called with the picture so far and the step, from 1; likewise.
-            preview_method: "proj", coarse, an eighth of each side and nearly free; "tae" or
-                "vae", decoded by the tiny or the large autoencoder, whichever is loaded.
-            preview_interval: Call `on_preview` at each so many steps.
+                from 0 to 1 is a share of them. 0 or 1 is stylised, 4 of 20 photographic.
+            end_step: Step before which the identity ends, likewise; None: to the last step.
+            cfg_start_step: First step with true CFG, if `cfg_scale` is not 1. None: 1 with an
+                identity, otherwise 0.
+            on_event: Called with a `ProgressEvent` at every stage and step, on this thread or on
+                the engine's. An exception in it stops the generation and is raised here.
+            on_preview: Called with the unfinished picture and the step, from 1; likewise.
+            preview_method: "proj": rough, an eighth of each side, nearly free; "tae" or "vae":
+                decoded by the tiny or the full autoencoder, which must be loaded.
+            preview_interval: Call `on_preview` every this many steps.
             **generation: Fields of `GenerationOptions`: negative_prompt, width, height, steps,
                 cfg_scale, guidance, sampling_method, scheduler, seed, init_image, strength,
-                mask_image, ref_images, vae_tiling, cache_mode, ... Where they are not given, the
-                pipeline's settings hold; but a picture with `init_image` is as large as that.
+                mask_image, ref_images, vae_tiling, cache_mode, ... Those not given are the
+                pipeline's settings; with `init_image`, the default size is that picture's.
 
         Returns:
-            The picture; with the same seed and options, always the same.
+            The picture; the same seed and options always give the same one.
 
         Raises:
-            ValueError: An option out of range; an identity without PuLID weights, or with a
-                weight but in no step or no part of the picture; a closed pipeline. Before
-                anything is loaded.
-            TypeError: An option that does not exist.
+            ValueError: An option is out of range; there is an identity but no PuLID weights; a
+                person would not be in the picture; the pipeline is closed. Raised before anything
+                is loaded.
+            TypeError: An option does not exist.
             IdentityFileError: The identity cannot be used, or lacks the unconditional part that
                 true CFG needs.
-            ImageFileError: A picture to start from, or a mask, cannot be read.
-            ModelFileError: A model file is missing or damaged; ModelMismatchError: or does not
+            ImageFileError: A start picture or a mask cannot be read.
+            ModelFileError: A model file is missing or damaged; ModelMismatchError: it does not
                 belong to the others.
-            MemoryPlanError: It does not fit into `vram`.
+            MemoryPlanError: The picture does not fit into `vram`.
             GenerationCancelled: `cancel` was called.
             GenerationError: The engine failed.
             RuntimeError: Called from one of its own callbacks.
@@ -334,11 +334,11 @@ class PulidFlux:
         preview_method: str = "proj",
         preview_interval: int = 1,
     ) -> Result:
-        """Make the picture of a settled request, see `request.generate_request.settle`.
+        """Make the picture of a request from `request.generate_request.settle`.
 
         Args:
-            request: One picture, for the context of this pipeline.
-            people: Who is in it, with the identities that `enroll_people` gave them.
+            request: A request for one picture, with this pipeline's context.
+            people: The people in it, from `enroll_people`.
             on_event, on_preview, preview_method, preview_interval: As for `generate`.
 
         Raises:
@@ -350,24 +350,24 @@ class PulidFlux:
     def generate_each(
         self, requests: Iterable[Mapping[str, Any]], **shared: Any
     ) -> Iterator[Result]:
-        """Make a picture for each of several requests, one when asked for the next.
+        """Make a picture for each of several requests, one at a time, as the iterator advances.
 
             requests = [{"seed": seed} for seed in range(10)]
             for result in pipeline.generate_each(requests, prompt="a portrait", identity=alice):
                 result.save(f"{result.seed}.png")
 
-        The model stays loaded in between, and calls of other threads are let in. To end early,
-        leave the loop or close the iterator.
+        The model stays loaded in between, and other threads can make pictures. To end early, leave
+        the loop or close the iterator.
 
         Args:
-            requests: Keyword arguments of `generate`, for each picture.
-            **shared: Those that all have, unless a request has its own.
+            requests: Keyword arguments of `generate` for each picture.
+            **shared: Keyword arguments for all of them, unless a request has its own.
 
         Yields:
-            A result for each, in order.
+            The results, in order.
 
         Raises:
-            As `generate`, when the picture's turn has come.
+            As `generate`, when it is the picture's turn.
         """
         for request in requests:
             yield self.generate(**{**shared, **request})
@@ -375,8 +375,8 @@ class PulidFlux:
     def cancel(self) -> None:
         """Stop the running `generate` within one model evaluation; it raises GenerationCancelled.
 
-        Those that wait for their turn go on, and so does an extraction. From any thread; nothing
-        happens when nothing runs.
+        Waiting calls and extractions continue. Can be called from any thread; does nothing if
+        nothing is running.
         """
         with self._state:
             if self._running is not None:
@@ -384,7 +384,7 @@ class PulidFlux:
                 self._model.cancel()
 
     def close(self) -> None:
-        """Free everything, after the calls that came before. Closing twice is harmless."""
+        """Free everything, after earlier calls have finished. Closing twice is harmless."""
         with self._turn(may_be_closed=True):
             self._closed = True
             self._hashes.close()

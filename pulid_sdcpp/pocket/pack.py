@@ -62,10 +62,10 @@ class PocketFiles:
         pulid_weights: Cross-attention layers and IDFormer.
         taesd: The tiny autoencoder.
         clip_l: The text encoder, expanded; in the user's cache folder.
-        detector, recogniser: The extractor's, for whoever looks at faces otherwise.
+        detector, recogniser: The extractor's networks, for other uses.
         judge: A recogniser that extraction never uses, to score likeness with.
         attributes: Reads a drawn portrait's background, expression, style and shirt.
-        portraits: Pictures of people the model never saw, in order.
+        portraits: Pictures of people that were not used in training, in order.
         loras: The folder for `lora_model_dir`: `<lora:two-people:1>` in a prompt makes pictures
             of two people, 256 x 128 pixels.
     """
@@ -90,8 +90,8 @@ def pocket_files(folder: str | os.PathLike[str] | None = None) -> PocketFiles:
         folder: A folder laid out like the package's own; None: the package's own.
 
     Raises:
-        ModelFileError: It is absent, incomplete or damaged; says what to do.
-        OutputFileError: The user's cache folder cannot be written.
+        ModelFileError: It is missing, incomplete or damaged; says what to do.
+        OutputFileError: The user's cache folder cannot be written to.
     """
     root = PACK_FOLDER if folder is None else Path(folder)
     hashes = check_pack(root)

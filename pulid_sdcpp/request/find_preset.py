@@ -21,7 +21,8 @@ def find_preset(
     """A preset without what is given in its place.
 
     Args:
-        models_dirs: Folders of model files, beside the config file's and the hub's cache.
+        models_dirs: Folders of model files, in addition to those of the config file and the hub's
+            cache.
         given: What was said, of which fields of `ContextOptions` count.
 
     Raises:

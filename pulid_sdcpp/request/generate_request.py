@@ -49,7 +49,7 @@ class GenerateRequest:
         generation: With a fixed seed and size, and images that are read.
         people: Who is in them; nobody's photos or identity files are read.
         cfg_start_step: As that of `PulidFlux.generate`.
-        preset: The preset's name; "" for files that were named one by one.
+        preset: The preset's name; "" if the files were given one by one.
         vram: As that of `PulidFlux`.
         sources: Who said what each field of `context`, `generation` and everybody's span is.
         image_names: Files of the images.
@@ -168,7 +168,7 @@ def generation_as_said(given: Mapping[str, Any], settings: Mapping[str, Any]) ->
 
     Args:
         given: What was said; names that are no fields of `GenerationOptions` are passed over.
-        settings: The preset's.
+        settings: The preset's name.
 
     Raises:
         ValueError: A value out of range, or what does not go together.

@@ -66,7 +66,7 @@ def read_request(
     Args:
         context: What the model is loaded with.
         settings: Generation options that hold where `generation` has none.
-        prompt: What the picture shows.
+        prompt: What the picture should show.
         identity: Whose face, see `PulidFlux.generate`.
         span: weight, start_step and end_step of a single identity.
         generation: Fields of `GenerationOptions` by name.

@@ -73,14 +73,14 @@ class FileFound:
 
 @dataclass(frozen=True)
 class PresetFiles:
-    """A preset with its files found.
+    """A preset, with the paths of its files.
 
     Attributes:
-        name: The preset's.
-        settings: Fields of GenerationOptions that suit it.
+        name: The preset's name.
+        settings: Fields of GenerationOptions that suit the preset.
         context: Fields of ContextOptions.
-        extractor: Keyword arguments of IdentityExtractor, as far as the files are there.
-        missing_for_extraction: "", or what extraction lacks and how to get it.
+        extractor: Keyword arguments of IdentityExtractor, for the files that exist.
+        missing_for_extraction: What extraction lacks and how to get it; "" if nothing.
     """
 
     name: str
@@ -160,14 +160,16 @@ def resolve_preset(
     """Find the files of a preset, and say what is missing.
 
     Args:
-        name: A preset of the package or of the user's config file.
-        models_dirs: Folders of model files, beside the config file's and the hub's cache.
-        extraction: Whether the extractor's files must be there, too.
-        without: Fields of ContextOptions that the caller has himself: their files need not be
-            there, and are left out.
+        name: A preset from the package or the user's config file.
+        models_dirs: Folders of model files, in addition to those of the config file and the hub's
+            cache.
+        extraction: Whether the extractor's files are required, too.
+        without: Fields of ContextOptions that the caller sets: their files are not required, and
+            left out.
 
     Raises:
-        ModelFileError: Files are missing or damaged; names each with its size, and how to get it.
+        ModelFileError: Files are missing or damaged; names each with its size, and says how to get
+            it.
         ValueError: There is no such preset.
     """
     store = ModelStore(models_dirs)
