@@ -58,7 +58,7 @@ Written by `docs/generate_api_reference.py`; change the docstrings, not this pag
 Import all names from `pulid_sdcpp`, except those under [Extractor](#extractor): import these from
 `pulid_extractor`, which needs the extra `extract`. Importing either loads nothing large.
 A mistake of the caller raises a `ValueError` before anything is computed; all other errors are
-`PulidError`s with one line of text.
+raised as a `PulidError` with one line of text.
 """
 # What signatures and texts name and nobody needs to import: the module that has it.
 OTHERS = {

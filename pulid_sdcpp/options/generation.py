@@ -415,7 +415,7 @@ class GenerationOptions:
         return self if self.seed >= 0 else with_checked(self, seed=secrets.randbelow(2**32))
 
     def with_named_scheduler(self, default: str) -> GenerationOptions:
-        """These options, with the scheduler "default" replaced by its name, unless `sigmas` are given."""
+        """These options, with the scheduler "default" replaced by its name if it is needed."""
         is_open = self.scheduler == "default" and not self.sigmas
         return with_checked(self, scheduler=default) if is_open else self
 

@@ -168,7 +168,7 @@ def generation_as_said(given: Mapping[str, Any], settings: Mapping[str, Any]) ->
 
     Args:
         given: What was said; names that are no fields of `GenerationOptions` are passed over.
-        settings: The preset's name.
+        settings: The preset's settings.
 
     Raises:
         ValueError: A value out of range, or what does not go together.
