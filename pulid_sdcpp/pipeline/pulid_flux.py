@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..engine.interface import CreateEngine, Preview
-from ..errors import GenerationCancelled, GenerationError, ModelFileError
+from ..errors import ModelFileError
 from ..extraction.enrolment import Enroller
 from ..identity.face_choice import FaceChoice
 from ..identity.fusion import Fusion
 from ..identity.identity_file import Identity
-from ..identity.store import keep_identity
 from ..memory.plan import Plan, Vram
 from ..native.progress_event import EventCallback, ProgressEvent
 from ..options.context import ContextOptions
@@ -23,8 +22,6 @@ from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike
 from ..people.person import Person
-from ..pictures.model_hashes import ModelHashes
-from ..pictures.parameters import describe_picture
 from ..pictures.result import Result
 from ..request.find_preset import find_preset
 from ..request.generate_request import GenerateRequest
@@ -35,10 +32,10 @@ from ..request.picture_request import (
     picture_request,
     read_request,
 )
-from ..system.package_version import package_version
 from .callbacks import called_back, is_called_back
 from .fair_lock import FairLock
 from .loaded_model import LoadedModel
+from .picture_maker import PictureMaker
 from .running_picture import PreviewCallback, RunningPicture
 
 if TYPE_CHECKING:
@@ -108,7 +105,6 @@ class PulidFlux:
         self._settings = dict(settings or {})
         self._preset = preset
         self._extractor_problem = extractor_problem or ("" if extractor else _NO_EXTRACTOR)
-        self._remember_identities = remember_identities
         self._enroller = Enroller(
             extractor or {}, device=extractor_device, create_extractor=create_extractor
         )
@@ -117,7 +113,9 @@ class PulidFlux:
         self._state = threading.Lock()  # of what `cancel` reads
         self._running: RunningPicture | None = None
         self._model = LoadedModel(context, vram, create_engine)
-        self._hashes = ModelHashes()
+        self._maker = PictureMaker(
+            self._model, preset=preset, remember_identities=remember_identities
+        )
         self._closed = False
 
     @classmethod
@@ -387,7 +385,7 @@ class PulidFlux:
         """Free everything, after earlier calls have finished. Closing twice is harmless."""
         with self._turn(may_be_closed=True):
             self._closed = True
-            self._hashes.close()
+            self._maker.close()
             self._enroller.close()
             self._model.unload()
 
@@ -435,57 +433,6 @@ class PulidFlux:
             preview = Preview(called_back(on_preview), preview_method, preview_interval)
         tell = called_back(on_event or self._on_event)
         with self._turn(), self._generation() as running:
-            return self._make(picture, running, tell, preview)
-
-    def _make(
-        self,
-        picture: PictureRequest,
-        running: RunningPicture,
-        tell: EventCallback,
-        preview: Preview | None,
-    ) -> Result:
-        def told(event: ProgressEvent) -> None:
-            running.check()
-            tell(event)
-
-        # 1. The model, in memory that nothing else takes.
-        if self._model.is_planned:
-            self._enroller.close()
-        people = picture.people
-        engine, generation = self._model.prepare(picture.generation, told, len(people))
-        running.check()
-        self._hashes.begin(
-            self._model.context, generation.prompt, with_people=bool(people), engine=engine
-        )
-
-        # 2. The picture.
-        try:
-            images = engine.generate(
-                generation,
-                people,
-                cfg_start_step=picture.cfg_start_step,
-                preview=preview,
-                on_event=told,
-            )
-        except GenerationCancelled:
-            raise
-        except GenerationError as error:
-            if not error.engine_is_good:
-                self._model.unload()  # what failed once is not to be trusted
-            raise
-
-        # 3. What it takes to make it again.
-        for identity in picture.identities if self._remember_identities else ():
-            keep_identity(identity)
-        hashes = self._hashes.wait(lambda: tell(ProgressEvent("hash")), running.check)
-        metadata = describe_picture(
-            self._model.context,
-            generation,
-            IdentityOptions(people=people, cfg_start_step=picture.cfg_start_step),
-            image_names=picture.image_names,
-            hashes=hashes,
-            preset=self._preset,
-            version=package_version(),
-            default_scheduler=engine.default_scheduler(generation.sampling_method),
-        )
-        return Result(images[0].convert("RGB"), generation.seed, metadata)
+            if self._model.is_planned:  # the model gets memory that nothing else takes
+                self._enroller.close()
+            return self._maker.make(picture, running, tell, preview)
