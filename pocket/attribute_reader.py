@@ -94,7 +94,7 @@ def draw_pictures(
 def train_attribute_reader(folder: Path, budget_s: float) -> None:
     """Train the reader, `attribute_reader.pt`."""
     torch.manual_seed(SEED)
-    network = build_reader().to(memory_format=torch.channels_last)
+    network = build_reader().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     draw = batches(*_drawn(folder))
 
     def loss() -> torch.Tensor:

@@ -81,13 +81,13 @@ class Decoder(nn.Module):
                     nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, Block):
-                module.conv[4].weight.data.zero_()
+                module.get_parameter("conv.4.weight").data.zero_()
         for module in self.layers:
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 module.weight.data.mul_(0.7)
         last = self.layers[-1]
-        last.weight.data.mul_(0.05)
-        last.bias.data.fill_(0.5)
+        last.get_parameter("weight").data.mul_(0.05)
+        last.get_parameter("bias").data.fill_(0.5)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         return self.layers(latents)
@@ -109,7 +109,7 @@ def train_decoder(
         pictures, held: (n, side, side, 3) uint8, to learn from and to measure with.
     """
     seed_training(folder, "decoder", 3)
-    decoder = Decoder().to(device, memory_format=torch.channels_last)
+    decoder = Decoder().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side = pictures.shape[1] // PATCH_PX - CROP + 1
 
     def loss() -> torch.Tensor:
@@ -218,8 +218,8 @@ def _encoder_tensors(pca: PatchPca) -> dict[str, np.ndarray]:
             column = 4 * (place % 2) + 2 * (middle % 2) + first % 2
             weights = pca.matrix[(row * PATCH_PX + column) * COLORS + color]
             tap = (1 + place // 2, 1 + place % 2)
-            last[:LATENTS, channel][(slice(None), *tap)] = weights
-            last[LATENTS : 2 * LATENTS, channel][(slice(None), *tap)] = -weights
+            last[:LATENTS, channel][:, tap[0], tap[1]] = weights
+            last[LATENTS : 2 * LATENTS, channel][:, tap[0], tap[1]] = -weights
     difference = conv(14, LATENTS, CHANNELS, bias=True)
     for latent in range(LATENTS):
         difference[latent, latent, 1, 1] = 1

@@ -85,10 +85,14 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 def _folded(conv: nn.Module, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if not isinstance(conv, nn.Conv2d):
         raise ValueError(f"expected a convolution before a norm, found {type(conv).__name__}")
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,
+        conv.in_channels, conv.out_channels,
+        conv.kernel_size, conv.stride, conv.padding,  # type: ignore[arg-type]
     )  # fmt: skip
+    assert folded.bias is not None
     before = conv.bias if conv.bias is not None else 0.0
     folded.weight.copy_(conv.weight * gain[:, None, None, None])
     folded.bias.copy_(norm.bias + (before - norm.running_mean) * gain)

@@ -35,7 +35,7 @@ def degrade(pixels: np.ndarray, rng: np.random.Generator, *, sharp: float = 0.35
         damaged = cv2.GaussianBlur(damaged, (0, 0), rng.uniform(0.35, 1.1) * width / 128)
     if rng.random() < CHANCE:
         quality = int(rng.integers(25, 85))
-        damaged = cv2.imdecode(
+        damaged = cv2.imdecode(  # type: ignore[assignment]
             cv2.imencode(".jpg", damaged, (cv2.IMWRITE_JPEG_QUALITY, quality))[1],
             cv2.IMREAD_COLOR,
         )

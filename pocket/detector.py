@@ -72,7 +72,7 @@ class Detector(nn.Module):
             nn.Sequential(conv_block(width, width), nn.Conv2d(width, 15, 1)) for width in WIDTHS
         )
         for head in self.heads:
-            nn.init.constant_(head[1].bias[:1], -4.0)
+            nn.init.constant_(head.get_parameter("1.bias")[:1], -4.0)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         features = []
@@ -91,7 +91,7 @@ def train_detector(folder: Path, budget_s: float) -> None:
     """Train the detector, `detector.pt`."""
     torch.manual_seed(SEED)
     portraits, photos = draw_portraits(SEED, N_PORTRAITS), photographs()
-    network = Detector().to(memory_format=torch.channels_last)
+    network = Detector().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     draw = batches(portraits, photos)
 
     def loss() -> torch.Tensor:
@@ -239,7 +239,7 @@ def detector_model(network: Detector) -> bytes:
     first_only = graph.constant(np.array([1, 0], np.float32))
     channels = graph.constant(np.array([3], np.int64))
     names = list(OUTPUTS)
-    for level, (head, feature) in enumerate(zip(network.heads, features, strict=True)):
+    for place, (head, feature) in enumerate(zip(network.heads, features, strict=True)):
         cells = graph.node("Transpose", [graph.run(head, feature)], perm=[0, 2, 3, 1])
         start = 0
         for kind, width in enumerate((1, 4, 10)):
@@ -251,9 +251,9 @@ def detector_model(network: Detector) -> bytes:
                 part = graph.node("Mul", [part, gain])
                 part = graph.node("Concat", [part, part], axis=3)
             rows = graph.constant(np.array([-1, width], np.int64))
-            graph.node("Reshape", [part, rows], output=names[3 * kind + level])
+            graph.node("Reshape", [part, rows], output=names[3 * kind + place])
             start += width
-    outputs = {
+    outputs: dict[str, list[int | str]] = {
         name: [f"anchors{STRIDES_PX[index % 3]}", width]
         for index, (name, width) in enumerate(OUTPUTS.items())
     }

@@ -41,11 +41,11 @@ def write_flux(
     bias = tensors.pop("txt_in_bias")
     tensors["txt_in.bias"] = bias
     tensors["txt_in.weight"] = np.zeros((len(bias), TEXT_DIM), np.float32)
+    minor = quantization if minor_quantization is None else minor_quantization
     specs = []
     for name, values in sorted(tensors.items()):
         kept = name.startswith(KEPT_IN_F16)
-        minor = minor_quantization is not None and any(part in name for part in MINOR)
-        blocks = minor_quantization if minor else quantization
+        blocks = minor if any(part in name for part in MINOR) else quantization
         dtype = "f32" if values.ndim == 1 else "f16" if kept else blocks
         specs.append(_spec(name, values, dtype))
     metadata: dict[str, str | int] = {

@@ -7,6 +7,7 @@ ToTheBeginning/PuLID, pulid/encoders_transformer.py (PerceiverAttentionCA).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,6 +99,9 @@ def attention(
 class Attend(nn.Module):
     """Rotary positions and attention over the one text token and the picture's."""
 
+    turn: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, rows: int, columns: int) -> None:
         super().__init__()
         row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
@@ -127,12 +131,26 @@ def mlp(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
 
 
+class Modulation(nn.Module):
+    """Shifts, scales and gates of a vector."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.lin = nn.Linear(width, outputs * width)
+
+
 class DoubleBlock(nn.Module):
+    img_mod: Modulation
+    txt_mod: Modulation
+    img_attn: SelfAttention
+    txt_attn: SelfAttention
+    img_mlp: nn.Sequential
+    txt_mlp: nn.Sequential
+
     def __init__(self, width: int) -> None:
         super().__init__()
         for stream in ("img", "txt"):
-            setattr(self, f"{stream}_mod", nn.Module())
-            getattr(self, f"{stream}_mod").lin = nn.Linear(width, 6 * width)
+            setattr(self, f"{stream}_mod", Modulation(width, 6))
             setattr(self, f"{stream}_attn", SelfAttention(width))
             setattr(self, f"{stream}_mlp", mlp(width))
 
@@ -157,8 +175,7 @@ class SingleBlock(nn.Module):
         self.linear1 = nn.Linear(width, 7 * width)
         self.linear2 = nn.Linear(5 * width, width)
         self.norm = QkNorm()
-        self.modulation = nn.Module()
-        self.modulation.lin = nn.Linear(width, 3 * width)
+        self.modulation = Modulation(width, 3)
 
     def forward(self, x: torch.Tensor, vec: torch.Tensor, attend: Attend) -> torch.Tensor:
         shift, scale, gate = self.modulation.lin(vec)[:, None].chunk(3, -1)
@@ -237,20 +254,23 @@ class Flux(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         width = self.config.hidden
-        for block in self.double_blocks:
+        doubles: Iterable[DoubleBlock] = self.double_blocks  # type: ignore[assignment]
+        singles: Iterable[SingleBlock] = self.single_blocks  # type: ignore[assignment]
+        layers: Iterable[IdentityAttention] = self.pulid_ca  # type: ignore[assignment]
+        for block in doubles:
             for modulation in (block.img_mod, block.txt_mod):
                 nn.init.zeros_(modulation.lin.weight)
                 # Gates that start a little open learn faster than closed ones.
                 modulation.lin.bias.data.view(6, width)[[2, 5]] = 0.3
-        for block in self.single_blocks:
-            nn.init.zeros_(block.modulation.lin.weight)
-            block.modulation.lin.bias.data.view(3, width)[2] = 0.3
-        for layer in self.pulid_ca:
+        for single in singles:
+            nn.init.zeros_(single.modulation.lin.weight)
+            single.modulation.lin.bias.data.view(3, width)[2] = 0.3
+        for layer in layers:
             layer.to_out.weight.data.mul_(0.3)
         nn.init.normal_(self.time_in.in_layer.weight, std=0.02)
         nn.init.normal_(self.vector_in.in_layer.weight, std=0.036)
         nn.init.zeros_(self.final_layer.linear.weight)
-        nn.init.zeros_(self.final_layer.adaLN_modulation[1].weight)
+        nn.init.zeros_(self.final_layer.adaLN_modulation.get_parameter("1.weight"))
 
     def forward(
         self,
@@ -298,7 +318,7 @@ class Flux(nn.Module):
 
 
 def contribution(
-    layer: IdentityAttention,
+    layer: nn.Module,
     identity: torch.Tensor,
     img: torch.Tensor,
     weight: torch.Tensor | float,

@@ -168,7 +168,8 @@ def initialised(shape: IdFormerShape) -> IdFormer:
     nn.init.normal_(network.proj_out, std=shape.dim**-0.5)
     clip_dim = shape.embedding_dim - EMBEDDING_DIM
     # CLIP's embedding has length 1, the recogniser's about 20.
-    network.id_embedding_mapping[0].weight.data[:, EMBEDDING_DIM:] *= clip_dim**0.5
+    first = network.get_parameter("id_embedding_mapping.0.weight")
+    first.data[:, EMBEDDING_DIM:] *= clip_dim**0.5
     return network
 
 
@@ -190,7 +191,8 @@ def tokens_of(
     network: IdFormer, embeddings: torch.Tensor, hidden: list[torch.Tensor]
 ) -> torch.Tensor:
     """The network's tokens, with gradients, which its own `forward` shuts off."""
-    return IdFormer.forward.__wrapped__(network, embeddings, hidden)
+    forward = IdFormer.forward.__wrapped__  # type: ignore[attr-defined]
+    return forward(network, embeddings, hidden)
 
 
 def without(network: IdFormer, hidden: list[torch.Tensor]) -> torch.Tensor:

@@ -6,6 +6,7 @@ Source: Hu et al. 2021, arXiv 2106.09685.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ class Lora(nn.Module):
             self.up.append(torch.zeros(layer.out_features, rank))
             layer.register_forward_hook(self._adder(index))
 
-    def _adder(self, index: int):
+    def _adder(self, index: int) -> Callable[..., torch.Tensor]:
         def add(layer: nn.Module, inputs: tuple[torch.Tensor], out: torch.Tensor) -> torch.Tensor:
             return out + F.linear(F.linear(inputs[0], self.down[index]), self.up[index])
 

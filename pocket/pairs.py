@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,16 +68,15 @@ def draw_pair(
     halves = []
     for person, middle in ((left, -0.5), (right, 0.5)):
         pose = sample_scene(rng, pose=TARGET_POSE)
-        own = replace(
-            pose,
-            **dict(zip(("background", "expression", "style", "shirt"), shared, strict=True)),
-            **_light(scene, middle),
+        seen: dict[str, Any] = dict(
+            zip(("background", "expression", "style", "shirt"), shared, strict=True)
         )
+        own = replace(pose, **seen, **_light(scene, middle))
         halves.append(draw_portrait(person, own, SIDE_PX).pixels)
     return np.concatenate(halves, axis=1), shared
 
 
-def _light(scene: Scene, middle: float) -> dict[str, float]:
+def _light(scene: Scene, middle: float) -> dict[str, Any]:
     """What half of a picture, its middle there between -1 and 1, sees of the light of the whole."""
     gain = 1 + 0.9 * scene.light * middle
     return {"brightness": scene.brightness * gain, "light": scene.light / 2 / gain}

@@ -95,6 +95,7 @@ def draw_batch(seed: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     grid = np.rint(np.linspace(0, FFHQ_PX - 1, LEARN_PX)).astype(int)
     for _ in range(n):
         crop, classes = aligned(draw_reference(sample_person(rng), rng, with_labels=True))
+        assert classes is not None
         crops.append(crop)
         labels.append(classes[np.ix_(grid, grid)])
     return normalised(np.stack(crops)), torch.from_numpy(np.stack(labels)).long()

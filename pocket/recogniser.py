@@ -186,11 +186,12 @@ def even_out(network: nn.Sequential, pictures: torch.Tensor, share: float) -> No
     variances, directions = torch.linalg.eigh(torch.cov(raw.T))
     gains = (variances / variances.max() + LEAST_VARIANCE) ** (-share / 2)
     stretch = directions * gains @ directions.T
-    linear.bias.copy_(stretch @ (linear.bias.double() - raw.mean(0)))
-    linear.weight.copy_(stretch @ linear.weight.double())
+    weight, bias = linear.get_parameter("weight"), linear.get_parameter("bias")
+    bias.copy_(stretch @ (bias.double() - raw.mean(0)))
+    weight.copy_(stretch @ weight.double())
 
 
-def recogniser_model(network: nn.Sequential) -> bytes:
+def recogniser_model(network: nn.Module) -> bytes:
     """The model, serialised: input (n, 3, 112, 112) RGB, (x - 127.5) / 127.5; output (n, 512).
 
     Args:
@@ -214,7 +215,7 @@ def _export(config: RecogniserConfig, folder: Path, path: Path) -> float:
 def _train(config: RecogniserConfig, folder: Path, budget_s: float) -> None:
     torch.manual_seed(config.prefix)
     crops = make_crops(folder, config.prefix, config.n_people, PER_PERSON)
-    network = build_recogniser(config).to(memory_format=torch.channels_last)
+    network = build_recogniser(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     spread = torch.from_numpy(crops.people).std(0).clamp(min=0.05)
     criterion = Loss(config, spread)
     draw = batches(crops, config.per_batch)

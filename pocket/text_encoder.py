@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -181,7 +182,7 @@ def corner(network: TextNetwork) -> dict[str, torch.Tensor]:
     }
     layers = "text_model.encoder.layers"
     for index, block in enumerate(network.blocks):
-        parts = {
+        parts: dict[str, Any] = {
             "layer_norm1": block.norm1,
             "layer_norm2": block.norm2,
             "self_attn.q_proj": block.q,

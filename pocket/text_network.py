@@ -64,6 +64,7 @@ class TextNetwork(nn.Module):
         self.norm = CornerNorm()
         self.logits = nn.Linear(WIDTH, CODE_DIM)
         for block in self.blocks[:-1]:
+            assert isinstance(block, Block)
             block.look_back()
 
     def positions(self) -> torch.Tensor:

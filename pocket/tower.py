@@ -107,7 +107,7 @@ def train_tower(
         with torch.no_grad():
             parts = [readers(*look(tower, part)) for part in flat.split(100)]
         truth = torch.from_numpy(held.people).repeat_interleave(PER_PERSON, 0)
-        figures = {}
+        figures: dict[str, float] = {}
         for name, index in (("clip", 0), ("deep", -1)):
             told = torch.cat([part[index] for part in parts]) / scale + middle
             scores = group_scores(told.numpy(), truth.numpy())
@@ -147,7 +147,7 @@ def initialised(shape: EvaShape) -> EvaVision:
 
 def look(tower: EvaVision, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The tower's embedding and depths, with gradients, which its own `forward` shuts off."""
-    forward = EvaVision.forward.__wrapped__
+    forward = EvaVision.forward.__wrapped__  # type: ignore[attr-defined]
     embedding, hidden = forward(tower, pictures)
     return embedding * embedding.shape[1] ** 0.5, hidden
 
@@ -198,6 +198,7 @@ def grey_crop(reference: Reference, side_px: int, *, coarse: bool) -> np.ndarray
         (side, side) uint8 in steps of STEP from DARKEST.
     """
     crop, labels = aligned(reference)
+    assert labels is not None
     white = np.isin(labels, BACKGROUND_LABELS)
     if coarse:
         cells = cv2.resize(

@@ -19,7 +19,7 @@ from . import stages
 
 __all__ = ["main"]
 
-SHARES: dict[str, tuple[float, Callable[..., None]]] = {
+SHARES: dict[str, tuple[float, Callable[..., object]]] = {
     "decoder": (0.12, stages.decoder),
     "text encoder": (0.01, stages.text_encoder),
     "recogniser": (0.04, stages.recogniser),
