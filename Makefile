@@ -20,8 +20,8 @@ test: $(VENV)/.installed lint
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
 		--numprocesses $(TEST_PROCESSES) --dist worksteal
 
-# The same with the share of lines that the tests reach. Cheap from Python 3.14 on, where the
-# interpreter itself reports each line once; before it, every line that runs is traced.
+# The tests, and the share of lines that they reach. Cheap from Python 3.14 on, where the interpreter
+# reports each line once; before, every line that runs is traced (12 % more time with 3.11).
 coverage: $(VENV)/.installed
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
 		--numprocesses $(TEST_PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered
