@@ -16,7 +16,7 @@ import pytest
 from pulid_sdcpp.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTEXT = click.Context(main, info_name="pulid-sdcpp")
+CONTEXT = click.Context(main, info_name="pulid-sdcpp", terminal_width=80, **main.context_settings)
 COMMANDS = main.list_commands(CONTEXT)
 # What the list of commands takes of the package: rooms.
 ROOMS_OF_HELP = {"__main__", "cli", "errors", "terminal_text"}
@@ -82,8 +82,7 @@ def test_the_help_of_a_command_needs_click_alone(command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_list_with_one_line(command: str) -> None:
-    with click.Context(main, info_name="pulid-sdcpp", terminal_width=80) as context:
-        lines = main.get_help(context).partition("Commands:\n")[2].splitlines()
+    lines = main.get_help(CONTEXT).partition("Commands:\n")[2].splitlines()
     (line,) = [line for line in lines if line.split()[0] == command]
     assert line.endswith(".")
     assert len(lines) == len(COMMANDS)
