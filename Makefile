@@ -2,7 +2,7 @@
 #   make demo    six people, five prompts, one contact sheet
 #   make test    the test suite
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
-# processes; TEST_PROCESSES=0 runs them in one, as `pytest` does.
+# processes; TEST_PROCESSES=0 runs them in one, as `pytest` does. TEST_OPTIONS goes to pytest, too.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -18,13 +18,12 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed lint
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
-		--numprocesses $(TEST_PROCESSES) --dist worksteal
+		--numprocesses $(TEST_PROCESSES) --dist worksteal $(TEST_OPTIONS)
 
 # The tests, and the share of lines that they reach. Cheap from Python 3.14 on, where the interpreter
 # reports each line once; before, every line that runs is traced (12 % more time with 3.11).
-coverage: $(VENV)/.installed
-	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
-		--numprocesses $(TEST_PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered
+coverage: TEST_OPTIONS = --cov --cov-report=term:skip-covered
+coverage: test
 
 # All of the damaged files, texts and cancellations of which `make test` tries a part; the
 # cancellations need a Vulkan device (native/README.md).
