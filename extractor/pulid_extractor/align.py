@@ -13,8 +13,15 @@ from pulid_sdcpp.errors import FaceNotFoundError
 
 from .dependencies import load_cv2
 
-__all__ = ["ARCFACE_PX", "ARCFACE_TEMPLATE", "FFHQ_PX", "FFHQ_TEMPLATE", "arcface_crop",
-           "ffhq_crop", "ffhq_matrix"]  # fmt: skip
+__all__ = [
+    "ARCFACE_PX",
+    "ARCFACE_TEMPLATE",
+    "FFHQ_PX",
+    "FFHQ_TEMPLATE",
+    "arcface_crop",
+    "ffhq_crop",
+    "ffhq_matrix",
+]
 
 FFHQ_PX = 512
 FFHQ_TEMPLATE = np.array(

@@ -8,8 +8,14 @@ from pathlib import Path
 
 from pulid_sdcpp.errors import ModelFileError
 
-__all__ = ["PUBLISHED", "ModelFiles", "PublishedFile", "find_model_file", "find_model_files",
-           "needed_model_file"]  # fmt: skip
+__all__ = [
+    "PUBLISHED",
+    "ModelFiles",
+    "PublishedFile",
+    "find_model_file",
+    "find_model_files",
+    "needed_model_file",
+]
 
 
 @dataclass(frozen=True)

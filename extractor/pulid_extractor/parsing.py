@@ -21,8 +21,15 @@ from pulid_sdcpp.errors import ModelFileError
 
 from .checkpoint import fill, read_checkpoint, shape_of
 
-__all__ = ["BACKGROUND_LABELS", "N_LABELS", "BiSeNet", "ParsingShape", "face_labels", "face_only",
-           "load_parsing"]  # fmt: skip
+__all__ = [
+    "BACKGROUND_LABELS",
+    "N_LABELS",
+    "BiSeNet",
+    "ParsingShape",
+    "face_labels",
+    "face_only",
+    "load_parsing",
+]
 
 N_LABELS = 19
 BACKGROUND_LABELS = (0, 7, 8, 9, 14, 15, 16, 18)

@@ -20,8 +20,7 @@ from pulid_sdcpp.terminal_text import reason_of
 
 from .dependencies import load_cv2
 
-__all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo",
-           "photo_sha256"]  # fmt: skip
+__all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo", "photo_sha256"]
 
 PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 

@@ -97,7 +97,7 @@ def existing_file(value: object, folder: Path) -> Path:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{shown(value)} is no name of a file")
+        raise ValueError(f"{shown(value)} is not a file name")
     path = Path(value.strip())
     with contextlib.suppress(ValueError):  # a name that begins with ~
         path = with_home(path)
@@ -115,7 +115,7 @@ def escape_hint(value: str) -> str:
     r"""What may be meant by a name with a tab in it: "C:\test" in TOML's double quotes."""
     if not control_character(value):
         return ""
-    return r"; a path with \ in it goes into single quotes, as 'C:\photos\alice.jpg'"
+    return r"; write a path with \ in single quotes, such as 'C:\photos\alice.jpg'"
 
 
 def list_of(value: object) -> Sequence[Any]:
@@ -163,19 +163,19 @@ def _whole(value: Any, folder: Path = Path()) -> int:
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,19}\s*", value, re.ASCII):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{shown(value)} is no whole number")
+        raise ValueError(f"{shown(value)} is not a whole number")
     return value
 
 
 def _number(value: Any, folder: Path = Path()) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{shown(value)} is no number")
+        raise ValueError(f"{shown(value)} is not a number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{shown(value)} is no number")
+        raise ValueError(f"{shown(value)} is not a number")
     return number
 
 

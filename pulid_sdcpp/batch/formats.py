@@ -75,8 +75,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         if not header:
             header = row
             if len(set(header)) < len(header):
-                raise BatchFileError(f"{path}, line {reader.line_num}: a name of a column is twice "
-                                     "there")  # fmt: skip
+                raise BatchFileError(f"{path}, line {reader.line_num}: a column name occurs twice")
             continue
         if len(row) > len(header):
             raise BatchFileError(
@@ -107,7 +106,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _reason(error: Exception) -> str:

@@ -43,8 +43,18 @@ __all__ = ["FORMATS", "read_batch"]
 FORMATS = (".csv", ".jsonl", ".toml")
 MAX_JOBS = 100_000
 
-_TOP_FIELDS = (*SHARED_FIELDS, "preset", "output_dir", "name", "seed", "seeds", "weights",
-               "people", "prompts", "jobs")  # fmt: skip
+_TOP_FIELDS = (
+    *SHARED_FIELDS,
+    "preset",
+    "output_dir",
+    "name",
+    "seed",
+    "seeds",
+    "weights",
+    "people",
+    "prompts",
+    "jobs",
+)
 _PROMPT_FIELDS = (*SCENE_FIELDS, "name", "prompt")
 _JOB_FIELDS = (*SHARED_FIELDS, "name", "prompt", "seed", "person", "people")
 _MAX_MESSAGE_CHARS = 500
@@ -75,7 +85,7 @@ def read_batch(
     suffix = file.suffix.lower()
     if suffix not in FORMATS:
         raise BatchFileError(
-            f"{file}: expected a file of jobs, with a name in {', '.join(FORMATS)}"
+            f"{file}: expected a job file, whose name ends in {', '.join(FORMATS)}"
         )
     reader = _Reader(file, settings or {})
     if suffix == ".toml":
@@ -174,7 +184,7 @@ class _Reader:
             if isinstance(prompts, str):
                 prompts = [prompts]
             if not isinstance(prompts, list):
-                raise ValueError(f"{shown(prompts)} is no list of prompts")
+                raise ValueError(f"{shown(prompts)} is not a list of prompts")
             count = len(prompts) * len(people) * len(seeds) * len(weights)
             if count > MAX_JOBS:
                 raise ValueError(f"{count} pictures; at most {MAX_JOBS} are possible")

@@ -107,8 +107,10 @@ class JobKeys:
             generation = job.generation(self._settings)
             check_prompt_loras(job.prompt, vars(self._context), generation.negative_prompt)
             if job.people and self._context.pulid_weights is None:
-                raise ValueError("there is a person, but no PuLID weights; name a preset with "
-                                 "them, or pulid_weights (--pulid-weights)")  # fmt: skip
+                raise ValueError(
+                    "there is a person, but no PuLID weights; name a preset with "
+                    "them, or pulid_weights (--pulid-weights)"
+                )
             # A picture to start from gives the size that the job does not.
             has_size = "init_image" not in job.settings or {"width", "height"} <= set(job.settings)
             for person in job.people:

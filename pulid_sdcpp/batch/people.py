@@ -69,8 +69,12 @@ class PeopleReader:
             base, own = self._read_text(given)
         else:
             raise ValueError(f"person is {shown(given)}, but must be a name, a file, or a table")
-        chosen = {key: values[key] for values in (shared, base, scope, own)
-                  for key in PERSON_FIELDS if key in values}  # fmt: skip
+        chosen = {
+            key: values[key]
+            for values in (shared, base, scope, own)
+            for key in PERSON_FIELDS
+            if key in values
+        }
         return PersonSpec(**{**base, **own, **chosen})
 
     def _read_text(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:

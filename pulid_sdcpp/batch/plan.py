@@ -18,9 +18,18 @@ from ..terminal_text import reason_of
 from .job import Batch, BatchJob
 from .key import FileStamp, JobKey, JobKeys, batch_stamp
 
-__all__ = ["KEY_NAME", "SHEET_TEXT", "SUMMARY_NAME", "PlannedPicture", "is_of_a_batch",
-           "make_folders", "picture_problem", "plan_batch", "remove_unfinished",
-           "working_order"]  # fmt: skip
+__all__ = [
+    "KEY_NAME",
+    "SHEET_TEXT",
+    "SUMMARY_NAME",
+    "PlannedPicture",
+    "is_of_a_batch",
+    "make_folders",
+    "picture_problem",
+    "plan_batch",
+    "remove_unfinished",
+    "working_order",
+]
 
 KEY_NAME = "Batch job"
 """Of the job's key in a picture's text."""
@@ -106,7 +115,7 @@ def plan_batch(
         for path in _files_beside(batch.output_dir):
             if not is_of_a_batch(path):
                 raise BatchFileError(
-                    f"{batch.path}: {path} is there, and is not of a batch; {_ADVICE}"
+                    f"{batch.path}: {path} exists, but was not made by a batch; {_ADVICE}"
                 )
     return tuple(planned)
 
@@ -147,11 +156,16 @@ def working_order(
     def place(picture: PlannedPicture) -> tuple[int, ...]:
         options = picture.job.generation(settings)
         values = (
-            (options.width, options.height, options.cfg_scale != 1, options.init_image,
-             tuple(options.ref_images)),
+            (
+                options.width,
+                options.height,
+                options.cfg_scale != 1,
+                options.init_image,
+                tuple(options.ref_images),
+            ),
             (options.prompt, options.negative_prompt, options.clip_skip),
             tuple(person.source for person in picture.job.people),
-        )  # fmt: skip
+        )
         return tuple(
             rank.setdefault(value, len(rank)) for rank, value in zip(ranks, values, strict=True)
         )
@@ -204,18 +218,18 @@ def picture_problem(path: Path, key: JobKey) -> str | None:
     try:
         text = read_picture_text(path)
     except ImageFileError:
-        return f"{path} is there, and is no picture; {_ADVICE}"
+        return f"{path} exists, but is not a picture; {_ADVICE}"
     found = parse_text(text or "").values.get(KEY_NAME)
     if found == key.now or (found == key.former and key.is_former):
         return None
     if found == key.former:
         return (
-            f"{path} is there, made when another noise schedule was the default; to go on with "
+            f"{path} exists, but was made when another noise schedule was the default; to keep "
             f'that, add scheduler = "{key.former_schedule}" to the jobs; or {_ADVICE}'
         )
     if found:
-        return f"{path} is there, made with other settings; {_ADVICE}"
-    return f"{path} is there, and is not of a batch; {_ADVICE}"
+        return f"{path} exists, but was made with other settings; {_ADVICE}"
+    return f"{path} exists, but was not made by a batch; {_ADVICE}"
 
 
 def _check_keeps_inputs(batch: Batch, pictures: Iterable[PlannedPicture]) -> None:

@@ -146,8 +146,11 @@ def run_batch(
         on_stop(stopped)
         raise
     # 3. What shows them together.
-    finished = {outcome.picture.job.file_name: outcome.picture.path
-                for outcome in run.outcomes() if outcome.status in ("made", "there")}  # fmt: skip
+    finished = {
+        outcome.picture.job.file_name: outcome.picture.path
+        for outcome in run.outcomes()
+        if outcome.status in ("made", "there")
+    }
     sheets = write_contact_sheets(batch.jobs, finished, batch.output_dir, overwrite=overwrite)
     result = replace(run.result(), sheets=tuple(sheets))
     _write_summary(batch, result, overwrite)

@@ -151,8 +151,9 @@ class _Layout:
             free[column] = job
         # Everybody's rows together, in the order in which they are named.
         people = {person: place for place, person in enumerate(dict.fromkeys(k[0] for k in groups))}
-        return [row for key in sorted(groups, key=lambda key: people[key[0]])
-                for row in groups[key]]  # fmt: skip
+        return [
+            row for key in sorted(groups, key=lambda key: people[key[0]]) for row in groups[key]
+        ]
 
     def _caption(self, job: BatchJob | None) -> str:
         if job is None:

@@ -112,7 +112,7 @@ class CommandGroup(click.Group):
                 return EXIT_READER_GONE
         status = returned if isinstance(returned, int) else 0
         if problem := stdout_problem():
-            _say(f"error: cannot write to stdout: {problem}; what it lacks is said on stderr")
+            _say(f"error: cannot write to stdout: {problem}; the rest is on stderr")
             status = status or EXIT_ERROR
         return status
 

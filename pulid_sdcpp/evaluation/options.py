@@ -125,8 +125,11 @@ class EvaluationOptions:
         for judge in self.judges:
             check_path("judges", judge)
         _check_different("seed", self.seeds, "leave it out")
-        _check_different("reference", [reference.name for reference in self.references],
-                         "rename one of the pictures")  # fmt: skip
+        _check_different(
+            "reference",
+            [reference.name for reference in self.references],
+            "rename one of the pictures",
+        )
 
 
 def _check_different(what: str, values: Iterable[object], remedy: str) -> None:

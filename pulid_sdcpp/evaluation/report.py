@@ -117,13 +117,23 @@ def _table(pictures: Sequence[PictureScores], options: EvaluationOptions) -> str
     recognisers = list(pictures[0].similarities) if pictures else []
     attributes = sorted({name for prompt in options.prompts for name in prompt.attributes})
     columns = [
-        "reference", "id_weight", "start_step", "prompt", "seed", "face_found", "face_score",
+        "reference",
+        "id_weight",
+        "start_step",
+        "prompt",
+        "seed",
+        "face_found",
+        "face_score",
         *(f"similarity_{name}" for name in recognisers),
         *(f"most_alike_{name}" for name in recognisers),
-        "outside", "mean_difference", "ssim", "clip_i",
+        "outside",
+        "mean_difference",
+        "ssim",
+        "clip_i",
         *(f"{kind}_{name}" for name in attributes for kind in ("asked", "read")),
-        "file", "text",
-    ]  # fmt: skip
+        "file",
+        "text",
+    ]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

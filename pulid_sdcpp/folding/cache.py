@@ -116,7 +116,7 @@ class FoldingCache:
         except FileNotFoundError:
             pass
         except (DamagedFileError, OSError) as error:
-            LOGGER.warning("%s is made anew: %s", path, error)
+            LOGGER.warning("%s is made again: %s", path, error)
             with contextlib.suppress(OSError):
                 path.unlink()
         for index, layer in enumerate(self._folded_and_kept(folded, layout, key, path)):

@@ -9,8 +9,14 @@ from typing import Literal, TypeAlias, cast
 
 from ..terminal_text import shown
 
-__all__ = ["FACE_WORDS", "FaceBox", "FaceChoice", "FaceWord", "check_face_choice",
-           "parse_face_choice"]  # fmt: skip
+__all__ = [
+    "FACE_WORDS",
+    "FaceBox",
+    "FaceChoice",
+    "FaceWord",
+    "check_face_choice",
+    "parse_face_choice",
+]
 
 FaceBox: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height in pixels of the photo as given, upright."""

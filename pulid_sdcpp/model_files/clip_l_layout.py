@@ -3,8 +3,16 @@
 Source: openai/clip-vit-large-patch14; stable-diffusion.cpp, src/clip.hpp.
 """
 
-__all__ = ["EMPTY_TYPE", "HEADS", "HEAD_DIM", "LAYERS", "MLP_WIDTH", "POSITIONS", "VOCABULARY",
-           "WIDTH"]  # fmt: skip
+__all__ = [
+    "EMPTY_TYPE",
+    "HEADS",
+    "HEAD_DIM",
+    "LAYERS",
+    "MLP_WIDTH",
+    "POSITIONS",
+    "VOCABULARY",
+    "WIDTH",
+]
 
 VOCABULARY = 49408
 POSITIONS = 77

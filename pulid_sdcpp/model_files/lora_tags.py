@@ -14,8 +14,14 @@ from pathlib import Path
 from ..errors import ModelFileError
 from ..terminal_text import quoted
 
-__all__ = ["LoraTag", "PromptLora", "check_no_lora_tags", "find_lora", "prompt_loras",
-           "read_lora_tags"]  # fmt: skip
+__all__ = [
+    "LoraTag",
+    "PromptLora",
+    "check_no_lora_tags",
+    "find_lora",
+    "prompt_loras",
+    "read_lora_tags",
+]
 
 MAX_WEIGHT = 100.0
 """Either way; published LoRAs are made for 1, sliders go to about 10."""
@@ -55,7 +61,7 @@ def read_lora_tags(prompt: str) -> tuple[str, list[LoraTag]]:
     rest = _TAG.sub("", prompt)
     if found := _LOOKS_LIKE_A_TAG.search(rest):
         raise ValueError(
-            f"{quoted(found[0])} in the prompt looks like a LoRA, but is none; write "
+            f"{quoted(found[0])} in the prompt looks like a LoRA tag, but is not one; write "
             "<lora:NAME:WEIGHT>"
         )
     return rest, tags

@@ -50,8 +50,7 @@ def parse_step_point(text: str) -> StepPoint:
             point = int(stripped) if stripped.isdecimal() else float(stripped)
     except ValueError:
         raise ValueError(
-            f"{shown(text)} is no point in a generation; give a step (4) or a part of them (0.2, "
-            "20%)"
+            f"{shown(text)} is not a step; give a number (4) or a share of the steps (0.2, 20%)"
         ) from None
-    check_step_point("the point in a generation", point)
+    check_step_point("the step", point)
     return point

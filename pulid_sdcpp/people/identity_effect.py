@@ -16,8 +16,13 @@ from .person_spec import PersonSpec
 from .region import TOKEN_PX, Region
 from .region_weights import box_px, token_weights
 
-__all__ = ["REFERENCE_CFG_START_STEP", "check_region", "check_span", "check_takes_part",
-           "first_cfg_step"]  # fmt: skip
+__all__ = [
+    "REFERENCE_CFG_START_STEP",
+    "check_region",
+    "check_span",
+    "check_takes_part",
+    "first_cfg_step",
+]
 
 REFERENCE_CFG_START_STEP = 1
 """ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default."""
@@ -98,8 +103,8 @@ def check_span(
     if start >= end:
         raise ValueError(
             f"{_said('start step', person.start_step, start)} and "
-            f"{_said('end step', person.end_step or 0, end)}, the first one without again, so the "
-            f"person would be in no step; end later, or {_OFF}"
+            f"{_said('end step', person.end_step or 0, end)}, before which the person ends, so "
+            f"the person would be in no step; end later, or {_OFF}"
         )
     end = min(end, steps)
     levels = generation.sigmas[-steps - 1 :]
@@ -169,8 +174,8 @@ def check_region(
         may_change = token_weights(changing, generation.width, generation.height)
         if (weights * may_change).sum() < 1 - _ROUNDING:
             raise ValueError(
-                "the region of a person lies where the mask of the picture to start from lets "
-                f"nothing change; make one of them larger, or {_OFF}"
+                "the region of a person is where the mask of the start picture allows no "
+                f"change; make one of them larger, or {_OFF}"
             )
 
 

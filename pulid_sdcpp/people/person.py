@@ -136,4 +136,6 @@ def _number(text: str, what: str, whole: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{shown(whole)}: {what} is {shown(text)}, which is no number") from None
+        raise ValueError(
+            f"{shown(whole)}: {what} is {shown(text)}, which is not a number"
+        ) from None

@@ -69,9 +69,9 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
 
 def _check_box_px(box: tuple[float, float, float, float]) -> None:
     """Refuse what was meant in parts of the picture, or is no room for anybody."""
-    hint = "in parts of the picture no number is above 1, and the whole is (0, 0, 1, 1)"
+    hint = "as shares of the picture, no number is above 1, and (0, 0, 1, 1) is all of it"
     if any(0 < value < 1 for value in box):
-        raise ValueError(f"box {box} has both parts of the picture and pixels; {hint}")
+        raise ValueError(f"box {box} mixes shares of the picture and pixels; {hint}")
     if min(box[2:]) < TOKEN_PX:
         raise ValueError(
             f"box {box} is {box[2]:g}x{box[3]:g} pixels, but a person needs {TOKEN_PX}x{TOKEN_PX} "

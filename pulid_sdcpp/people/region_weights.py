@@ -51,8 +51,8 @@ def _draw(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
     weights = _of_box(region, width_px, height_px)
     if not weights.any():
         raise ValueError(
-            "the region of a person has nothing of the picture in it: its box "
-            f"{region.box} is outside of {width_px}x{height_px}"
+            "the region of a person is outside the picture: its box "
+            f"{region.box} is not within {width_px}x{height_px}"
         )
     return weights
 

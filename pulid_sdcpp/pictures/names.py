@@ -112,7 +112,7 @@ def batch_name(template: str, values: Mapping[str, str | int]) -> str:
         _fields_of(template, BATCH_FIELDS, with_digits=True)
         name = unicodedata.normalize("NFC", template.format_map(fitting))
     except ValueError as error:
-        raise ValueError(f"name is {shown(template)}, but no name of a file: {error}") from None
+        raise ValueError(f"name is {shown(template)}, but not a file name: {error}") from None
     if PurePosixPath(name).suffix.lower() not in PICTURE_SUFFIXES:
         name += PICTURE_SUFFIXES[0]
     for part in name.split("/"):
@@ -154,7 +154,7 @@ def _fields_of(template: str, known: Sequence[str], *, with_digits: bool = False
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError:
-        raise ValueError("it has a brace by itself; write {{ for one that is meant") from None
+        raise ValueError("it has a single brace; write {{ for a literal brace") from None
     for _, field, form, conversion in parsed:
         if field is not None and field not in known:
             fields = ", ".join(f"{{{name}}}" for name in known)

@@ -25,8 +25,14 @@ from ..system.regular_file import open_regular
 from ..system.user_folders import cache_folder
 from ..terminal_text import reason_of
 
-__all__ = ["MANIFEST_NAME", "PACK_FOLDER", "PocketFiles", "check_pack", "pocket_files",
-           "write_manifest"]  # fmt: skip
+__all__ = [
+    "MANIFEST_NAME",
+    "PACK_FOLDER",
+    "PocketFiles",
+    "check_pack",
+    "pocket_files",
+    "write_manifest",
+]
 
 PACK_FOLDER = Path(__file__).with_name("model")
 MANIFEST_NAME = "pack.json"

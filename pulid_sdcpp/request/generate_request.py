@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from ..pictures.recipe import PictureRecipe
     from ..store.model_store import PresetFiles
 
-__all__ = ["FIELDS", "GenerateRequest", "Source", "choose", "generation_as_said", "settle",
-           "settle_context"]  # fmt: skip
+__all__ = [
+    "FIELDS",
+    "GenerateRequest",
+    "Source",
+    "choose",
+    "generation_as_said",
+    "settle",
+    "settle_context",
+]
 
 Source = Literal["given", "picture", "recipe", "preset", "default"]
 """Who said what a field is; "picture": the size is that of the picture to start from."""

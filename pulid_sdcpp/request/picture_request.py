@@ -23,8 +23,7 @@ from ..terminal_text import shown
 from .generate_request import GenerateRequest, settle
 from .read_images import ImageNames, read_once
 
-__all__ = ["PictureRequest", "check_preview", "identity_file_of",
-           "picture_request", "read_request"]  # fmt: skip
+__all__ = ["PictureRequest", "check_preview", "identity_file_of", "picture_request", "read_request"]
 
 _OWN_ARGUMENTS = {"prompt", "batch_count"}
 _GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS

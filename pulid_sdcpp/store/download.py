@@ -23,8 +23,15 @@ from .registry import GENERATION_ROLES, ROLES, License
 from .resumable_download import PART_SUFFIX, download_file
 from .source import ModelSource, find_source
 
-__all__ = ["Pull", "check_disk", "download", "download_disks", "downloaded_paths",
-           "forget_downloads", "plan_pull"]  # fmt: skip
+__all__ = [
+    "Pull",
+    "check_disk",
+    "download",
+    "download_disks",
+    "downloaded_paths",
+    "forget_downloads",
+    "plan_pull",
+]
 
 LEDGER_NAME = "downloaded.json"
 _MAX_LEDGER_BYTES = 1 << 20

@@ -30,8 +30,15 @@ from .registry import (
     load_registry,
 )
 
-__all__ = ["INSTEAD", "FileFound", "ModelStore", "PresetFiles",
-           "downloads_folder", "packaged_files", "resolve_preset"]  # fmt: skip
+__all__ = [
+    "INSTEAD",
+    "FileFound",
+    "ModelStore",
+    "PresetFiles",
+    "downloads_folder",
+    "packaged_files",
+    "resolve_preset",
+]
 
 LOGGER = logging.getLogger("pulid_sdcpp.model_store")
 

@@ -26,9 +26,19 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["EXTRACTION_ROLES", "GENERATION_ROLES", "NEWEST", "ROLES", "License", "Preset",
-           "Registry", "RegistryFile", "load_registry", "pocket_settings",
-           "preset_names"]  # fmt: skip
+__all__ = [
+    "EXTRACTION_ROLES",
+    "GENERATION_ROLES",
+    "NEWEST",
+    "ROLES",
+    "License",
+    "Preset",
+    "Registry",
+    "RegistryFile",
+    "load_registry",
+    "pocket_settings",
+    "preset_names",
+]
 
 GENERATION_ROLES = ("diffusion_model", "vae", "taesd", "clip_l", "t5xxl", "pulid")
 EXTRACTION_ROLES = ("pulid", "eva", "detector", "recogniser", "parsing")
@@ -248,8 +258,10 @@ def _built_in() -> Registry:
 
 
 def _entries(where: str, table: str, kind: type[_T], tables: Mapping[str, Any]) -> dict[str, _T]:
-    return {name: _entry(where, f"{table}.{name}", kind, name, values)
-            for name, values in tables.items()}  # fmt: skip
+    return {
+        name: _entry(where, f"{table}.{name}", kind, name, values)
+        for name, values in tables.items()
+    }
 
 
 def _entry(where: str, title: str, kind: type[_T], name: str, values: Any) -> _T:

@@ -332,5 +332,5 @@ def _unwritable(part: Path, error: OSError) -> str:
     reason = reason_of(error)
     text = f"cannot write {part}: {reason}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text += "; make room: what has arrived is kept, and the same command goes on from there"
+        text += "; make room: what has arrived is kept; run the same command again to resume"
     return text

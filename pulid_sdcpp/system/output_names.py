@@ -12,8 +12,14 @@ from pathlib import Path
 from ..errors import OutputExistsError, OutputFileError
 from ..terminal_text import control_character
 
-__all__ = ["MAX_NAME_BYTES", "check_is_no_input", "folded", "is_device_name",
-           "save_under_free_name", "unfit_name"]  # fmt: skip
+__all__ = [
+    "MAX_NAME_BYTES",
+    "check_is_no_input",
+    "folded",
+    "is_device_name",
+    "save_under_free_name",
+    "unfit_name",
+]
 
 MAX_NAME_BYTES = 200
 """Of a file or folder: 255 on every file system, and temporary files add a few."""

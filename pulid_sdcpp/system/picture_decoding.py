@@ -22,8 +22,18 @@ __all__ = ["MAX_PICTURE_BYTES", "decoding", "opened_picture"]
 MAX_PICTURE_BYTES = 1 << 30
 
 _FORMATS = (
-    "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP",
-)  # fmt: skip
+    "AVIF",
+    "BMP",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "MPO",
+    "PNG",
+    "PPM",
+    "TGA",
+    "TIFF",
+    "WEBP",
+)
 """Picture formats only: Pillow would also run Ghostscript on an EPS."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")

@@ -59,5 +59,5 @@ def _hint(text: str, reason: str) -> str:
     lines = text.split("\n")
     line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""
     if _BACKSLASH_IN_STRING.search(line[:_SEARCHED_CHARS]):
-        return r"; a path with \ in it goes into single quotes, as 'C:\photos\alice.jpg'"
+        return r"; write a path with \ in single quotes, such as 'C:\photos\alice.jpg'"
     return ""

@@ -158,7 +158,7 @@ def _json(raw: bytes, source: str) -> object:
     try:
         found: object = json.loads(raw)
     except (ValueError, RecursionError):
-        raise ModelFileError(f"{source}: damaged file: a quantization that is no JSON") from None
+        raise ModelFileError(f"{source}: damaged file: a quantization that is not JSON") from None
     return found
 
 

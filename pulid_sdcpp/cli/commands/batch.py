@@ -121,7 +121,7 @@ def batch(
             )
         except (KeyboardInterrupt, GenerationCancelled):
             raise Interrupted(
-                "interrupted; finished pictures are kept, and the same command goes on"
+                "interrupted; finished pictures are kept; run the same command again to continue"
             ) from None
 
     # 3. Say what came of it.

@@ -47,7 +47,9 @@ def identity_jobs(
     """
     groups = [(photo,) for photo in photos] if each else [tuple(photos)]
     if each and len(photos) > 1 and output is not None and not output.is_dir():
-        raise click.UsageError(f"with --each, the output is a folder that exists; {output} is none")
+        raise click.UsageError(
+            f"with --each, the output must be an existing folder; {output} is not"
+        )
     jobs: dict[Path, tuple[Path, ...]] = {}
     for group in groups:
         if output is None:

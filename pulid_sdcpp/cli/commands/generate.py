@@ -170,7 +170,7 @@ def _preview_arguments(output: OutputRequest, preview: PreviewFile | None) -> di
 def _remark(request: GenerateRequest, people: Sequence[Person], progress: Progress) -> None:
     """Say what may not be what was meant."""
     if request.context.pulid_weights is not None and not request.preset and not people:
-        progress.note("no --pulid-id-embedding given, so the picture is of nobody")
+        progress.note("no person is given, so only the prompt decides the picture")
     if any(person.weight == 0 for person in people):
         progress.note("weight 0 leaves the identity out")
 

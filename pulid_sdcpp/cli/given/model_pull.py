@@ -38,7 +38,7 @@ def pull_presets(
         command: Where the options are that answer in the user's place; "": in this command.
 
     Raises:
-        click.UsageError: There is nobody to ask.
+        click.UsageError: There is no terminal to ask on.
         click.ClickException: The answer is no.
         Interrupted: What has arrived is kept.
         PulidError: It cannot be downloaded, or the disk has no room.
@@ -79,16 +79,16 @@ def ask(question: str, option: str) -> None:
     """Ask on the terminal; leave if the answer is no.
 
     Raises:
-        click.UsageError: There is nobody to ask; names the option that answers.
+        click.UsageError: There is no terminal to ask on; names the option that answers.
     """
     try:
         agreed = click.confirm(question, err=True, default=False)
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        raise click.UsageError(f"{question} There is nobody to ask; give {option}") from None
+        raise click.UsageError(f"{question} There is no terminal to ask on; use {option}") from None
     if not agreed:
-        raise click.ClickException("not agreed to; nothing was done")
+        raise click.ClickException("not confirmed; nothing was done")
 
 
 class _Pace:

@@ -93,7 +93,7 @@ class OutputFiles:
         saved = save_new_picture(result.image, path, text, overwrite=self._overwrite)
         self._saved.append(saved)
         if saved != path:
-            self._progress.note(f"{path} is there already, so this one is {saved.name}")
+            self._progress.note(f"{path} exists, so this picture is saved as {saved.name}")
         self._progress.saved(
             str(saved),
             result.seed,

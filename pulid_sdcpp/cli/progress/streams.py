@@ -20,8 +20,14 @@ from typing import Any, TextIO
 
 from ...terminal_text import escaped, reason_of
 
-__all__ = ["EXIT_READER_GONE", "ReaderGone", "bar_stream", "command_streams", "is_lost",
-           "stdout_problem"]  # fmt: skip
+__all__ = [
+    "EXIT_READER_GONE",
+    "ReaderGone",
+    "bar_stream",
+    "command_streams",
+    "is_lost",
+    "stdout_problem",
+]
 
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
 # Windows says EINVAL of a pipe that nobody reads.

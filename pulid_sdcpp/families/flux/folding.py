@@ -155,7 +155,7 @@ def _check_somebody(layer: FoldedLayer, where: str) -> None:
     for matrix, sources in ((layer.a, "to_q, to_kv or norm2"), (layer.b, "to_out or to_kv")):
         if not matrix.any():
             raise ModelFileError(
-                f"{where}: {sources} is zeros, so the layer has nobody in it; download the weights "
+                f"{where}: {sources} is zeros, so the layer has no effect; download the weights "
                 "again"
             )
 

@@ -282,7 +282,7 @@ def _check_no_others(
         raise ModelFileError(
             f"{info.path}: expected a Flux model, found {quoted(others[0])}, which none has"
             f"{f' (and {len(others) - 1} more)' if len(others) > 1 else ''}; it is another model"
-            " that is made of Flux, or damaged"
+            " based on Flux, or damaged"
         )
 
 

@@ -189,10 +189,10 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
         (".toml", SOMEBODY, "there is no job in it"),
         (".toml", 'stepz = 3\nprompts = "a"', "jobs.toml: .*'stepz'; did you mean steps?"),
         (".toml", 'steps = 0\nprompts = "a"', "prompt 1: steps is 0, but must be from 1"),
-        (".toml", 'steps = "many"\nprompts = "a"', "jobs.toml: steps: 'many' is no whole number"),
+        (".toml", 'steps = "many"\nprompts = "a"', "steps: 'many' is not a whole number"),
         (".toml", 'vae_tiling = 1\nprompts = "a"', "vae_tiling: 1 is neither true nor false"),
         (".toml", 'vae_tile_size = 3\nprompts = "a"', "vae_tile_size: 3 are not two numbers"),
-        (".toml", "prompts = 3", "prompts: 3 is no list of prompts"),
+        (".toml", "prompts = 3", "prompts: 3 is not a list of prompts"),
         (".toml", 'prompts = ["a", ""]', "prompt 2: prompt is empty"),
         (".toml", 'prompts = ["a", 3]', "prompt 2: prompt: the text is 3"),
         (".toml", 'prompts = [{name = "a"}]', "prompt 1: prompt is empty"),
@@ -229,10 +229,10 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
         (".jsonl", '{"prompt": "a", "seeds": [1]}', "line 1: .*'seeds'; did you mean seed?"),
         (".jsonl", "[" * 100_000, "line 1: not JSON: too deeply nested"),
         (".jsonl", '{"prompt": "a", "person": "a.jpg", "people": []}', "line 1: person and people"),
-        (".csv", "prompt,seed\na,1\nb,two\n", "jobs.csv, line 3: seed: 'two' is no whole number"),
+        (".csv", "prompt,seed\na,1\nb,two\n", "line 3: seed: 'two' is not a whole number"),
         (".csv", "prompt,sead\na,1\n", "line 2: there is no field 'sead'"),
         (".csv", "prompt\na,1\n", "line 2: 2 cells in 1 columns"),
-        (".csv", "prompt,prompt\na,1\n", "line 1: a name of a column is twice"),
+        (".csv", "prompt,prompt\na,1\n", "line 1: a column name occurs twice"),
         (".csv", 'prompt\n"a\n', "not CSV"),
         (".csv", "prompt,seed\na,1\nb,\na,1\n", "line 4: its picture .* as that of line 2"),
         # One name for a file and a folder, in either order, also where case does not count.
@@ -243,9 +243,9 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
         (".csv", "prompt,name\na,a\x9bb\n", "line 2: .*control character U\\+009B"),
         (".csv", "prompt,name\na,a\u202eb\n", "line 2: .*control character U\\+202E"),
         (".csv", "prompt,name\na,COM\u00b9\n", "line 2: .*Windows has no such names"),
-        (".toml", '[people.a]\nportraits = "C:\\Users\\me.png"', "line 2.*into single quotes"),
-        (".toml", '[people.a]\nportraits = "D:\\test.png"', r"no file .*into single quotes"),
-        (".toml", 'output_dir = "D:\\new"\nprompts = "a"', r"output_dir is .*into single quotes"),
+        (".toml", '[people.a]\nportraits = "C:\\Users\\me.png"', "line 2.*in single quotes"),
+        (".toml", '[people.a]\nportraits = "D:\\test.png"', r"no file .*in single quotes"),
+        (".toml", 'output_dir = "D:\\new"\nprompts = "a"', r"output_dir is .*in single quotes"),
         (".toml", 'output_dir = "~nosuchuser/x"\nprompts = "a"', "no home folder for ~nosuchuser"),
     ],
 )  # fmt: skip
@@ -259,7 +259,7 @@ def test_what_is_wrong_is_named_with_its_place(
 def test_a_file_that_cannot_be_read_is_an_error_too(folder: Path) -> None:
     with pytest.raises(BatchFileError, match=r"cannot read .*none\.csv"):
         read_batch(folder / "none.csv")
-    with pytest.raises(BatchFileError, match=r"jobs\.txt: expected a file of jobs"):
+    with pytest.raises(BatchFileError, match=r"jobs\.txt: expected a job file"):
         read_batch(folder / "jobs.txt")
     (folder / "latin.csv").write_bytes(b"prompt\ncaf\xe9\n")
     with pytest.raises(

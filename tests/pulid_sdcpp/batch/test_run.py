@@ -303,7 +303,7 @@ def test_a_picture_made_otherwise_is_replaced_only_when_told(folder: Path, overw
     for name, problem in problems.items():
         assert name in problem
         assert "--overwrite" in problem
-        assert ("is no picture" if name.startswith("bob-in") else "other settings") in problem
+        assert ("is not a picture" if name.startswith("bob-in") else "other settings") in problem
 
 
 ON_A_BEACH = """
@@ -561,7 +561,7 @@ def test_a_file_of_ones_own_beside_the_pictures_is_not_replaced(folder: Path, na
     else:
         own.write_text('{"complete": true}')
     before = own.read_bytes()
-    with pytest.raises(BatchFileError, match=rf"{name} is there, and is not of a batch.*overwrite"):
+    with pytest.raises(BatchFileError, match=rf"{name} exists, but was not made.*overwrite"):
         run(folder, FakePipeline())
     assert own.read_bytes() == before
     batch, pictures = plan(folder, overwrite=True)
@@ -578,7 +578,7 @@ def test_a_sheet_of_an_earlier_version_is_known_by_the_summary(folder: Path) -> 
     (folder / "jobs" / "summary.json").unlink()
     with Image.open(sheet) as picture:
         picture.convert("RGB").save(sheet)
-    with pytest.raises(BatchFileError, match=r"contact-sheet\.png is there, and is not of a batch"):
+    with pytest.raises(BatchFileError, match=r"contact-sheet\.png exists, but was not made"):
         plan(folder)
 
 

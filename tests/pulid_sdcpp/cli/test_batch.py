@@ -119,7 +119,7 @@ def test_a_dry_run_lists_and_makes_nothing(engine: FakeEngine) -> None:
     planned = [each for each in objects(result) if each["event"] == "planned"]
     assert [each["state"] for each in planned] == ["new", "taken", "there", "there"]
     assert (planned[1]["job"], planned[1]["seed"]) == ("jobs.toml, prompt 1", 2)
-    assert "is no picture" in planned[1]["problem"]
+    assert "is not a picture" in planned[1]["problem"]
     assert Path("jobs", NAMES[1]).read_bytes() == b"mine"
 
 
@@ -169,7 +169,7 @@ def test_ctrl_c_keeps_what_is_finished(engine: FakeEngine) -> None:
     result = run()
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
-        "interrupted; finished pictures are kept, and the same command goes on"
+        "interrupted; finished pictures are kept; run the same command again to continue"
     )
     assert "not reached          2" in result.stdout
     assert json.loads(Path("jobs", "summary.json").read_text())["waiting"] == 2
@@ -188,7 +188,7 @@ def test_an_engine_that_is_missing_is_said_once(engine: FakeEngine) -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "status", "words"),
     [
-        ("prompts = 3", MODELS, 1, "error: jobs.toml, prompts: 3 is no list of prompts"),
+        ("prompts = 3", MODELS, 1, "error: jobs.toml, prompts: 3 is not a list of prompts"),
         (JOBS, [], 2, "error: no model is named"),
         (JOBS, ["--preset", "nothing"], 2, "error: .*nothing"),
         (JOBS, MODELS[:-2], 1, "prompt 1: there is a person, but no PuLID weights"),

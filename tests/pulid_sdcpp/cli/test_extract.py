@@ -216,7 +216,7 @@ def test_identity_jobs(tmp_path: Path) -> None:
         (single[0], tmp_path / "me.pulidembd"), (single[1], tmp_path / "you.pulidembd"),
     ]  # fmt: skip
     assert identity_jobs(photos[:1], named, each=True) == [(single[0], named)]
-    with pytest.raises(click.UsageError, match=r"the output is a folder that exists; .*f is none"):
+    with pytest.raises(click.UsageError, match=r"must be an existing folder; .*f is not"):
         identity_jobs(photos, named, each=True)
     (tmp_path / "me.png").touch()
     with pytest.raises(click.UsageError, match=r"me\.jpg and .*me\.png would both be written to"):
@@ -242,7 +242,7 @@ def test_identity_jobs(tmp_path: Path) -> None:
         (["me.jpg", "--preset", "nonsense"], 2, "there is no preset 'nonsense'"),
         (["me.jpg", "--dtype", "int4"], 2, "'int4' is not one of"),
         (["me.jpg", "-o", "me.jpg"], 2, "is a file that is read"),
-        (["me.jpg", "too.jpg", "--each", "-o", "all"], 2, "a folder that exists; all is none"),
+        (["me.jpg", "too.jpg", "--each", "-o", "all"], 2, "an existing folder; all is not"),
         (["me.jpg", "--aligner", "dlib"], 2, "'dlib' is not one of"),
         (["https://example.org/me.jpg"], 2, "is a web address; download the photo first"),
         (["me.jpg", "-o", "absent/a.pulidembd"], 1, "folder absent does not exist"),

@@ -191,7 +191,7 @@ def test_an_existing_picture_is_kept_and_another_name_taken(engine: FakeEngine) 
     Path("output.png").write_bytes(b"old")
     result = run()
     assert result.exit_code == 0, result.output
-    assert "note: output.png is there already, so this one is output-2.png" in result.stderr
+    assert "note: output.png exists, so this picture is saved as output-2.png" in result.stderr
     assert result.stdout == "saved output-2.png (seed 42)\n"
     assert run().stdout == "saved output-3.png (seed 42)\n"
     assert Path("output.png").read_bytes() == b"old"
@@ -255,9 +255,9 @@ def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: I
         (["-o", "out.gif"], ".gif is not a picture format"),
         (["--pulid-id-embedding", "alice.pulidembd"], "needs --pulid-weights"),
         (["--id-start-step", "1.5"], "1.5"),
-        (["--id-end-step", "late"], "'late' is no point in a generation"),
+        (["--id-end-step", "late"], "'late' is not a step"),
         (["-o", "{name}.png"], "{name}; the fields are {seed}, {index}, {person}"),
-        (["-o", "a{.png"], "a brace by itself"),
+        (["-o", "a{.png"], "a single brace"),
         (["--json", "--quiet"], "exclude each other"),
         (["--preview", "a.gif"], ".gif is not a picture format"),
         (["--preview", "a.png", "--preview-method", "tae"], "no tiny autoencoder is loaded"),
@@ -357,7 +357,7 @@ def test_debug_shows_the_traceback(engine: FakeEngine) -> None:
 def test_weights_without_an_identity_are_remarked_on(engine: FakeEngine) -> None:
     result = run("--pulid-weights", "w")
     assert result.exit_code == 0
-    assert "the picture is of nobody" in result.stderr
+    assert "only the prompt decides the picture" in result.stderr
 
 
 def test_an_identity_switched_off_is_remarked_on(engine: FakeEngine, alice: Identity) -> None:

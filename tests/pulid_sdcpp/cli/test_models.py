@@ -71,7 +71,7 @@ def test_pull_shows_everything_before_and_asks(hub: HubServer, tmp_path: Path) -
 def test_a_no_downloads_nothing(hub: HubServer, answers: str) -> None:
     result = run("pull", "mine", input=answers)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "error: not agreed to; nothing was done"
+    assert result.stderr.splitlines()[-1] == "error: not confirmed; nothing was done"
     assert not hub.content_requests()
 
 
@@ -83,7 +83,7 @@ def test_yes_alone_accepts_no_terms(hub: HubServer) -> None:
     assert "--accept-licenses does" in last
     nobody = run("pull", "mine")
     assert nobody.exit_code == 2
-    assert "There is nobody to ask; give --accept-licenses" in nobody.stderr.splitlines()[-1]
+    assert "There is no terminal to ask on; use --accept-licenses" in nobody.stderr.splitlines()[-1]
     assert not hub.content_requests()
     assert run("pull", "mine", "--yes", "--accept-licenses").exit_code == 0
 
@@ -156,7 +156,7 @@ def test_generate_pulls_what_it_needs(
     command = ["generate", "--preset", "mine", *others, "-o", str(tmp_path / "out.png")]
     refused = CliRunner().invoke(main, [*command, "--pull"], input="")
     assert refused.exit_code == 2
-    assert "give 'pulid-sdcpp models pull mine' with --yes" in refused.stderr
+    assert "use 'pulid-sdcpp models pull mine' with --yes" in refused.stderr
     assert not hub.content_requests()
     done = CliRunner().invoke(main, [*command, "--pull"], input="y\n")
     assert done.exit_code == 0, done.output

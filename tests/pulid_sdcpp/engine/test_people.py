@@ -149,7 +149,7 @@ def test_people_that_cannot_be_used_are_refused(
     with pytest.raises(ValueError, match="not both"):
         engine.generate_image("", pulid_people=[Person(alice)], pulid_id_embedding=alice, **PICTURE)
     outside = Region(box=(500, 0, 16, 16))
-    with pytest.raises(ValueError, match="nothing of the picture"):
+    with pytest.raises(ValueError, match="is outside the picture"):
         engine.generate_image("", pulid_people=[Person(alice, region=outside)], **PICTURE)
     with pytest.raises(ValueError, match="second pass"):
         engine.generate_image("", pulid_people=[Person(alice, region=LEFT)], hires=True, **PICTURE)

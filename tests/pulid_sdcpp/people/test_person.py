@@ -34,10 +34,10 @@ def test_a_windows_path_keeps_its_drive() -> None:
         (":weight=1", "names no identity"),
         ("a:wieght=1", "'wieght', but may have weight"),
         ("a:weight=1:weight=2", "weight twice"),
-        ("a:weight=much", "is no number"),
-        ("a:start=soon", "point in a generation"),
+        ("a:weight=much", "is not a number"),
+        ("a:start=soon", "is not a step"),
         ("a:box=1,2,3", "four numbers"),
-        ("a:box=1,2,3,x", "is no number"),
+        ("a:box=1,2,3,x", "is not a number"),
         ("a:box=0,0,1,1:mask=m.png", "either a box or a mask"),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_faint_mask_is_not_rounded_away() -> None:
 
 
 def test_a_region_without_anything_of_the_picture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nothing of the picture.*64x64"):
+    with pytest.raises(ValueError, match=r"is outside the picture.*64x64"):
         token_weights(Region(box=(100, 100, 16, 16)), 64, 64)
     with pytest.raises(ValueError, match="black everywhere"):
         token_weights(Region(mask=Image.new("RGB", (8, 8))), 64, 64)

@@ -116,8 +116,8 @@ def test_names_that_windows_keeps_for_itself_are_not_made(name: str) -> None:
         ("{seed!r}.png", "{seed}"),
         ("{0}.png", "{0}"),
         ("{seed.real}.png", "{seed.real}"),
-        ("a{b.png", "a brace by itself"),
-        ("a}b.png", "a brace by itself"),
+        ("a{b.png", "a single brace"),
+        ("a}b.png", "a single brace"),
     ],
 )
 def test_a_field_that_is_none_is_refused(template: str, words: str) -> None:

@@ -145,7 +145,7 @@ def refusals() -> dict[str, tuple[dict[str, Any], type[Exception], str]]:
         ),
         "outside": (
             {"identity": [Person(alice, region=Region(box=(900, 0, 16, 16)))]},
-            ValueError, "nothing of the picture",
+            ValueError, "is outside the picture",
         ),
         "no mask": (
             {"identity": [Person(alice, region=Region(mask="no.png"))]},

@@ -19,7 +19,7 @@ def problem(text: str) -> str:
 def test_a_windows_path_in_double_quotes_gets_a_hint(line: str) -> None:
     said = problem(f"steps = 1\n{line}\nseed = 2")
     assert "line 2" in said
-    assert r"goes into single quotes, as 'C:\photos\alice.jpg'" in said
+    assert r"in single quotes, such as 'C:\photos\alice.jpg'" in said
 
 
 @pytest.mark.parametrize("line", ["a = ", 'a = "b', r"a = 'C:\Users' 5"])

@@ -244,7 +244,7 @@ WEIGHT: Tensor = ("F8_E4M3", (2, 2), bytes(4))
             {"a.weight": WEIGHT, "a.comfy_quant": ("U8", (20,), b'{"format": "nvfp4"}\0')},
             "in ComfyUI's format 'nvfp4'",
         ),
-        ({"a.weight": WEIGHT, "a.comfy_quant": ("U8", (9,), b'{"format"')}, "that is no JSON"),
+        ({"a.weight": WEIGHT, "a.comfy_quant": ("U8", (9,), b'{"format"')}, "that is not JSON"),
     ],
 )
 def test_a_scale_that_is_not_right_is_named(
