@@ -69,23 +69,53 @@ def make_weights(folder: Path) -> None:
     from standins import detector_model
 
     with torch.device("meta"):
-        eva = EvaVision(EvaShape(width=1024, depth=24, head_dim=64, mlp_dim=2730, patch_px=14,
-                                 grid=24, embedding_dim=768))  # fmt: skip
+        eva = EvaVision(
+            EvaShape(
+                width=1024,
+                depth=24,
+                head_dim=64,
+                mlp_dim=2730,
+                patch_px=14,
+                grid=24,
+                embedding_dim=768,
+            )
+        )
         idformer = IdFormer(
-            IdFormerShape(dim=1024, inner=1024, ff_dim=4096, n_layers=10, n_queries=32, id_dim=2048,
-                          n_id_tokens=5, embedding_dim=1280, id_hidden=1024, vit_dim=1024,
-                          vit_hidden=1024)
-        )  # fmt: skip
-        parser = BiSeNet(ParsingShape(stem=64, stages=(64, 128, 256, 512), context=128, fusion=256,
-                                      squeeze=64, output=256, labels=19))  # fmt: skip
+            IdFormerShape(
+                dim=1024,
+                inner=1024,
+                ff_dim=4096,
+                n_layers=10,
+                n_queries=32,
+                id_dim=2048,
+                n_id_tokens=5,
+                embedding_dim=1280,
+                id_hidden=1024,
+                vit_dim=1024,
+                vit_hidden=1024,
+            )
+        )
+        parser = BiSeNet(
+            ParsingShape(
+                stem=64,
+                stages=(64, 128, 256, 512),
+                context=128,
+                fusion=256,
+                squeeze=64,
+                output=256,
+                labels=19,
+            )
+        )
     (folder / "antelopev2").mkdir()
     (folder / "antelopev2" / "scrfd_10g_bnkps.onnx").write_bytes(detector_model())
     (folder / "antelopev2" / "glintr100.onnx").write_bytes(arcface_r100())
     torch.save(random_tensors(eva, torch.float16), folder / "EVA02_CLIP_L_336_psz14_s6B.pt")
     torch.save(random_tensors(parser, torch.float32), folder / "parsing_bisenet.pth")
     tensors = random_tensors(idformer, torch.bfloat16)
-    save_file({f"pulid_encoder.{name}": tensor for name, tensor in tensors.items()},
-              folder / "pulid_flux_v0.9.1.safetensors")  # fmt: skip
+    save_file(
+        {f"pulid_encoder.{name}": tensor for name, tensor in tensors.items()},
+        folder / "pulid_flux_v0.9.1.safetensors",
+    )
 
 
 def random_tensors(network: Any, dtype: Any) -> dict[str, Any]:
@@ -127,8 +157,15 @@ def arcface_r100() -> bytes:
     def conv(x: str, inside: int, outside: int, size: int, stride: int) -> str:
         weight = constant(outside, inside, size, size, scale=(inside * size * size) ** -0.5)
         bias = constant(outside, scale=0.01)
-        return node("Conv", x, weight, bias, kernel_shape=[size] * 2, strides=[stride] * 2,
-                    pads=[size // 2] * 4)  # fmt: skip
+        return node(
+            "Conv",
+            x,
+            weight,
+            bias,
+            kernel_shape=[size] * 2,
+            strides=[stride] * 2,
+            pads=[size // 2] * 4,
+        )
 
     def prelu(x: str, width: int) -> str:
         return node("PRelu", x, constant(width, 1, 1, scale=0.25))
@@ -162,8 +199,9 @@ def arcface_r100() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def measure(models_dir: Path, photo: Path | None, dtype: str, device: str, n_photos: int,
-            threads: int) -> dict[str, Any]:  # fmt: skip
+def measure(
+    models_dir: Path, photo: Path | None, dtype: str, device: str, n_photos: int, threads: int
+) -> dict[str, Any]:
     """Load the extractor and use it, in this process."""
     import torch
 
@@ -241,17 +279,21 @@ def figures(dtype: str, result: dict[str, Any], has_targets: bool) -> list[Figur
     return [
         Figure(f"loading the extractor, {dtype}", result["load_s"], "s", load),
         Figure(f"extractor, seconds per photo, {dtype}", result["photo_s"], "s", photo, cpu),
-        Figure(f"extractor, peak memory, {dtype}", result["peak_mb"], "MB", peak,
-               f"{result['mapped_mb']:.0f} MB of it mapped files"),
-    ]  # fmt: skip
+        Figure(
+            f"extractor, peak memory, {dtype}",
+            result["peak_mb"],
+            "MB",
+            peak,
+            f"{result['mapped_mb']:.0f} MB of it mapped files",
+        ),
+    ]
 
 
 def stages(results: dict[str, dict[str, Any]]) -> Comparison:
     """Seconds of each stage of a photo, by dtype."""
     rows = tuple(
-        (stage, tuple(result["stages_s"][stage] for result in results.values()))
-        for stage in STAGES
-    )  # fmt: skip
+        (stage, tuple(result["stages_s"][stage] for result in results.values())) for stage in STAGES
+    )
     return Comparison("Stages of a photo", "s", tuple(results), rows, drawn=True, ratio=False)
 
 
@@ -259,21 +301,32 @@ def main() -> None:
     arguments = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
     )
-    arguments.add_argument("--dtype", choices=["fp32", "bf16", "fp16"], action="append",
-                           help="may be given several times; not given: fp32 and bf16")  # fmt: skip
+    arguments.add_argument(
+        "--dtype",
+        choices=["fp32", "bf16", "fp16"],
+        action="append",
+        help="may be given several times; not given: fp32 and bf16",
+    )
     arguments.add_argument("--device", default="cpu")
     arguments.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
     arguments.add_argument("--photos", type=int, default=5, help="after the first (default: 5)")
     arguments.add_argument("--photo", type=Path, help="not given: scikit-image's astronaut")
-    arguments.add_argument("--models-dir", type=Path,
-                           help="weights to use instead of random ones; they are kept")  # fmt: skip
+    arguments.add_argument(
+        "--models-dir", type=Path, help="weights to use instead of random ones; they are kept"
+    )
     arguments.add_argument("--json", type=Path, help="also write the measurements to a file")
     arguments.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = arguments.parse_args()
     dtypes = options.dtype or ["fp32", "bf16"]
     if options.measure:
-        result = measure(options.models_dir, options.photo, dtypes[0], options.device,
-                         options.photos, options.threads)  # fmt: skip
+        result = measure(
+            options.models_dir,
+            options.photo,
+            dtypes[0],
+            options.device,
+            options.photos,
+            options.threads,
+        )
         print(json.dumps(result))
         return
 
@@ -285,8 +338,10 @@ def main() -> None:
             make_weights(folder)
         size_mb = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
         load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-        print(f"{options.device}, {options.threads} threads of {os.cpu_count()} cores{load}, "
-              f"weights {size_mb:.0f} MB")  # fmt: skip
+        print(
+            f"{options.device}, {options.threads} threads of {os.cpu_count()} cores{load}, "
+            f"weights {size_mb:.0f} MB"
+        )
         results = {}
         for dtype in dtypes:
             command = [sys.executable, __file__, "--measure", "--dtype", dtype]

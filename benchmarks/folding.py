@@ -53,8 +53,9 @@ Results = Mapping[tuple[str, str], Mapping[str, float]]
 """Medians by dtype and way."""
 
 
-def measure(weights_path: Path, identity: Path, cache: Path, dtype: Any, way: str
-            ) -> dict[str, float]:  # fmt: skip
+def measure(
+    weights_path: Path, identity: Path, cache: Path, dtype: Any, way: str
+) -> dict[str, float]:
     """Have all layers once, in this process.
 
     Args:
@@ -140,12 +141,17 @@ def figures(results: Results) -> list[Figure]:
         cpu = f"{folded['cpu_s']:.2f} s of CPU"
         listed += [
             Figure(f"folding an identity, {dtype}", folded["s"], "s", fold_s, cpu),
-            Figure(f"folding, extra memory, {dtype}", folded["extra_mb"], "MB", extra_mb,
-                   anonymous),
+            Figure(
+                f"folding, extra memory, {dtype}", folded["extra_mb"], "MB", extra_mb, anonymous
+            ),
             Figure(f"folded identity from the disk, {dtype}", found["s"], "s", found_s),
-            Figure(f"first use of an identity, {dtype}", results[dtype, "first use"]["s"], "s",
-                   note="hashing the weights and writing the cache included"),
-        ]  # fmt: skip
+            Figure(
+                f"first use of an identity, {dtype}",
+                results[dtype, "first use"]["s"],
+                "s",
+                note="hashing the weights and writing the cache included",
+            ),
+        ]
     return listed
 
 
@@ -159,8 +165,10 @@ def comparison(results: Results) -> Comparison:
 def print_table(results: Results) -> None:
     print(f"\n{'':<6}{'':<11}{'wall':>9}{'CPU':>9}{'extra':>10}{'anonymous':>12}")
     for (dtype, way), one in results.items():
-        print(f"{dtype:<6}{way:<11}{one['s']:7.3f} s{one['cpu_s']:7.3f} s"
-              f"{one['extra_mb']:7.0f} MB{one['anonymous_mb']:9.0f} MB")  # fmt: skip
+        print(
+            f"{dtype:<6}{way:<11}{one['s']:7.3f} s{one['cpu_s']:7.3f} s"
+            f"{one['extra_mb']:7.0f} MB{one['anonymous_mb']:9.0f} MB"
+        )
 
 
 def main() -> None:
@@ -171,8 +179,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
     )
-    arguments.add_argument("--dtype", choices=FOLD_DTYPES, action="append",
-                           help="may be given several times; not given: f16 and q8_0")  # fmt: skip
+    arguments.add_argument(
+        "--dtype",
+        choices=FOLD_DTYPES,
+        action="append",
+        help="may be given several times; not given: f16 and q8_0",
+    )
     arguments.add_argument("--repeats", type=int, default=5, help="of each (default: 5)")
     arguments.add_argument("--json", type=Path, help="also write the measurements to a file")
     options = arguments.parse_args()
@@ -184,8 +196,13 @@ def main() -> None:
     print(f"{usable_cpus()} of {os.cpu_count()} cores{load}, medians of {options.repeats}")
     print_table(results)
     if options.json is not None:
-        run_now("folding", "Folding an identity", figures(results), [comparison(results)],
-                repeats=str(options.repeats)).save(options.json)  # fmt: skip
+        run_now(
+            "folding",
+            "Folding an identity",
+            figures(results),
+            [comparison(results)],
+            repeats=str(options.repeats),
+        ).save(options.json)
 
 
 if __name__ == "__main__":

@@ -135,10 +135,14 @@ def identity(setting: Setting) -> Report:
         # Empty at first, filled when the second process comes.
         environment = {**os.environ, "PULID_SDCPP_CACHE": cache}
         found, again = (
-            run_worker(Path(sys.executable), "identity_worker.py",
-                       {**task, "switches_only": only}, environment)
+            run_worker(
+                Path(sys.executable),
+                "identity_worker.py",
+                {**task, "switches_only": only},
+                environment,
+            )
             for only in (False, True)
-        )  # fmt: skip
+        )
     return identity_report(
         found,
         again["switches_s"],
@@ -241,29 +245,57 @@ def read_options() -> argparse.Namespace:
     )
     several = "several times; not given: "
     arguments.add_argument("--part", choices=PARTS, action="append", help=several + "all")
-    arguments.add_argument("--type", choices=["f16", "q4_0", "q4_k", "q8_0"], action="append",
-                           help="of Flux; " + several + "q4_0, q4_k, q8_0")  # fmt: skip
-    arguments.add_argument("--t5-type", choices=["f16", "q4_0", "q4_k", "q8_0"], action="append",
-                           help="of T5; " + several + "q4_0, q8_0")  # fmt: skip
-    arguments.add_argument("--size", type=int, action="append", metavar="PX",
-                           help="side of a picture for denoising; " + several + "256")  # fmt: skip
-    arguments.add_argument("--identity-size", type=int, action="append", metavar="PX",
-                           help="for PuLID's extra; " + several + "256, 512")  # fmt: skip
+    arguments.add_argument(
+        "--type",
+        choices=["f16", "q4_0", "q4_k", "q8_0"],
+        action="append",
+        help="of Flux; " + several + "q4_0, q4_k, q8_0",
+    )
+    arguments.add_argument(
+        "--t5-type",
+        choices=["f16", "q4_0", "q4_k", "q8_0"],
+        action="append",
+        help="of T5; " + several + "q4_0, q8_0",
+    )
+    arguments.add_argument(
+        "--size",
+        type=int,
+        action="append",
+        metavar="PX",
+        help="side of a picture for denoising; " + several + "256",
+    )
+    arguments.add_argument(
+        "--identity-size",
+        type=int,
+        action="append",
+        metavar="PX",
+        help="for PuLID's extra; " + several + "256, 512",
+    )
     arguments.add_argument("--steps", type=int, default=2, help="of a run (default: 2)")
     arguments.add_argument("--repeats", type=int, default=3, help="turns (default: 3)")
     arguments.add_argument("--text-repeats", type=int, default=1, help="turns (default: 1)")
-    arguments.add_argument("--pairs", type=int, default=10,
-                           help="evaluations with and without PuLID (default: 10)")  # fmt: skip
-    arguments.add_argument("--threads", type=int, default=usable_cpus(),
-                           help="of both (default: every usable processor)")  # fmt: skip
+    arguments.add_argument(
+        "--pairs", type=int, default=10, help="evaluations with and without PuLID (default: 10)"
+    )
+    arguments.add_argument(
+        "--threads",
+        type=int,
+        default=usable_cpus(),
+        help="of both (default: every usable processor)",
+    )
     arguments.add_argument("--dev", action="store_true", help="FLUX.1-dev; not given: schnell")
     arguments.add_argument("--full", action="store_true", help="19 + 38 blocks in place of 2 + 4")
-    arguments.add_argument("--hidden", type=int, default=HIDDEN,
-                           help="width; another than 3072 only tries the script out")  # fmt: skip
+    arguments.add_argument(
+        "--hidden",
+        type=int,
+        default=HIDDEN,
+        help="width; another than 3072 only tries the script out",
+    )
     arguments.add_argument("--models-dir", type=Path, default=Path("build/benchmark-models"))
     arguments.add_argument("--stock-venv", type=Path, default=DEFAULT_FOLDER)
-    arguments.add_argument("--stock-cmake-args", default="",
-                           help='to compile it with, such as "-DSD_CUDA=ON"')  # fmt: skip
+    arguments.add_argument(
+        "--stock-cmake-args", default="", help='to compile it with, such as "-DSD_CUDA=ON"'
+    )
     arguments.add_argument("--no-stock", action="store_true", help="measure ours alone")
     arguments.add_argument("--json", type=Path, help="also write the measurements to a file")
     return arguments.parse_args()

@@ -65,8 +65,9 @@ def text_report(pairs: Mapping[str, Pair]) -> Report:
     for dtype, pair in pairs.items():
         label = f"T5-XXL {dtype.upper()}"
         at_most = TEXT_AT_MOST.get(dtype)
-        figures += _ratio(pair, f"text encoder CPU time against stock, {label}", _encode_cpu,
-                          at_most)  # fmt: skip
+        figures += _ratio(
+            pair, f"text encoder CPU time against stock, {label}", _encode_cpu, at_most
+        )
         figures += _picture(pair, label, TEXT_PICTURE_AT_MOST)
     rows = {f"T5-XXL {dtype.upper()}": pair for dtype, pair in pairs.items()}
     note = "All 24 layers, 256 tokens: the engine fixes both."

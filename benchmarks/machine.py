@@ -14,8 +14,14 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["DeviceMemory", "describe_machine", "load_average", "peak_mb", "resident_mb",
-           "usable_cpus"]  # fmt: skip
+__all__ = [
+    "DeviceMemory",
+    "describe_machine",
+    "load_average",
+    "peak_mb",
+    "resident_mb",
+    "usable_cpus",
+]
 
 _POLL_S = 0.1
 

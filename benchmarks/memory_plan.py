@@ -154,14 +154,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "memory_plan",
         "The memory plan against what is allocated",
         [
-            Figure("memory plan against reality, the most above", max(ratios), "ratio",
-                   ABOVE_AT_MOST, f"{len(rows)} settings"),
-            Figure("reality against the memory plan, the most above", 1 / min(ratios), "ratio",
-                   1.0, "1 or less: never under"),
+            Figure(
+                "memory plan against reality, the most above",
+                max(ratios),
+                "ratio",
+                ABOVE_AT_MOST,
+                f"{len(rows)} settings",
+            ),
+            Figure(
+                "reality against the memory plan, the most above",
+                1 / min(ratios),
+                "ratio",
+                1.0,
+                "1 or less: never under",
+            ),
         ],
         [Comparison("Memory while denoising", "MB", ("allocated", "predicted"), tuple(rows))],
         device=f"{device.name}, {device.description}",
-    )  # fmt: skip
+    )
     print(as_text(measured))
     if options.json is not None:
         measured.save(options.json)

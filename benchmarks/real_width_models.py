@@ -186,18 +186,25 @@ def main() -> None:
         description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
     )
     arguments.add_argument("folder", type=Path)
-    arguments.add_argument("--type", choices=TYPES, action="append",
-                           help="of Flux; several times; not given: q4_0, q4_k, q8_0")  # fmt: skip
-    arguments.add_argument("--t5-type", choices=TYPES, action="append",
-                           help="of T5; several times; not given: no T5")  # fmt: skip
+    arguments.add_argument(
+        "--type",
+        choices=TYPES,
+        action="append",
+        help="of Flux; several times; not given: q4_0, q4_k, q8_0",
+    )
+    arguments.add_argument(
+        "--t5-type", choices=TYPES, action="append", help="of T5; several times; not given: no T5"
+    )
     arguments.add_argument("--dev", action="store_true", help="FLUX.1-dev; not given: schnell")
     arguments.add_argument("--full", action="store_true", help="19 + 38 blocks in place of 2 + 4")
     options = arguments.parse_args()
     depth = FULL_SHAPE if options.full else SHORT_SHAPE
     shape = FluxShape(depth.depth, depth.depth_single, HIDDEN, guidance_embed=options.dev)
     started_s = time.perf_counter()
-    made = [flux_model(options.folder, shape, dtype)
-            for dtype in options.type or ("q4_0", "q4_k", "q8_0")]  # fmt: skip
+    made = [
+        flux_model(options.folder, shape, dtype)
+        for dtype in options.type or ("q4_0", "q4_k", "q8_0")
+    ]
     made += [t5_model(options.folder, dtype) for dtype in options.t5_type or ()]
     made += [pulid_weights(options.folder, shape), *identity_files(options.folder)]
     made += small_models(options.folder).values()

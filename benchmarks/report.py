@@ -138,8 +138,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
     )
-    arguments.add_argument("files", type=Path, nargs="*",
-                           help="not given: all in benchmarks/results/")  # fmt: skip
+    arguments.add_argument(
+        "files", type=Path, nargs="*", help="not given: all in benchmarks/results/"
+    )
     arguments.add_argument("--output", type=Path, default=FOLDER / "RESULTS.md")
     options = arguments.parse_args()
     files = options.files or sorted((FOLDER / "results").glob("*.json"))

@@ -41,14 +41,18 @@ def commands(stock: Path | None) -> dict[str, list[str]]:
         "pulid-sdcpp --help": [*program, "--help"],
         "pulid-sdcpp generate --help": [*program, "generate", "--help"],
         "from pulid_sdcpp import StableDiffusion": [
-            python, "-c", "from pulid_sdcpp import StableDiffusion",
+            python,
+            "-c",
+            "from pulid_sdcpp import StableDiffusion",
         ],
-    }  # fmt: skip
+    }
     if stock is not None:
         started["python -c pass (stock's venv)"] = [str(stock), "-c", "pass"]
         started["import stable_diffusion_cpp (stock)"] = [
-            str(stock), "-c", "import stable_diffusion_cpp",
-        ]  # fmt: skip
+            str(stock),
+            "-c",
+            "import stable_diffusion_cpp",
+        ]
     return started
 
 

@@ -33,8 +33,16 @@ def stock_python(folder: Path = DEFAULT_FOLDER, cmake_args: str = "") -> Path:
     if not found:
         print(f"compiling {REQUIREMENT} in {folder}: some minutes", file=sys.stderr)
         environment = {**os.environ, "CMAKE_ARGS": cmake_args}
-        command = [str(python), "-m", "pip", "install", "--quiet", "--no-binary",
-                   "stable-diffusion-cpp-python", REQUIREMENT]  # fmt: skip
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-binary",
+            "stable-diffusion-cpp-python",
+            REQUIREMENT,
+        ]
         if subprocess.run(command, env=environment).returncode:
             raise RuntimeError(f"{REQUIREMENT} could not be installed in {folder}")
         found = _installed_version(python)

@@ -49,11 +49,14 @@ def random_layer(hidden: int, heads: int) -> dict[str, np.ndarray]:
         return values
 
     return {
-        "norm1_weight": vector(ID_DIM, 1), "norm1_bias": vector(ID_DIM, 0),
-        "norm2_weight": vector(hidden, 1), "norm2_bias": vector(hidden, 0),
-        "to_q": matrix(inner, hidden), "to_kv": matrix(2 * inner, ID_DIM),
+        "norm1_weight": vector(ID_DIM, 1),
+        "norm1_bias": vector(ID_DIM, 0),
+        "norm2_weight": vector(hidden, 1),
+        "norm2_bias": vector(hidden, 0),
+        "to_q": matrix(inner, hidden),
+        "to_kv": matrix(2 * inner, ID_DIM),
         "to_out": matrix(hidden, inner),
-    }  # fmt: skip
+    }
 
 
 def normed(x: np.ndarray) -> np.ndarray:
@@ -102,8 +105,9 @@ def folded(layer: FoldedLayer, heads: int) -> Callable[[np.ndarray], np.ndarray]
     return attend
 
 
-def compare(image_tokens: int, repeats: int, hidden: int = HIDDEN, heads: int = HEADS
-            ) -> dict[str, float]:  # fmt: skip
+def compare(
+    image_tokens: int, repeats: int, hidden: int = HIDDEN, heads: int = HEADS
+) -> dict[str, float]:
     """Median seconds of both forms, in turn, and by how much their results differ (relative)."""
     rng = np.random.default_rng(1)
     tokens = rng.standard_normal((ID_TOKENS, ID_DIM), np.float32)

@@ -15,8 +15,14 @@ from pathlib import Path
 import pulid_extractor
 import pulid_sdcpp
 
-__all__ = ["Definition", "Module", "class_signature", "find_in", "find_public",
-           "function_signature"]  # fmt: skip
+__all__ = [
+    "Definition",
+    "Module",
+    "class_signature",
+    "find_in",
+    "find_public",
+    "function_signature",
+]
 
 MAX_LINE = 96
 

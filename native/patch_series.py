@@ -34,17 +34,39 @@ LAST_PARAGRAPH = "Can go when:"
 TREE_SETTINGS = {"core.autocrlf": "false", "core.fileMode": "false", "core.safecrlf": "false"}
 # For our commands, whatever the user's settings are.
 SETTINGS = {
-    "core.hooksPath": os.devnull, "commit.gpgSign": "false", "gc.auto": "0",
-    "user.name": "pulid-sdcpp", "user.email": "authors@pulid-sdcpp.invalid",
-    "diff.noprefix": "false", "diff.mnemonicPrefix": "false", "diff.renames": "false",
-    "diff.algorithm": "myers", "diff.indentHeuristic": "true", "diff.interHunkContext": "0",
-    "am.threeWay": "false", "apply.whitespace": "nowarn", "format.pretty": "medium",
-}  # fmt: skip
+    "core.hooksPath": os.devnull,
+    "commit.gpgSign": "false",
+    "gc.auto": "0",
+    "user.name": "pulid-sdcpp",
+    "user.email": "authors@pulid-sdcpp.invalid",
+    "diff.noprefix": "false",
+    "diff.mnemonicPrefix": "false",
+    "diff.renames": "false",
+    "diff.algorithm": "myers",
+    "diff.indentHeuristic": "true",
+    "diff.interHunkContext": "0",
+    "am.threeWay": "false",
+    "apply.whitespace": "nowarn",
+    "format.pretty": "medium",
+}
 # Little context keeps a patch applicable to the engine's next version.
-FORMAT = ("--unified=1", "--full-index", "--zero-commit", "--no-signature", "--no-stat",
-          "--no-numbered", "--no-attach", "--no-thread", "--no-cover-letter", "--no-base",
-          "--no-notes", "--no-ext-diff", "--no-textconv", "--binary",
-          "--subject-prefix=PATCH")  # fmt: skip
+FORMAT = (
+    "--unified=1",
+    "--full-index",
+    "--zero-commit",
+    "--no-signature",
+    "--no-stat",
+    "--no-numbered",
+    "--no-attach",
+    "--no-thread",
+    "--no-cover-letter",
+    "--no-base",
+    "--no-notes",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--binary",
+    "--subject-prefix=PATCH",
+)
 
 
 def main() -> None:
@@ -73,8 +95,14 @@ def apply(patches: Path, tree: Path) -> None:
         shutil.rmtree(tree, onerror=_delete_read_only)
     start(tree)
     if series:
-        _git(tree, "am", "--quiet", "--keep-cr", "--committer-date-is-author-date",
-             *map(str, (one.resolve() for one in series)))  # fmt: skip
+        _git(
+            tree,
+            "am",
+            "--quiet",
+            "--keep-cr",
+            "--committer-date-is-author-date",
+            *map(str, (one.resolve() for one in series)),
+        )
     print(f"{tree}: {len(series)} commits on the tag `{SOURCE_TAG}`")
 
 

@@ -74,9 +74,11 @@ class ClipTokens:
         self.plain_words = [
             piece[: -len(_END_OF_WORD)]
             for piece in pieces
-            if piece.endswith(_END_OF_WORD) and piece[: -len(_END_OF_WORD)].isascii()
-            and piece[: -len(_END_OF_WORD)].isalpha() and len(piece) > len(_END_OF_WORD) + 2
-        ]  # fmt: skip
+            if piece.endswith(_END_OF_WORD)
+            and piece[: -len(_END_OF_WORD)].isascii()
+            and piece[: -len(_END_OF_WORD)].isalpha()
+            and len(piece) > len(_END_OF_WORD) + 2
+        ]
         """Words of three letters or more that are one token."""
 
     def encode(self, prompt: str) -> list[int]:

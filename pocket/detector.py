@@ -26,8 +26,17 @@ from .onnx_export import OnnxGraph, largest_difference, readable, write_onnx
 __all__ = ["Detector", "detector_model", "export_detector", "load_detector", "train_detector"]
 
 STRIDES_PX = (8, 16, 32)
-OUTPUTS = {"448": 1, "471": 1, "494": 1, "451": 4, "474": 4, "497": 4, "454": 10, "477": 10,
-           "500": 10}  # fmt: skip
+OUTPUTS = {
+    "448": 1,
+    "471": 1,
+    "494": 1,
+    "451": 4,
+    "474": 4,
+    "497": 4,
+    "454": 10,
+    "477": 10,
+    "500": 10,
+}
 """Names and widths in the published file: scores of each stride, boxes, landmarks."""
 WIDTHS = (20, 40, 80)
 SCALE = 4.0
@@ -230,9 +239,12 @@ def detector_model(network: Detector) -> bytes:
     twice = graph.constant(np.array([1, 1, 2, 2], np.float32))
     for index in (1, 0):
         coarser = graph.node(
-            "Resize", [features[index + 1], "", twice], mode="nearest",
-            coordinate_transformation_mode="asymmetric", nearest_mode="floor",
-        )  # fmt: skip
+            "Resize",
+            [features[index + 1], "", twice],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
         added = graph.run(network.across[index], coarser)
         features[index] = graph.node("Add", [features[index], added])
     gain = graph.constant(np.array(SCALE, np.float32))

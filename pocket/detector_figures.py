@@ -51,8 +51,12 @@ def false_alarms(pack: Path) -> dict[str, int]:
     blank = [np.full((256, 256, 3), value, np.uint8) for value in (0, 60, 128, 200, 255)]
     noise = [rng.integers(0, 256, (256, 256, 3), np.uint8) for _ in range(4)]
     noise += [cv2.GaussianBlur(picture, (0, 0), 4) for picture in noise]
-    groups = {"blank": blank, "noise": noise, "photographs trained on": photographs(),
-              "photographs": photographs(held_out=True)}  # fmt: skip
+    groups = {
+        "blank": blank,
+        "noise": noise,
+        "photographs trained on": photographs(),
+        "photographs": photographs(held_out=True),
+    }
     return {
         f"{name} ({len(pictures)})": sum(len(_found(finder, picture)) for picture in pictures)
         for name, pictures in groups.items()

@@ -83,9 +83,12 @@ class OnnxGraph:
                 if network.bias is not None:
                     weights.append(self.constant(network.bias))
                 return self.node(
-                    "Conv", [x, *weights], kernel_shape=list(network.kernel_size),
-                    strides=list(network.stride), pads=list(network.padding) * 2,
-                )  # fmt: skip
+                    "Conv",
+                    [x, *weights],
+                    kernel_shape=list(network.kernel_size),
+                    strides=list(network.stride),
+                    pads=list(network.padding) * 2,
+                )
             case nn.AvgPool2d():
                 size = [network.kernel_size] * 2
                 return self.node("AveragePool", [x], kernel_shape=size, strides=size)
@@ -125,9 +128,12 @@ class OnnxGraph:
             ]
 
         graph = helper.make_graph(
-            self._nodes, "pocket", described(inputs), described(outputs),
+            self._nodes,
+            "pocket",
+            described(inputs),
+            described(outputs),
             list(self._constants.values()),
-        )  # fmt: skip
+        )
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

@@ -84,13 +84,27 @@ class RecogniserConfig:
 
 
 RECOGNISER = RecogniserConfig(
-    name="recogniser", prefix=2, n_people=4500, stem_px=4, widths=(48, 80, 128), blocks=(1, 1, 1),
-    neck=16, identity=6.0,
-)  # fmt: skip
+    name="recogniser",
+    prefix=2,
+    n_people=4500,
+    stem_px=4,
+    widths=(48, 80, 128),
+    blocks=(1, 1, 1),
+    neck=16,
+    identity=6.0,
+)
 JUDGE = RecogniserConfig(
-    name="judge", prefix=3, n_people=4500, stem_px=2, widths=(16, 32, 64, 128), blocks=(0, 1, 1, 1),
-    neck=20, temperature=0.06, pull=2.0, evened=0.5,
-)  # fmt: skip
+    name="judge",
+    prefix=3,
+    n_people=4500,
+    stem_px=2,
+    widths=(16, 32, 64, 128),
+    blocks=(0, 1, 1, 1),
+    neck=20,
+    temperature=0.06,
+    pull=2.0,
+    evened=0.5,
+)
 
 
 class Loss(nn.Module):

@@ -29,8 +29,12 @@ class UnseenPeople:
         rng = np.random.default_rng(seed)
         people: list[Person] = [sample_person(rng) for _ in range(n_people)]
         self.people = np.stack([identity_vector(person) for person in people])
-        names = {"photo": "photo", "second photo": "photo", "monochrome": "monochrome",
-                 "comic": "comic"}  # fmt: skip
+        names = {
+            "photo": "photo",
+            "second photo": "photo",
+            "monochrome": "monochrome",
+            "comic": "comic",
+        }
         self.crops = {
             name: np.stack([draw_crop(person, rng, STYLES.index(style)) for person in people])
             for name, style in names.items()

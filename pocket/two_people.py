@@ -22,8 +22,15 @@ from .prompt_code import prompt_code
 from .resuming import seed_training
 from .teacher import Teacher
 
-__all__ = ["each_half", "export_two_people", "halves", "load_lora", "pair_loss",
-           "train_two_people", "with_lora"]  # fmt: skip
+__all__ = [
+    "each_half",
+    "export_two_people",
+    "halves",
+    "load_lora",
+    "pair_loss",
+    "train_two_people",
+    "with_lora",
+]
 
 LORA_FILE = "loras/two-people.safetensors"
 RANK = 5
