@@ -89,12 +89,9 @@ def _folded(conv: nn.Module, norm: nn.BatchNorm2d) -> nn.Conv2d:
     assert norm.running_var is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     folded = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,  # type: ignore[arg-type]
-    )
+        conv.in_channels, conv.out_channels,
+        conv.kernel_size, conv.stride, conv.padding,  # type: ignore[arg-type]
+    )  # fmt: skip
     assert folded.bias is not None
     before = conv.bias if conv.bias is not None else 0.0
     folded.weight.copy_(conv.weight * gain[:, None, None, None])

@@ -140,7 +140,7 @@ def _versions() -> list[Finding]:
 
 def _threads() -> str:
     cores, cpus = usable_cores(), os.cpu_count() or 1
-    return f"{cores}, the cores that this process may use of the computer's {cpus} CPUs"
+    return f"{cores}, one for each core that this process may use; the computer has {cpus} CPUs"
 
 
 def _engine() -> list[Finding]:
@@ -163,7 +163,7 @@ def _engine() -> list[Finding]:
     for device in found["devices"]:
         findings.append(Finding("devices", str(device["name"]), "ok", _device(device)))
     if not found["devices"]:
-        remedy = "reinstall: even the CPU is missing"
+        remedy = "reinstall: not even the CPU is listed"
         findings.append(Finding("devices", "none", "broken", "no device to compute on", remedy))
     return findings
 
@@ -178,9 +178,9 @@ def probe_engine() -> dict[str, Any] | str:
                 return found
         except (ValueError, IndexError):
             pass
-    last = errors.strip().splitlines()[-1:] or ["it said nothing"]
+    last = errors.strip().splitlines()[-1:] or ["it printed nothing"]
     if status is None:
-        return f"asking the engine took more than {_PROBE_TIMEOUT_S} s: a driver hangs"
+        return f"the engine did not answer within {_PROBE_TIMEOUT_S} s: a driver hangs"
     if status < 0:
         return f"the engine crashed (signal {-status}): {last[0]}"
     return last[0]
@@ -242,12 +242,12 @@ def _config() -> list[Finding]:
         config = load_user_config()
         load_registry(config)
     except (ModelFileError, RuntimeError) as error:  # RuntimeError: a user without a home
-        remedy = "every command that looks for models needs it; mend the file, or move it away"
+        remedy = "every command that uses models reads it; correct the file, or move it away"
         return [Finding(section, name, "broken", str(error), remedy)]
     findings = [Finding(section, name, "ok", str(config.path))] if config.path.exists() else []
     for folder in config.models_dirs:
         status: Status = "ok" if folder.is_dir() else "missing"
-        remedy = "" if status == "ok" else "not there now; commands warn of it, and go on without"
+        remedy = "" if status == "ok" else "does not exist now; commands warn and continue"
         findings.append(Finding(section, "models folder", status, str(folder), remedy))
     return findings
 

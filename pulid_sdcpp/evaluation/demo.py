@@ -167,8 +167,8 @@ def _settings(prompt: str, seed: int) -> GenerationOptions:
 
 def _advised(error: FaceNotFoundError | str) -> FaceNotFoundError:
     return FaceNotFoundError(
-        f"{error}; the pocket model knows portraits drawn like its own only: real photos need the "
-        "published weights, with 'pulid-sdcpp extract'"
+        f"{error}; the pocket model can read only drawn portraits like its own; photos of "
+        "real people need the published weights, with 'pulid-sdcpp extract'"
     )
 
 

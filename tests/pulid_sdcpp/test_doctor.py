@@ -152,7 +152,7 @@ def test_environment_variables_that_matter_are_shown(monkeypatch: pytest.MonkeyP
     [
         ((-11, "", "GGML_ASSERT"), "crashed (signal 11): GGML_ASSERT"),
         ((1, "", "Traceback\nNativeLibraryError: not there\n"), "NativeLibraryError: not there"),
-        ((0, "chatter", ""), "it said nothing"),
+        ((0, "chatter", ""), "it printed nothing"),
         ((None, "", ""), "a driver hangs"),
     ],
 )

@@ -71,8 +71,8 @@ def convert(
     )
     click.echo(f"  tensors: {types}")
     click.echo(
-        "  checked: names, shapes, types and values; a tensor is off by "
-        f"{done.relative_error:.2g} of its size at most"
+        "  checked: names, shapes, types and values; the largest error of a "
+        f"tensor is {done.relative_error:.2g} of its size"
     )
     if done.what.startswith("PuLID"):
-        progress.note("extraction reads PuLID weights as they were published: keep INPUT for it")
+        progress.note("keep INPUT: extraction can read only the published PuLID weights")

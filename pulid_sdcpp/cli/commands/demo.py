@@ -76,13 +76,11 @@ def demo(
             progress_callback=progress.step,
         )
     found = result.similarity
-    click.echo(f"mean likeness {found.mean:.3f} (cosine with the reference; 1: the same)")
+    click.echo(f"mean likeness {found.mean:.3f} (cosine with the portrait; 1 is identical)")
     if found.random_mean is not None:
-        click.echo(f"for comparison, with the other people's references: {found.random_mean:.3f}")
+        click.echo(f"for comparison, with other people's portraits: {found.random_mean:.3f}")
     click.echo(f"saved {escaped_line(result.picture)}")
-    click.echo(
-        "The model is tiny and knows drawn people only. Of real photos, the published weights"
-    )
-    click.echo("make pictures: 'pulid-sdcpp extract' and 'generate'.")
+    click.echo("This small model can draw only people like these. For photos of real people, use")
+    click.echo("the published weights: pulid-sdcpp generate --preset flux-schnell-q4 --pull ...")
     if show and click.launch(str(result.picture)) != 0:
-        click.echo(f"no program to open {escaped_line(result.picture)} with", err=True)
+        click.echo(f"found no program to open {escaped_line(result.picture)}", err=True)

@@ -199,7 +199,7 @@ def extract(
             click.echo(f"identity {identity.short_hash}: {tokens} tokens of {width}, {save_dtype}")
             click.echo(f"saved {escaped_line(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
     if n_failed:
-        click.echo(f"error: {n_failed} of {len(jobs)} photos gave no identity", err=True)
+        click.echo(f"error: {n_failed} of {len(jobs)} photos failed", err=True)
         ctx.exit(1)
 
 

@@ -59,7 +59,7 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
     if terms := sorted({name for row in rows for name in row["non_commercial_extraction"]}):
         click.echo(f"to make identities from photos: {'; '.join(terms)}")
     if any(row["there"] < row["files"] for row in rows):
-        click.echo("get one with: pulid-sdcpp models pull PRESET")
+        click.echo("download one with: pulid-sdcpp models pull PRESET")
 
 
 @models.command()
@@ -162,7 +162,7 @@ def verify(
     if as_json:
         click.echo(json_text(rows, indent=2))
     elif not rows:
-        click.echo("nothing there to check")
+        click.echo("no files to check")
     ctx.exit(1 if any(row["state"] in ("wrong", "missing") for row in rows) else 0)
 
 

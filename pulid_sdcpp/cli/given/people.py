@@ -74,8 +74,8 @@ def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) ->
     def tell_which(found: Any) -> None:
         if found.n_faces > 1:
             progress.note(
-                f"{found.photo} has {found.n_faces} faces, counted from the left from 0; "
-                f"number {found.index} is taken (--face {found.index})"
+                f"{found.photo} has {found.n_faces} faces, counted from 0 at the left; "
+                f"number {found.index} is used (--face {found.index})"
             )
 
     return enroll_people(pipeline, request.people, on_face=tell_which)

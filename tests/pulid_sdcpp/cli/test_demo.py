@@ -156,7 +156,7 @@ def test_likeness_is_the_judges_cosine_and_no_face_counts_as_none(
     assert "mean likeness 0.667" in result.stdout  # (1 + 1 + 0) / 3
     a, b, c = (np.array(color) + 20.0 for color in COLORS.values())
     to_others = [cosine(a, b), cosine(a, c), cosine(b, a), cosine(b, c), 0, 0]
-    assert f"references: {np.mean(to_others):.3f}" in result.stdout
+    assert f"portraits: {np.mean(to_others):.3f}" in result.stdout
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:
@@ -239,7 +239,7 @@ def test_an_identity_that_changes_nothing_is_an_error(engine: PersonalEngine) ->
 def test_a_portrait_without_a_face_is_told_what_the_model_knows(engine: PersonalEngine) -> None:
     result = run("--portrait", "mine.png", "--portrait", "wall.png")
     assert result.exit_code == 1
-    assert "wall.png: no face found; the pocket model knows portraits drawn" in result.stderr
+    assert "wall.png: no face found; the pocket model can read only drawn" in result.stderr
     assert "published weights" in result.stderr
     assert not engine.calls
 
@@ -250,7 +250,7 @@ def test_a_portrait_that_only_the_judge_does_not_see_is_refused_too(
     Image.new("RGB", (SIDE_PX, SIDE_PX), COLORS["cyd"]).save("blue.png")
     result = run("--portrait", "blue.png")
     assert result.exit_code == 1
-    assert "blue.png: no face to compare with; the pocket model knows" in result.stderr
+    assert "blue.png: no face to compare with; the pocket model can read" in result.stderr
     assert not engine.calls
 
 
@@ -314,7 +314,7 @@ def test_a_picture_that_nothing_opens_is_still_there(
     monkeypatch.setattr(click, "launch", lambda url: 127)
     result = run("--open")
     assert result.exit_code == 0
-    assert "no program to open demo.png" in result.stderr
+    assert "found no program to open demo.png" in result.stderr
     assert Path("demo.png").is_file()
 
 

@@ -141,7 +141,7 @@ def test_one_bad_photo_of_a_batch_does_not_cost_the_others(extractor: FakeExtrac
     result = run("me.jpg", "too.jpg", "--each")
     assert result.exit_code == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
-    assert errors == ["error: me.jpg: no face found", "error: 1 of 2 photos gave no identity"]
+    assert errors == ["error: me.jpg: no face found", "error: 1 of 2 photos failed"]
     assert sorted(os.listdir()) == ["me.jpg", "models", "too.jpg", "too.pulidembd"]
 
 

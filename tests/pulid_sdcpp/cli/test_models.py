@@ -190,7 +190,7 @@ def test_list(tmp_path: Path) -> None:
     assert "in the package any use" in lines["pocket"]
     assert "size unknown" in lines["mine"]
     assert "insightface" in lines["to"]
-    assert lines["get"] == "get one with: pulid-sdcpp models pull PRESET"
+    assert lines["download"] == "download one with: pulid-sdcpp models pull PRESET"
     run("pull", "mine", "--yes", "--accept-licenses")
     rows = {row["preset"]: row for row in json.loads(run("list", "--json").stdout)}
     assert (rows["mine"]["there"], rows["mine"]["files"]) == (2, 2)
