@@ -39,6 +39,6 @@ def models_options(command: Command) -> Command:
     )  # fmt: skip
     preset = click.option(
         "--preset", metavar="NAME",
-        help="Use the files of this preset (see 'pulid-sdcpp models'), not those of --models-dir.",
+        help="Use the files of this preset; 'pulid-sdcpp models list' shows all presets.",
     )  # fmt: skip
     return preset(folder(command))
