@@ -40,6 +40,7 @@ def test_the_handler_before_comes_back() -> None:
 # Ctrl-C comes when a module is imported, as it does at a random moment of the start.
 START = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 from pulid_sdcpp.__main__ import start
 module = sys.argv.pop(1)
 class Hook:
