@@ -87,6 +87,9 @@ def apply(patches: Path, tree: Path) -> None:
     """
     series = sorted(patches.glob("*.patch"))
     if tree.exists():
+        if not (tree / ".git").is_dir():
+            sys.exit(f"{tree} is no repository, as after an interruption; delete it")
+        _check_git_has_finished(tree)
         if _is_dirty(tree) or _formatted(tree) != {one.name: one.read_bytes() for one in series}:
             sys.exit(
                 f"{tree} is not what the patches make: write its commits back first with "
@@ -104,6 +107,15 @@ def apply(patches: Path, tree: Path) -> None:
             *map(str, (one.resolve() for one in series)),
         )
     print(f"{tree}: {len(series)} commits on the tag `{SOURCE_TAG}`")
+
+
+def _check_git_has_finished(tree: Path) -> None:
+    """In the midst of `git am` or a rebase, the commits that are still to come look deleted."""
+    if any((tree / ".git" / name).exists() for name in ("rebase-apply", "rebase-merge")):
+        sys.exit(
+            f"{tree}: git has not finished; `git am --continue` or `git rebase --continue` first, "
+            "or delete it"
+        )
 
 
 def start(tree: Path) -> None:
@@ -130,6 +142,7 @@ def refresh(tree: Path, patches: Path) -> None:
         sys.exit(f"{tree} is not there: `make patches-apply` makes it")
     if _is_dirty(tree):
         sys.exit(f"{tree} has changes that are in no commit")
+    _check_git_has_finished(tree)
     series = _formatted(tree)
     with tempfile.TemporaryDirectory(dir=tree.parent, ignore_cleanup_errors=True) as folder:
         written = Path(folder) / "patches"

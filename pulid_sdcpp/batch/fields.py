@@ -138,6 +138,8 @@ def _reader(name: str) -> Callable[[Any, Path], Any]:
 
     def read(value: Any, folder: Path) -> Any:
         fact = _FACTS[name]
+        if value is None:  # what an optional field is when it is not there
+            raise ValueError(f"{name} has no value; leave it out")
         found = _READERS[fact.kind](value, folder)
         if name not in GENERATION_FIELDS:  # a job's own options say where they are wrong
             fact.check(found)

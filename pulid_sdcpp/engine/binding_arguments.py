@@ -100,7 +100,7 @@ def check_context_arguments(arguments: Mapping[str, Any], maps: Any) -> None:
         ValueError: Names the argument, its value and what it may be.
     """
     ContextOptions(
-        model_path="any",  # which files are needed depends on the model, see engine_files.py
+        model_path="any",  # which files are needed depends on the model, see engine_checks.py
         n_threads=arguments["n_threads"],
         max_vram=arguments["max_vram"],
         tensor_type_rules=arguments["tensor_type_rules"],

@@ -24,7 +24,7 @@ from ..errors import ModelFileError
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import Fusion, check_fusion
 from ..identity.identity_file import Identity
-from ..identity.store import find_entry, find_identity, keep_identity, store_folder, write_entry
+from ..identity.store import find_entry, store_folder, write_entry
 from ..system.file_hash import remembered_sha256
 from ..system.package_version import package_version
 from ..terminal_text import reason_of
@@ -33,7 +33,7 @@ from . import extractor
 if TYPE_CHECKING:
     from pulid_extractor import FoundFace, PhotoSource
 
-__all__ = ["Enroller", "find_identity", "keep_identity"]
+__all__ = ["Enroller"]
 
 _KEY_DIGITS = 32
 

@@ -13,6 +13,7 @@ __all__ = [
     "check_choice",
     "check_multiple",
     "check_number",
+    "check_pair",
     "check_path",
     "check_text",
     "check_whole",
@@ -70,6 +71,12 @@ def check_text(name: str, value: object, max_chars: int) -> None:
         raise ValueError(
             f"{name} is not valid Unicode at position {error.start}; write it as UTF-8"
         ) from None
+
+
+def check_pair(name: str, value: object) -> None:
+    """Refuse what is not two of something."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{name} is {shown(value)}, but must be two numbers")
 
 
 def check_path(name: str, value: object) -> None:

@@ -24,6 +24,7 @@ from .checks import (
     check_choice,
     check_multiple,
     check_number,
+    check_pair,
     check_path,
     check_text,
     check_whole,
@@ -139,6 +140,8 @@ class Fact:
         """
         if not self.checked or (value is None and self.optional):
             return
+        if self.kind in ("pair", "whole pair"):
+            check_pair(self.name, value)
         if self.kind in ("numbers", "pair", "whole pair"):
             for part in value or ():
                 self._check_number(part, whole=self.kind == "whole pair")

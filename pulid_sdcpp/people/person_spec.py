@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..identity.face_choice import FaceChoice
+from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import FUSIONS, Fusion
 from ..options.checks import check_path
 from ..options.facts import check, option, same_as
@@ -72,6 +72,7 @@ class PersonSpec:
         for path in self.paths:
             check_path("identity", path)
         check(self)
+        object.__setattr__(self, "face", check_face_choice(self.face))
         check_is_region(self.region)
 
     @property

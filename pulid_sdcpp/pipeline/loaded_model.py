@@ -55,11 +55,6 @@ class LoadedModel:
         """Whether memory is limited, so that nothing else should lie in it."""
         return self._vram is not None
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether there is an engine now."""
-        return self._engine is not None
-
     def prepare(
         self, generation: GenerationOptions, tell: EventCallback, people: int = 1
     ) -> tuple[Engine, GenerationOptions]:

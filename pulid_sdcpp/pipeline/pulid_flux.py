@@ -165,7 +165,7 @@ class PulidFlux:
 
     @property
     def context(self) -> ContextOptions:
-        """How the model is loaded, without a plan."""
+        """How the model is loaded: as it was given, and once it is loaded, with its plan."""
         return self._model.context
 
     @property
@@ -340,8 +340,16 @@ class PulidFlux:
             on_event, on_preview, preview_method, preview_interval: As for `generate`.
 
         Raises:
+            ValueError: More than one picture, or other people than the request names.
             As `generate`.
         """
+        if request.generation.batch_count != 1:
+            raise ValueError("make makes one picture; call it for each of request.each")
+        if request.people and len(people) != len(request.people):
+            raise ValueError(
+                f"the request is for {len(request.people)} people, but {len(people)} are given; "
+                "enroll_people makes them of the request's"
+            )
         picture = picture_request(request, people)
         return self._start(picture, on_event, on_preview, preview_method, preview_interval)
 

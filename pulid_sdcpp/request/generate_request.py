@@ -226,7 +226,7 @@ def _of_recipe(recipe: PictureRecipe) -> dict[str, Any]:
 def _people(
     given: Mapping[str, Any], recipe: PictureRecipe | None, everybody: Mapping[str, Any]
 ) -> tuple[PersonSpec, ...]:
-    people = given.get("people", ())
+    people = given.get("people") or ()
     check_people(len(people))
     if people:
         return tuple(
@@ -245,10 +245,13 @@ def _people(
 
 
 def _spec(values: Mapping[str, Any]) -> PersonSpec:
-    """A person whose name, if none is given, is that of the first file."""
+    """A person whose name, if none is given, is that of the first file, or the identity's hash."""
     files = tuple(map(Path, values.get("files", ())))
     spec = PersonSpec(**{"name": "", **values, "files": files})
-    return spec if spec.name else dataclasses.replace(spec, name=spec.paths[0].stem)
+    if spec.name:
+        return spec
+    name = spec.paths[0].stem if spec.paths else getattr(spec.identity, "short_hash", "person")
+    return dataclasses.replace(spec, name=name)
 
 
 def _size_of(image: Any, given: Mapping[str, Any]) -> dict[str, int]:

@@ -111,6 +111,24 @@ def test_commits_become_patches_and_the_same_commits_again(tree: Path, tmp_path:
 
 
 @needs_git
+@pytest.mark.parametrize("left", ["rebase-apply", "rebase-merge"])
+def test_commits_that_git_has_still_to_make_are_not_taken_for_deleted(
+    tree: Path, tmp_path: Path, left: str
+) -> None:
+    patches = tmp_path / "patches"
+    patches.mkdir()
+    (patches / "0001-two.patch").write_text("not in the tree yet\n")
+    (tree / ".git" / left).mkdir()
+    for call in (
+        lambda: patch_series.refresh(tree, patches),
+        lambda: patch_series.apply(patches, tree),
+    ):
+        with pytest.raises(SystemExit, match="--continue"):
+            call()
+    assert (patches / "0001-two.patch").exists()
+
+
+@needs_git
 def test_what_is_in_no_patch_is_not_thrown_away(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "patches").mkdir()
     (tree / "unix.c").write_bytes(b"new\n")

@@ -229,6 +229,8 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
         (".jsonl", '{"prompt": "a", "seeds": [1]}', "line 1: .*'seeds'; did you mean seed?"),
         (".jsonl", "[" * 100_000, "line 1: not JSON: too deeply nested"),
         (".jsonl", '{"prompt": "a", "person": "a.jpg", "people": []}', "line 1: person and people"),
+        (".jsonl", '{"prompt": "a", "person": {"portraits": "a.jpg", "end_step": null}}',
+         "line 1: .*end_step has no value; leave it out"),
         (".csv", "prompt,seed\na,1\nb,two\n", "line 3: seed: 'two' is not a whole number"),
         (".csv", "prompt,sead\na,1\n", "line 2: there is no field 'sead'"),
         (".csv", "prompt\na,1\n", "line 2: 2 cells in 1 columns"),

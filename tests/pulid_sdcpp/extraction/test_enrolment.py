@@ -25,9 +25,10 @@ from pulid_sdcpp.errors import (
     ModelFileError,
 )
 from pulid_sdcpp.extraction import enrolment
-from pulid_sdcpp.extraction.enrolment import Enroller, find_identity, keep_identity
+from pulid_sdcpp.extraction.enrolment import Enroller
 from pulid_sdcpp.identity import store as identity_store
 from pulid_sdcpp.identity.identity_file import Identity, is_identity_file
+from pulid_sdcpp.identity.store import find_identity, keep_identity
 
 ROLES = ("pulid_weights", "eva", "parsing", "detector", "recogniser")
 

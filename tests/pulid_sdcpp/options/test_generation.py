@@ -50,6 +50,8 @@ from pulid_sdcpp.options.generation import (
         ("vae_tile_size", (4, 32), ["vae_tile_size is 4"]),
         ("vae_tile_overlap", 0.6, ["vae_tile_overlap is 0.6"]),
         ("vae_relative_tile_size", (math.nan, 1.0), ["vae_relative_tile_size is nan"]),
+        ("vae_relative_tile_size", None, ["vae_relative_tile_size is None", "two numbers"]),
+        ("vae_tile_size", (32, 32, 32), ["vae_tile_size is", "two numbers"]),
         ("negative_prompt", "a\0b", ["NUL", "position 1"]),
         ("prompt", "x" * 10_001, ["10001 characters", "10000"]),
         ("prompt", "\udc80", ["not valid Unicode"]),

@@ -28,6 +28,7 @@ from pulid_sdcpp import (
     PulidFlux,
     Region,
 )
+from pulid_sdcpp.request.generate_request import settle
 from pulid_sdcpp.system.user_folders import cache_folder
 
 MakeIdentity = Callable[[int], Identity]
@@ -104,6 +105,24 @@ def test_a_picture_with_settings_options_and_its_text(
     assert len(engine.calls) == 3
     pipeline.close()
     assert engine.closed == 1
+
+
+def test_a_request_is_made_with_its_people_or_not_at_all(
+    pipeline: PulidFlux, engine: FakeEngine, make_identity: MakeIdentity
+) -> None:
+    alice = make_identity(1)
+    given = {"prompt": "a face", "width": 32, "height": 32, "people": [{"identity": alice}]}
+    request = settle(given, context=pipeline.context)
+    assert request.people[0].name == alice.short_hash
+    with pytest.raises(ValueError, match="for 1 people, but 0 are given"):
+        pipeline.make(request)
+    two = settle({**given, "batch_count": 2}, context=pipeline.context)
+    with pytest.raises(ValueError, match=r"one picture.*request\.each"):
+        pipeline.make(two, [Person(alice)])
+    assert engine.calls == []
+    for one in two.each:
+        pipeline.make(one, [Person(alice)])
+    assert [call.identity for call in engine.calls] == [alice, alice]
 
 
 def test_a_person_and_people_come_to_the_engine_with_their_identities(
@@ -382,7 +401,7 @@ def test_a_generator_of_pictures_is_lazy_and_can_be_left(
 def test_identities_are_remembered_unless_told_not_to(
     make: Callable[..., PulidFlux], engine: FakeEngine
 ) -> None:
-    from pulid_sdcpp.extraction.enrolment import find_identity
+    from pulid_sdcpp.identity.store import find_identity
 
     for seed, remember in ((901, False), (902, True)):
         identity = Identity.from_array([[float(seed), 1.0]])
