@@ -48,11 +48,15 @@ def enroll_each(
         kept: Kinds of errors that are given in the place of the person; others are raised.
     """
     found: dict[Hashable, Identity | Exception] = {}
+    alive: list[PersonSpec] = []  # a source may be the id of an object
     for spec in specs:
+        alive.append(spec)
         if spec.source not in found:
             try:
                 found[spec.source] = _identity(pipeline, spec, on_face)
             except kept as error:
+                # Its frames hold the extractor's networks, and the photo.
+                error.__traceback__ = error.__context__ = error.__cause__ = None
                 found[spec.source] = error
         identity = found[spec.source]
         yield identity if isinstance(identity, Exception) else spec.with_identity(identity)

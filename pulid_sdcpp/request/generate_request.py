@@ -246,7 +246,9 @@ def _people(
 
 def _spec(values: Mapping[str, Any]) -> PersonSpec:
     """A person whose name, if none is given, is that of the first file, or the identity's hash."""
-    files = tuple(map(Path, values.get("files", ())))
+    files = values.get("files", ())
+    files = (files,) if isinstance(files, str | os.PathLike) else files
+    files = tuple(map(Path, files))
     spec = PersonSpec(**{"name": "", **values, "files": files})
     if spec.name:
         return spec

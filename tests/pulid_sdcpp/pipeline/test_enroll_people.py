@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,3 +102,28 @@ def test_a_photo_that_cannot_be_used_is_raised_or_kept_and_looked_at_once() -> N
     assert len(pipeline.calls) == 2
     with pytest.raises(FaceNotFoundError):
         list(enroll_each(pipeline, specs, kept=(ModelFileError,)))
+
+
+def test_people_who_are_made_one_by_one_keep_their_own_identities() -> None:
+    pipeline: Any = Pipeline()
+    numbers = (1.0, 2.0, 3.0, 4.0)
+    specs = (PersonSpec("p", identity=np.full((32, 64), number, np.float32)) for number in numbers)
+    people: Any = enroll_people(pipeline, specs)
+    assert [person.identity.tokens[0, 0] for person in people] == list(numbers)
+
+
+def test_an_error_that_is_kept_does_not_keep_the_networks() -> None:
+    class Networks:
+        pass
+
+    class Failing(Pipeline):
+        def enroll(self, photos: Any, **options: Any) -> Identity:
+            networks = Networks()
+            self.networks = weakref.ref(networks)
+            raise FaceNotFoundError("there is no face")
+
+    pipeline: Any = Failing()
+    kept = list(enroll_each(pipeline, [PersonSpec("p", (ALICE,))], kept=(FaceNotFoundError,)))
+    gc.collect()
+    assert str(kept[0]) == "there is no face"
+    assert pipeline.networks() is None

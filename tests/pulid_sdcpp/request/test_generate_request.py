@@ -12,7 +12,9 @@ from PIL import Image
 from pulid_sdcpp.errors import ImageFileError
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.options.facts import of
 from pulid_sdcpp.options.generation import GenerationOptions
+from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.people.person import Person
 from pulid_sdcpp.people.person_spec import PersonSpec
 from pulid_sdcpp.people.region import Region
@@ -218,6 +220,7 @@ def test_a_prompt_is_needed() -> None:
 def test_every_option_of_the_engine_and_of_a_picture_may_be_given() -> None:
     for options in (ContextOptions, GenerationOptions):
         assert {field.name for field in fields(options)} <= set(FIELDS)
+    assert set(of(IdentityOptions)) - {"embedding"} <= set(FIELDS)
 
 
 @pytest.mark.parametrize("face", ["nobody", True, [1, 2, 3], [1, 2, 0, 4]])
@@ -227,6 +230,6 @@ def test_a_face_that_cannot_be_chosen_is_refused_before_photos_are_read(face: An
 
 
 def test_a_box_as_a_list_is_a_face() -> None:
-    request = settle({**GIVEN, "people": [{"files": ["a.png"], "face": [1, 2, 3, 4]}]})
+    request = settle({**GIVEN, "people": [{"files": "a.png", "face": [1, 2, 3, 4]}]})
     assert request.people[0].face == (1.0, 2.0, 3.0, 4.0)
     assert hash(request.people[0].source) == hash(((Path("a.png"),), (1, 2, 3, 4), "idformer"))
