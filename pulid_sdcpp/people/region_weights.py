@@ -81,9 +81,10 @@ def _of_mask(region: Region, columns: int, rows: int) -> NDArray[np.float32]:
     from PIL import Image
 
     assert region.mask is not None
+    mask = region.mask if isinstance(region, SettledRegion) else read_mask(region.mask)
+    assert isinstance(mask, Image.Image)
     # In float: eight bits would round a token that is almost black to nothing.
-    mask = read_mask(region.mask).convert("F")
-    brightness = mask.resize((columns, rows), Image.Resampling.BOX)
+    brightness = mask.convert("F").resize((columns, rows), Image.Resampling.BOX)
     weights: NDArray[np.float32] = np.asarray(brightness, np.float32) / np.float32(255)
     return weights
 
