@@ -48,4 +48,4 @@ def test_what_the_text_says_of_shared_files() -> None:
     only_extraction = set(EXTRACTION_ROLES) - set(GENERATION_ROLES)
     extraction = sum(files[role].shown_bytes for role in only_extraction)
     assert f"{described_size(shared)} of\nthe 12.6" in PAGE
-    assert f"`--no-extraction`, {described_size(extraction)} less" in PAGE
+    assert f"`--no-extraction` leaves out {described_size(extraction)}" in PAGE
