@@ -107,8 +107,7 @@ class StableDiffusion:
     Raises:
         ValueError: An argument is out of range, or a model lacks its other parts.
         ModelFileError: A file is missing, damaged or of the wrong kind, or changed while it was
-            loaded; ModelMismatchError:
-            weights and model do not belong together.
+            loaded; ModelMismatchError: weights and model do not belong together.
         DeviceError: `backend` names a device that does not exist.
         GenerationError: The engine could not load the model.
         NativeLibraryError: The compiled engine is missing.

@@ -50,8 +50,7 @@ def check_face_choice(choice: object) -> FaceChoice:
             return cast(FaceBox, tuple(numbers))
         raise ValueError(
             f"face {shown(choice)}: expected a box as left, top, width, height in pixels of the "
-            "photo, "
-            "width and height more than 0"
+            "photo, width and height more than 0"
         )
     raise ValueError(
         f"face {shown(choice)}: expected one of {', '.join(FACE_WORDS)}, a number, or a box x,y,w,h"
