@@ -13,7 +13,7 @@ import click
 from ...errors import GenerationCancelled
 from ...options.context import ContextOptions
 from ..flags.generate import generate_options
-from ..flags.table import GroupedCommand
+from ..flags.not_offered import GenerateCommand
 from ..progress.choice import create_progress
 from ..progress.progress import Progress
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["create_pipeline", "generate"]
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GenerateCommand)
 @generate_options
 @click.pass_context
 def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **values: Any) -> None:

@@ -12,6 +12,7 @@ from ...options.facts import Group
 from ...options.preview import PREVIEW_METHODS
 from ...terminal_text import shown
 from .fact_option import fact_options
+from .not_offered import NOT_OFFERED_MODES
 from .table import FILE_PATH, F, grouped_option
 
 __all__ = ["OUTPUT_OPTIONS", "json_option"]
@@ -21,7 +22,8 @@ _HEADING: Group = "Output"
 
 def _image_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
     if mode != "img_gen":
-        raise click.BadParameter(f"{shown(mode)} is not offered; only img_gen is", ctx, param)
+        why = NOT_OFFERED_MODES.get(mode, "only img_gen is offered")
+        raise click.BadParameter(f"{shown(mode)}: {why}", ctx, param)
 
 
 def _announce_json(ctx: click.Context, param: click.Parameter, as_json: bool) -> bool:
