@@ -74,6 +74,15 @@ def test_its_commands_make_what_it_says(reader: Path) -> None:
         assert (folder / "contact-sheet.png").is_file()
     assert Path("pictures", "rose-comic-s1-w0.7.png").is_file()
     assert Path("couples", "mila.png").is_file()
+    # Two people in one picture are two heads, each in its half.
+    photos = [Path("couples/both.png"), *Path("from-lines").glob("rose-mila-*.png")]
+    photos += Path("from-table").glob("rose-mila-*.png")
+    assert len(photos) == 3
+    for photo in photos:
+        faces = CliRunner().invoke(main, ["faces", str(photo), "--preset", "pocket"])
+        places = re.findall(r"^--face \d  at (\d+),", faces.stdout, re.MULTILINE)
+        assert len(places) == 2, (photo, faces.output)
+        assert int(places[0]) < 128 <= int(places[1])
     # A picture of a batch says, as any other, how it is made.
     again = ["generate", "--from", "couples/mila.png", "-o", "again.png", "--quiet"]
     assert CliRunner().invoke(main, again).exit_code == 0

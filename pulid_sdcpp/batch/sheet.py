@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageFileError
 from ..identity.identity_file import is_identity_file
-from ..pictures.contact_sheet import SheetCell, contact_sheet, fitted
+from ..pictures.contact_sheet import SheetCell, contact_sheet, fitted, side_by_side
 from ..pictures.png_text import save_picture
 from ..system.image_file import read_image
 from .job import BatchJob
@@ -66,7 +66,7 @@ def write_contact_sheets(
     written = []
     for number, (rows, columns) in enumerate(pages, 1):
         name = "contact-sheet.png" if len(pages) == 1 else f"contact-sheet-{number}.png"
-        cells = [layout.cells(row, pictures, cell_px) for row in rows]
+        cells = layout.cells(rows, pictures, cell_px)
         sheet = contact_sheet(
             cells, columns, cell_px=cell_px, first_column_apart=not layout.is_flowing
         )
@@ -113,30 +113,41 @@ class _Layout:
                 shown = [[_first(row), *row[start:stop]] for row in rows]
                 yield shown, ["", *titles]
 
-    def cells(self, row: _Row, pictures: Mapping[str, Path], cell_px: int) -> list[SheetCell]:
-        """The row with its pictures; before those, where people and prompts cross, the person."""
+    def cells(
+        self, rows: Sequence[_Row], pictures: Mapping[str, Path], cell_px: int
+    ) -> list[list[SheetCell]]:
+        """A sheet's rows with their pictures; before those, where people and prompts cross, the
+        person: with portrait in the first of somebody's rows.
+        """
         if self.is_flowing:
-            stems = ["" if job is None else Path(job.file_name).stem for job in row]
             return [
-                _picture(job, pictures, cell_px, stem) for job, stem in zip(row, stems, strict=True)
-            ]
-        first, *others = row
-        person = SheetCell(None)
-        if first is not None:
-            person = SheetCell(self._portrait(first, cell_px), first.person_name)
-        return [
-            person,
-            *(_picture(job, pictures, cell_px, self._caption(job)) for job in others),
-        ]
+                [_picture(job, pictures, cell_px, Path(job.file_name).stem if job else "")
+                 for job in row]
+                for row in rows
+            ]  # fmt: skip
+        cells = []
+        shown = ""
+        for first, *others in rows:
+            person = SheetCell(None)
+            if first is not None and first.person_name != shown:
+                person = SheetCell(self._portrait(first, cell_px), first.person_name)
+                shown = first.person_name
+            elif first is not None:
+                person = SheetCell(None, first.person_name, is_place=False)
+            made = [_picture(job, pictures, cell_px, self._caption(job)) for job in others]
+            cells.append([person, *made])
+        return cells
 
     def _portrait(self, job: BatchJob, cell_px: int) -> Image.Image | None:
-        """The first photo of somebody who is alone in the picture; each is read once."""
-        if len(job.people) != 1:
-            return None
-        photo = job.people[0].files[0]
-        if photo not in self._portraits:
-            self._portraits[photo] = _read_portrait(photo, cell_px)
-        return self._portraits[photo]
+        """The first photo of everybody in the picture; each is read once."""
+        portraits = []
+        for photo in (person.files[0] for person in job.people):
+            if photo not in self._portraits:
+                self._portraits[photo] = _read_portrait(photo, cell_px)
+            portraits.append(self._portraits[photo])
+        if len(portraits) > 1 and any(portraits):
+            return side_by_side(portraits, cell_px)
+        return portraits[0] if len(portraits) == 1 else None
 
     def _crossed(self, jobs: Sequence[BatchJob]) -> list[_Row]:
         """A row for each person, weight and seed; another where a place is taken already."""

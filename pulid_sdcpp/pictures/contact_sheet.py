@@ -8,17 +8,17 @@ sheet = contact_sheet(
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .lettering import Lettering
+
 if TYPE_CHECKING:
     from PIL import Image
-    from PIL.ImageFont import FreeTypeFont, ImageFont
 
-    Font = FreeTypeFont | ImageFont
-
-__all__ = ["SheetCell", "contact_sheet", "fitted"]
+__all__ = ["SheetCell", "contact_sheet", "fitted", "side_by_side"]
 
 MIN_CELL_PX = 64
 """Narrower, hardly a word fits above a column."""
@@ -26,7 +26,9 @@ MIN_CELL_PX = 64
 _PAPER = (255, 255, 255)
 _INK = (40, 40, 40)
 _EMPTY = (236, 236, 236)
-_MAX_TITLE_LINES = 5
+_MAX_TITLE_LINES = 7
+_MAX_CAPTION_LINES = 2
+_MIN_LETTERS_PX = 10.5
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class SheetCell:
 
     Attributes:
         image: Of any size and mode; fitted into the place, never cropped. None: an empty place.
-        caption: One line under it, cut off where it is too long.
+        caption: A line or two under it, cut off where it is too long.
+        is_place: Whether an empty place is shown as one, in grey; else there is nothing.
     """
 
     image: Image.Image | None
     caption: str = ""
+    is_place: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class _Measures:
     """Sizes in pixels that follow from the side of a cell."""
 
     cell: int
-    line: int
+    captions: int
+    """Height of the lines under a row."""
     gap: int
     titles: int
     """Height of the titles with the gap below them."""
@@ -58,7 +63,7 @@ class _Measures:
         return self.gap + column * (self.cell + self.gap) + (self.apart if column else 0)
 
     def top(self, row: int) -> int:
-        return self.gap + self.titles + row * (self.cell + self.line + 2 * self.gap)
+        return self.gap + self.titles + row * (self.cell + self.captions + 2 * self.gap)
 
 
 def contact_sheet(
@@ -84,17 +89,19 @@ def contact_sheet(
     Raises:
         ValueError: No rows or columns, a row of another length, or a cell too small.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     _check(rows, len(column_titles), cell_px)
-    # The one font that Pillow brings along, so that every machine makes the same sheet.
-    font = ImageFont.load_default(max(10.0, cell_px / 13))
-    titles = [_wrapped(title, font, cell_px) for title in column_titles]
-    gap, line = max(4, cell_px // 24), _line_height(font)
+    letters = Lettering(max(_MIN_LETTERS_PX, cell_px / 13))
+    titles = [letters.wrapped(title, cell_px, _MAX_TITLE_LINES) for title in column_titles]
+    captions = [
+        [letters.wrapped(cell.caption, cell_px, _MAX_CAPTION_LINES) for cell in row] for row in rows
+    ]
+    gap, line = max(4, cell_px // 24), letters.line_px
     title_lines = max(map(len, titles))
     sizes = _Measures(
         cell=cell_px,
-        line=line,
+        captions=line * max(1, *(len(lines) for row in captions for lines in row)),
         gap=gap,
         titles=title_lines * line + (gap if title_lines else 0),
         apart=2 * gap if first_column_apart else 0,
@@ -106,19 +113,19 @@ def contact_sheet(
     for column, lines in enumerate(titles):
         # Each title ends just above its pictures.
         for place, text in enumerate(lines, start=-len(lines)):
-            draw.text((sizes.left(column), sizes.titles + place * line), text, _INK, font)
+            letters.draw(sheet, (sizes.left(column), sizes.titles + place * line), text, _INK)
     for number, row in enumerate(rows):
         for column, cell in enumerate(row):
             left, top = sizes.left(column), sizes.top(number)
-            if cell.image is None:
-                draw.rectangle((left, top, left + cell_px - 1, top + cell_px - 1), _EMPTY)
-            else:
+            if cell.image is not None:
                 picture = fitted(cell.image, cell_px)
                 x, y = ((cell_px - side) // 2 for side in picture.size)
                 sheet.paste(picture, (left + x, top + y))
-            caption = _cut(cell.caption, font, cell_px)
-            indent = (cell_px - font.getlength(caption)) / 2
-            draw.text((left + indent, top + cell_px + gap // 2), caption, _INK, font)
+            elif cell.is_place:
+                draw.rectangle((left, top, left + cell_px - 1, top + cell_px - 1), _EMPTY)
+            for place, text in enumerate(captions[number][column]):
+                middle = (left + cell_px / 2, top + cell_px + gap // 2 + place * line)
+                letters.draw(sheet, middle, text, _INK, "ma")
     return sheet
 
 
@@ -142,30 +149,23 @@ def fitted(image: Image.Image, side_px: int) -> Image.Image:
     return ImageOps.contain(picture, (side_px, side_px), Image.Resampling.LANCZOS)
 
 
-def _line_height(font: Font) -> int:
-    """Of any line, whether its letters reach above or below or not."""
-    return int(font.getbbox("Ágjy|")[3]) + 2
+def side_by_side(images: Sequence[Image.Image | None], side_px: int) -> Image.Image:
+    """Several people's pictures in one place: two beside each other, more in rows.
 
+    Args:
+        images: At least one; None: an empty place.
+        side_px: Of the square picture that they are on.
+    """
+    from PIL import Image
 
-def _wrapped(text: str, font: Font, width_px: int) -> list[str]:
-    """Lines no wider than `width_px`, broken between words; at most `_MAX_TITLE_LINES`."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width_px:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    if len(lines) > _MAX_TITLE_LINES:
-        last = _MAX_TITLE_LINES - 1
-        lines = [*lines[:last], " ".join(lines[last:])]
-    return [_cut(line, font, width_px) for line in lines]
-
-
-def _cut(text: str, font: Font, width_px: int) -> str:
-    """`text`, or as much of its beginning as fits with dots after it."""
-    text = " ".join(text.split())
-    if font.getlength(text) <= width_px:
-        return text
-    while text and font.getlength(f"{text}...") > width_px:
-        text = text[:-1].rstrip()
-    return f"{text}..."
+    columns = math.ceil(math.sqrt(len(images)))
+    part = (side_px - 2 * (columns - 1)) // columns
+    rows = math.ceil(len(images) / columns)
+    picture = Image.new("RGB", (side_px, side_px), _PAPER)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        shown = Image.new("RGB", (part, part), _EMPTY) if image is None else fitted(image, part)
+        x = column * (part + 2) + (part - shown.width) // 2
+        y = (side_px - rows * (part + 2)) // 2 + row * (part + 2) + (part - shown.height) // 2
+        picture.paste(shown, (x, y))
+    return picture

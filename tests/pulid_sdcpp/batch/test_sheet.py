@@ -93,6 +93,34 @@ def test_seeds_and_weights_have_rows_of_their_own(tmp_path: Path, sheets: Sheets
     assert red(page)[0] == [0, 8]
 
 
+def test_a_portrait_stands_in_the_first_of_a_persons_rows(tmp_path: Path, sheets: Sheets) -> None:
+    places = [(who, "one", seed, 1.0) for who in ("alice", "bob") for seed in range(20)]
+    jobs, pictures = jobs_of(tmp_path, places)
+    write_contact_sheets(jobs, pictures, tmp_path)
+    shown = [[row[0][0] is not None for row in page["cells"]] for page in sheets.pages]
+    first_page = [row in (0, 20) for row in range(24)]
+    second_page = [row == 0 for row in range(16)]  # where it could not be seen otherwise
+    assert shown == [first_page, second_page]
+
+
+def test_people_of_one_picture_stand_side_by_side(tmp_path: Path, sheets: Sheets) -> None:
+    people = []
+    for name, color in (("ann", "red"), ("bob", "lime")):
+        Image.new("RGB", (90, 90), color).save(tmp_path / f"{name}.png")
+        people.append(PersonSpec(name, (tmp_path / f"{name}.png",)))
+    jobs = [BatchJob("", "both.png", "one", "one", 1, tuple(people))]
+    Image.new("RGB", (SIDE_PX, SIDE_PX)).save(tmp_path / "both.png")
+    seen: list[Image.Image] = []
+    layout = batch_sheet._Layout(jobs)
+    for rows, _ in layout.pages():
+        cells = layout.cells(rows, {"both.png": tmp_path / "both.png"}, SIDE_PX)
+        seen.append(cells[0][0].image)
+    (both,) = seen
+    middle = SIDE_PX // 2
+    assert both.getpixel((middle // 2, middle)) == (255, 0, 0)
+    assert both.getpixel((middle + middle // 2, middle)) == (0, 255, 0)
+
+
 def test_a_place_that_is_taken_makes_another_row(tmp_path: Path, sheets: Sheets) -> None:
     jobs, pictures = jobs_of(tmp_path, [("alice", "one", 1, 1.0)] * 2 + [("alice", "two", 1, 1.0)])
     write_contact_sheets(jobs, pictures, tmp_path)
