@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ..system.output_names import is_device_name, unfit_name
 from ..terminal_text import shown
-from .png_text import PICTURE_SUFFIXES
+from .formats import PICTURE_SUFFIXES
 
 __all__ = [
     "BATCH_FIELDS",
@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 FIELDS = ("seed", "index", "person", "prompt", "preset", "weight", "date", "time")
+_NUMBERS = ("seed", "index")
+"""Fields that are whole numbers, which may be padded: {seed:04}."""
 BATCH_FIELDS = tuple(name for name in FIELDS if name not in ("date", "time"))
 
 DEFAULT_TEMPLATE = "{person}-{prompt}-s{seed}-w{weight}"
@@ -40,12 +42,14 @@ _MAX_NAME_BYTES = 80  # of one field; file systems take 255 of a whole name
 _MAX_SLUG_CHARS = 40
 
 
-def numbered_paths(output: Path, count: int, first: int = 0) -> list[Path]:
+def numbered_paths(
+    output: Path, count: int, first: int = 0, suffix: str = PICTURE_SUFFIXES[0]
+) -> list[Path]:
     """The command line's files for `count` pictures, fields not filled in yet.
 
     `out.png` is that file for one picture and out_0.png, out_1.png, ... for several;
-    `out_%03d.png` is out_000.png, ... (`%%` for a percent sign); no suffix means .png. A template
-    with {index} or {seed} needs no number.
+    `out_%03d.png` is out_000.png, ... (`%%` for a percent sign); no suffix means `suffix`. A
+    template with {index} or {seed} needs no number.
 
     Source: stable-diffusion.cpp, examples/cli/main.cpp, save_results.
 
@@ -53,7 +57,7 @@ def numbered_paths(output: Path, count: int, first: int = 0) -> list[Path]:
         ValueError: As `fill_in`.
     """
     if output.suffix == "" or "{" in output.suffix:
-        output = output.with_name(output.name + PICTURE_SUFFIXES[0])
+        output = output.with_name(output.name + suffix)
     if _NUMBER.search(str(output)):
         return [_numbered(str(output), first + index) for index in range(count)]
     if count == 1 or _output_fields(output) & {"index", "seed"}:
@@ -65,7 +69,7 @@ def fill_in(template: Path, values: Mapping[str, object]) -> Path:
     """The command line's path with its fields filled in, made safe for names on every system.
 
     Args:
-        template: As `numbered_paths` gives it.
+        template: As `numbered_paths` gives it; {seed:04} and {index:04} pad with zeros.
         values: By field, all of FIELDS.
 
     Raises:
@@ -73,7 +77,9 @@ def fill_in(template: Path, values: Mapping[str, object]) -> Path:
     """
     if not _output_fields(template):
         return Path(str(template).replace("{{", "{").replace("}}", "}"))
-    safe = {name: safe_name(str(value)) for name, value in values.items()}
+    safe = {
+        name: value if name in _NUMBERS else safe_name(str(value)) for name, value in values.items()
+    }
     parts = [
         part if part == template.anchor else _not_reserved(part, part.format(**safe))
         for part in template.parts
@@ -109,7 +115,7 @@ def batch_name(template: str, values: Mapping[str, str | int]) -> str:
         key: slug(value) if isinstance(value, str) else value for key, value in values.items()
     }
     try:
-        _fields_of(template, BATCH_FIELDS, with_digits=True)
+        _fields_of(template, BATCH_FIELDS, padded=BATCH_FIELDS)
         name = unicodedata.normalize("NFC", template.format_map(fitting))
     except ValueError as error:
         raise ValueError(f"name is {shown(template)}, but not a file name: {error}") from None
@@ -136,17 +142,17 @@ def slug(text: str) -> str:
 
 def _output_fields(template: Path) -> set[str]:
     try:
-        return _fields_of(str(template), FIELDS)
+        return _fields_of(str(template), FIELDS, padded=_NUMBERS)
     except ValueError as error:
         raise ValueError(f"the output {template}: {error}") from None
 
 
-def _fields_of(template: str, known: Sequence[str], *, with_digits: bool = False) -> set[str]:
+def _fields_of(template: str, known: Sequence[str], *, padded: Sequence[str]) -> set[str]:
     """The fields that a template names.
 
     Args:
         known: Those that there are.
-        with_digits: Whether a number of digits may stand behind one.
+        padded: Those behind which a number of digits may stand.
 
     Raises:
         ValueError: Another one or another form, or a brace by itself.
@@ -159,8 +165,8 @@ def _fields_of(template: str, known: Sequence[str], *, with_digits: bool = False
         if field is not None and field not in known:
             fields = ", ".join(f"{{{name}}}" for name in known)
             raise ValueError(f"there is no field {{{field}}}; the fields are {fields}")
-        if conversion or (form and not (with_digits and _DIGITS.fullmatch(form))):
-            may = "only a number of digits may" if with_digits else "nothing may"
+        if conversion or (form and not (field in padded and _DIGITS.fullmatch(form))):
+            may = "only a number of digits may" if field in padded else "nothing may"
             raise ValueError(f"{may} stand behind {field} in {{{field}}}")
     return {field for _, field, _, _ in parsed if field is not None}
 

@@ -27,21 +27,19 @@ from ..system.image_file import picture_bytes
 from ..system.output_names import save_under_free_name
 from ..system.picture_decoding import opened_picture
 from ..terminal_text import shown
+from .formats import FORMATS, PICTURE_SUFFIXES, QUALITY, Quality, check_quality
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "PictureText",
     "check_picture_path",
+    "encoded_picture",
     "format_text",
     "parse_text",
     "read_picture_text",
     "save_new_picture",
     "save_picture",
 ]
-
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-PICTURE_SUFFIXES = tuple(_FORMATS)
-QUALITY = 90  # of JPEG and WebP; what sd-cli writes
 
 _CHUNK = "parameters"
 _NEGATIVE = "Negative prompt:"
@@ -132,7 +130,7 @@ def check_picture_path(path: str | os.PathLike[str], text: str = "") -> None:
         ValueError: The suffix is of no format we write, or the format cannot hold `text`.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
+    if suffix not in FORMATS:
         raise ValueError(
             f"cannot write {path}: {suffix or 'no suffix'} is not a picture format offered here; "
             f"use {', '.join(PICTURE_SUFFIXES)}"
@@ -146,7 +144,12 @@ def check_picture_path(path: str | os.PathLike[str], text: str = "") -> None:
 
 
 def save_picture(
-    image: Image.Image, path: str | os.PathLike[str], text: str = "", *, overwrite: bool = True
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    text: str = "",
+    *,
+    overwrite: bool = True,
+    quality: Quality = QUALITY,
 ) -> None:
     """Save `image` as RGB with `text` in it; the file appears whole or not at all.
 
@@ -155,14 +158,34 @@ def save_picture(
         path: Where to; the suffix, of PICTURE_SUFFIXES, decides the format.
         text: As `format_text` gives it; "" for none.
         overwrite: Whether it may replace a file.
+        quality: Of JPEG and WebP.
 
     Raises:
-        ValueError: As `check_picture_path`.
+        ValueError: As `check_picture_path` and `check_quality`.
         OutputFileError: The file cannot be written; OutputExistsError: it exists, and `overwrite`
             is off.
     """
     check_picture_path(path, text)
-    format_name = _FORMATS[Path(path).suffix.lower()]
+    encoded = encoded_picture(image, Path(path).suffix, text, quality=quality)
+    with atomic_file(path, overwrite=overwrite) as file:
+        file.write(encoded)
+
+
+def encoded_picture(
+    image: Image.Image, suffix: str, text: str = "", *, quality: Quality = QUALITY
+) -> memoryview:
+    """The bytes of the file that `save_picture` writes.
+
+    Args:
+        image, text, quality: As for `save_picture`.
+        suffix: Of PICTURE_SUFFIXES, in any case of its letters.
+
+    Raises:
+        ValueError: As `save_picture`.
+    """
+    check_picture_path(f"picture{suffix}", text)
+    check_quality(quality, suffix)
+    format_name = FORMATS[suffix.lower()]
     options: dict[str, Any] = {}
     if format_name == "PNG":
         chunks = PngImagePlugin.PngInfo()
@@ -170,22 +193,27 @@ def save_picture(
             chunks.add_text(_CHUNK, text)  # tEXt; iTXt where Latin-1 is not enough
         options["pnginfo"] = chunks
     else:
-        options["quality"] = QUALITY
+        is_lossless = quality == "lossless"
+        options |= {"lossless": True, "quality": 100} if is_lossless else {"quality": quality}
         if text:
             options["exif"] = _exif(text)
     encoded = io.BytesIO()
     image.convert("RGB").save(encoded, format_name, **options)
-    with atomic_file(path, overwrite=overwrite) as file:
-        file.write(encoded.getbuffer())
+    return encoded.getbuffer()
 
 
 def save_new_picture(
-    image: Image.Image, path: Path, text: str = "", *, overwrite: bool = False
+    image: Image.Image,
+    path: Path,
+    text: str = "",
+    *,
+    overwrite: bool = False,
+    quality: Quality = QUALITY,
 ) -> Path:
     """Save `image` under the next free name where `path` is taken, or replace what is there.
 
     Args:
-        image, path, text: As for `save_picture`.
+        image, path, text, quality: As for `save_picture`.
         overwrite: Whether to replace it.
 
     Returns:
@@ -195,9 +223,11 @@ def save_new_picture(
         ValueError, OutputFileError: As `save_picture`.
     """
     if overwrite:
-        save_picture(image, path, text)
+        save_picture(image, path, text, quality=quality)
         return path
-    return save_under_free_name(path, lambda free: save_picture(image, free, text, overwrite=False))
+    return save_under_free_name(
+        path, lambda free: save_picture(image, free, text, overwrite=False, quality=quality)
+    )
 
 
 def read_picture_text(path: str | os.PathLike[str]) -> str | None:

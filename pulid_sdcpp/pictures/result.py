@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .formats import QUALITY, Quality
 from .png_text import PictureText, format_text, save_picture
 
 if TYPE_CHECKING:
@@ -37,13 +38,20 @@ class Result:
         """`metadata` in the format of AUTOMATIC1111's web UI, as written into the file."""
         return format_text(self.metadata)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        quality: Quality = QUALITY,
+    ) -> Path:
         """Save the picture with its parameters inside; the file is written whole or not at all.
 
         Args:
             path: The file, with a suffix from `png_text.PICTURE_SUFFIXES`. Only PNG keeps the
-                pixels exactly.
+                pixels exactly, and WebP with "lossless".
             overwrite: Whether an existing file may be replaced.
+            quality: Of JPEG and WebP, 1 to 100; "lossless": WebP that keeps every pixel.
 
         Returns:
             The path.
@@ -51,8 +59,8 @@ class Result:
         Raises:
             OutputFileError: It cannot be written; OutputExistsError: it exists, and `overwrite` is
                 off.
-            ValueError: The suffix is of another format.
+            ValueError: The suffix is of another format, or there is no such quality.
         """
         target = Path(path)
-        save_picture(self.image, target, self.text, overwrite=overwrite)
+        save_picture(self.image, target, self.text, overwrite=overwrite, quality=quality)
         return target

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ...options.context import WEIGHT_TYPES
+from ...system.output_folders import output_folders
 from ...system.size_text import described_size
 from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
@@ -49,6 +50,7 @@ def convert(
     from ...conversion.convert import convert_file
     from ...model_files.description import describe_file
 
+    click.get_current_context().with_resource(output_folders([output]))
     progress = Progress(quiet, unit="tensor")
     progress.stage(f"{source}: {describe_file(source).summary}")
     progress.stage(f"converting to {wtype}")

@@ -8,6 +8,7 @@ import click
 
 from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
+from ..flags.types import PicturePath
 from ..progress.progress import Progress
 
 __all__ = ["demo"]
@@ -17,10 +18,10 @@ __all__ = ["demo"]
 @click.option(
     "-o",
     "--output",
-    type=FILE_PATH,
+    type=PicturePath("demo.png"),
     default=Path("demo.png"),
     show_default=True,
-    help="Picture to write; if it exists, NAME-2, NAME-3, ...",
+    help="Picture to write, or a folder for it; if it exists, NAME-2, NAME-3, ...",
 )
 @click.option(
     "--overwrite",
@@ -59,13 +60,14 @@ def demo(
     last row is without a person.
     """
     from ...evaluation.demo import run_demo
+    from ...system.output_folders import output_folders
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
 
     progress = Progress(unit="picture")
     # The engine would warn that the pocket model has no T5 text encoder.
     log = show_engine_log(progress, verbose=False, quiet=False, quiet_engine=True)
-    with log, second_interrupt_leaves():
+    with log, second_interrupt_leaves(), output_folders([output]):
         result = run_demo(
             output,
             portraits,

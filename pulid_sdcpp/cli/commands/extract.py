@@ -13,6 +13,7 @@ from ...errors import FaceNotFoundError, ImageFileError
 from ...identity.face_choice import FaceChoice
 from ...identity.fusion import FUSIONS, Fusion
 from ...system.atomic_file import check_new, check_writable
+from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
 from ...terminal_text import escaped_line
 from ..flags.extraction import PhotoPath, models_options
@@ -163,6 +164,7 @@ def extract(
     from ...extraction.extractor import load_extractor
 
     jobs = identity_jobs(photos, output, each=each)
+    ctx.with_resource(output_folders(path for _, path in jobs))
     for _, path in jobs:
         check_writable(path)
         if not overwrite:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...system.atomic_file import check_writable
+from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
 from ...terminal_text import escaped_line
 from ..flags.extraction import PhotoPath, models_options
@@ -57,6 +58,7 @@ def faces(
 
     path = output or photo.with_name(f"{photo.stem}-faces.png")
     check_picture_path(path)
+    ctx.with_resource(output_folders([path]))
     check_writable(path)
     check_is_no_input(path, [photo])
     found = list_faces(photo, detector_file(given_values(ctx), models_dir))

@@ -18,6 +18,7 @@ from ..progress.choice import create_progress
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
+    from ...native.progress_event import ProgressEvent
     from ...people.person import Person
     from ...pipeline.pulid_flux import PulidFlux
     from ...request.generate_request import GenerateRequest
@@ -42,11 +43,14 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     """
     from ...people.identity_effect import check_takes_part
     from ...request.generate_request import settle
+    from ...system.output_folders import output_folders
     from ..given.given_values import asked, find_model, given_values, plan_for, preset_name
     from ..given.output_files import OutputFiles
     from ..given.output_request import OutputRequest
+    from ..given.output_stdout import OutputStdout, check_stdout
     from ..given.people import check_people_flags, enroll
     from ..given.picture_again import read_recipe, remark_differences
+    from ..given.prompt_text import with_prompt_texts
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
 
@@ -54,7 +58,11 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     if as_json and quiet:
         raise click.UsageError("--json and --quiet exclude each other")
     progress = create_progress(quiet=quiet, as_json=as_json)
-    given, output = given_values(ctx), OutputRequest.of(values)
+    given = given_values(ctx)
+    output = OutputRequest.of(values, given)
+    if output.is_stdout:
+        check_stdout(as_json=as_json)
+    given = with_prompt_texts(given)
     recipe = read_recipe(ctx, given)
     name = preset_name(given, recipe)
     if pull:
@@ -70,10 +78,16 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         count = max(len(request.people), 1)
         plan_for(request.context, request.generation, request.vram, progress, people=count)
     inputs = [*request.files, *([given["from_picture"]] if recipe is not None else [])]
-    outputs = OutputFiles(output, request, inputs, progress)
-    preview = _preview(output, request, [*outputs.paths, *inputs], progress)
+    outputs: OutputFiles | OutputStdout
+    if output.is_stdout:
+        outputs = OutputStdout(output, request.generation.batch_count, progress)
+    else:
+        outputs = OutputFiles(output, request, inputs, progress)
 
     with contextlib.ExitStack() as stack:
+        previews = [] if output.preview is None else [output.preview]
+        stack.enter_context(output_folders([*outputs.paths, *previews]))
+        preview = _preview(output, request, [*outputs.paths, *inputs], progress)
         log = {"verbose": request.context.verbose, "quiet": quiet}
         without_t5 = request.preset == "pocket"  # the engine would miss it
         stack.enter_context(show_engine_log(progress, **log, quiet_engine=without_t5))
@@ -86,12 +100,12 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         _remark(request, people, progress)
 
         # 3. Generate; each picture is saved when it is finished.
-        progress.stage(_summary(request, people))
-        each, previews = request.each, _preview_arguments(output, preview)
+        begin = _Beginning(_summary(request, people), progress)
+        each, arguments = request.each, _preview_arguments(output, preview)
         try:
             for index, one in enumerate(each):
                 progress.picture(index, len(each))
-                result = pipeline.make(one, people, **previews)
+                result = pipeline.make(one, people, on_event=begin.event, **arguments)
                 outputs.save(result)
                 if preview is not None:
                     preview.finish(result.image)
@@ -167,24 +181,46 @@ def _preview_arguments(output: OutputRequest, preview: PreviewFile | None) -> di
     }
 
 
+class _Beginning:
+    """Says what is made when it is certain that something is: all files were looked at."""
+
+    def __init__(self, summary: str, progress: Progress) -> None:
+        self._summary = summary
+        self._progress = progress
+
+    def event(self, event: ProgressEvent) -> None:
+        summary, self._summary = self._summary, ""
+        if summary:
+            self._progress.stage(summary)
+        self._progress.event(event)
+
+
 def _remark(request: GenerateRequest, people: Sequence[Person], progress: Progress) -> None:
     """Say what may not be what was meant."""
     if request.context.pulid_weights is not None and not request.preset and not people:
         progress.note("no person is given, so only the prompt decides the picture")
     if any(person.weight == 0 for person in people):
         progress.note("weight 0 leaves the identity out")
+    is_said = request.sources["negative_prompt"] == "given"
+    if is_said and request.generation.negative_prompt and request.generation.cfg_scale == 1:
+        progress.note(
+            "--negative-prompt has no effect, because true CFG is off (--cfg-scale 1); add "
+            "--cfg-scale 2, which takes twice the time"
+        )
 
 
 def _summary(request: GenerateRequest, people: Sequence[Person]) -> str:
     context, generation = request.context, request.generation
-    count = generation.batch_count
-    what = "1 picture" if count == 1 else f"{count} pictures"
     whose = "".join(
         f", identity {person.identity.short_hash} at {person.weight:g}"  # type: ignore[union-attr]
         for person in people
     )
     return (
-        f"generating {what}, {generation.width}x{generation.height}, "
-        f"{generation.evaluated_steps} steps, seed {generation.seed}{whose}, "
-        f"{'1 CPU thread' if context.threads == 1 else f'{context.threads} CPU threads'}"
+        f"generating {_counted(generation.batch_count, 'picture')}, "
+        f"{generation.width}x{generation.height}, {_counted(generation.evaluated_steps, 'step')}, "
+        f"seed {generation.seed}{whose}, {_counted(context.threads, 'CPU thread')}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -10,10 +10,12 @@ import click
 from ...options.context import ContextOptions
 from ...options.facts import Group
 from ...options.preview import PREVIEW_METHODS
+from ...pictures.formats import QUALITY
 from ...terminal_text import shown
 from .fact_option import fact_options
 from .not_offered import NOT_OFFERED_MODES
 from .table import FILE_PATH, F, grouped_option
+from .types import PicturePath, QualityType
 
 __all__ = ["OUTPUT_OPTIONS", "json_option"]
 
@@ -40,12 +42,20 @@ def json_option(help: str) -> Callable[[F], F]:
 
 
 OUTPUT_OPTIONS = [
-    grouped_option("output", "-o", "--output", heading=_HEADING, type=FILE_PATH,
+    grouped_option("output", "-o", "--output", heading=_HEADING, type=PicturePath("output"),
                    default=Path("output.png"), show_default=True, metavar="TEMPLATE",
-                   help="Picture to write (.png, .jpg, .webp). The name may contain {seed}, "
-                        "{index}, {person}, {prompt}, {preset}, {weight}, {date}, {time}. Several "
-                        "pictures become NAME_0, NAME_1, ..., or are numbered at %03d. An existing "
-                        "file is kept, and NAME-2 is written."),
+                   help="Picture to write (.png, .jpg, .webp), a folder for it, or - for stdout. "
+                        "The name may contain {seed}, {index}, {person}, {prompt}, {preset}, "
+                        "{weight}, {date}, {time}; folders are created. Several pictures become "
+                        "NAME_0, NAME_1, ..., or are numbered at %03d. An existing file is kept, "
+                        "and NAME-2 is written."),
+    grouped_option("format", "--format", heading=_HEADING,
+                   type=click.Choice(["png", "jpg", "webp"], case_sensitive=False),
+                   help="Format of a picture whose name has no suffix, or of stdout; otherwise "
+                        "the suffix says it."),
+    grouped_option("quality", "--quality", heading=_HEADING, type=QualityType(),
+                   default=QUALITY, show_default=True,
+                   help="Of .jpg and .webp; lossless, for .webp, keeps every pixel."),
     grouped_option("overwrite", "--overwrite", heading=_HEADING, is_flag=True,
                    help="Replace existing files, except those that the command reads."),
     grouped_option("output_begin_idx", "--output-begin-idx", heading=_HEADING,

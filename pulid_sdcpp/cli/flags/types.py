@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ...options.step_point import StepPoint, parse_step_point
+from ...pictures.formats import PICTURE_SUFFIXES
 from ...terminal_text import shown
+from .table import HomePath
 
-__all__ = ["Numbers", "Pair", "StepPointType", "Vram"]
+__all__ = ["Numbers", "Pair", "PicturePath", "QualityType", "StepPointType", "Vram"]
+
+
+class PicturePath(HomePath):
+    """A picture's path; of a folder, the picture of a certain name in it.
+
+    A folder is what ends in a slash, or is there and has no picture's suffix.
+
+    Args:
+        name: Of the picture in a folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        path = super().convert(value, param, ctx)
+        if isinstance(value, str) and value and value != "-":
+            ends_as_folder = value.endswith(("/", os.sep)) or Path(value).name in ("", "..")
+            if ends_as_folder or (path.is_dir() and path.suffix.lower() not in PICTURE_SUFFIXES):
+                return Path(path) / self._name
+        return path
+
+
+class QualityType(click.ParamType):
+    """`90`, or `lossless`."""
+
+    name = "1-100|lossless"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
+        if isinstance(value, int) or value.strip().lower() == "lossless":
+            return value if isinstance(value, int) else "lossless"
+        if not re.fullmatch(r"\d{1,3}", value.strip(), re.ASCII) or not 1 <= int(value) <= 100:
+            self.fail(f"{shown(value)} is not a quality from 1 to 100, nor lossless", param, ctx)
+        return int(value)
 
 
 class Pair(click.ParamType):

@@ -49,6 +49,7 @@ class OutputFiles:
         generation, people = request.generation, request.people
         self._overwrite = output.overwrite
         self._with_text = output.with_text
+        self._quality = output.quality
         self._progress = progress
         self._saved: list[Path] = []
         shared = {
@@ -59,18 +60,12 @@ class OutputFiles:
             "prompt": generation.prompt,
             "weight": "+".join(f"{one.weight:g}" for one in people) or "0",
         }
+        first, seeds = output.first_index, generation.seeds
+        names = numbered_paths(output.template, len(seeds), first, output.suffix)
         self._paths = [
-            fill_in(path, {**shared, "index": output.first_index + index, "seed": seed})
-            for index, (path, seed) in enumerate(
-                zip(
-                    numbered_paths(output.template, generation.batch_count, output.first_index),
-                    generation.seeds,
-                    strict=True,
-                )
-            )
+            fill_in(path, {**shared, "index": first + index, "seed": seed})
+            for index, (path, seed) in enumerate(zip(names, seeds, strict=True))
         ]
-        # A template may name folders that are not there yet; a plain path must not be mistyped.
-        self._makes_folders = "{" in str(output.template.parent)
         self._check(generation, inputs)
 
     @property
@@ -88,12 +83,12 @@ class OutputFiles:
 
         path = self._paths[len(self._saved)]
         text = result.text if self._with_text else ""
-        if self._makes_folders:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        saved = save_new_picture(result.image, path, text, overwrite=self._overwrite)
+        saved = save_new_picture(
+            result.image, path, text, overwrite=self._overwrite, quality=self._quality
+        )
         self._saved.append(saved)
         if saved != path:
-            self._progress.note(f"{path} exists, so this picture is saved as {saved.name}")
+            self._progress.warning(f"{path} exists, so this picture is saved as {saved.name}")
         self._progress.saved(
             str(saved),
             result.seed,
@@ -121,10 +116,10 @@ class OutputFiles:
         for path in self._paths:
             check_picture_path(path, text if self._with_text else "")
             folder = path.parent
-            while self._makes_folders and not folder.exists():
+            if character := control_character(str(folder)):
+                raise ValueError(f"the output has the control character {character} in its name")
+            while not folder.exists() and folder != folder.parent:  # it will be made
                 folder = folder.parent
             check_writable(folder / path.name)
-            if character := control_character(str(path.parent)) if self._makes_folders else "":
-                raise ValueError(f"the output has the control character {character} in its name")
             if self._overwrite:
                 check_is_no_input(path, inputs)

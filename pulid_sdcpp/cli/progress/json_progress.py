@@ -49,6 +49,9 @@ class JsonProgress(Progress):
     def note(self, text: str) -> None:
         self._put("note", text=text)
 
+    def warning(self, text: str) -> None:
+        self._put("note", text=text)
+
     def log(self, level: str, text: str) -> None:
         self._put("log", level=level, text=text)
 

@@ -58,6 +58,12 @@ class Progress:
         """Say something that the user should know."""
         self._line(f"note: {text}")
 
+    def warning(self, text: str) -> None:
+        """Say what the user must know, even when nothing else is said."""
+        self.clear()
+        self._stream.write(f"{escaped_line(f'note: {text}')}\n")
+        self._stream.flush()
+
     def log(self, level: str, text: str) -> None:
         """Pass on a message of the engine's; those that nobody wants do not come here."""
         self.clear()

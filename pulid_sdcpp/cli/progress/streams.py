@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from ...errors import OutputFileError
 from ...terminal_text import escaped, reason_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "command_streams",
     "is_lost",
     "stdout_problem",
+    "write_to_stdout",
 ]
 
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
@@ -70,6 +72,25 @@ class _Stream:
                 self._leave(error)
         if self._instead is not None:
             self._instead.write_raw(text)
+
+    def write_bytes(self, content: bytes | memoryview) -> None:
+        """As they are, to the end, or not.
+
+        Raises:
+            ReaderGone: Nobody reads them.
+            OutputFileError: They cannot be written.
+        """
+        binary = getattr(self._stream, "buffer", None)
+        if binary is None:
+            raise OutputFileError("cannot write the picture to stdout: it is closed")
+        try:
+            binary.write(content)
+            binary.flush()
+        except (OSError, ValueError) as error:
+            self._leave(error)
+            raise OutputFileError(
+                f"cannot write the picture to stdout: {reason_of(error)}"
+            ) from error
 
     def flush(self) -> None:
         """Nothing is kept back."""
@@ -132,6 +153,17 @@ def command_streams() -> Iterator[None]:
 def bar_stream(stream: TextIO) -> TextIO:
     """Where a bar may be drawn that is on `stream`."""
     return _Bar(stream) if isinstance(stream, _Stream) else stream  # type: ignore[return-value]
+
+
+def write_to_stdout(content: bytes | memoryview) -> None:
+    """Write a file's bytes there, in the block of `command_streams`.
+
+    Raises:
+        ReaderGone, OutputFileError: It cannot be done.
+    """
+    if not isinstance(sys.stdout, _Stream):
+        raise OutputFileError("cannot write the picture to stdout: it takes only text")
+    sys.stdout.write_bytes(content)
 
 
 def is_lost(stream: TextIO) -> bool:

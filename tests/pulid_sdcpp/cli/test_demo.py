@@ -258,7 +258,7 @@ def test_a_portrait_that_only_the_judge_does_not_see_is_refused_too(
     ("arguments", "status", "words"),
     [
         (["--portrait", "absent.png"], 1, "absent.png"),
-        (["-o", "absent/a.png"], 1, "folder absent does not exist"),
+        (["-o", "me.txt/a.png"], 1, "folder me.txt does not exist"),
         (["-o", "a.xyz"], 2, ".xyz is not a picture format"),
         (["--seed", "-1"], 2, "-1"),
         (["--seed", str(2**63 - 3)], 2, "must be 0 to"),
@@ -268,6 +268,7 @@ def test_a_portrait_that_only_the_judge_does_not_see_is_refused_too(
 def test_what_cannot_work_is_refused_first(
     engine: PersonalEngine, arguments: list[str], status: int, words: str
 ) -> None:
+    Path("me.txt").touch()
     result = run(*arguments)
     assert result.exit_code == status
     assert words in result.stderr

@@ -98,7 +98,8 @@ def test_every_default_is_the_dataclasses() -> None:
     del expected["people"]  # made of what says who is in the picture
     of_the_command = {
         *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
-        *("output", "overwrite", "output_begin_idx", "disable_image_metadata"),
+        *("output", "format", "quality", "overwrite", "output_begin_idx"),
+        "disable_image_metadata",
         *("preview", "preview_method", "preview_interval", "as_json", "quiet", "vram", "pull"),
     }
     assert set(given) == set(expected) | of_the_command
@@ -228,7 +229,10 @@ def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: I
         "  step 1/2, 2.00 steps/s",
         "  step 2/2, 2.00 steps/s",
     ]
-    assert run(*identity, "--quiet").output == ""
+    assert run(*identity, "--quiet", "-o", "quiet.png").output == ""
+    # But never under which other name a picture is.
+    note = "note: quiet.png exists, so this picture is saved as quiet-2.png\n"
+    assert run(*identity, "--quiet", "-o", "quiet.png").output == note
 
 
 @pytest.mark.parametrize(
@@ -259,6 +263,15 @@ def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: I
         (["--id-end-step", "late"], "'late' is not a step"),
         (["-o", "{name}.png"], "{name}; the fields are {seed}, {index}, {person}"),
         (["-o", "a{.png"], "a single brace"),
+        (["-o", "{seed:x}.png"], "only a number of digits may stand behind seed"),
+        (["-o", "-", "-b", "2"], "-o - takes one picture, not 2"),
+        (["-o", "-", "--json"], "--json writes to stdout, and so does -o -"),
+        (["-o", "a.png", "--format", "jpg"], "--format is jpg, but the output's name ends in .png"),
+        (["-o", "a.png", "--quality", "80"], "--quality is for .jpg and .webp"),
+        (["-o", "a.jpg", "--quality", "lossless"], "quality is lossless, but .jpg never is"),
+        (["-o", "a.jpg", "--quality", "0"], "'0' is not a quality from 1 to 100"),
+        (["-p", "-"], "--prompt: stdin is empty"),
+        (["-p", "-", "-n", "-"], "only one of --prompt and --negative-prompt"),
         (["--json", "--quiet"], "exclude each other"),
         (["--preview", "a.gif"], ".gif is not a picture format"),
         (["--preview", "a.png", "--preview-method", "tae"], "no tiny autoencoder is loaded"),
@@ -291,10 +304,12 @@ def write(name: str, content: bytes) -> None:
         (["-i", "absent.png"], "absent.png"),
         (["-i", "text.bin"], "text.bin: expected a picture"),
         (["-r", "folder"], "cannot read folder"),
-        (["-o", "absent/out.png"], "the folder absent does not exist"),
         (["-o", "text.bin/out.png"], "text.bin does not exist"),
         (["-o", "folder.png"], "it is a folder"),
-        (["--preview", "absent/out.png"], "the folder absent does not exist"),
+        (["-o", "text.bin/a/out.png"], "the folder text.bin does not exist"),
+        (["--preview", "text.bin/out.png"], "text.bin does not exist"),
+        (["-o", "new/a.png", "--preview", "text.bin/a/b.png"], "cannot make the folder text.bin/a"),
+        (["-p", "@absent.txt"], "--prompt: cannot read absent.txt: No such file or directory; "),
         (["--from", "text.bin"], "text.bin: expected a picture"),
     ],
 )
@@ -309,6 +324,96 @@ def test_a_bad_file_is_one_line_and_status_1_before_anything_is_loaded(
     assert words in error_line(result)
     assert engine.context is None
     assert sorted(os.listdir()) == ["folder", "folder.png", "text.bin"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (["-o", "new/deep/out.png"], "new/deep/out.png"),
+        (["-o", "new/"], "new/output.png"),
+        (["-o", "there"], "there/output.png"),
+        (["-o", "."], "output.png"),
+        (["-o", "there/.."], "there/../output.png"),
+        (["-o", "{seed}/"], "42/output.png"),
+        (["-o", "there", "--format", "webp"], "there/output.webp"),
+        (["--format", "jpg"], "output.jpg"),
+        (["-o", "out", "--format", "JPG"], "out.jpg"),
+        (["-o", "out.jpeg", "--format", "jpg"], "out.jpeg"),
+        (["-o", "{seed:04}-{index:02}.png", "--output-begin-idx", "7"], "0042-07.png"),
+    ],
+)
+def test_where_a_picture_goes(engine: FakeEngine, flags: list[str], name: str) -> None:
+    Path("there").mkdir()
+    result = run(*flags)
+    assert result.stdout == f"saved {name} (seed 42)\n", result.stderr
+    assert Path(name).is_file()
+
+
+def test_folders_that_were_made_for_nothing_are_gone_again(engine: FakeEngine) -> None:
+    engine.failure = GenerationError("no")
+    run("-o", "new/deep/out.png")
+    assert os.listdir() == []
+
+
+def test_jpeg_and_webp_have_a_quality(engine: FakeEngine) -> None:
+    sizes = {}
+    for quality in ("5", "90", "100"):
+        run("-o", f"q{quality}.jpg", "--quality", quality)
+        sizes[quality] = os.path.getsize(f"q{quality}.jpg")
+    assert sizes["5"] < sizes["90"] < sizes["100"]
+    run("-o", "exact.webp", "--quality", "lossless")
+    run("-o", "exact.png")
+    with Image.open("exact.webp") as webp, Image.open("exact.png") as png:
+        assert webp.convert("RGB").tobytes() == png.tobytes()
+    assert read_picture_text("exact.webp") == read_picture_text("exact.png")
+
+
+@pytest.mark.parametrize(
+    ("flags", "prompt"),
+    [
+        (["-p", "-"], "from stdin,\nof two lines"),
+        (["-p", "@prompt.txt"], "größer"),
+        (["-p", "@@home"], "@home"),
+        (["-p", "a-b", "-n", "@prompt.txt"], "a-b"),
+    ],
+)
+def test_a_prompt_is_read_from_where_it_is(
+    engine: FakeEngine, flags: list[str], prompt: str
+) -> None:
+    write("prompt.txt", "\ufeffgrößer\r\n".encode())
+    arguments = ["generate", *BASE, *flags, "-o", "out.png"]
+    result = CliRunner().invoke(main, arguments, input="from stdin,\nof two lines\n")
+    assert result.exit_code == 0, result.output
+    (call,) = engine.calls
+    assert call.picture.prompt == prompt
+    assert call.picture.negative_prompt == ("größer" if "-n" in flags else "")
+
+
+@pytest.mark.parametrize("name", ["png", "jpg", "webp"])
+def test_a_picture_goes_to_stdout_and_all_else_to_stderr(engine: FakeEngine, name: str) -> None:
+    result = run("-o", "-", "--format", name)
+    assert result.exit_code == 0, result.stderr
+    run("-o", f"file.{name}")
+    assert result.stdout_bytes == Path(f"file.{name}").read_bytes()
+    size = len(result.stdout_bytes)
+    assert f"wrote {size} bytes to stdout (seed 42)" in result.stderr
+    assert os.listdir() == [f"file.{name}"]
+
+
+def test_no_picture_is_written_to_a_terminal(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulid_sdcpp.cli.progress.streams._Stream.isatty", lambda self: True)
+    result = run("-o", "-", "--quiet")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "which is a terminal; redirect it" in error_line(result)
+    assert not engine.calls
+
+
+def test_a_negative_prompt_without_effect_is_remarked_on(engine: FakeEngine) -> None:
+    words = "--negative-prompt has no effect, because true CFG is off (--cfg-scale 1); add"
+    assert words in run("-n", "blurry").stderr
+    assert words not in run("-n", "blurry", "--cfg-scale", "2").stderr
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(
@@ -391,14 +496,14 @@ def test_the_engines_log_shows_warnings_or_everything_or_nothing(
 
     monkeypatch.setattr(factory, "load_engine", create)
     shown = run().stderr
-    assert "\nwarning: a warning\n" in shown
+    assert shown.startswith("warning: a warning\n")
     assert "a detail" not in shown
     assert "a failure" not in shown
     shown = run("-v").stderr
     assert "debug: a detail\n" in shown
     assert "warning: conditioner.hpp:1105 - a warning\n" in shown
     assert "error: a failure\n" in shown
-    assert run("--quiet").stderr == ""
+    assert run("--quiet", "-o", "quiet.png").stderr == ""
     assert not log.handlers
 
 

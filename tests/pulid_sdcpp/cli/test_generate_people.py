@@ -249,7 +249,8 @@ def test_photos_without_a_preset_need_the_extractors_files(engine: FakeEngine) -
 def test_folders_that_a_template_names_are_made(engine: FakeEngine, preset: list[Any]) -> None:
     done("-b", "2", "-s", "5", "-o", "{preset}/{person}/{index}-{seed}")
     assert sorted(os.listdir("tiny/nobody")) == ["0-5.png", "1-6.png"]
-    assert "does not exist" in run("-o", "absent/{seed}.png").stderr
+    done("-o", "absent/{seed}.png")
+    assert os.listdir("absent") == ["42.png"]
 
 
 def test_two_pictures_of_one_name_are_both_there(engine: FakeEngine, preset: list[Any]) -> None:
@@ -276,7 +277,7 @@ def test_programs_are_told_everything_in_objects(
 
 
 def test_programs_are_told_errors_too(engine: FakeEngine, preset: list[Any]) -> None:
-    for flags, status in ((["--steps", "0"], 2), (["-o", "absent/a.png"], 1)):
+    for flags, status in ((["--steps", "0"], 2), (["-i", "absent.png"], 1)):
         result = run("--json", *flags)
         assert result.exit_code == status
         last = json.loads(result.stdout.splitlines()[-1])

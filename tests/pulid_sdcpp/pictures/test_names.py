@@ -70,6 +70,7 @@ def test_numbering_is_sd_clis(output: str, count: int, first: int, expected: lis
         ("{preset}-{weight}.png", "pocket-0.8.png"),
         ("{prompt}.png", "a-b-c-who-x.png"),
         ("{{seed}}.png", "{seed}.png"),
+        ("{seed:04}-{index:02}.png", "0007-03.png"),
         ("{{{seed}}}.png", "{7}.png"),
         ("/tmp/{seed}.png", "/tmp/7.png"),
     ],
@@ -112,7 +113,8 @@ def test_names_that_windows_keeps_for_itself_are_not_made(name: str) -> None:
     [
         ("{name}.png", "{name}; the fields are {seed}, {index}, {person}"),
         ("{}.png", "no field {};"),
-        ("{seed:04}.png", "{seed}"),
+        ("{seed:x}.png", "only a number of digits may stand behind seed in {seed}"),
+        ("{person:04}.png", "nothing may stand behind person"),
         ("{seed!r}.png", "{seed}"),
         ("{0}.png", "{0}"),
         ("{seed.real}.png", "{seed.real}"),

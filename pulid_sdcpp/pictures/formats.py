@@ -1,0 +1,35 @@
+"""The formats that pictures are written in, and how exactly."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..terminal_text import shown
+
+__all__ = ["FORMATS", "PICTURE_SUFFIXES", "QUALITY", "Quality", "check_quality"]
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Pillow's name of each, by suffix."""
+PICTURE_SUFFIXES = tuple(FORMATS)
+
+Quality = int | Literal["lossless"]
+"""Of JPEG and WebP: 1 to 100; "lossless", of WebP, keeps every pixel, as PNG always does."""
+QUALITY: Quality = 90  # what sd-cli writes
+
+
+def check_quality(quality: object, suffix: str = "") -> None:
+    """Refuse what is no `Quality`, or none that a format has.
+
+    Args:
+        quality: What is asked for.
+        suffix: The format's, of PICTURE_SUFFIXES; "": any.
+
+    Raises:
+        ValueError: Names what it may be.
+    """
+    if quality == "lossless":
+        if FORMATS.get(suffix.lower()) == "JPEG":
+            raise ValueError(f"quality is lossless, but {suffix} never is; use .webp or .png")
+        return
+    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+        raise ValueError(f"quality is {shown(quality)}, but must be from 1 to 100, or lossless")
