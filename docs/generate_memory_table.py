@@ -42,6 +42,8 @@ PUBLISHED = ModelSizes(
     tiny=False,
 )
 TYPES = ("q8_0", "q6_k", "q5_k", "q4_0", "q3_k", "q2_k")
+PRESET_TYPES = {"q4": "q4_0", "q5": "q5_k", "q6": "q6_k", "q8": "q8_0"}
+"""How the names of presets end, and what their Flux is in; q4_k takes as much as q4_0."""
 CARDS_GIB = (4, 6, 8, 10, 12, 16, 24)
 SIZES = (1024, 512)
 
@@ -69,15 +71,15 @@ def _put(page: str, name: str, table: str) -> str:
 def _presets_table() -> str:
     """Cards and the presets of each Flux size: what is done, and how much RAM it takes."""
     registry = load_registry(UserConfig(Path("none")))  # the package's own
-    groups: dict[str, list[str]] = {}
-    for name, preset in registry.presets.items():
-        if not preset.packaged:
-            groups.setdefault(preset.name.rpartition("-")[2], []).append(name)
-    models = {names[0]: _preset_sizes(registry, names[0]) for names in groups.values()}
-    titles = [", ".join(f"`{name}`" for name in names) for names in groups.values()]
+    largest: dict[str, str] = {}  # of the presets of each type
+    for name in registry.presets:
+        kind = name.rpartition("-")[2]
+        if kind in PRESET_TYPES and _bytes(registry, name) > _bytes(registry, largest.get(kind)):
+            largest[kind] = name
+    models = {kind: _preset_sizes(registry, largest[kind]) for kind in PRESET_TYPES}
     lines = [
-        "| card | " + " | RAM | ".join(titles) + " | RAM |",
-        "| --- |" + " --- | --- |" * len(titles),
+        "| card | " + " | ".join(f"`-{kind}` | RAM" for kind in models) + " |",
+        "| --- |" + " --- | --- |" * len(models),
     ]
     picture = PictureSizes(SIZES[0], SIZES[0], identities=1)
     for gib in CARDS_GIB:
@@ -91,10 +93,17 @@ def _presets_table() -> str:
 
 def _preset_sizes(registry: Registry, name: str) -> ModelSizes:
     files = registry.files_of(registry.preset(name))
-    dtype = "q8_0" if files["diffusion_model"].key.endswith("q8") else "q4_0"
+    dtype = PRESET_TYPES[name.rpartition("-")[2]]
     t5 = files["t5xxl"].shown_bytes
     segment = PUBLISHED.t5_segment * t5 // PUBLISHED.t5
     return replace(_flux_in(dtype), t5=t5, t5_segment=segment)
+
+
+def _bytes(registry: Registry, name: str | None) -> int:
+    """What a preset's files take; 0 of None."""
+    if name is None:
+        return 0
+    return sum(file.shown_bytes for file in registry.files_of(registry.preset(name)).values())
 
 
 def _in_words(models: ModelSizes, picture: PictureSizes, gib: int) -> str:

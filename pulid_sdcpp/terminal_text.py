@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterable
 
 __all__ = [
     "control_character",
     "escaped",
     "escaped_line",
+    "meant",
     "quoted",
     "reason_of",
     "shortened",
@@ -67,6 +69,19 @@ def shortened(message: str) -> str:
     end = _MAX_MESSAGE_CHARS // 3
     start = _MAX_MESSAGE_CHARS - end
     return f"{message[:start]} … ({left_out} characters) … {message[-end:]}"
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """After an error about a name: "did you mean X?", or, where none is near, which there are.
+
+    Small and large letters, and - and _, count as the same.
+    """
+    import difflib
+
+    names = {one.casefold().replace("_", "-"): one for one in known}
+    typed = str(name)[:_MAX_VALUE_CHARS].casefold().replace("_", "-")
+    near = difflib.get_close_matches(typed, names, 1)
+    return f"did you mean {names[near[0]]}?" if near else f"there are: {', '.join(names.values())}"
 
 
 def control_character(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
 import os
 import re
@@ -20,7 +19,7 @@ from ..options.step_point import parse_step_point
 from ..people.identity_options import IdentityOptions
 from ..people.person_spec import PersonSpec
 from ..system.user_folders import with_home
-from ..terminal_text import control_character, shown
+from ..terminal_text import control_character, meant, shown
 
 __all__ = [
     "GENERATION_FIELDS",
@@ -50,7 +49,6 @@ SHARED_FIELDS = tuple(_FACTS)
 """What may be said for all jobs at once."""
 
 _MAX_LIST = 1000
-_COMPARED_CHARS = 100
 _LIST_SEPARATOR = ";"
 
 
@@ -83,9 +81,7 @@ def check_known(given: Mapping[str, Any], known: Sequence[str]) -> None:
     """
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name)[:_COMPARED_CHARS], known, 1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-            raise ValueError(f"there is no field {shown(name)}; {meant}")
+            raise ValueError(f"there is no field {shown(name)}; {meant(name, sorted(known))}")
 
 
 def existing_file(value: object, folder: Path) -> Path:

@@ -246,6 +246,13 @@ def check_parts(
     for name, given, part in needs:
         if given and not loaded_with[part]:
             raise ValueError(f"{name} is given, but the engine was loaded without {part}")
+    if flux is not None and flux.variant == "Fill":
+        for name in ("init_image", "mask_image"):
+            if arguments[name] is None:  # the engine would only warn, and draw anything
+                raise ValueError(
+                    f"{name} is missing: a Fill model fills the mask (mask_image, --mask) of a "
+                    "picture (init_image, --init-img)"
+                )
     if flux is not None:
         check_cache_for_flux(arguments["cache_mode"])
     if flux is not None and checked.scheduler == "ays":

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import ModelFileError
 from ..pocket.pack import pocket_files
 from ..store.model_store import ModelStore
-from ..store.registry import EXTRACTION_ROLES
+from ..store.registry import EXTRACTION_ROLES, Preset, Registry
 
 __all__ = ["extraction_files", "file_in_folder"]
 
@@ -22,7 +22,8 @@ def extraction_files(
     """Find a preset's files for making identities.
 
     Args:
-        preset: Its name.
+        preset: Its name; "": the part of the published presets that has these roles, as they
+            all have the same files for photos.
         models_dirs: Folders to look in, beside the config file's and the hub's cache.
         roles: Which files are needed.
 
@@ -34,7 +35,7 @@ def extraction_files(
         ValueError: There is no such preset.
     """
     store = ModelStore(models_dirs)
-    described = store.registry.preset(preset)
+    described = store.registry.preset(preset) if preset else _smallest_part(store.registry, roles)
     if described.packaged:
         from pulid_extractor.models_folder import find_model_files
 
@@ -43,11 +44,17 @@ def extraction_files(
     found = store.find_all(described, roles)
     missing = "; ".join(file.describe_missing() for file in found.values() if file.path is None)
     if missing:
+        whose = f"preset {preset}: " if preset else ""
         raise ModelFileError(
-            f"preset {preset}: missing model files: {missing}; get them with 'pulid-sdcpp models "
-            f"pull {preset}', or name a folder that has them"
+            f"{whose}missing model files: {missing}; get them with 'pulid-sdcpp models "
+            f"pull {described.name}', or name a folder that has them"
         )
     return {role: file.path for role, file in found.items() if file.path is not None}
+
+
+def _smallest_part(registry: Registry, roles: Sequence[str]) -> Preset:
+    parts = [part for part in registry.parts.values() if set(part.files) >= set(roles)]
+    return min(parts, key=lambda part: len(part.files))
 
 
 def file_in_folder(models_dir: str | os.PathLike[str], role: str) -> Path:

@@ -21,7 +21,7 @@ from ..terminal_text import reason_of
 from .model_store import FileFound, ModelStore, downloads_folder
 from .registry import GENERATION_ROLES, ROLES, License
 from .resumable_download import PART_SUFFIX, download_file
-from .source import ModelSource, find_source
+from .source import ModelSource, Unreachable, find_source
 
 __all__ = [
     "Pull",
@@ -59,16 +59,23 @@ def plan_pull(names: Sequence[str], store: ModelStore, *, extraction: bool = Tru
         extraction: Whether the extractor's files belong to it.
 
     Raises:
-        DownloadError: Something is not to be had.
+        DownloadError: Something is not to be had; if that is for want of a network, it says how
+            much is missing.
         ValueError: There is no such preset.
     """
     roles = ROLES if extraction else GENERATION_ROLES
     files = {}
     for name in names:
-        preset = store.registry.preset(name)
+        preset = store.registry.preset_or_part(name)
         files.update({file.key: file for file in store.registry.files_of(preset, roles).values()})
     found = [store.find(file) for file in files.values()]
-    missing = tuple(find_source(item.file, store.registry) for item in found if item.path is None)
+    absent = [item for item in found if item.path is None]
+    try:
+        missing = tuple(find_source(item.file, store.registry) for item in absent)
+    except Unreachable as error:
+        names = ", ".join(item.describe_missing() for item in absent)
+        total = described_size(sum(item.file.shown_bytes for item in absent))
+        raise Unreachable(f"{error}; missing are {names}: {total} together") from None
     return Pull(
         there=tuple(item for item in found if item.path is not None),
         missing=missing,

@@ -19,7 +19,7 @@ from ..options.generation import GenerationOptions
 from ..system.file_hash import is_sha256
 from ..system.user_config import UserConfig, load_user_config
 from ..system.user_folders import with_home
-from ..terminal_text import shown
+from ..terminal_text import meant, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -89,7 +89,7 @@ class RegistryFile:
         sha256: In hexadecimal; "": the hub's own is taken.
         license: Key of a License; "": unknown.
         gated: Whether the repository's terms have to be accepted first.
-        alternative: Key of the same file without such terms; "": there is none.
+        alternative: Key of the same file elsewhere, without such terms; "": there is none.
         names: Other names under which people keep it.
     """
 
@@ -153,6 +153,8 @@ class Preset:
     """One file per role, and the settings that suit them.
 
     Attributes:
+        what: What it is, in a few words.
+        for_whom: Which use and which computer it is for, in one line.
         files: Keys of files by role.
         settings: Fields of GenerationOptions.
         packaged: Whether it stands on the pocket model's files, which are in the package.
@@ -160,6 +162,7 @@ class Preset:
 
     name: str
     what: str = ""
+    for_whom: str = ""
     base: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -182,23 +185,41 @@ class Preset:
 
 @dataclass(frozen=True)
 class Registry:
-    """All files, presets and licenses, by key."""
+    """All files, presets, parts and licenses, by key.
+
+    Attributes:
+        parts: Files that can be fetched without a whole preset; no picture is made of them alone.
+    """
 
     files: Mapping[str, RegistryFile]
     presets: Mapping[str, Preset]
     licenses: Mapping[str, License]
+    parts: Mapping[str, Preset] = field(default_factory=dict)
 
     def preset(self, name: str) -> Preset:
         """A preset by name.
 
         Raises:
-            ValueError: There is none of that name; says which there are.
+            ValueError: There is none of that name; says which is meant, or which there are.
         """
+        if name in self.parts:
+            names = ", ".join(self.presets)
+            raise ValueError(f"{name} is only a part of presets; there are {names}")
         if name not in self.presets:
-            raise ValueError(
-                f"there is no preset {shown(name)}; there are: {', '.join(self.presets)}"
-            )
+            raise ValueError(f"there is no preset {shown(name)}; {meant(name, self.presets)}")
         return self.presets[name]
+
+    def preset_or_part(self, name: str) -> Preset:
+        """What `models pull` takes: a preset or a part, by name.
+
+        Raises:
+            ValueError: There is none of that name; says which is meant, or which there are.
+        """
+        both = {**self.parts, **self.presets}  # a preset of the user's may have a part's name
+        if name not in both:
+            names = (*self.presets, *self.parts)
+            raise ValueError(f"there is no preset {shown(name)}; {meant(name, names)}")
+        return both[name]
 
     def files_of(self, preset: Preset, roles: Sequence[str] = ROLES) -> dict[str, RegistryFile]:
         """The preset's files of these roles, by role."""
@@ -206,8 +227,10 @@ class Registry:
 
     def homes(self, file: RegistryFile) -> tuple[RegistryFile, ...]:
         """The file, and the same one elsewhere."""
-        other = self.files.get(file.alternative)
-        return (file,) if other is None else (file, other)
+        homes = [file]
+        while (other := self.files.get(homes[-1].alternative)) and other not in homes:
+            homes.append(other)
+        return tuple(homes)
 
     def license_of(self, file: RegistryFile) -> License:
         """Unknown terms count as non-commercial."""
@@ -239,7 +262,7 @@ def load_registry(config: UserConfig | None = None) -> Registry:
     files = {**built_in.files, **_entries(where, "files", RegistryFile, config.files)}
     presets = dict(built_in.presets)
     _add_presets(where, config.presets, presets, files)
-    return Registry(files, presets, licenses)
+    return Registry(files, presets, licenses, built_in.parts)
 
 
 def pocket_settings() -> dict[str, Any]:
@@ -254,7 +277,10 @@ def _built_in() -> Registry:
     files = _entries(where, "files", RegistryFile, tables["files"])
     presets: dict[str, Preset] = {}
     _add_presets(where, tables["presets"], presets, files)
-    return Registry(files, presets, _entries(where, "licenses", License, tables["licenses"]))
+    parts: dict[str, Preset] = {}
+    _add_presets(where, tables["parts"], parts, files)
+    licenses = _entries(where, "licenses", License, tables["licenses"])
+    return Registry(files, presets, licenses, parts)
 
 
 def _entries(where: str, table: str, kind: type[_T], tables: Mapping[str, Any]) -> dict[str, _T]:

@@ -38,7 +38,7 @@ def plan_removal(name: str, store: ModelStore) -> Removal:
     Raises:
         ValueError: There is no such preset.
     """
-    preset = store.registry.preset(name)
+    preset = store.registry.preset_or_part(name)
     ours = set(downloaded_paths())
     users: dict[str, list[str]] = {}
     for other in store.registry.presets.values():

@@ -11,7 +11,7 @@ from ..system.file_hash import is_sha256
 from .registry import NEWEST, Registry, RegistryFile
 from .resumable_download import network_problem
 
-__all__ = ["ModelSource", "find_source"]
+__all__ = ["ModelSource", "Unreachable", "find_source"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class ModelSource:
     headers: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
+    def after(self, problem: str) -> ModelSource:
+        """The same, with a note of why another home was not taken; "": it is the first asked."""
+        note = f"{problem}; taken from {self.file.repository}" if problem else ""
+        return replace(self, note=note)
+
     @property
     def hub_folder(self) -> Path | None:
         """The repository's folder in the hub's cache."""
@@ -54,7 +59,7 @@ def find_source(file: RegistryFile, registry: Registry) -> ModelSource:
     """Ask a file's home for size and hash; nothing is downloaded.
 
     A file behind terms of use is taken from its open alternative, where it has one, unless the
-    user is logged in and has access.
+    user is logged in and has access; so is one that its home does not have any more.
 
     Raises:
         DownloadError: It is not to be had: no network, no access, no such file; says what to do.
@@ -63,23 +68,30 @@ def find_source(file: RegistryFile, registry: Registry) -> ModelSource:
         raise DownloadError(f"{file.path}: this is a file of your own, which is not published")
     if file.url:
         return ModelSource(file, file.url, file.size_bytes, file.sha256)
-    *_, other = registry.homes(file)
-    if not file.gated or other is file:
-        return _ask_home(file)
-    from huggingface_hub import get_token
+    homes = registry.homes(file)
+    if file.gated and len(homes) > 1:
+        from huggingface_hub import get_token
 
-    if not get_token():
-        return _ask_home(other)
-    try:
-        return _ask_home(file)
-    except _NoAccess:
-        source = _ask_home(other)
-        note = f"{file.repository} is closed to your login; taken from {other.repository}"
-        return ModelSource(**{**vars(source), "note": note})
+        if not get_token():
+            homes = homes[1:]
+    *others, last = homes
+    problem = ""
+    for home in others:
+        try:
+            return _ask_home(home).after(problem)
+        except _NoAccess:
+            problem = f"{home.repository} is closed to your login"
+        except _NotThere:
+            problem = f"{home.repository} does not have {home.path} any more"
+    return _ask_home(last).after(problem)
 
 
 class _NoAccess(DownloadError):
     """A repository that is behind terms, private, or not there."""
+
+
+class Unreachable(DownloadError):
+    """The network is off, or the hub cannot be reached."""
 
 
 class _NotThere(DownloadError):
@@ -113,7 +125,7 @@ def _ask_hub(file: RegistryFile) -> ModelSource:
     try:
         found = get_hf_file_metadata(url)
     except OfflineModeIsEnabled:
-        raise DownloadError(
+        raise Unreachable(
             f"{where} is not on this computer, and HF_HUB_OFFLINE is set; unset it, or name a "
             "folder that has the file"
         ) from None
@@ -144,7 +156,7 @@ def _ask_hub(file: RegistryFile) -> ModelSource:
     except Exception as error:
         if not (problem := network_problem(error)):
             raise
-        raise DownloadError(
+        raise Unreachable(
             f"{where}: cannot reach {constants.ENDPOINT} ({problem}); check the network, or name a "
             "mirror in HF_ENDPOINT"
         ) from None

@@ -18,10 +18,12 @@ from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 from .random_values import normal
 
-__all__ = ["HEAD_DIM", "FluxShape", "flux_tensors"]
+__all__ = ["HEAD_DIM", "LATENT_CHANNELS", "FluxShape", "flux_tensors"]
 
 HEAD_DIM = 128
 """Fixed by the position embedding: axes of 16, 56 and 56."""
+LATENT_CHANNELS = 64
+"""16 latent channels in patches of 2 x 2."""
 TIME_DIM = 256
 """Width of the sinusoidal embedding of timestep and guidance."""
 _KEPT_IN_F16 = ("img_in.", "txt_in.", "time_in.", "vector_in.", "guidance_in.", "final_layer.")
@@ -48,8 +50,8 @@ class FluxShape:
     """Width of T5's output. The engine makes zeros of width 4096 where there is no T5."""
     vec_in_dim: int = field(default=768, kw_only=True)
     """Width of CLIP-L's pooled output."""
-    in_channels: int = field(default=64, kw_only=True)
-    """16 latent channels in patches of 2 x 2."""
+    in_channels: int = field(default=LATENT_CHANNELS, kw_only=True)
+    """Of an image token; 384 in Fill, which also gets the picture and the mask."""
     mlp_ratio: int = field(default=4, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -126,7 +128,7 @@ def _parameters(shape: FluxShape) -> Iterator[_Parameter]:
         yield from _head_norms(f"{block}.norm")
         yield from _linear(f"{block}.linear2", h, h + mlp, gain=1.5)
     yield from _linear("final_layer.adaLN_modulation.1", 2 * h, h, gain=0.3)
-    yield from _linear("final_layer.linear", shape.in_channels, h)
+    yield from _linear("final_layer.linear", LATENT_CHANNELS, h)
 
 
 def _linear(

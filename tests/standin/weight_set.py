@@ -21,7 +21,7 @@ from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 
 from .autoencoder_kl import autoencoder_kl_tensors
 from .clip_l import clip_l_tensors
-from .flux import FluxShape, flux_tensors
+from .flux import LATENT_CHANNELS, FluxShape, flux_tensors
 from .pulid import pulid_tensors
 from .taef1 import taef1_tensors
 
@@ -43,6 +43,7 @@ def make_standin_weights(
     hidden: int = 256,
     quantizations: Sequence[str] = QUANTIZATIONS,
     guidance_embed: bool = False,
+    in_channels: int = LATENT_CHANNELS,
     idformer_tensors: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Path]:
     """Make every weights file that generation needs, small, with the real tensor names.
@@ -58,6 +59,7 @@ def make_standin_weights(
         hidden: Width of Flux, a multiple of 128 (of 256 for q4_k).
         quantizations: Which Flux files to make, of "f16", "q8_0", "q4_0", "q4_k".
         guidance_embed: True makes Flux a "dev", with a distilled guidance input.
+        in_channels: Of an image token; 384 makes it a Fill.
         idformer_tensors: The `pulid_encoder.*` tensors to put into the PuLID file, float32.
 
     Returns:
@@ -68,7 +70,9 @@ def make_standin_weights(
         OutputFileError: A file cannot be written.
         ValueError: The sizes do not make a Flux, or a quantization is unknown or does not fit.
     """
-    shape = FluxShape(depth, depth_single, hidden, guidance_embed=guidance_embed)
+    shape = FluxShape(
+        depth, depth_single, hidden, guidance_embed=guidance_embed, in_channels=in_channels
+    )
     _check_quantizations(quantizations, hidden)
     if seed < 0:
         raise ValueError(f"seed {seed}: expected 0 or more")

@@ -48,7 +48,7 @@ def faces(
     """Number the faces in PHOTO: write a picture, and print a line with the place of each.
 
     --face accepts these numbers and places. Needs the extra [extract] and, of the weights, only
-    the face detector (17 MB).
+    the face detector (17 MB): pulid-sdcpp models pull faces
     """
     from PIL import Image
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,18 +44,19 @@ def models() -> None:
 def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
     """Show the presets: their size, which files you have, and what they may be used for."""
     from ...store.model_store import ModelStore
-    from ...system.size_text import described_size
 
     store = ModelStore(models_dirs)
     rows = [_described(store, preset) for preset in store.registry.presets.values()]
     if as_json:
         click.echo(json_text(rows, indent=2))
         return
+    parts = [_described(store, part) for part in store.registry.parts.values()]
+    width = max(len(row["preset"]) for row in (*rows, *parts)) + 1
     for row in rows:
-        there = f"{row['there']} of {row['files']} files" if row["files"] else "in the package"
-        size = described_size(row["bytes"]) if row["files"] else ""
-        use = "non-commercial" if row["non_commercial"] else "any use"
-        click.echo(f"{row['preset']:<17}{size:>8}  {there:<15}{use:<15}{row['what']}")
+        _show_row(row, width, row["non_commercial"])
+    click.echo("parts of presets, where a whole one is not needed:")
+    for row in parts:
+        _show_row(row, width, row["non_commercial"] or row["non_commercial_extraction"])
     if terms := sorted({name for row in rows for name in row["non_commercial_extraction"]}):
         click.echo(f"to make identities from photos: {'; '.join(terms)}")
     if any(row["there"] < row["files"] for row in rows):
@@ -63,7 +64,7 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("presets", metavar="PRESET...", nargs=-1, required=True)
+@click.argument("presets", metavar="PRESET|PART...", nargs=-1, required=True)
 @_models_dirs
 @click.option(
     "--no-extraction",
@@ -95,6 +96,9 @@ def pull(
     as_json: bool,
 ) -> None:
     """Download the missing files of presets.
+
+    A part is a preset's files for one purpose: 'faces' and 'extraction' are what the commands faces
+    and extract need, taef1 is a tiny autoencoder for --taesd. 'models list' shows all.
 
     They go into the cache of the Hugging Face hub, where other programs find them, too. Files in
     your own folders are not downloaded again. The command shows sizes and licenses and asks first.
@@ -132,7 +136,9 @@ def verify(
     from ...store.verification import check_file
 
     store = ModelStore(models_dirs)
-    chosen = store.registry.presets.values() if preset is None else [store.registry.preset(preset)]
+    registry = store.registry
+    everything = (*registry.presets.values(), *registry.parts.values())
+    chosen = everything if preset is None else [registry.preset_or_part(preset)]
     seen: set[str] = set()
     rows: list[dict[str, Any]] = []
     for found in (file for one in chosen for file in store.find_all(one).values()):
@@ -185,7 +191,7 @@ def where(ctx: click.Context, preset: str, models_dirs: tuple[Path, ...], as_jso
     from ...store.model_store import ModelStore, packaged_files
 
     store = ModelStore(models_dirs)
-    chosen = store.registry.preset(preset)
+    chosen = store.registry.preset_or_part(preset)
     packaged = packaged_files(chosen)
     found = store.find_all(chosen)
     paths: dict[str, Path | None] = {**packaged, **{role: f.path for role, f in found.items()}}
@@ -226,6 +232,18 @@ def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:
     click.echo(f"freed {described_size(remove(removal))}")
 
 
+def _show_row(row: Mapping[str, Any], width: int, is_restricted: object) -> None:
+    """A preset or a part in two lines."""
+    from ...system.size_text import described_size
+
+    there = f"{row['there']} of {row['files']} files" if row["files"] else "in the package"
+    size = described_size(row["bytes"]) if row["files"] else ""
+    use = "non-commercial" if is_restricted else "any use"
+    click.echo(f"{row['preset']:<{width}}{size:>8}  {there:<15}{use:<15}{row['what']}")
+    if row["for_whom"]:
+        click.echo(f"    for {row['for_whom']}")
+
+
 def _described(store: ModelStore, preset: Preset) -> dict[str, Any]:
     from ...store.registry import EXTRACTION_ROLES, GENERATION_ROLES
 
@@ -233,6 +251,7 @@ def _described(store: ModelStore, preset: Preset) -> dict[str, Any]:
     return {
         "preset": preset.name,
         "what": preset.what,
+        "for_whom": preset.for_whom,
         "bytes": sum(file.file.shown_bytes for file in found),
         "files": len(found),
         "there": sum(file.path is not None for file in found),

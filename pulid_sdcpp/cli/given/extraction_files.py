@@ -10,12 +10,9 @@ __all__ = ["chosen_preset", "detector_file", "preset_files"]
 
 
 def chosen_preset(given: Mapping[str, Any], models_dir: Path) -> str | None:
-    """The preset that is named; one that stands for all where no folder is to be looked in.
-
-    The published presets have the same networks for photos.
-    """
+    """The preset that is named; "", for what they all share, where no folder is to be looked in."""
     if given.get("preset") is None and "models_dir" not in given and not models_dir.is_dir():
-        return "flux-schnell-q4"
+        return ""
     return given.get("preset")
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from click.testing import CliRunner, Result
+from huggingface_hub import constants
 
 from fake_engine import FakeEngine
 from hub_server import HubServer
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.given import model_pull
+from pulid_sdcpp.store import model_store
+from pulid_sdcpp.store.registry import Preset, load_registry
 
 FLUX = b"flux" * 500_000
 CONFIG = """
@@ -185,6 +191,9 @@ def test_list(tmp_path: Path) -> None:
     result = run("list")
     assert result.exit_code == 0
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    after = dict(itertools.pairwise(result.stdout.splitlines()))
+    assert after[lines["flux-dev-q5"]].startswith("    for cards of 10 and 12 GB")
+    assert "17 MB  0 of 1 files   non-commercial the face detector" in lines["faces"]
     assert "12.6 GB  0 of 9 files   any use        4 steps, 4 bits" in lines["flux-schnell-q4"]
     assert "non-commercial" in lines["flux-dev-q8"]
     assert "in the package any use" in lines["pocket"]
@@ -236,6 +245,31 @@ def test_verify_says_what_it_could_not_compare(tmp_path: Path) -> None:
     result = run("verify", "--models-dir", str(own))
     assert result.exit_code == 0
     assert f"there (nothing to compare)  {own / 'flux.gguf'}" in result.stdout
+
+
+def test_a_part_alone(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What extract and faces need, without a whole preset."""
+    own = load_registry()
+    part = Preset("faces", files={"recogniser": "faces"})
+    monkeypatch.setattr(model_store, "load_registry", lambda _: replace(own, parts={"faces": part}))
+    assert run("pull", "faces", "--yes", "--accept-licenses").exit_code == 0
+    assert [request.path for request in hub.content_requests()] == ["/content/a/faces/faces.onnx"]
+    assert run("where", "faces").exit_code == 0
+    assert run("verify", "faces").exit_code == 0
+    assert run("where", "mine").exit_code == 1
+    assert "goes:" in run("rm", "faces", "--yes").stdout
+
+
+def test_without_a_network_what_is_missing_is_said_with_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    huggingface_hub.close_session()  # it asks only when a session begins
+    result = run("pull", "flux-schnell-q4", "--yes", "--no-extraction")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "missing are flux1-schnell-Q4_K_S.gguf (6.8 GB), ae.safetensors (335 MB)," in line
+    assert line.endswith("pulid_flux_v0.9.1.safetensors (1.1 GB): 11.4 GB together")
 
 
 def test_rm() -> None:

@@ -281,6 +281,34 @@ def test_a_reference_gets_no_identity(make_weights: Any, load_engine: Load) -> N
     assert distances[1] > 2 * distances[0]
 
 
+# Fill
+
+
+@pytest.fixture(scope="module")
+def fill(make_weights: Callable[..., dict[str, Path]], load_engine: Load) -> Iterator[Any]:
+    weights = make_weights(**SIZES, in_channels=384, guidance_embed=True)
+    with load_engine(weights, n_threads=1) as loaded:
+        yield loaded
+
+
+def test_fill_takes_an_identity_inside_the_mask_only(
+    fill: StableDiffusion, alice: Identity
+) -> None:
+    options: dict[str, Any] = {**INPAINTING, "strength": 1.0}
+    nobody = pixels(fill, **options)
+    assert np.array_equal(pixels(fill, alice, weight=0.0, **options), nobody)
+    somebody = pixels(fill, alice, **options)
+    # The engine widens the mask of a Fill model by a latent pixel, and the decoder looks one more.
+    outside = slice(SIDE // 2 + 16, None)
+    assert np.array_equal(nobody[:, outside], somebody[:, outside])
+    assert changes(nobody[:, : SIDE // 2], somebody[:, : SIDE // 2])
+    other = {**options, "init_image": gradient().rotate(180)}
+    assert changes(somebody[:, : SIDE // 2], pixels(fill, alice, **other)[:, : SIDE // 2])
+    for given, missing in (({}, "init_image"), ({"init_image": gradient()}, "mask_image")):
+        with pytest.raises(ValueError, match=f"{missing} is missing: a Fill model"):
+            pixels(fill, alice, **given)
+
+
 # Step caches
 
 

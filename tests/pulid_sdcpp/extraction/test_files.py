@@ -42,6 +42,20 @@ def test_only_what_is_needed_must_be_there(tmp_path: Path) -> None:
         extraction_files(PRESET, [tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("roles", "part"), [(("detector",), "faces"), (EXTRACTION_ROLES, "extraction")]
+)
+def test_without_a_preset_only_what_is_needed_is_asked_for(
+    tmp_path: Path, roles: tuple[str, ...], part: str
+) -> None:
+    with pytest.raises(ModelFileError, match=f"'pulid-sdcpp models pull {part}'") as raised:
+        extraction_files("", [tmp_path], roles)
+    assert "preset" not in str(raised.value)
+    for role in roles:
+        put(tmp_path, role)
+    assert set(extraction_files("", [tmp_path], roles)) == set(roles)
+
+
 def test_the_pocket_models_are_in_the_package() -> None:
     found = extraction_files("pocket")
     assert set(found) == set(EXTRACTION_ROLES)

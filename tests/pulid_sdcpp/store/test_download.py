@@ -219,14 +219,14 @@ def test_a_gated_file_comes_from_its_open_home_unless_there_is_access(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     registry = load_registry()
-    official, mirror = registry.homes(registry.files["flux-ae"])
+    official, mirror, _ = registry.homes(registry.files["flux-ae"])
     gated, free = (
         replace(official, size_bytes=0, sha256=""),
         replace(mirror, size_bytes=0, sha256=""),
     )
     registry = replace(registry, files={**registry.files, gated.key: gated, free.key: free})
-    hub.add(f"{official.repository}/ae.safetensors", b"official")
-    hub.add(f"{mirror.repository}/ae.safetensors", b"mirror")
+    hub.add(f"{official.repository}/{official.path}", b"official")
+    hub.add(f"{mirror.repository}/{mirror.path}", b"mirror")
     hub.gated.add(official.repository)
     if state != "no token":
         monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -235,6 +235,19 @@ def test_a_gated_file_comes_from_its_open_home_unless_there_is_access(
     found = find_source(gated, registry)
     assert download(found).read_bytes() == (b"official" if state == "open" else b"mirror")
     assert bool(found.note) == (state == "closed")
+
+
+def test_where_a_home_is_gone_the_next_is_taken(hub: HubServer) -> None:
+    registry = load_registry()
+    _, gone, last = (
+        replace(home, size_bytes=0, sha256="") for home in registry.homes(registry.files["flux-ae"])
+    )
+    registry = replace(registry, files={**registry.files, gone.key: gone, last.key: last})
+    hub.add(f"{last.repository}/{last.path}", b"autoencoder")
+    found = find_source(gone, registry)
+    assert download(found).read_bytes() == b"autoencoder"
+    assert gone.repository in found.note
+    assert found.note.endswith(f"taken from {last.repository}")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,19 @@ from pulid_sdcpp.store.registry import (
 )
 from pulid_sdcpp.system.user_config import load_user_config
 
-PUBLISHED = ("flux-schnell-q4", "flux-schnell-q8", "flux-dev-q4", "flux-dev-q8", "flux-krea-dev-q4")
+PUBLISHED = (
+    "flux-schnell-q4",
+    "flux-schnell-q6",
+    "flux-schnell-q8",
+    "flux-dev-q4",
+    "flux-dev-q5",
+    "flux-dev-q6",
+    "flux-dev-q8",
+    "flux-krea-dev-q4",
+    "flux-krea-dev-q8",
+    "flux-kontext-dev-q4",
+    "flux-fill-dev-q4",
+)
 
 
 @pytest.fixture
@@ -56,9 +68,10 @@ def test_a_published_preset_is_complete_and_valid(name: str) -> None:
 
 def test_every_file_of_the_list_is_used_and_what_it_names_exists() -> None:
     registry = load_registry()
-    used = {key for preset in registry.presets.values() for key in preset.files.values()}
-    used |= {registry.files[key].alternative for key in used}
-    assert used - {""} == set(registry.files)
+    everything = [*registry.presets.values(), *registry.parts.values()]
+    used = {registry.files[key] for preset in everything for key in preset.files.values()}
+    used |= {home for file in used for home in registry.homes(file)}
+    assert {file.key for file in used} == set(registry.files)
     for file in registry.files.values():
         assert re.fullmatch(r"[0-9a-f]{64}|", file.sha256)
         assert file.size_bytes or file.about_bytes
@@ -67,7 +80,7 @@ def test_every_file_of_the_list_is_used_and_what_it_names_exists() -> None:
 
 def test_every_file_is_known_by_its_hash() -> None:
     unknown = {file.key for file in load_registry().files.values() if not file.sha256}
-    assert unknown == {"flux-krea-dev-q4"}
+    assert unknown == {"flux-krea-dev-q4", "flux-fill-dev-q4"}
     for file in load_registry().files.values():
         assert bool(file.size_bytes) == bool(file.sha256)
         assert re.fullmatch(r"main|[0-9a-f]{40}", file.revision)
@@ -77,13 +90,20 @@ def test_an_alternative_is_the_same_file() -> None:
     registry = load_registry()
     file = registry.files["flux-ae"]
     assert file.gated
-    _, other = registry.homes(file)
-    assert not other.gated
-    assert (other.sha256, other.size_bytes, other.role) == (
-        file.sha256,
-        file.size_bytes,
-        file.role,
-    )
+    _, *others = registry.homes(file)
+    # Comfy-Org first: an organisation's, with this hash stated for it by five.
+    assert [other.repository for other in others] == [
+        "Comfy-Org/Lumina_Image_2.0_Repackaged",
+        "ffxvs/vae-flux",
+    ]
+    for other in others:
+        assert not other.gated
+        assert (other.sha256, other.size_bytes, other.role, other.license) == (
+            file.sha256,
+            file.size_bytes,
+            file.role,
+            file.license,
+        )
 
 
 def test_which_licenses_forbid_commercial_use() -> None:
