@@ -9,7 +9,6 @@ benchmarks/RESULTS.md and benchmarks/results.png.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -89,17 +88,11 @@ def draw(comparisons: Sequence[Comparison]) -> Image.Image:
 
 
 def panel_of(comparison: Comparison) -> Panel:
-    """Its bars, on a scale that ends at a round number above all."""
+    """Its bars, with their numbers."""
     labels, rows = zip(*comparison.rows, strict=True)
     series = dict(zip(comparison.series, zip(*rows, strict=True), strict=True))
-    highest = max(value for row in rows for value in row if value is not None)
-    step = 10.0 ** math.floor(math.log10(highest / 2))
-    step *= next(factor for factor in (1, 2, 5, 10) if highest < 5 * factor * step)
-    intervals = math.floor(highest / step) + 1
     title = f"{comparison.title} ({comparison.unit})"
-    return Panel(
-        title, labels, series, bars=True, numbers=True, high=step * intervals, intervals=intervals
-    )
+    return Panel(title, labels, series, bars=True, numbers=True)
 
 
 def _aims_table(figures: Iterable[Figure]) -> str:

@@ -30,11 +30,11 @@ def draw_curves(folder: Path, picture: Path) -> None:
         entries = [entry for entry in map(json.loads, lines) if figure in entry]
         entries = entries[:: max(1, len(entries) // POINTS)]
         values = [entry[figure] for entry in entries]
-        # The first values are so high that nothing else could be seen beside them.
+        # The first values are so high that nothing else could be seen beside them: left out.
         top = sorted(values)[int(0.9 * (len(values) - 1))] * 1.5
-        shown = [min(value, top) for value in values]
+        shown = [value if value <= top else None for value in values]
         labels = [f"{entry['minutes']:.0f}" for entry in entries]
-        panels.append(Panel(title, labels, {figure: shown}, high=top))
+        panels.append(Panel(title, labels, {figure: shown}, x_title="minutes"))
     rows = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
     draw_panels(rows).save(picture, optimize=True)
 

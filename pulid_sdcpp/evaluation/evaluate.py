@@ -109,7 +109,9 @@ def evaluate(
     def report(run: EvaluationRun) -> EvaluationResult:
         result = _result(folder, options, settings, scores, notes, len(scores) == len(planned))
         write_report(result, options, run.context, run.generation, own)
-        save_new_picture(draw_result(result), folder / PLOT_NAME, overwrite=options.overwrite)
+        save_new_picture(
+            draw_result(result, options.prompts), folder / PLOT_NAME, overwrite=options.overwrite
+        )
         if options.keep_pictures:
             sheet = draw_sheet(result, options)
             save_new_picture(sheet, folder / SHEET_NAME, overwrite=options.overwrite)

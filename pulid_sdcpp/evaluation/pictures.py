@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..pictures.result import Result
 from .options import EvaluationOptions
-from .plan import EvaluationPicture
+from .plan import EvaluationPicture, Setting
 from .report import EvaluationResult
 from .scores import PictureScores
 
@@ -48,34 +49,50 @@ class PictureKeeper:
 
 
 def draw_sheet(result: EvaluationResult, options: EvaluationOptions) -> Image.Image:
-    """The kept pictures of the first seed at the evaluation's own setting.
+    """The kept pictures of the first seed.
 
-    A row is a person, the first row nobody; a column is a prompt, after the reference. Under a
+    The first row is nobody; then each person has a row for each setting, by weight and start step,
+    with the portrait in the first of them. A column is a prompt, after the reference. Under a
     picture is its likeness, by the last of the recognisers.
     """
     from ..pictures.contact_sheet import SheetCell, contact_sheet
     from ..system.image_file import read_image
 
-    own = next(iter(result.settings))
+    settings = sorted(result.settings, key=lambda each: (each.start_step, each.id_weight))
     prompts = range(len(options.prompts))[:MAX_SHEET_COLUMNS]
     shown = {
-        (p.planned.reference, p.planned.prompt): p
+        (p.planned.reference, p.planned.setting, p.planned.prompt): p
         for p in result.pictures
-        if p.planned.seed == options.seeds[0] and p.planned.setting in (None, own)
+        if p.planned.seed == options.seeds[0]
     }
 
-    def cell(reference: int | None, prompt: int) -> SheetCell:
-        picture = shown.get((reference, prompt))
+    def cell(reference: int | None, setting: Setting | None, prompt: int) -> SheetCell:
+        picture = shown.get((reference, setting, prompt))
         if picture is None or picture.file is None:
             return SheetCell(None)
         return SheetCell(read_image(result.folder / picture.file), _caption(picture))
 
-    rows = [[SheetCell(None, "nobody"), *(cell(None, prompt) for prompt in prompts)]]
-    for index, reference in enumerate(options.references[:MAX_SHEET_ROWS]):
-        portrait = SheetCell(read_image(reference.portrait), reference.name)
-        rows.append([portrait, *(cell(index, prompt) for prompt in prompts)])
+    rows = [[SheetCell(None, "nobody"), *(cell(None, None, prompt) for prompt in prompts)]]
+    people = max(1, MAX_SHEET_ROWS // len(settings))
+    for index, reference in enumerate(options.references[:people]):
+        for setting in settings:
+            first = setting == settings[0]
+            name = ", ".join([reference.name, *_varied(setting, settings)])
+            portrait = read_image(reference.portrait) if first else None
+            person = SheetCell(portrait, name, is_place=False)
+            rows.append([person, *(cell(index, setting, prompt) for prompt in prompts)])
     titles = ["reference", *(options.prompts[prompt].text for prompt in prompts)]
     return contact_sheet(rows, titles)
+
+
+def _varied(setting: Setting, settings: Sequence[Setting]) -> list[str]:
+    """What distinguishes a setting from the others, in words."""
+    words = []
+    if len({each.id_weight for each in settings}) > 1:
+        words.append(f"weight {setting.id_weight:g}")
+    if len({each.start_step for each in settings}) > 1:
+        words.append(f"start step {setting.start_step}")
+    return words
 
 
 def _caption(picture: PictureScores) -> str:

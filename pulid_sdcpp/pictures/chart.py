@@ -1,10 +1,13 @@
-"""Small charts drawn with Pillow, which is installed anyway: lines and grouped bars."""
+"""Small charts drawn with Pillow, which is installed anyway: lines, bars, histograms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .axis import round_axis
+from .lettering import Lettering
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -18,9 +21,11 @@ _INK, _FAINT, _PAPER = "#1f2328", "#d8dee4", "#ffffff"
 # Pixels.
 _PANEL_WIDTH, _PANEL_HEIGHT = 560, 420
 _MARGIN = 24
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 84, 40
-_TITLE_SIZE, _TEXT_SIZE, _NUMBER_SIZE = 20, 15, 12
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 66, 34
+_LABELS_WIDTH = 190
 _LINE_WIDTH, _DOT = 3, 4
+_BAR_HEIGHT, _LABEL_LINES = 16, 3
+_GAP = 8
 
 
 @dataclass(frozen=True)
@@ -29,23 +34,28 @@ class Panel:
 
     Attributes:
         title: Above it.
-        labels: Under the places of the x axis, which are equally far apart; as many of them are
+        labels: Of the places along the x axis, which are equally far apart; as many of them are
             written as there is room for.
         series: By name, a number for each place; None leaves it empty.
-        bars: Grouped bars, not lines.
-        numbers: Whether each bar has its number above it.
-        low, high: Of the y axis.
-        intervals: Between the lines across.
+        bars: Grouped bars from 0, not lines.
+        lying: Whether the places go down and the bars to the right: there is room for long labels.
+        numbers: Whether each bar has its number at its end.
+        edges: Whether the labels stand between the bars, as those of a histogram: there is one
+            more of them than of bars.
+        include: What the axis of the values has on it in any case; it reaches around all values.
+        x_title, y_title: Under the x axis, and above the y axis.
     """
 
     title: str
     labels: Sequence[str]
     series: Mapping[str, Sequence[float | None]]
     bars: bool = False
+    lying: bool = False
     numbers: bool = False
-    low: float = 0.0
-    high: float = 1.0
-    intervals: int = 5
+    edges: bool = False
+    include: Sequence[float] = (0.0,)
+    x_title: str = ""
+    y_title: str = ""
 
 
 def draw_panels(rows: Sequence[Sequence[Panel]]) -> Image.Image:
@@ -59,65 +69,157 @@ def draw_panels(rows: Sequence[Sequence[Panel]]) -> Image.Image:
     columns = max((len(row) for row in rows), default=0)
     if columns == 0:
         raise ValueError("nothing to draw: there is no panel")
-    size = (columns * _PANEL_WIDTH + 2 * _MARGIN, len(rows) * _PANEL_HEIGHT + 2 * _MARGIN)
+    charts = [[_Chart(panel) for panel in row] for row in rows if row]
+    heights = [max(chart.height for chart in row) for row in charts]
+    size = (columns * _PANEL_WIDTH + 2 * _MARGIN, sum(heights) + 2 * _MARGIN)
     picture = Image.new("RGB", size, _PAPER)
     canvas = ImageDraw.Draw(picture)
-    for y, row in enumerate(rows):
-        for x, panel in enumerate(row):
-            corner = (_MARGIN + x * _PANEL_WIDTH, _MARGIN + y * _PANEL_HEIGHT)
-            _Chart(canvas, panel, corner).draw()
+    top = _MARGIN
+    for row, height in zip(charts, heights, strict=True):
+        for column, chart in enumerate(row):
+            chart.draw(picture, canvas, (_MARGIN + column * _PANEL_WIDTH, top), height)
+        top += height
     return picture
 
 
 class _Chart:
-    """One panel being drawn, its top left corner at `corner`."""
+    """One panel, and how it is drawn."""
 
-    def __init__(self, canvas: ImageDraw.ImageDraw, panel: Panel, corner: tuple[int, int]) -> None:
-        from PIL import ImageFont
-
+    def __init__(self, panel: Panel) -> None:
+        places = len(panel.labels) - panel.edges
         for name, values in panel.series.items():
-            if len(values) != len(panel.labels):
-                raise ValueError(f"{name} has {len(values)} values for {len(panel.labels)} places")
-        self._canvas, self._panel, self._corner = canvas, panel, corner
-        self._text = ImageFont.load_default(_TEXT_SIZE)
-        self._number = ImageFont.load_default(_NUMBER_SIZE)
-        self._title = ImageFont.load_default(_TITLE_SIZE)
-        self._x0, self._x1 = corner[0] + _LEFT, corner[0] + _PANEL_WIDTH - _RIGHT
-        self._y0, self._y1 = corner[1] + _TOP, corner[1] + _PANEL_HEIGHT - _BOTTOM
+            if len(values) != places:
+                raise ValueError(f"{name} has {len(values)} values for {places} places")
+        self._panel = panel
+        self._places = max(places, 1)
+        self._title, self._text, self._number = Lettering(20), Lettering(15), Lettering(12)
+        known = [value for values in panel.series.values() for value in values if value is not None]
+        include = [0.0, *panel.include] if panel.bars else panel.include
+        if panel.numbers and not panel.lying:  # there is room for them above the bars
+            known.append(1.05 * max([0.0, *known]))
+        self._axis = round_axis(known, include)
+        self._legend = self._legend_lines()
+        self._labels = [
+            self._text.wrapped(label, _LABELS_WIDTH, _LABEL_LINES) if panel.lying else [label]
+            for label in panel.labels
+        ]
+        # Of a place of lying bars: as high as its bars, and as its label.
+        lines = max(map(len, self._labels), default=1)
+        bars = _BAR_HEIGHT * max(len(panel.series), 1)
+        self._place_px = max(bars, lines * self._text.line_px) + 2 * _GAP
 
-    def draw(self) -> None:
-        self._axes()
+    @property
+    def height(self) -> int:
+        """How many pixels it needs."""
+        if not self._panel.lying:
+            return _PANEL_HEIGHT
+        return max(_PANEL_HEIGHT, self._top + self._places * self._place_px + self._bottom)
+
+    @property
+    def _top(self) -> int:
+        """Height of what is above the axes."""
+        title = self._panel.x_title if self._panel.lying else self._panel.y_title
+        lines = len(self._legend) + bool(title)
+        return self._title.line_px + _GAP + lines * (self._text.line_px + 4) + _GAP
+
+    @property
+    def _bottom(self) -> int:
+        title = self._text.line_px if self._panel.x_title and not self._panel.lying else 0
+        return _BOTTOM + title + _MARGIN // 2
+
+    def draw(
+        self,
+        picture: Image.Image,
+        canvas: ImageDraw.ImageDraw,
+        corner: tuple[int, int],
+        height: int,
+    ) -> None:
+        """Draw it with its top left corner at `corner`."""
+        self._picture, self._canvas = picture, canvas
+        left = _LABELS_WIDTH + 2 * _GAP if self._panel.lying else _LEFT
+        self._x0, self._x1 = corner[0] + left, corner[0] + _PANEL_WIDTH - _MARGIN - _RIGHT
+        self._y0, self._y1 = corner[1] + self._top, corner[1] + height - self._bottom
+        if self._panel.lying:
+            self._y1 = self._y0 + self._places * self._place_px
+        self._head(corner)
+        self._grid()
+        self._place_labels()
         for index, values in enumerate(self._panel.series.values()):
             color = COLORS[index % len(COLORS)]
             if self._panel.bars:
                 self._bars(values, index, color)
             else:
                 self._line(values, color)
-        self._legend()
 
-    def _axes(self) -> None:
-        panel, canvas = self._panel, self._canvas
-        canvas.text(self._corner, panel.title, _INK, self._title)
-        for tick in range(panel.intervals + 1):
-            value = panel.low + (panel.high - panel.low) * tick / panel.intervals
-            value = round(value, 9)  # -0.2 + 0.2 is no zero otherwise
-            y = self._y(value)
-            canvas.line((self._x0, y, self._x1, y), _FAINT)
-            canvas.text((self._x0 - 8, y), _short(value), _INK, self._text, anchor="rm")
-        widest = max((self._text.getlength(label) for label in panel.labels), default=0) + 12
-        room = (self._x1 - self._x0) / max(len(panel.labels), 1)
-        every = max(1, -int(-widest // room))
-        for index in range(0, len(panel.labels), every):
-            place = (self._x(index), self._y1 + 8)
-            canvas.text(place, panel.labels[index], _INK, self._text, anchor="mt")
+    def _head(self, corner: tuple[int, int]) -> None:
+        """Title, legend, and what the values are."""
+        panel, line = self._panel, self._text.line_px + 4
+        width = _PANEL_WIDTH - _MARGIN
+        self._write(self._title, corner, self._title.cut(panel.title, width))
+        y = corner[1] + self._title.line_px + _GAP
+        for names in self._legend:
+            x = float(corner[0])
+            for index, name in names:
+                color = COLORS[index % len(COLORS)]
+                self._canvas.rectangle((x, y + 2, x + 13, y + 15), color)
+                self._write(self._text, (x + 20, y), name)
+                x += self._legend_width(name)
+            y += line
+        if title := panel.x_title if panel.lying else panel.y_title:
+            self._write(self._text, (corner[0], y), title)
+        if panel.x_title and not panel.lying:
+            middle = (self._x0 + self._x1) / 2
+            place = (middle, self._y1 + _GAP + self._text.line_px + 4)
+            self._write(self._text, place, panel.x_title, "ma")
 
-    def _legend(self) -> None:
-        x, y = self._x0, self._corner[1] + _TITLE_SIZE + 22
+    def _legend_lines(self) -> list[list[tuple[int, str]]]:
+        """The names of the series with their numbers, in as many lines as they need."""
+        lines: list[list[tuple[int, str]]] = []
+        left = 0.0
         for index, name in enumerate(self._panel.series):
-            color = COLORS[index % len(COLORS)]
-            self._canvas.rectangle((x, y, x + _TEXT_SIZE, y + _TEXT_SIZE), color)
-            self._canvas.text((x + _TEXT_SIZE + 6, y), name, _INK, self._text)
-            x += _TEXT_SIZE + 26 + int(self._text.getlength(name))
+            width = self._legend_width(name)
+            if not lines or left + width > _PANEL_WIDTH - _MARGIN:
+                lines.append([])
+                left = 0.0
+            lines[-1].append((index, name))
+            left += width
+        return lines
+
+    def _legend_width(self, name: str) -> float:
+        return 40 + self._text.width(name)
+
+    def _grid(self) -> None:
+        """The values' axis, with a faint line at each of its numbers."""
+        for value, text in self._axis.ticks:
+            if self._panel.lying:
+                x = self._along(value)
+                self._canvas.line((x, self._y0, x, self._y1), _FAINT)
+                self._write(self._text, (x, self._y1 + _GAP), text, "ma")
+            else:
+                y = self._along(value)
+                self._canvas.line((self._x0, y, self._x1, y), _FAINT)
+                self._write(self._text, (self._x0 - _GAP, y), text, "rm")
+
+    def _place_labels(self) -> None:
+        if self._panel.lying:
+            for index, lines in enumerate(self._labels):
+                height = len(lines) * self._text.line_px
+                y = self._place(index) - height / 2
+                for number, text in enumerate(lines):
+                    self._write(
+                        self._text,
+                        (self._x0 - _GAP, y + number * self._text.line_px),
+                        text,
+                        "ra",
+                    )
+            return
+        labels = self._panel.labels
+        widest = max(map(self._text.width, labels), default=0.0) + 12
+        every = max(1, -int(-widest // self._room))
+        shift = 0.5 if self._panel.edges else 0.0
+        for index in range(0, len(labels), every):
+            place = (self._place(index - shift), self._y1 + _GAP)
+            self._write(self._text, place, labels[index], "ma")
 
     def _line(self, values: Sequence[float | None], color: str) -> None:
         before: tuple[float, float] | None = None
@@ -125,7 +227,7 @@ class _Chart:
             if value is None:
                 before = None
                 continue
-            here = (self._x(index), self._y(value))
+            here = (self._place(index), self._along(value))
             if before is not None:
                 self._canvas.line((*before, *here), color, _LINE_WIDTH)
             x, y = here
@@ -133,23 +235,52 @@ class _Chart:
             before = here
 
     def _bars(self, values: Sequence[float | None], series: int, color: str) -> None:
-        room = (self._x1 - self._x0) / max(len(values), 1)
-        width = 0.8 * room / len(self._panel.series)
+        panel = self._panel
+        share = 1.0 if panel.edges else 0.8
+        thick = min(share * self._room / len(panel.series), 90.0)
+        first = -thick * len(panel.series) / 2 + series * thick
+        zero = self._along(0.0)
         for index, value in enumerate(values):
-            if value is None:
+            if value is None or (value == 0 and panel.edges):
                 continue
-            left, y = self._x(index) - 0.4 * room + series * width, self._y(value)
-            self._canvas.rectangle((left, y, left + width - 1, self._y1), color)
-            if self._panel.numbers:
-                place = (left + width / 2, y - 4)
-                self._canvas.text(place, _short(value), _INK, self._number, anchor="mb")
+            side, end = self._place(index) + first, self._along(value)
+            across = (side, side + thick - 1)
+            if panel.lying:
+                self._canvas.rectangle(
+                    (min(zero, end), across[0], max(zero, end), across[1]), color
+                )
+            else:
+                self._canvas.rectangle(
+                    (across[0], min(zero, end), across[1], max(zero, end)), color
+                )
+            if panel.numbers and panel.lying:
+                self._write(self._number, (end + 4, sum(across) / 2), _short(value), "lm")
+            elif panel.numbers:
+                self._write(
+                    self._number, (sum(across) / 2, min(zero, end) - 2), _short(value), "mb"
+                )
 
-    def _x(self, index: int) -> float:
-        return self._x0 + (index + 0.5) * (self._x1 - self._x0) / max(len(self._panel.labels), 1)
+    @property
+    def _room(self) -> float:
+        """Pixels of a place."""
+        length = self._y1 - self._y0 if self._panel.lying else self._x1 - self._x0
+        return length / self._places
 
-    def _y(self, value: float) -> float:
-        share = (value - self._panel.low) / (self._panel.high - self._panel.low)
-        return self._y1 - min(max(share, 0.0), 1.0) * (self._y1 - self._y0)
+    def _place(self, index: float) -> float:
+        """The middle of a place."""
+        return (self._y0 if self._panel.lying else self._x0) + (index + 0.5) * self._room
+
+    def _along(self, value: float) -> float:
+        """Where a value is on its axis."""
+        share = self._axis.share(value)
+        if self._panel.lying:
+            return self._x0 + share * (self._x1 - self._x0)
+        return self._y1 - share * (self._y1 - self._y0)
+
+    def _write(
+        self, letters: Lettering, place: tuple[float, float], text: str, anchor: str = "la"
+    ) -> None:
+        letters.draw(self._picture, place, text, _INK, anchor)
 
 
 def _short(value: float) -> str:

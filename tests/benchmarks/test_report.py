@@ -76,15 +76,10 @@ def test_the_bars_are_as_long_as_the_numbers() -> None:
     assert ours[1] == pytest.approx(stock[0] / 2, abs=2)
 
 
-@pytest.mark.parametrize(
-    ("highest", "high", "intervals"),
-    [(2.64, 3, 3), (0.95, 1, 5), (15.4, 20, 4), (1711, 2000, 4), (10.0, 15, 3), (1.0, 1.5, 3)],
-)
-def test_the_scale_goes_to_a_round_number_above_all(
-    highest: float, high: float, intervals: int
-) -> None:
-    panel = panel_of(Comparison("a", "s", ("b", "c"), (("x", (highest, None)),)))
-    assert (panel.high, panel.intervals) == (pytest.approx(high), intervals)
+def test_a_panel_says_its_unit_and_has_the_numbers_at_its_bars() -> None:
+    panel = panel_of(Comparison("a", "s", ("b", "c"), (("x", (2.64, None)),)))
+    assert (panel.title, panel.bars, panel.numbers) == ("a (s)", True, True)
+    assert panel.series == {"b": (2.64,), "c": (None,)}
 
 
 def test_nothing_to_draw_is_an_error() -> None:

@@ -38,8 +38,10 @@ from pulid_sdcpp import (
     evaluate,
     recipe_from,
 )
+from pulid_sdcpp.evaluation import plot
 from pulid_sdcpp.evaluation.plan import Setting
 from pulid_sdcpp.memory.plan import Plan
+from pulid_sdcpp.pictures.chart import Panel
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
 from pulid_sdcpp.pipeline import loaded_model
 
@@ -290,8 +292,31 @@ def test_the_summary_says_what_was_measured_and_how(world: World) -> None:
     )
     assert parameters["generation"]["scheduler"] == "flux"
     assert {"python", "numpy", "pillow"} <= summary["versions"].keys()
-    with Image.open(world.folder / "out" / "plot.png") as plot:
-        assert len(plot.convert("RGB").getcolors(1 << 20)) > 5
+    with Image.open(world.folder / "out" / "plot.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 5
+
+
+def test_the_charts_show_what_was_measured_with_the_prompts_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[Panel]] = []
+    draw = plot.draw_panels
+
+    def keep(rows: list[list[Panel]]) -> Image.Image:
+        drawn.extend(rows)
+        return draw(rows)
+
+    monkeypatch.setattr(plot, "draw_panels", keep)
+    world.evaluate(id_weights=(0.0, 0.5), prompts=[EvaluationPrompt(p.text) for p in PROMPTS])
+    own, sweep = drawn
+    assert [panel.title for panel in own] == [
+        "likeness of pairs, by judge",
+        "unchanged outside the head, by prompt",
+    ]
+    assert own[1].labels == ["navy wall", "gold wall"]
+    assert [sum(values) for values in own[0].series.values()] == [1, 1]  # shares
+    assert [panel.x_title for panel in sweep] == ["identity weight"] * 2
+    assert sweep[0].labels == ["0", "0.5", "1"]
 
 
 def test_pictures_are_kept_with_what_made_them(world: World) -> None:
@@ -307,8 +332,10 @@ def test_pictures_are_kept_with_what_made_them(world: World) -> None:
     assert text.values["PuLID weight"] == "0.5"
     with Image.open(folder / "contact_sheet.png") as sheet:
         found = np.asarray(sheet.convert("RGB"))
-    # Bob's row: his portrait, and his face on two pictures of another size.
+    # Bob's rows: his portrait once, and his face on two pictures of another size; then the sweep.
     assert (found == ImageColor.getrgb("lime")).all(axis=-1).sum() > 3 * 50 * 50
+    of_half = (round(0.5 * 128), round(0.5 * 128 + 0.5 * 255), round(0.5 * 128))
+    assert (found == of_half).all(axis=-1).sum() > 2 * 50 * 50
 
 
 def test_identity_files_need_no_extractor(world: World) -> None:
