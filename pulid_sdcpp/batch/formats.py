@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,32 +16,48 @@ from ..system.text_encoding import decoded
 from ..system.toml_text import parse_toml
 from ..terminal_text import reason_of
 
-__all__ = ["read_csv", "read_json_lines", "read_toml"]
+__all__ = ["MAX_BYTES", "format_of", "read_csv", "read_json_lines", "read_text", "read_toml"]
 
-_MAX_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
+_CSV_HEADER = re.compile(r"\s*[\w\" ]+(,[\w\" ]*)*\s*", re.ASCII)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def format_of(text: str) -> str:
+    """Which format a text without a file's name has: ".csv", ".jsonl" or ".toml".
+
+    JSON lines begin with a {, and a table with a line of columns, one of which is the prompt.
+    """
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if first.lstrip().startswith("{"):
+        return ".jsonl"
+    columns = [column.strip().strip('"') for column in first.split(",")]
+    return ".csv" if _CSV_HEADER.fullmatch(first) and "prompt" in columns else ".toml"
+
+
+def read_toml(text: str, path: Path) -> dict[str, Any]:
     """The whole document.
 
+    Args:
+        text: It.
+        path: Its name, for errors; so of the others, too.
+
     Raises:
-        BatchFileError: It cannot be read, or is no TOML; names the line.
+        BatchFileError: It is no TOML; names the line.
     """
-    text = _text(path)
     try:
         return parse_toml(text)
     except ValueError as error:
         raise BatchFileError(f"{path}: not TOML: {error}") from None
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The object of each line that is not empty, with the line's number.
 
     Raises:
-        BatchFileError: It cannot be read, or a line is no object; names the line.
+        BatchFileError: A line is no object; names the line.
     """
     # Not splitlines: JSON's strings may have other line breaks in them.
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -55,13 +72,13 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, found
 
 
-def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The cells of each row that are not empty, by the first row's names, with the line's number.
 
     Raises:
-        BatchFileError: It cannot be read, or is no CSV with commas; names the line.
+        BatchFileError: It is no CSV with commas; names the line.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] = []
     while True:
         try:
@@ -85,9 +102,19 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         yield reader.line_num, {name: cell for name, cell in zip(header, row, strict=False) if cell}
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path, content: bytes | None = None) -> str:
+    """What is in a file of jobs.
+
+    Args:
+        path: The file.
+        content: What is in it, where that was read already.
+
+    Raises:
+        BatchFileError: It cannot be read, or is no text.
+    """
     try:
-        content = read_regular(path, _MAX_BYTES, stream=True)
+        if content is None:
+            content = read_regular(path, MAX_BYTES, stream=True)
     except OSError as error:
         raise BatchFileError(f"cannot read {path}: {reason_of(error)}") from None
     except ValueError as error:  # a name that no file can have

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..options.generation import GenerationOptions
 from ..people.person_spec import PersonSpec
+from ..pictures.formats import QUALITY, Quality
 from ..request.generate_request import generation_as_said
 
 __all__ = ["Batch", "BatchJob"]
@@ -74,12 +75,14 @@ class Batch:
         jobs: In the order of the file; one at least, all with different file names.
         preset: "" where neither the file nor the caller names one.
         output_dir: Where the pictures go.
+        quality: Of those that are JPEG or WebP.
     """
 
     path: Path
     jobs: tuple[BatchJob, ...]
     preset: str
     output_dir: Path
+    quality: Quality = QUALITY
 
     @property
     def read_pictures(self) -> bool:

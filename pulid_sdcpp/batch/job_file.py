@@ -21,6 +21,7 @@ from ..errors import BatchFileError
 from ..options.generation import GenerationOptions
 from ..people.identity_options import check_people
 from ..people.person_spec import PersonSpec
+from ..pictures.formats import QUALITY, Quality, check_quality
 from ..pictures.names import DEFAULT_TEMPLATE, batch_name
 from ..system.output_names import folded
 from ..system.user_folders import with_home
@@ -34,7 +35,7 @@ from .fields import (
     field_values,
     list_of,
 )
-from .formats import read_csv, read_json_lines, read_toml
+from .formats import format_of, read_csv, read_json_lines, read_text, read_toml
 from .job import Batch, BatchJob
 from .people import PeopleReader
 
@@ -47,6 +48,7 @@ _TOP_FIELDS = (
     *SHARED_FIELDS,
     "preset",
     "output_dir",
+    "quality",
     "name",
     "seed",
     "seeds",
@@ -67,6 +69,8 @@ def read_batch(
     settings: Mapping[str, Any] | None = None,
     preset: str = "",
     output_dir: Path | None = None,
+    quality: Quality | None = None,
+    content: bytes | None = None,
 ) -> Batch:
     """Read and check a file of jobs; no model is loaded.
 
@@ -74,8 +78,10 @@ def read_batch(
         path: A file whose name ends in one of FORMATS, UTF-8 or UTF-16; paths in it are relative
             to it, or begin with ~, the user's home.
         settings: Values of SHARED_FIELDS that go over the file's shared ones.
-        preset, output_dir: Go over the file's, when given. Without any, the pictures go into a
-            folder named as the file, beside it.
+        preset, output_dir, quality: Go over the file's, when given. Without any, the pictures go
+            into a folder named as the file, beside it.
+        content: What is in the file, for one that has only a name: its format is seen from the
+            text, and it must say where the pictures go if `output_dir` does not.
 
     Raises:
         BatchFileError: It is not such a file; names the line or table, the field and the value.
@@ -83,25 +89,39 @@ def read_batch(
     """
     file = Path(path)
     suffix = file.suffix.lower()
-    if suffix not in FORMATS:
+    text = "" if content is None else read_text(file, content)
+    if content is not None:
+        suffix = format_of(text)
+    elif suffix in FORMATS:
+        text = read_text(file)
+    else:
         raise BatchFileError(
             f"{file}: expected a job file, whose name ends in {', '.join(FORMATS)}"
         )
     reader = _Reader(file, settings or {})
     if suffix == ".toml":
-        reader.read_toml()
+        reader.read_toml(text)
     else:
-        rows = read_csv(file) if suffix == ".csv" else read_json_lines(file)
+        rows = read_csv(text, file) if suffix == ".csv" else read_json_lines(text, file)
         for number, row in rows:
             reader.read_job(row, f"{file}, line {number}")
     if not reader.drafts:
         raise BatchFileError(f"{file}: there is no job in it")
     preset = preset or reader.preset
+    folder = output_dir or reader.output_dir
+    if folder is None and content is not None:
+        raise BatchFileError(f"{file}: no folder for the pictures is named; add --output-dir")
+    quality = quality or reader.quality or QUALITY
+    jobs = tuple(_named(reader.drafts, preset))
+    for job in jobs if quality == "lossless" else ():
+        with _at(job.where):
+            check_quality(quality, PurePosixPath(job.file_name).suffix)
     return Batch(
         path=file,
-        jobs=tuple(_named(reader.drafts, preset)),
+        jobs=jobs,
         preset=preset,
-        output_dir=output_dir or reader.output_dir or file.with_suffix(""),
+        output_dir=folder or file.with_suffix(""),
+        quality=quality,
     )
 
 
@@ -126,10 +146,11 @@ class _Reader:
         self._seed = 42
         self.preset = ""
         self.output_dir: Path | None = None
+        self.quality: Quality | None = None
         self.drafts: list[_Draft] = []
 
-    def read_toml(self) -> None:
-        document = read_toml(self._path)
+    def read_toml(self, text: str) -> None:
+        document = read_toml(text, self._path)
         with _at(str(self._path)):
             check_known(document, _TOP_FIELDS)
             self._read_shared(document)
@@ -170,6 +191,9 @@ class _Reader:
         self._seed = own.get("seed", self._seed)
         if "output_dir" in document:
             self.output_dir = _folder(document["output_dir"], self._folder)
+        if "quality" in document:
+            check_quality(document["quality"])
+            self.quality = document["quality"]
         shared = {key: document[key] for key in SHARED_FIELDS if key in document}
         self._shared = {**field_values(shared, self._folder), **self._over_shared}
 

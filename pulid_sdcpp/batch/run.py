@@ -27,6 +27,7 @@ from ..errors import (
     OutputFileError,
 )
 from ..people.person import Person
+from ..pictures.formats import Quality
 from ..pictures.png_text import PictureText, format_text, save_picture
 from ..pipeline.enroll_people import enroll_each
 from ..request.generate_request import settle
@@ -130,7 +131,7 @@ def run_batch(
         GenerationCancelled, KeyboardInterrupt: It was stopped; what is finished is kept.
         PulidError: Models that cannot be loaded; nothing of the batch can be made.
     """
-    run = _Run(pictures, pipeline, settings, on_begin, on_end)
+    run = _Run(pictures, pipeline, settings, batch.quality, on_begin, on_end)
     new = [picture.path.parent for picture in pictures if picture.state == "new"]
     make_folders({batch.output_dir, *new})
     remove_unfinished(batch.output_dir, [picture.path for picture in pictures])
@@ -165,6 +166,7 @@ class _Run:
         pictures: Sequence[PlannedPicture],
         pipeline: PulidFlux,
         settings: Mapping[str, Any],
+        quality: Quality,
         on_begin: Callable[[PlannedPicture, int, int], object],
         on_end: Callable[[Outcome, Result | None], object],
     ) -> None:
@@ -172,6 +174,7 @@ class _Run:
         self._pictures = pictures
         self._pipeline = pipeline
         self._settings = settings
+        self._quality = quality
         self._on_begin = on_begin
         self._on_end = on_end
         self._waiting = working_order(pictures, settings)
@@ -230,7 +233,7 @@ class _Run:
         if (path := picture.changed_file) is not None:
             return Outcome(picture, "failed", _changed(path)), None
         try:
-            _save(result, picture)
+            _save(result, picture, self._quality)
         except OutputExistsError as error:
             if picture_problem(picture.path, picture.key) is None:  # another run made it
                 return Outcome(picture, "there"), None
@@ -246,12 +249,12 @@ class _Run:
         self._on_end(outcome, result)
 
 
-def _save(result: Result, picture: PlannedPicture) -> None:
+def _save(result: Result, picture: PlannedPicture, quality: Quality) -> None:
     """The picture with its job's key in its text, whole or not at all."""
     text = result.metadata
     values = {**text.values, KEY_NAME: picture.key.now}
     written = format_text(PictureText(text.prompt, text.negative_prompt, values))
-    save_picture(result.image, picture.path, written, overwrite=picture.replaces)
+    save_picture(result.image, picture.path, written, overwrite=picture.replaces, quality=quality)
 
 
 def _changed(path: Path) -> str:

@@ -11,10 +11,12 @@ import click
 
 from ...batch.fields import SHARED_FIELDS
 from ...errors import GenerationCancelled
+from ...pictures.formats import QUALITY
 from ...terminal_text import escaped_line
 from ..flags.generate import option_names, some_options
 from ..flags.output import json_option
 from ..flags.table import FILE_PATH, GroupedCommand, grouped_option
+from ..flags.types import QualityType
 from ..progress.choice import create_progress
 from ..progress.interrupt import Interrupted
 from ..progress.json_progress import json_line
@@ -50,6 +52,14 @@ _HEADING = "Batch"
     is_flag=True,
     help="Check everything and list the pictures, but make none.",
 )
+@grouped_option(
+    "quality",
+    "--quality",
+    heading=_HEADING,
+    type=QualityType(),
+    help="Of pictures that are .jpg or .webp; lossless, for .webp, keeps every pixel.  "
+    f"[default: as in JOBS, or {QUALITY}]",
+)
 @json_option("Report everything as JSON, one object per line on stdout.")
 @some_options({*option_names(lambda fact: fact.batch), *_OWN_FIELDS})
 @click.pass_context
@@ -65,17 +75,19 @@ def batch(
 ) -> None:
     """Make all pictures of a job file: people x prompts x seeds x weights.
 
-    JOBS is TOML, JSON lines or CSV; see docs/batch.md. Identities are extracted once and the
-    models are loaded once. If the batch is interrupted, run it again to make the missing pictures.
-    At the end it writes a contact sheet and summary.json.
+    JOBS is TOML, JSON lines or CSV, or - for stdin; see docs/batch.md. Identities are extracted
+    once and the models are loaded once. If the batch is interrupted, run it again to make the
+    missing pictures. At the end it writes a contact sheet and summary.json.
 
     Options override the file's shared settings; settings of a job override both.
     """
+    from ...batch.formats import MAX_BYTES
     from ...batch.job_file import read_batch
     from ...batch.plan import plan_batch
     from ...batch.run import run_batch
     from ...request.generate_request import settle_context
     from ..given.given_values import find_model, given_values, preset_name
+    from ..given.prompt_text import STDIN, stdin_bytes
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
     from .generate import create_pipeline
@@ -86,7 +98,11 @@ def batch(
     given = given_values(ctx)
     shared = {name: given[name] for name in SHARED_FIELDS if name in given}
     name = preset_name(given)
-    jobs = read_batch(file, settings=shared, preset=name, output_dir=given.get("output_dir"))
+    content = None
+    if str(file) == STDIN:
+        file, content = Path("stdin"), stdin_bytes("the jobs", MAX_BYTES)
+    own = {key: given[key] for key in ("output_dir", "quality") if key in given}
+    jobs = read_batch(file, settings=shared, preset=name, content=content, **own)
     preset = find_model(given, jobs.preset)
     settings = {} if preset is None else dict(preset.settings)
     extractor = {} if preset is None else preset.extractor

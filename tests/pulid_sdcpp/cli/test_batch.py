@@ -57,6 +57,42 @@ def objects(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+def from_stdin(text: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["batch", "-", *MODELS, *arguments], input=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'prompts = ["one"]\nname = "{prompt}"\nwidth = 64\nheight = 32\nsteps = 2\n',
+        '{"prompt": "one", "name": "one", "width": 64, "height": 32, "steps": 2}\n',
+        "prompt,name,width,height,steps\none,one,64,32,2\n",
+    ],
+)
+def test_jobs_come_from_stdin_in_any_format(engine: FakeEngine, text: str) -> None:
+    result = from_stdin(text, "-o", "pictures")
+    assert result.exit_code == 0, result.output
+    assert Path("pictures", "one.png").is_file()
+    again = from_stdin(text, "-o", "pictures")
+    assert "0 to make, 1 already there" in again.stderr
+    without = from_stdin(text)
+    assert (without.exit_code, without.stderr) == (
+        1, "error: stdin: no folder for the pictures is named; add --output-dir\n",
+    )  # fmt: skip
+    assert "error: stdin, line 1: not JSON" in from_stdin("{", "-o", "pictures").stderr
+
+
+def test_pictures_have_a_quality(engine: FakeEngine) -> None:
+    jobs = 'prompts = ["one"]\nname = "{prompt}.jpg"\nquality = 5\nwidth = 64\nheight = 32\n'
+    assert from_stdin(jobs, "-o", "low").exit_code == 0
+    assert from_stdin(jobs, "-o", "high", "--quality", "95").exit_code == 0
+    sizes = [Path(folder, "one.jpg").stat().st_size for folder in ("low", "high")]
+    assert sizes[0] < sizes[1]
+    result = from_stdin(jobs, "-o", "exact", "--quality", "lossless")
+    assert "stdin, prompt 1: quality is lossless, but .jpg never is" in result.stderr
+    assert "quality is 0" in from_stdin(jobs.replace("5", "0"), "-o", "x").stderr
+
+
 def test_it_makes_the_pictures_and_sums_up(engine: FakeEngine) -> None:
     result = run()
     assert result.exit_code == 0, result.output
@@ -99,7 +135,7 @@ def test_every_shared_setting_and_model_file_is_an_option() -> None:
     given = set(batch.make_context("batch", ["jobs.toml"]).params)
     context = set(ContextOptions.__dataclass_fields__) - {"vae_decode_only"}
     of_the_command = {"file", "output_dir", "dry_run", "as_json", "quiet", "overwrite", "preset",
-                      "models_dirs", "vram"}  # fmt: skip
+                      "models_dirs", "vram", "quality"}  # fmt: skip
     assert given == set(SHARED_FIELDS) | context | of_the_command
 
 
