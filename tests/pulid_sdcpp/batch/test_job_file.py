@@ -353,7 +353,7 @@ def test_no_table_raises_anything_else(
     text = json.dumps(table)
     for suffix in (".jsonl", ".toml"):
         # What tomllib would have made of it: every table of JSON is one of TOML, and more.
-        with patch("pulid_sdcpp.batch.job_file.read_toml", lambda path: table):
+        with patch("pulid_sdcpp.batch.job_file.read_toml", lambda text, path: table):
             check_read(folder / f"jobs{suffix}", text.encode())
 
 
