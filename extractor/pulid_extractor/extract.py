@@ -182,7 +182,7 @@ class IdentityExtractor:
             photo: A file, a Pillow image or an array (see `load_photo`), or a list of them: several
                 photos of one person.
             face: Face to use if a photo has several: "largest", "left", "right", "center", a number
-                (counting from 0 at the left), or a box (left, top, width, height) in pixels of the
+                (counting from 0 at the left), or a box (x, y, width, height) in pixels of the
                 upright photo as given. It is the same for every photo.
             fusion: How several photos become one identity. "idformer": PuLID's encoder reads them
                 together. "mean": the mean of their own identities.

@@ -75,7 +75,7 @@ def _face_in_box(faces: Sequence[Face], box: FaceBox, scale: float) -> Face:
         where = "; ".join(",".join(f"{edge:.0f}" for edge in face.box_in(scale)) for face in faces)
         asked = ",".join(f"{edge:g}" for edge in box)
         raise FaceNotFoundError(
-            f"no face in the box {asked}; the faces are at {where} (left, top, width, height in "
+            f"no face in the box {asked}; the faces are at {where} (x, y, width, height in "
             "pixels of the photo, upright)"
         )
     return max(meant, key=lambda face: _overlap(face.box_in(scale), box))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..identity.identity_file import is_identity_file
 from ..people.person import parse_person
-from ..people.person_spec import PersonSpec
+from ..people.person_spec import PersonSpec, check_face_is_of_photos
 from ..people.region import Region
 from ..terminal_text import shown
 from .fields import PERSON_FIELDS, check_known, existing_file, field_values, list_of
@@ -84,12 +84,14 @@ class PeopleReader:
         if region is not None and region.mask is not None:
             own["region"] = Region(mask=existing_file(region.mask, self._folder))
         if source in self._defined:
+            check_face_is_of_photos(own, self._defined[source]["files"], text)
             return self._defined[source], own
         try:
             files = (existing_file(source, self._folder),)
         except ValueError as error:
             known = f", and none of {', '.join(self._defined)}" if self._defined else ""
             raise ValueError(f"person is {shown(source)}: {error}{known}") from None
+        check_face_is_of_photos(own, files, text)
         return {"files": files, "name": files[0].stem}, own
 
     def _read_table(self, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class ListedFace:
 
     Attributes:
         box: Left, top, right, bottom in pixels of `PhotoFaces.pixels`; may reach beyond the edge.
-        place: Left, top, width, height in pixels of the photo itself, as a choice of face.
+        place: x, y, width, height in pixels of the photo itself, as a choice of face.
         score: How sure the detector is, 0..1.
         words: The choices in words that mean this face, as "largest".
     """

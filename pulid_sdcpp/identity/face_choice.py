@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 FaceBox: TypeAlias = tuple[float, float, float, float]
-"""Left, top, width, height in pixels of the photo as given, upright."""
+"""x, y (of the upper left corner), width, height in pixels of the photo as given, upright."""
 FaceWord: TypeAlias = Literal["largest", "left", "right", "center"]
 FaceChoice: TypeAlias = int | FaceWord | FaceBox
 """A number (counting from 0 at the left), a word or a box."""
@@ -49,8 +49,8 @@ def check_face_choice(choice: object) -> FaceChoice:
         if len(numbers) == 4 and all(map(math.isfinite, numbers)) and min(numbers[2:]) > 0:
             return cast(FaceBox, tuple(numbers))
         raise ValueError(
-            f"face {shown(choice)}: expected a box as left, top, width, height in pixels of the "
-            "photo, width and height more than 0"
+            f"face {shown(choice)}: expected a box as x, y, width, height in pixels of the photo, "
+            "width and height more than 0"
         )
     raise ValueError(
         f"face {shown(choice)}: expected one of {', '.join(FACE_WORDS)}, a number, or a box x,y,w,h"

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..identity.face_choice import parse_face_choice
 from ..options.checks import check_path
 from ..options.facts import check, option
 from ..options.step_point import StepPoint, parse_step_point
@@ -23,7 +24,7 @@ __all__ = ["MAX_IDENTITY_WEIGHT", "Person", "check_is_region", "parse_person"]
 
 MAX_IDENTITY_WEIGHT = 5.0
 
-_KEYS = ("weight", "start", "end", "mask", "box")
+_KEYS = ("weight", "start", "end", "mask", "box", "face")
 _PART = re.compile(r":(?=[A-Za-z_]+=)")  # not the colon of C:\
 
 
@@ -97,11 +98,11 @@ def check_is_region(region: object) -> None:
 def parse_person(text: str) -> tuple[str, dict[str, Any]]:
     """Read `alice.pulidembd:mask=left.png:weight=0.9`.
 
-    Keys: weight; start and end, a step (4) or a part of the steps (0.2, 20%); mask, a picture;
-    or box, four numbers x,y,width,height.
+    Keys: face, which one of a photo with several, as for --face; weight; start and end, a step (4)
+    or a part of the steps (0.2, 20%); mask, a picture; or box, four numbers x,y,width,height.
 
     Returns:
-        The file that is named, and the other arguments of `Person`.
+        What is named, and the other arguments of `PersonSpec`.
 
     Raises:
         ValueError: An unknown key, one given twice, or a value that is none.
@@ -118,6 +119,8 @@ def parse_person(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError(f"{shown(text)} has {key} twice")
         given[key] = value
     arguments: dict[str, Any] = {}
+    if "face" in given:
+        arguments["face"] = parse_face_choice(given["face"])
     if "weight" in given:
         arguments["weight"] = _number(given["weight"], "weight", text)
     for key in ("start", "end"):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import FUSIONS, Fusion
+from ..identity.identity_file import is_identity_file
 from ..options.checks import check_path
 from ..options.facts import check, option, same_as
 from ..options.step_point import StepPoint
+from ..terminal_text import shown
 from .person import Person, check_is_region
 from .region import Region
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..identity.identity_file import Identity
 
-__all__ = ["PersonSpec"]
+__all__ = ["PersonSpec", "check_face_is_of_photos"]
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,20 @@ class PersonSpec:
     def with_identity(self, identity: Identity) -> Person:
         """This person for the engine."""
         return Person(identity, self.weight, self.start_step, self.end_step, self.region)
+
+
+def check_face_is_of_photos(
+    own: Mapping[str, Any], files: Sequence[str | os.PathLike[str]], text: str
+) -> None:
+    """Refuse a choice of face for an identity file, in which there is nothing to choose.
+
+    Args:
+        own: What is said of the person.
+        files: The person's.
+        text: The person as written.
+
+    Raises:
+        ValueError: Names the person.
+    """
+    if "face" in own and files and all(map(is_identity_file, files)):
+        raise ValueError(f"{shown(text)}: face chooses on a photo, and this is an identity file")

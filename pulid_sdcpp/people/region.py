@@ -60,20 +60,27 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
         check_number(f"box {name}", value, 0.0, _MAX_SIDE)
     x, y, width, height = box
     if width == 0 or height == 0:
-        raise ValueError(f"box {box} has no area")
+        raise ValueError(f"box {_labelled(box)} has no area")
     if max(box) > 1:
         _check_box_px(box)
     elif x + width > 1 + _ROUNDING or y + height > 1 + _ROUNDING:
-        raise ValueError(f"box {box} goes beyond the picture, which is 1 wide and 1 high")
+        raise ValueError(
+            f"box {_labelled(box)} goes beyond the picture, which is 1 wide and 1 high"
+        )
 
 
 def _check_box_px(box: tuple[float, float, float, float]) -> None:
     """Refuse what was meant in parts of the picture, or is no room for anybody."""
     hint = "as shares of the picture, no number is above 1, and (0, 0, 1, 1) is all of it"
     if any(0 < value < 1 for value in box):
-        raise ValueError(f"box {box} mixes shares of the picture and pixels; {hint}")
+        raise ValueError(f"box {_labelled(box)} mixes shares of the picture and pixels; {hint}")
     if min(box[2:]) < TOKEN_PX:
         raise ValueError(
-            f"box {box} is {box[2]:g}x{box[3]:g} pixels, but a person needs {TOKEN_PX}x{TOKEN_PX} "
-            f"at least; {hint}"
+            f"box {_labelled(box)} is {box[2]:g}x{box[3]:g} pixels, but a person needs "
+            f"{TOKEN_PX}x{TOKEN_PX} at least; {hint}"
         )
+
+
+def _labelled(box: tuple[float, float, float, float]) -> str:
+    """`(0.5, 0, 1, 1) (x, y, width, height)`."""
+    return f"({', '.join(f'{value:g}' for value in box)}) (x, y, width, height)"

@@ -269,7 +269,8 @@ def _find_identity(
     if find_identity(described.identity_hash, folders) is None:
         raise IdentityFileError(
             f"{picture} was made with the identity {described.identity_hash}, which is not kept "
-            f"on this computer, nor in {places}; put its file (.pulidembd) there"
+            f"on this computer, nor in {places}; put its file (.pulidembd) there, or give the "
+            "photos again with --portrait"
         )
     raise IdentityFileError(
         f"{picture} was made with another copy of the identity {described.identity_hash} than the "

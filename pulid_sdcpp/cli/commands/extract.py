@@ -12,6 +12,7 @@ import click
 from ...errors import FaceNotFoundError, ImageFileError
 from ...identity.face_choice import FaceChoice
 from ...identity.fusion import FUSIONS, Fusion
+from ...identity.photo_files import photo_list
 from ...system.atomic_file import check_new, check_writable
 from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
@@ -159,12 +160,14 @@ def extract(
 ) -> None:
     """Make an identity file of the person in PHOTO; several photos of one person are fused.
 
+    A folder stands for all photos in it, by name.
+
     You need it only once per person. Needs the extra [extract] and, of the weights, 2.3 GB:
     pulid-sdcpp models pull extraction. The file contains no picture.
     """
     from ...extraction.extractor import load_extractor
 
-    jobs = identity_jobs(photos, output, each=each)
+    jobs = identity_jobs(photo_list(photos), output, each=each)
     ctx.with_resource(output_folders(path for _, path in jobs))
     for _, path in jobs:
         check_writable(path)
@@ -221,8 +224,9 @@ def _files(
 
 
 def _line(found: FoundFace) -> str:
-    """`me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87`."""
-    box = " ".join(map(str, found.box))
+    """`me.jpg: face at 10,20,100,120 (x, y, width, height), score 0.87`."""
+    left, top, right, bottom = found.box
+    place = f"{left},{top},{right - left},{bottom - top}"
     which = f", --face {found.index} of 0 to {found.n_faces - 1}" if found.n_faces > 1 else ""
     photo = escaped_line(found.photo)
-    return f"{photo}: face at {box} (x1 y1 x2 y2, px), score {found.score:.2f}{which}"
+    return f"{photo}: face at {place} (x, y, width, height), score {found.score:.2f}{which}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...errors import ImageFileError
 from ...system.atomic_file import check_writable
 from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
@@ -56,6 +57,10 @@ def faces(
     from ...pictures.face_preview import face_preview
     from ...pictures.png_text import check_picture_path, save_new_picture
 
+    if not photo.exists():
+        raise ImageFileError(f"{photo}: no such file; expected a photo")
+    if photo.is_dir():
+        raise ImageFileError(f"{photo}: expected a photo, found a folder; name one photo in it")
     path = output or photo.with_name(f"{photo.stem}-faces.png")
     check_picture_path(path)
     ctx.with_resource(output_folders([path]))
@@ -70,7 +75,8 @@ def faces(
 
 
 def _line(number: int, face: ListedFace) -> str:
-    """`--face 0  at 120,80,64,70  score 0.97  largest, left`."""
+    """`--face 0  at 120,80,64,70 (x, y, width, height)  score 0.97  largest, left`."""
     place = ",".join(f"{edge:.0f}" for edge in face.place)
     words = ", ".join(face.words)
+    place = f"{place} (x, y, width, height)"
     return f"--face {number}  at {place}  score {face.score:.2f}  {words}".rstrip()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+_FACE_BOX = "pulid.face_box"
+
 
 @click.command()
 @click.argument("file", type=FILE_PATH)
@@ -52,7 +54,8 @@ def _print_file(info: FileInfo, tensors: bool) -> None:
     if info.metadata:
         click.echo("metadata:")
         for name, value in info.metadata.items():
-            click.echo(f"  {_value(name)}: {_value(value)}")
+            said = _place(value) if name == _FACE_BOX else _value(value)
+            click.echo(f"  {_value(name)}: {said}")
     if tensors and info.tensors:
         click.echo("tensors:")
         for tensor in info.tensors:
@@ -78,6 +81,14 @@ def _print_picture(file: Path, as_json: bool) -> None:
         click.echo(text)
         for note in notes:
             click.echo(f"note: {note}")
+
+
+def _place(box: Any) -> str:
+    """A face's corners, as the file has them, in the form that --face takes."""
+    if not isinstance(box, tuple) or [type(edge) for edge in box] != [int] * 4:
+        return _value(box)
+    left, top, right, bottom = box
+    return f"{left},{top},{right - left},{bottom - top} (x, y, width, height)"
 
 
 def _value(value: Any) -> str:

@@ -18,10 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class PhotoPath(HomePath):
-    """A photo's file, which exists."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False)
+    """A photo's file. One that is not there is a problem with a file: the reader says so."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):

@@ -14,6 +14,6 @@ PERSON_OPTIONS = [
                         "be repeated with more photos of the same person."),
     grouped_option("persons", "--person", heading=_HEADING, multiple=True, metavar="SPEC",
                    help="One of several people: a photo or identity file, optionally followed by "
-                        ":weight=0.9, :start=4, :end=80%, :mask=left.png or :box=0,0,0.5,1; may be "
-                        "repeated."),
+                        ":face=1, :weight=0.9, :start=4, :end=80%, :mask=left.png or "
+                        ":box=0,0,0.5,1 (x, y, width, height); may be repeated."),
 ]  # fmt: skip

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...identity.identity_file import is_identity_file
-from ...people.person import parse_person
+from ...options.facts import of
+from ...people.person import Person, parse_person
+from ...people.person_spec import check_face_is_of_photos
 from ...people.region import Region
 from ...system.user_folders import with_home
 
 if TYPE_CHECKING:
-    from ...people.person import Person
     from ...pipeline.pulid_flux import PulidFlux
     from ...request.generate_request import GenerateRequest
     from ..progress.progress import Progress
@@ -54,6 +55,10 @@ def check_people_flags(given: Mapping[str, Any], request: GenerateRequest) -> No
         click.UsageError: Names the flags.
     """
     way = next((flag for name, flag in _WAYS.items() if given.get(name)), None)
+    if way is None and not request.people and (flags := _about_a_person(given)):
+        raise click.UsageError(
+            f"{flags[0]} is about a person, and none is given; add --portrait PHOTO"
+        )
     if way is not None and request.context.pulid_weights is None:
         raise click.UsageError(f"{way} needs --pulid-weights; add it, or leave both out")
     files = [path for person in request.people for path in person.paths]
@@ -81,8 +86,14 @@ def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) ->
     return enroll_people(pipeline, request.people, on_face=tell_which)
 
 
+def _about_a_person(given: Mapping[str, Any]) -> list[str]:
+    """The flags that say how somebody is put into the picture, in their short form."""
+    return [fact.flags.split()[-1] for name, fact in of(Person).items() if name in given]
+
+
 def _person(text: str) -> dict[str, Any]:
     source, own = parse_person(text)
+    check_face_is_of_photos(own, [source], text)
     region = own.get("region")
     if region is not None and region.mask is not None:
         own["region"] = Region(mask=with_home(region.mask))

@@ -64,7 +64,7 @@ def test_a_photo_becomes_an_identity_file(extractor: FakeExtractor) -> None:
     identity = Identity.load("alice.pulidembd")
     assert identity.dtype == "f16"
     lines = result.stdout.splitlines()
-    assert lines[0] == "me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87"
+    assert lines[0] == "me.jpg: face at 10,20,100,120 (x, y, width, height), score 0.87"
     assert lines[1] == f"identity {identity.short_hash}: 32 tokens of 2048, f16"
     assert lines[2].startswith("saved alice.pulidembd (131 KB, ")
     assert extractor.options == {
@@ -83,6 +83,17 @@ def test_several_photos_are_given_together(extractor: FakeExtractor) -> None:
     assert extractor.calls == [([Path("me.jpg"), Path("too.jpg")], 1)]
     assert extractor.fusions == ["idformer"]
     assert Identity.load("me.pulidembd").dtype == "f32"
+
+
+def test_a_folder_is_all_its_photos_by_name(extractor: FakeExtractor) -> None:
+    folder = Path("holiday")
+    (folder / "inside.jpg").mkdir(parents=True)
+    for name in ("c.HEIC", "a.png", "b.jpg", "notes.txt", ".hidden.jpg"):
+        (folder / name).write_bytes(b"photo")
+    result = run("me.jpg", "holiday", "-o", "all.pulidembd")
+    assert result.exit_code == 0, result.output
+    photos = [Path("me.jpg"), folder / "a.png", folder / "b.jpg", folder / "c.HEIC"]
+    assert extractor.calls == [(photos, "largest")]
 
 
 def test_face_by_box_and_fusion_by_mean(extractor: FakeExtractor) -> None:
@@ -119,8 +130,8 @@ def test_what_a_preset_lacks_is_named_and_how_to_get_it(
 def test_which_face_was_taken_is_said_of_each_photo(extractor: FakeExtractor) -> None:
     result = run("me.jpg", "too.jpg", "--aligner", "retinaface")
     assert result.stdout.splitlines()[:2] == [
-        "me.jpg: face at 10 20 110 140 (x1 y1 x2 y2, px), score 0.87",
-        "too.jpg: face at 10 20 110 141 (x1 y1 x2 y2, px), score 0.87, --face 2 of 0 to 3",
+        "me.jpg: face at 10,20,100,120 (x, y, width, height), score 0.87",
+        "too.jpg: face at 10,20,100,121 (x, y, width, height), score 0.87, --face 2 of 0 to 3",
     ]
     assert extractor.options["aligner"] == "retinaface"
 
@@ -233,8 +244,8 @@ def test_identity_jobs(tmp_path: Path) -> None:
     ("arguments", "status", "words"),
     [
         ([], 2, "Missing argument 'PHOTO...'"),
-        (["absent.jpg"], 2, "'absent.jpg' does not exist"),
-        (["."], 2, "is a directory"),
+        (["absent.jpg"], 1, "absent.jpg: no such file; expected a photo"),
+        (["models"], 1, "models: there is no photo in this folder"),
         (["me.jpg", "--face", "best"], 2, "'best': expected one of largest"),
         (["me.jpg", "--face", "1,2,3"], 2, "'1,2,3': expected one of largest"),
         (["me.jpg", "--face", "1,2,3,0"], 2, "width and height more than 0"),

@@ -40,7 +40,8 @@ def run(*arguments: str | Path) -> Result:
 
 
 def chosen(line: str) -> tuple[FaceChoice, FaceChoice]:
-    found = re.fullmatch(r"--face (\d+)  at (\S+)  score 0\.\d\d(  [a-z, ]+)?", line)
+    place = r"(\S+) \(x, y, width, height\)"
+    found = re.fullmatch(rf"--face (\d+)  at {place}  score 0\.\d\d(  [a-z, ]+)?", line)
     assert found, line
     return parse_face_choice(found[1]), parse_face_choice(found[2])
 
@@ -133,7 +134,8 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["absent.png"], 2, "'absent.png' does not exist"),
+        (["absent.png"], 1, "absent.png: no such file; expected a photo"),
+        (["."], 1, "expected a photo, found a folder"),
         (["https://example.org/me.jpg"], 2, "is a web address; download the photo first"),
         (
             ["both.png", "-o", "both.png", "--preset", "pocket"],

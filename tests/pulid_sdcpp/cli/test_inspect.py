@@ -34,6 +34,18 @@ def test_an_identity_is_described(alice: Path) -> None:
     assert "tensors:\n" not in result.stdout
 
 
+def test_the_place_of_a_face_is_as_the_flag_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.pulidembd"
+    tokens = np.full((4, 8), 0.5, np.float32)
+    Identity.from_array(tokens, face_box=[116, 114, 294, 303]).save(path)
+    assert "pulid.face_box: 116,114,178,189 (x, y, width, height)\n" in run(path).stdout
+    assert json.loads(run(path, "--json").stdout)["metadata"]["pulid.face_box"] == [
+        *(116, 114, 294, 303)
+    ]
+    Identity.from_array(tokens, face_box="here").save(path, overwrite=True)
+    assert "pulid.face_box: here\n" in run(path).stdout
+
+
 def test_text_in_a_file_cannot_steer_the_terminal(alice: Path) -> None:
     assert "\x1b" not in run(alice, "--tensors").output
 

@@ -45,7 +45,7 @@ def test_no_choice(choice: object) -> None:
      (True, 0, 5, 5), ("0", 0, 5, 5)],
 )  # fmt: skip
 def test_no_box(box: tuple[object, ...]) -> None:
-    with pytest.raises(ValueError, match="expected a box as left, top, width, height in pixels"):
+    with pytest.raises(ValueError, match="expected a box as x, y, width, height in pixels"):
         check_face_choice(box)
 
 

@@ -22,6 +22,12 @@ def test_a_box_and_nothing() -> None:
     assert parse_person("bob.jpg") == ("bob.jpg", {})
 
 
+def test_a_face_is_chosen_as_with_the_flag() -> None:
+    for text, face in (("2", 2), ("left", "left"), ("120,80,64,70", (120.0, 80.0, 64.0, 70.0))):
+        source, rest = parse_person(f"party.png:face={text}:weight=0.9")
+        assert (source, rest) == ("party.png", {"face": face, "weight": 0.9})
+
+
 def test_a_windows_path_keeps_its_drive() -> None:
     source, rest = parse_person(r"C:\people\alice.pulidembd:mask=D:\masks\left.png")
     assert source == r"C:\people\alice.pulidembd"
@@ -35,6 +41,8 @@ def test_a_windows_path_keeps_its_drive() -> None:
         ("a:wieght=1", "'wieght', but may have weight"),
         ("a:weight=1:weight=2", "weight twice"),
         ("a:weight=much", "is not a number"),
+        ("a:face=best", "expected one of largest"),
+        ("a:box=0.5,0,1,1", r"\(0.5, 0, 1, 1\) \(x, y, width, height\) goes beyond"),
         ("a:start=soon", "is not a step"),
         ("a:box=1,2,3", "four numbers"),
         ("a:box=1,2,3,x", "is not a number"),
