@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import FUSIONS, Fusion
-from ..identity.identity_file import is_identity_file
 from ..options.checks import check_path
 from ..options.facts import check, option, same_as
 from ..options.step_point import StepPoint
@@ -107,5 +106,7 @@ def check_face_is_of_photos(
     Raises:
         ValueError: Names the person.
     """
+    from ..identity.identity_file import is_identity_file  # with NumPy, which options do without
+
     if "face" in own and files and all(map(is_identity_file, files)):
         raise ValueError(f"{shown(text)}: face chooses on a photo, and this is an identity file")
