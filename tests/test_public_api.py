@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine", "store"),
     ("request", "extraction"),
     ("pipeline",),
-    ("batch", "evaluation", "conversion", "doctor"),
+    ("batch", "evaluation", "conversion", "planning", "doctor"),
     ("cli",),
     ("__main__",),
 )

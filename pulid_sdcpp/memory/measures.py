@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..options.generation import SIZE_MULTIPLE_PX
 from .compute import DEFAULT_TILE
-from .model import Measures, PictureSizes, denoise_workspace, device_peak, phases
+from .model import Measures, Phase, PictureSizes, denoise_workspace, device_peak, phases
 from .parameters import ModelSizes
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "choose_measures",
     "largest_size",
     "least_budget",
+    "shared_peak",
 ]
 
 GIB = 1 << 30
@@ -50,7 +51,11 @@ _NOTHING = Given()
 
 
 def choose_measures(
-    models: ModelSizes, picture: PictureSizes, budget: int, given: Given = _NOTHING
+    models: ModelSizes,
+    picture: PictureSizes,
+    budget: int,
+    given: Given = _NOTHING,
+    shared: int | None = None,
 ) -> Measures | None:
     """The measures that cost least time and make a picture fit; None: none do.
 
@@ -65,23 +70,47 @@ def choose_measures(
 
     Args:
         budget: Bytes on the device.
+        shared: Where the device has no memory of its own: bytes of the computer's, in which all
+            must fit together. What waits in RAM is then no help; it is there twice.
     """
     for measures in _candidates(given, budget, models, picture):
-        if device_peak(phases(models, picture, measures)) + CONTEXT_BYTES <= budget:
+        found = phases(models, picture, measures)
+        fits = device_peak(found) + CONTEXT_BYTES <= budget
+        if fits and (shared is None or shared_peak(found) <= shared):
             return measures
     return None
 
 
-def least_budget(models: ModelSizes, picture: PictureSizes, given: Given = _NOTHING) -> int:
-    """The least that a device must offer for a picture, with whatever measures."""
-    return CONTEXT_BYTES + min(
-        device_peak(phases(models, picture, measures))
-        for measures in _candidates(given, 0, models, picture)
+def shared_peak(found: Sequence[Phase]) -> int:
+    """The most of all phases where device and computer share one memory, driver included."""
+    return max(
+        phase.host_bytes + phase.device_bytes + (CONTEXT_BYTES if phase.device_bytes else 0)
+        for phase in found
+    )
+
+
+def least_budget(
+    models: ModelSizes, picture: PictureSizes, given: Given = _NOTHING, *, shared: bool = False
+) -> int:
+    """The least that a device must offer for a picture, with whatever measures.
+
+    Args:
+        shared: The least that the computer must offer, which shares its memory with the device.
+    """
+    return min(
+        shared_peak(found) if shared else CONTEXT_BYTES + device_peak(found)
+        for found in (
+            phases(models, picture, measures) for measures in _candidates(given, 0, models, picture)
+        )
     )
 
 
 def largest_size(
-    models: ModelSizes, picture: PictureSizes, budget: int, given: Given = _NOTHING
+    models: ModelSizes,
+    picture: PictureSizes,
+    budget: int,
+    given: Given = _NOTHING,
+    shared: int | None = None,
 ) -> tuple[int, int] | None:
     """The largest picture of about the same shape that fits; None: none of a useful size."""
     step = SIZE_MULTIPLE_PX
@@ -90,7 +119,11 @@ def largest_size(
         if min(width, height) < min(SMALLEST_PX, picture.width, picture.height):
             return None
         smaller = replace(picture, width=width, height=height)
-        if least_budget(models, smaller, given) <= budget:
+        if shared is not None:
+            fits = choose_measures(models, smaller, budget, given, shared) is not None
+        else:
+            fits = least_budget(models, smaller, given) <= budget
+        if fits:
             return width, height
     return None
 

@@ -1,5 +1,7 @@
 """Bytes that the engine's weights take, told from the headers of their files.
 
+Of a file that is not here yet, a list of its tensors stands in for the header.
+
 The engine keeps most tensors as the file has them, but not all: see `_held_type`.
 
 Source: stable-diffusion.cpp, `init_params` of Linear, Conv2d, Embedding and the norms
@@ -11,11 +13,12 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ..families.flux.layout import HEAD_DIM, flux_info
+from ..families.flux.layout import HEAD_DIM, flux_info, flux_layout
+from ..families.flux.pulid_weights import HEAD_DIM as PULID_HEAD_DIM
 from ..families.flux.pulid_weights import PulidWeights
 from ..identity.identity_file import ID_TOKENS
 from ..model_files.description import describe_file
@@ -23,9 +26,19 @@ from ..options.context import ContextOptions
 from ..options.name_pattern import NamePattern
 from ..tensors.gguf_header import GGML_TYPES
 from ..tensors.scaled_weights import is_companion
-from ..tensors.tensor_header import TensorInfo
+from ..tensors.tensor_header import TensorHeader, TensorInfo
 
-__all__ = ["TENSOR_OVERHEAD_BYTES", "ModelSizes", "decoder_channels", "model_sizes", "row_bytes"]
+__all__ = [
+    "TENSOR_OVERHEAD_BYTES",
+    "Layouts",
+    "ModelSizes",
+    "decoder_channels",
+    "model_sizes",
+    "row_bytes",
+]
+
+Layouts = Mapping[str, Sequence[TensorInfo]]
+"""Tensors of files that are not here, by the field of `ContextOptions` that would name the file."""
 
 TENSOR_OVERHEAD_BYTES = 128
 """A tensor begins at a multiple of this on every device, so that many bytes at most are lost."""
@@ -36,6 +49,8 @@ _ROWS_READABLE = {"f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}
 _NOT_CONVERTED = re.compile(
     r"\.bias$|\.scale$|img_in\.|txt_in\.|time_in\.|vector_in\.|guidance_in\.|final_layer\.|embedding"
 )
+_UNUSED = re.compile(r"(^|\.)encoder\.embed_tokens\.weight$")
+"""T5's embedding once more, which the engine leaves out (model.cpp, `unused_tensors`)."""
 _FIRST = re.compile(r"(^|\.)decoder\.conv_in\.weight$")
 _DECODER_CHANNELS = 128  # of Flux's autoencoder, where the file does not say it
 _BLOCK = re.compile(r"(double_blocks|single_blocks|encoder\.block|enc\.blk)\.\d+\.")
@@ -89,24 +104,27 @@ class ModelSizes:
         return self.hidden // HEAD_DIM
 
 
-def model_sizes(context: ContextOptions) -> ModelSizes:
+def model_sizes(context: ContextOptions, layouts: Layouts | None = None) -> ModelSizes:
     """Read the headers of the files that `context` names.
+
+    Args:
+        layouts: Of those of them that are not here.
 
     Raises:
         ModelFileError: A file is missing, damaged or not what it is given as.
     """
     rules = _Rules(context.wtype, context.tensor_type_rules)
-    tensors = _tensors(context)
+    layouts = layouts or {}
+    tensors = _tensors(context, layouts)
     diffusion = {t.name: rules.held_bytes(t, "diffusion") for t in tensors["diffusion"]}
     clip, t5 = (
         {t.name: rules.held_bytes(t, part) for t in tensors[part]} for part in ("clip", "t5")
     )
     vae = {t.name: rules.held_bytes(t, "vae") for t in tensors["vae"]}
     encoder = sum(size for name, size in vae.items() if re.search(r"(^|\.)encoder\.", name))
-    flux = flux_info(context.diffusion_model_path or context.model_path or "")
-    identity, rows = _identity(context)
+    identity, rows = _identity(context, layouts.get("pulid_weights", ()))
     return ModelSizes(
-        hidden=flux.hidden_size,
+        hidden=_hidden_size(context, layouts.get("diffusion_model_path", ())),
         diffusion=sum(diffusion.values()),
         diffusion_segment=_largest_segment(diffusion),
         largest_matrix=max(
@@ -118,7 +136,7 @@ def model_sizes(context: ContextOptions) -> ModelSizes:
         t5=sum(t5.values()),
         t5_segment=_largest_segment(t5),
         decoder=sum(vae.values()) - encoder,
-        encoder=encoder,
+        encoder=0 if context.vae_decode_only else encoder,
         decoder_channels=decoder_channels(tensors["vae"]) or _DECODER_CHANNELS,
         tiny=context.taesd_path is not None,
     )
@@ -130,7 +148,15 @@ def row_bytes(dtype: str, elements: int) -> int:
     return -(-elements // block) * size
 
 
-def _tensors(context: ContextOptions) -> dict[str, list[TensorInfo]]:
+def _hidden_size(context: ContextOptions, layout: Sequence[TensorInfo]) -> int:
+    source = str(context.diffusion_model_path or context.model_path or "")
+    if not layout:
+        return flux_info(source).hidden_size
+    header = TensorHeader("gguf", {tensor.name: tensor for tensor in layout})
+    return flux_layout(header, source).hidden_size
+
+
+def _tensors(context: ContextOptions, layouts: Layouts) -> dict[str, list[TensorInfo]]:
     """By module; a separate file goes before the same module of a full checkpoint."""
     found: dict[str, list[TensorInfo]] = {part: [] for part in _PARTS}
     if context.model_path is not None:
@@ -141,20 +167,27 @@ def _tensors(context: ContextOptions) -> dict[str, list[TensorInfo]]:
                     break
         if not found["diffusion"]:  # a diffusion model alone, given as a full one
             found["diffusion"] = _weights(context.model_path)
-    files: dict[str, str | os.PathLike[str] | None] = {
-        "diffusion": context.diffusion_model_path,
-        "clip": context.clip_l_path,
-        "t5": context.t5xxl_path,
-        "vae": context.taesd_path or context.vae_path,
+    vae = "taesd_path" if context.taesd_path is not None else "vae_path"
+    fields = {
+        "diffusion": "diffusion_model_path",
+        "clip": "clip_l_path",
+        "t5": "t5xxl_path",
+        "vae": vae,
     }
-    for part, path in files.items():
+    for part, name in fields.items():
+        path = getattr(context, name)
         if path is not None:
-            found[part] = _weights(path)
+            found[part] = _of_engine(layouts[name]) if name in layouts else _weights(path)
     return found
 
 
 def _weights(path: str | os.PathLike[str]) -> list[TensorInfo]:
-    tensors = {tensor.name: tensor for tensor in describe_file(path).tensors}
+    return _of_engine(describe_file(path).tensors)
+
+
+def _of_engine(listed: Iterable[TensorInfo]) -> list[TensorInfo]:
+    """Those that the engine loads."""
+    tensors = {tensor.name: tensor for tensor in listed if not _UNUSED.search(tensor.name)}
     return [tensor for name, tensor in tensors.items() if not is_companion(name, tensors)]
 
 
@@ -212,17 +245,27 @@ def _largest_segment(sizes: dict[str, int]) -> int:
     return max(groups.values(), default=0)
 
 
-def _identity(context: ContextOptions) -> tuple[int, int]:
+def _identity(context: ContextOptions, layout: Sequence[TensorInfo]) -> tuple[int, int]:
     """Bytes of one identity in the layout of native/src/pulid_identity.hpp, and its rows."""
     if context.pulid_weights is None:
         return 0, 0
+    if layout:
+        queries = [tensor.shape for tensor in layout if tensor.name.endswith(".to_q.weight")]
+        inner, hidden = queries[0]
+        return _identity_bytes(context, len(queries), hidden, inner // PULID_HEAD_DIM * ID_TOKENS)
     with PulidWeights(context.pulid_weights) as weights:
         latents = "pulid_encoder.latents"
         tokens = int(weights.file.shape(latents)[-2]) if latents in weights.file else ID_TOKENS
         rows = weights.heads * tokens
-        matrices = 2 * row_bytes(context.pulid_dtype, weights.hidden_size * rows)
-        layer = matrices + row_bytes("f32", rows) + 3 * TENSOR_OVERHEAD_BYTES
-        return weights.n_layers * layer, rows
+        return _identity_bytes(context, weights.n_layers, weights.hidden_size, rows)
+
+
+def _identity_bytes(
+    context: ContextOptions, layers: int, hidden: int, rows: int
+) -> tuple[int, int]:
+    matrices = 2 * row_bytes(context.pulid_dtype, hidden * rows)
+    layer = matrices + row_bytes("f32", rows) + 3 * TENSOR_OVERHEAD_BYTES
+    return layers * layer, rows
 
 
 def decoder_channels(tensors: Iterable[TensorInfo]) -> int:

@@ -17,6 +17,7 @@ from ..options.checks import check_number
 from ..options.context import ContextOptions
 from ..options.facts import of
 from ..options.generation import GenerationOptions, with_checked
+from ..system.system_memory import ComputerMemory, computer_memory
 from .compute import DEFAULT_TILE, NEVER_BYTES
 from .measures import (
     CONTEXT_BYTES,
@@ -25,9 +26,10 @@ from .measures import (
     choose_measures,
     largest_size,
     least_budget,
+    shared_peak,
 )
 from .model import Measures, Phase, PictureSizes, device_peak, phases
-from .parameters import ModelSizes, model_sizes
+from .parameters import Layouts, ModelSizes, model_sizes
 from .picture_sizes import given_measures, picture_sizes
 
 __all__ = ["LEAST_GIB", "Plan", "Vram", "gib", "plan_memory"]
@@ -50,6 +52,9 @@ class Plan:
         phases: Memory of each phase, in order.
         context_bytes: The driver's expected share of the device's peak.
         notes: Reasons, one line each.
+        people: Of how many the identities are counted.
+        shared_bytes: Where the device has no memory of its own (integrated graphics, Apple
+            Silicon): how much of the computer's there is for both together. None: it has.
     """
 
     device: str
@@ -62,6 +67,8 @@ class Plan:
     phases: tuple[Phase, ...] = ()
     context_bytes: int = 0
     notes: tuple[str, ...] = ()
+    people: int = 0
+    shared_bytes: int | None = None
 
     @property
     def device_peak_bytes(self) -> int:
@@ -73,6 +80,11 @@ class Plan:
     def host_peak_bytes(self) -> int:
         """Peak of the computer's own memory."""
         return max((phase.host_bytes for phase in self.phases), default=0)
+
+    @property
+    def shared_peak_bytes(self) -> int:
+        """Peak of device and computer together, where they share one memory."""
+        return shared_peak(self.phases) if self.phases else 0
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -91,6 +103,12 @@ class Plan:
         """The measures and the memory, in one line."""
         if self.budget_bytes is None:
             return f"{self.notes[0]}, {gib(self.host_peak_bytes)} at most"
+        if self.shared_bytes is not None:
+            return (
+                f"{' '.join(self.flags) or 'everything'} on {self.device}:"
+                f" {gib(self.shared_peak_bytes)} at most of the"
+                f" {gib(self.shared_bytes)} that it shares with the computer"
+            )
         return (
             f"{' '.join(self.flags) or 'everything'} on {self.device}:"
             f" {gib(self.device_peak_bytes)} of {gib(self.budget_bytes)} at most, and"
@@ -114,6 +132,8 @@ def plan_memory(
     people: int = 1,
     this_computer: bool = False,
     available: Sequence[Device] | None = None,
+    ram: ComputerMemory | None = None,
+    layouts: Layouts | None = None,
 ) -> Plan:
     """Plan where to place the models, so that a picture fits into a device's memory.
 
@@ -127,6 +147,9 @@ def plan_memory(
         this_computer: If there is no graphics card, plan for the CPU, as "auto" does; otherwise a
             number is for a card in another computer.
         available: The devices; None asks the engine.
+        ram: The computer's memory, for devices that share it; None asks the system.
+        layouts: Tensors of model files that are not here yet, by field of `ContextOptions`; see
+            `published_layout`. Nothing is read of those files.
 
     Raises:
         ValueError: The budget is out of range; or `max_vram` is given, too.
@@ -142,17 +165,19 @@ def plan_memory(
     device, placement = _device(context, vram, available)
     if device is not None and not context.backend and vram != "auto" and not this_computer:
         device = None if device.kind == "cpu" else device
-    models = model_sizes(context)
+    models = model_sizes(context, layouts)
     sizes = picture_sizes(context, picture, people)
     given = given_measures(context, picture, placement)
+    counted = max(people, 1) if context.pulid_weights is not None else 0
     if device is not None and device.kind == "cpu":
-        return _cpu_plan(models, sizes, given)
+        return replace(_cpu_plan(models, sizes, given), people=counted)
     name = device.name if device is not None else "the graphics card"
-    budget = _budget(vram, device)
-    measures = choose_measures(models, sizes, budget, given)
+    budget, shared = _budget(vram, device, ram)
+    measures = choose_measures(models, sizes, budget, given, shared)
     if measures is None:
-        raise MemoryPlanError(_refusal(models, sizes, budget, given, name))
-    return _plan(name, budget, models, sizes, measures, given)
+        raise MemoryPlanError(_refusal(models, sizes, budget, given, name, shared))
+    found = _plan(name, budget, models, sizes, measures, given)
+    return replace(found, people=counted, shared_bytes=shared)
 
 
 def gib(count: int) -> str:
@@ -185,15 +210,26 @@ def _cpu(there: Sequence[Device]) -> Device:
     return cpu or Device("CPU", "", "cpu", 0, 0)
 
 
-def _budget(vram: Vram, device: Device | None) -> int:
+def _budget(
+    vram: Vram, device: Device | None, ram: ComputerMemory | None
+) -> tuple[int, int | None]:
+    """Of the device; and of the computer, if the device shares its memory."""
+    shared = None
+    if device is not None and device.shares_ram:
+        memory = ram or computer_memory()
+        if memory is not None:
+            shared = memory.total_bytes if vram != "auto" else memory.available_bytes
     if vram != "auto":
-        return int(vram * GIB)
-    if device is None or not device.memory_free_bytes:
+        return int(vram * GIB), shared
+    free = device.memory_free_bytes if device is not None else 0
+    if shared is not None:  # a driver does not know what other programs use
+        return min(free or shared, shared), shared
+    if not free:
         name = device.name if device is not None else "the device"
         raise DeviceError(
             f"the driver of {name} does not say how much memory is free; name it, as in --vram 4"
         )
-    return device.memory_free_bytes
+    return free, None
 
 
 def _plan(
@@ -268,12 +304,26 @@ def _cpu_plan(models: ModelSizes, picture: PictureSizes, given: Given) -> Plan:
 
 
 def _refusal(
-    models: ModelSizes, picture: PictureSizes, budget: int, given: Given, name: str
+    models: ModelSizes,
+    picture: PictureSizes,
+    budget: int,
+    given: Given,
+    name: str,
+    shared: int | None,
 ) -> str:
-    least = least_budget(models, picture, given)
-    size = largest_size(models, picture, budget, given)
+    size = largest_size(models, picture, budget, given, shared)
     nearest = f"the largest picture that fits is {size[0]}x{size[1]}" if size else "no size fits"
+    wanted = f"{picture.width}x{picture.height}"
+    if shared is not None:
+        least = least_budget(models, picture, given, shared=True)
+        if least > shared:
+            return (
+                f"{wanted} does not fit into the {shared / GIB:.2f} GiB that {name} shares with "
+                f"the computer: it needs {gib(least)}, and {nearest}; close other programs, make "
+                "a smaller picture, or take a model in fewer bits"
+            )
+    least = least_budget(models, picture, given)
     return (
-        f"{picture.width}x{picture.height} does not fit into {budget / GIB:.2f} GiB of {name}: it "
+        f"{wanted} does not fit into {budget / GIB:.2f} GiB of {name}: it "
         f"needs {gib(least)}, and {nearest}; give it more with --vram, or make a smaller picture"
     )

@@ -37,6 +37,15 @@ class Device:
     memory_free_bytes: int
     memory_total_bytes: int
 
+    @property
+    def shares_ram(self) -> bool:
+        """Whether its memory is a part of the computer's own: integrated graphics, Apple Silicon.
+
+        ggml's Metal calls every device "gpu"; Intel Macs have cards with memory of their own.
+        """
+        is_metal = self.name.startswith(("MTL", "Metal"))
+        return self.kind == "igpu" or (is_metal and self.description.startswith("Apple"))
+
 
 @dataclass(frozen=True)
 class Placement:

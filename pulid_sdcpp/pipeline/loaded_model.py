@@ -14,6 +14,7 @@ from ..native.progress_event import EventCallback
 from ..options.checks import check_number
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
+from ..system.system_memory import ComputerMemory, computer_memory
 
 __all__ = ["LoadedModel", "serves"]
 
@@ -44,6 +45,7 @@ class LoadedModel:
         self._vram = vram
         self._create_engine: CreateEngine = create_engine or factory.load_engine
         self._available: Sequence[Device] | None = None
+        self._ram: ComputerMemory | None = None
         self._plan_loaded: Mapping[str, Any] = {}
         self._most_people = 0
         self._engine: Engine | None = None
@@ -104,6 +106,7 @@ class LoadedModel:
         vram = self._vram or "auto"
         if self._available is None:
             # What is free is asked once: later, the engine itself takes some of it.
+            self._ram = computer_memory()
             try:
                 self._available = devices()
             except NativeLibraryError:
@@ -116,6 +119,7 @@ class LoadedModel:
             people=people,
             this_computer=True,
             available=self._available,
+            ram=self._ram,
         )
 
 

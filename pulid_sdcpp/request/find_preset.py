@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..options.context import ContextOptions
-from ..store.model_store import PresetFiles
+from ..store.model_store import ModelStore, PresetFiles
 
 __all__ = ["find_preset"]
 
@@ -16,7 +16,12 @@ _CONTEXT = {field.name for field in dataclasses.fields(ContextOptions)}
 
 
 def find_preset(
-    name: str, models_dirs: Sequence[str | os.PathLike[str]], given: Mapping[str, Any]
+    name: str,
+    models_dirs: Sequence[str | os.PathLike[str]],
+    given: Mapping[str, Any],
+    *,
+    may_be_absent: bool = False,
+    store: ModelStore | None = None,
 ) -> PresetFiles:
     """A preset without what is given in its place.
 
@@ -24,6 +29,7 @@ def find_preset(
         models_dirs: Folders of model files, in addition to those of the config file and the hub's
             cache.
         given: What was said, of which fields of `ContextOptions` count.
+        may_be_absent, store: As for `resolve_preset`.
 
     Raises:
         ValueError: There is no such preset.
@@ -32,7 +38,13 @@ def find_preset(
     from ..store.model_store import INSTEAD, resolve_preset
 
     own = _CONTEXT & set(given)
-    files = resolve_preset(name, models_dirs, without=own | {INSTEAD[n] for n in own & {*INSTEAD}})
+    files = resolve_preset(
+        name,
+        models_dirs,
+        without=own | {INSTEAD[n] for n in own & {*INSTEAD}},
+        may_be_absent=may_be_absent,
+        store=store,
+    )
     if "pulid_weights" not in own:
         return files
     extractor = {**files.extractor, "pulid_weights": given["pulid_weights"]}

@@ -88,6 +88,8 @@ class PresetFiles:
         context: Fields of ContextOptions.
         extractor: Keyword arguments of IdentityExtractor, for the files that exist.
         missing_for_extraction: What extraction lacks and how to get it; "" if nothing.
+        absent: Files of `context` that are not here, by field; only if `resolve_preset` was told
+            that they need not be.
     """
 
     name: str
@@ -95,6 +97,7 @@ class PresetFiles:
     context: dict[str, Path] = field(default_factory=dict)
     extractor: dict[str, Path] = field(default_factory=dict)
     missing_for_extraction: str = ""
+    absent: dict[str, FileFound] = field(default_factory=dict)
 
 
 class ModelStore:
@@ -163,6 +166,8 @@ def resolve_preset(
     *,
     extraction: bool = False,
     without: Collection[str] = (),
+    may_be_absent: bool = False,
+    store: ModelStore | None = None,
 ) -> PresetFiles:
     """Find the files of a preset, and say what is missing.
 
@@ -173,31 +178,44 @@ def resolve_preset(
         extraction: Whether the extractor's files are required, too.
         without: Fields of ContextOptions that the caller sets: their files are not required, and
             left out.
+        may_be_absent: Whether published files that are not here are named all the same, for a plan.
+        store: Of these folders, to read them once for many presets; None: they are read.
 
     Raises:
         ModelFileError: Files are missing or damaged; names each with its size, and says how to get
             it.
         ValueError: There is no such preset.
     """
-    store = ModelStore(models_dirs)
+    store = ModelStore(models_dirs) if store is None else store
     preset = store.registry.preset(name)
     roles = [role for role in ROLES if _CONTEXT_FIELDS.get(role) not in without]
     found = store.find_all(preset, roles)
-    _raise_if_missing(name, found, roles if extraction else GENERATION_ROLES)
+    absent = {
+        _CONTEXT_FIELDS[role]: one
+        for role, one in found.items()
+        if may_be_absent and one.path is None and one.file.published and role in _CONTEXT_FIELDS
+    }
+    needed = {role: one for role, one in found.items() if _CONTEXT_FIELDS.get(role) not in absent}
+    _raise_if_missing(name, needed, roles if extraction else GENERATION_ROLES)
     paths = packaged_files(preset)
     paths.update({role: file.path for role, file in found.items() if file.path is not None})
     paths = {r: path for r, path in paths.items() if _CONTEXT_FIELDS.get(r) not in without}
-    absent = [file for role, file in found.items() if role in EXTRACTION_ROLES and not file.path]
+    unread = [file for role, file in found.items() if role in EXTRACTION_ROLES and not file.path]
+    named = {field_name: Path(one.file.file_name) for field_name, one in absent.items()}
     return PresetFiles(
         name=name,
         settings=dict(preset.settings),
-        context={_CONTEXT_FIELDS[r]: path for r, path in paths.items() if r in _CONTEXT_FIELDS},
+        context={
+            **{_CONTEXT_FIELDS[r]: path for r, path in paths.items() if r in _CONTEXT_FIELDS},
+            **named,
+        },
         extractor={
             _EXTRACTOR_ARGUMENTS.get(r, r): path
             for r, path in paths.items()
             if r in EXTRACTION_ROLES
         },
-        missing_for_extraction=_missing(name, absent) if absent else "",
+        missing_for_extraction=_missing(name, unread) if unread else "",
+        absent=absent,
     )
 
 

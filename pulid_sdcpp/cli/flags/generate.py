@@ -85,19 +85,30 @@ def option_names(wanted: Callable[[Fact], bool]) -> set[str]:
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` the options of `generate` that memory depends on, and `--vram`."""
+    """Give `command` the options of `generate`; its help shows those that memory depends on."""
     prompt = grouped_option("prompt", "-p", "--prompt", heading="Picture", default="",
                             help="Only its length matters, from about 150 words on.")  # fmt: skip
     vram = _vram("auto", "Memory of the graphics card to use; auto: what is free now.")
-    fields = {"preset", "models_dirs", *option_names(lambda fact: fact.memory)}
-    return some_options(fields)(prompt(vram(command)))
+    shown = {
+        "preset", "models_dirs", "portraits", "persons", "from_picture",
+        *option_names(lambda fact: fact.memory),
+    }  # fmt: skip
+    command = some_options(shown)(prompt(vram(command)))
+    others = {option.name for option in _holder().params if option.name is not None}
+    return some_options(others - shown - {"prompt", "vram", "as_json"}, hidden=True)(command)
 
 
-def some_options(fields: Collection[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that gives a command those options of `generate` that have these names."""
-    holder = click.Command("generate")
-    for option in _OPTIONS:
-        option(holder)
+def some_options(
+    fields: Collection[str], *, hidden: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that gives a command those options of `generate` that have these names.
+
+    Args:
+        hidden: The help does not show them.
+    """
+    holder = _holder()
+    for option in holder.params if hidden else ():
+        option.hidden = True  # type: ignore[attr-defined]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         own = vars(command).setdefault("__click_params__", [])  # from the last to the first
@@ -105,3 +116,11 @@ def some_options(fields: Collection[str]) -> Callable[[Callable[..., Any]], Call
         return command
 
     return decorate
+
+
+def _holder() -> click.Command:
+    """A command with all of them, made anew."""
+    holder = click.Command("generate")
+    for option in _OPTIONS:
+        option(holder)
+    return holder

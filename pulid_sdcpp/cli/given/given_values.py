@@ -47,8 +47,13 @@ def preset_name(given: Mapping[str, Any], recipe: PictureRecipe | None = None) -
     return "" if recipe is None else recipe.preset
 
 
-def find_model(given: Mapping[str, Any], name: str) -> PresetFiles | None:
+def find_model(
+    given: Mapping[str, Any], name: str, *, may_be_absent: bool = False
+) -> PresetFiles | None:
     """The files and settings of the preset, if one is named.
+
+    Args:
+        may_be_absent: As for `find_preset`.
 
     Raises:
         click.UsageError: Neither a preset nor a model is named.
@@ -61,7 +66,8 @@ def find_model(given: Mapping[str, Any], name: str) -> PresetFiles | None:
         return None
     from ...request.find_preset import find_preset
 
-    return find_preset(name, given.get("models_dirs", ()), given)
+    folders = given.get("models_dirs", ())
+    return find_preset(name, folders, given, may_be_absent=may_be_absent)
 
 
 def plan_for(

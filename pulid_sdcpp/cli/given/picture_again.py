@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...request.generate_request import GenerateRequest
     from ..progress.progress import Progress
 
-__all__ = ["read_recipe", "remark_differences"]
+__all__ = ["read_recipe", "recipe_of", "remark_differences"]
 
 
 def read_recipe(ctx: click.Context, given: Mapping[str, Any]) -> PictureRecipe | None:
@@ -26,10 +26,15 @@ def read_recipe(ctx: click.Context, given: Mapping[str, Any]) -> PictureRecipe |
         click.MissingParameter: Neither a prompt nor a picture is given.
         PulidError: As `recipe_from`.
     """
+    if given.get("from_picture") is None and given.get("prompt") is None:
+        prompt = next(param for param in ctx.command.params if param.name == "prompt")
+        raise click.MissingParameter(ctx=ctx, param=prompt)
+    return recipe_of(given)
+
+
+def recipe_of(given: Mapping[str, Any]) -> PictureRecipe | None:
+    """As `read_recipe`, where no prompt is needed."""
     if given.get("from_picture") is None:
-        if given.get("prompt") is None:
-            prompt = next(param for param in ctx.command.params if param.name == "prompt")
-            raise click.MissingParameter(ctx=ctx, param=prompt)
         return None
     from ...pictures.recipe import recipe_from
 

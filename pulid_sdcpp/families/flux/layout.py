@@ -24,7 +24,15 @@ from ...tensors.tensor_header import TensorHeader, TensorInfo
 from ...tensors.weight_forms import part_named
 from ...terminal_text import quoted
 
-__all__ = ["FluxInfo", "check_diffusion_model", "flux_info", "flux_layout", "flux_matrices"]
+__all__ = [
+    "FluxInfo",
+    "check_diffusion_model",
+    "flux_info",
+    "flux_layout",
+    "flux_matrices",
+    "flux_shapes",
+    "published_flux",
+]
 
 HEAD_DIM = 128
 """The engine's rotary embedding is built for 16 + 56 + 56 = 128 and nothing else."""
@@ -244,7 +252,7 @@ def _check_tensors(tensors: Mapping[str, TensorInfo], info: FluxInfo) -> None:
         )
     if not info.depth_single:
         raise ModelFileError(f"{info.path}: incomplete Flux model: it has no single blocks")
-    for name, expected in _expected(info):
+    for name, expected in flux_shapes(info):
         found = tensors.get(name)
         if found is None:
             raise ModelFileError(f"{info.path}: incomplete Flux model: {name} is missing")
@@ -269,7 +277,7 @@ def _check_no_others(
                 f"{info.path}: damaged Flux model: {quoted(name.removeprefix(_PREFIX))} is in it"
                 f" twice, with and without {_PREFIX!r}"
             )
-    known = {name for name, _ in _expected(info)}
+    known = {name for name, _ in flux_shapes(info)}
     others = [
         name
         for name, tensor in tensors.items()
@@ -292,7 +300,28 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[first:]
 
 
-def _expected(info: FluxInfo) -> Iterator[tuple[str, tuple[int, ...]]]:
+def published_flux(*, guidance_embed: bool, in_channels: int = OUT_CHANNELS) -> FluxInfo:
+    """The sizes of a published FLUX.1, of which no file is read.
+
+    Args:
+        guidance_embed: True for dev and what was made from it, False for schnell.
+        in_channels: One of `VARIANTS`.
+    """
+    return FluxInfo(
+        path="",
+        depth=19,
+        depth_single=38,
+        hidden_size=3072,
+        head_dim=HEAD_DIM,
+        guidance_embed=guidance_embed,
+        context_in_dim=T5_XXL_WIDTH,
+        vec_in_dim=CLIP_L_WIDTH,
+        in_channels=in_channels,
+    )
+
+
+def flux_shapes(info: FluxInfo) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every tensor of a Flux model of these sizes, in no special order."""
     hidden, mlp = info.hidden_size, MLP_RATIO * info.hidden_size
 
     def linear(name: str, outputs: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -336,6 +365,6 @@ def flux_matrices(info: FluxInfo) -> dict[str, tuple[int, int]]:
     """(outputs, inputs) of every linear layer of a Flux model, by the layer's name."""
     return {
         name.removesuffix(".weight"): (shape[0], shape[1])
-        for name, shape in _expected(info)
+        for name, shape in flux_shapes(info)
         if name.endswith(".weight")
     }

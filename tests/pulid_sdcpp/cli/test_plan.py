@@ -11,7 +11,11 @@ from pulid_sdcpp import Device
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine import factory
 from pulid_sdcpp.memory import plan as plan_module
+from pulid_sdcpp.native import devices as devices_module
 from pulid_sdcpp.pipeline import loaded_model
+from pulid_sdcpp.planning import preset_fit
+from pulid_sdcpp.system import system_memory
+from pulid_sdcpp.system.system_memory import ComputerMemory
 from standin import make_standin_weights
 
 GIB = 1 << 30
@@ -28,8 +32,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (plan_module, loaded_model):
+    for module in (plan_module, loaded_model, devices_module):
         monkeypatch.setattr(module, "devices", lambda: [CARD, CPU])
+    # What the tests' own computer has is not looked at.
+    memory = ComputerMemory(64 * GIB, 60 * GIB)
+    monkeypatch.setattr(system_memory, "computer_memory", lambda: memory)
+    monkeypatch.setattr(preset_fit, "disk_free_bytes", lambda: 10**12)
 
 
 @pytest.fixture
@@ -152,3 +160,79 @@ def test_without_the_flag_nothing_is_planned(files: Files, engine: FakeEngine) -
     result = run("generate", files, "-p", "a face")
     assert result.exit_code == 0, result.output
     assert "memory:" not in result.stderr
+
+
+def run_preset(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["plan", *arguments])
+
+
+def test_a_preset_is_planned_without_its_files(card: None) -> None:
+    result = run_preset("--preset", "flux-schnell-q4")
+    assert result.exit_code == 0, result.output
+    assert "1024x1024 in 8.00 GiB of Vulkan0: 7.89 GiB at most" in result.stdout
+    assert "    flux1-schnell-Q4_K_S.gguf (6.8 GB)" in result.stdout
+    assert "download these 11.4 GB with 'pulid-sdcpp models pull flux-schnell-q4'" in result.stdout
+    shown = json.loads(run_preset("--preset", "flux-schnell-q4", "--json").stdout)
+    assert shown["absent_files"]["clip_l.safetensors"] == 246144152
+
+
+def test_without_a_model_a_preset_is_recommended(card: None) -> None:
+    result = run_preset()
+    assert result.exit_code == 0, result.output
+    assert "Vulkan0: a card, 8.0 of 8.0 GiB free" in result.stdout
+    assert "recommended: flux-schnell-q4 (" in result.stdout
+    assert "'pulid-sdcpp models pull flux-schnell-q4'" in result.stdout
+    assert "pulid-sdcpp generate --preset flux-schnell-q4 --vram auto" in result.stdout
+    shown = json.loads(run_preset("--json").stdout)
+    assert shown["recommended"] == "flux-schnell-q4"
+    assert {"pocket", "flux-dev-q8"} < {one["preset"] for one in shown["presets"]}
+    elsewhere = run_preset("--vram", "24").stdout
+    assert "recommended: flux-schnell-q8 (" in elsewhere
+
+
+def test_generates_flags_are_taken_and_people_counted(card: None, tmp_path: Path) -> None:
+    """Photos are not read for it."""
+    shared = ["--preset", "flux-schnell-q4", "-o", "x.png", "--seed", "3", "-p", "a face",
+              "--id-weight", "0.9", "--quiet", "--overwrite"]  # fmt: skip
+    one = run_preset(*shared, "--portrait", "me.jpg")
+    assert one.exit_code == 0, one.output
+    assert "  identities                 1 person\n" in one.stdout
+    two = run_preset(
+        *shared, "--person", "a.png:box=0,0,0.5,1", "--person", "b.png:box=0.5,0,0.5,1"
+    )
+    assert "  identities                 2 people\n" in two.stdout
+    peaks = [
+        json.loads(run_preset(*shared, *people, "--json").stdout)["phases"][1]["device_bytes"]
+        for people in (["--portrait", "me.jpg"], ["--person", "a.png", "--person", "b.png"])
+    ]
+    assert peaks[1] - peaks[0] == pytest.approx(126e6, rel=0.01)
+
+
+def test_every_flag_of_generate_is_one_of_plan() -> None:
+    flags = {
+        name: {flag for option in main.get_command(None, name).params for flag in option.opts}  # type: ignore[arg-type]
+        for name in ("generate", "plan")
+    }
+    assert flags["generate"] - flags["plan"] == {"-M", "--mode"} - flags["plan"]
+
+
+def test_a_cpu_has_no_column_of_a_device(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "devices", lambda: [CPU])
+    result = run("plan", files)
+    heading = next(line for line in result.stdout.splitlines() if "at most, while" in line)
+    assert heading.split() == ["at", "most,", "while", "RAM"]
+    assert "0.00 GiB" not in result.stdout
+
+
+def test_memory_that_is_shared_is_counted_once(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apple = Device("MTL0", "Apple M2", "gpu", 11 * GIB, 11 * GIB)
+    monkeypatch.setattr(plan_module, "devices", lambda: [apple, CPU])
+    memory = ComputerMemory(16 * GIB, 14 * GIB)
+    monkeypatch.setattr(plan_module, "computer_memory", lambda: memory)
+    result = run("plan", files)
+    assert result.exit_code == 0, result.output
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("1024x1024 on MTL0, which shares the computer's memory: ")
+    assert first.endswith(" at most of 14.00 GiB for both")

@@ -1,0 +1,1 @@
+"""Which preset suits a computer, and how long a picture takes there."""
