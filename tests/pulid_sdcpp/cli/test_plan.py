@@ -202,7 +202,9 @@ def test_generates_flags_are_taken_and_people_counted(card: None, tmp_path: Path
     )
     assert "  identities                 2 people\n" in two.stdout
     peaks = [
-        json.loads(run_preset(*shared, *people, "--json").stdout)["phases"][1]["device_bytes"]
+        json.loads(run_preset(*shared, *people, "--vram", "24", "--json").stdout)["phases"][1][
+            "device_bytes"
+        ]
         for people in (["--portrait", "me.jpg"], ["--person", "a.png", "--person", "b.png"])
     ]
     assert peaks[1] - peaks[0] == pytest.approx(126e6, rel=0.01)
