@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -170,19 +171,19 @@ def _fit(store: ModelStore, name: str, computer: Computer, given: dict[str, Any]
         files = find_preset(name, (), given, may_be_absent=True, store=store)
         request = settle({"prompt": "", **given}, preset=files)
         layouts = absent_layouts(files.absent)
-        options = (request.context, request.generation)
-        planned = {
-            "vram": computer.vram,
-            "available": computer.devices,
-            "ram": computer.ram,
-            "layouts": layouts,
-            "people": max(len(request.people), 1),
-        }
-        plan = plan_memory(*options, **planned)
+        make_plan = functools.partial(
+            plan_memory,
+            request.context,
+            vram=computer.vram,
+            people=max(len(request.people), 1),
+            available=computer.devices,
+            ram=computer.ram,
+            layouts=layouts,
+        )
+        plan = make_plan(request.generation)
         if plan.budget_bytes is None and _too_much(plan, computer):
             tiled = with_checked(request.generation, vae_tiling=True)
-            plan = plan_memory(request.context, tiled, **planned)
-            plan = replace(plan, generation={"vae_tiling": True})
+            plan = replace(make_plan(tiled), generation={"vae_tiling": True})
     except (MemoryPlanError, ModelFileError) as error:
         return replace(fit, problem=str(error))
     if problem := _too_much(plan, computer):

@@ -14,6 +14,7 @@ from pulid_sdcpp.memory.measures import (
     choose_measures,
     largest_size,
     least_budget,
+    shared_peak,
 )
 from pulid_sdcpp.memory.model import Measures, PictureSizes, device_peak, phases
 
@@ -140,3 +141,20 @@ def test_the_largest_size_fits_and_the_next_does_not() -> None:
 
 def test_no_useless_size_is_offered() -> None:
     assert largest_size(MODELS, SQUARE, GIB // 2) is None
+
+
+def test_one_memory_for_both_holds_both() -> None:
+    """On a device without memory of its own, offloaded weights would be there twice."""
+    own = choose_measures(MODELS, SQUARE, 8 * GIB)
+    assert own is not None
+    assert own.offload or own.text_on_cpu
+    found = phases(MODELS, SQUARE, own)
+    whole = shared_peak(found)
+    assert whole >= device_peak(found) + min(phase.host_bytes for phase in found)
+    least = least_budget(MODELS, SQUARE, shared=True)
+    assert choose_measures(MODELS, SQUARE, 64 * GIB, shared=least) is not None
+    assert choose_measures(MODELS, SQUARE, 64 * GIB, shared=least - GIB) is None
+    taken = choose_measures(MODELS, SQUARE, 64 * GIB, shared=least)
+    assert taken is not None
+    assert not taken.offload
+    assert largest_size(MODELS, SQUARE, 64 * GIB, shared=least - GIB // 8) is not None

@@ -25,6 +25,7 @@ from pulid_sdcpp import (
     plan_memory,
 )
 from pulid_sdcpp.memory import plan as plan_module
+from pulid_sdcpp.system.system_memory import ComputerMemory
 
 GIB = 1 << 30
 CPU = Device("CPU", "a processor", "cpu", 16 * GIB, 16 * GIB)
@@ -222,3 +223,22 @@ def test_every_person_takes_room(context: ContextOptions) -> None:
         denoise, before = found.phases[1], alone.phases[1]
         grown = denoise.device_bytes - before.device_bytes
         assert grown == pytest.approx(more * identity, rel=0.1)
+
+
+def test_a_device_that_shares_the_computers_memory(context: ContextOptions) -> None:
+    free = 24 * GIB
+    apple = Device("MTL0", "Apple M2 Max", "gpu", free, free)
+    ram = ComputerMemory(32 * GIB, 28 * GIB)
+    found = plan(context, vram="auto", available=[apple, CPU], ram=ram)
+    assert (found.budget_bytes, found.shared_bytes) == (24 * GIB, 28 * GIB)
+    assert found.device_peak_bytes < found.shared_peak_bytes <= 28 * GIB
+    assert "that it shares with the computer" in found.summary
+    # What other programs use is not the device's, whatever its driver says.
+    tight = replace(ram, available_bytes=20 * GIB)
+    assert plan(context, vram="auto", available=[apple, CPU], ram=tight).budget_bytes == 20 * GIB
+    # A number limits the device; both have the whole memory.
+    assert plan(context, vram=20, available=[apple, CPU], ram=tight).shared_bytes == 32 * GIB
+    with pytest.raises(MemoryPlanError, match="GiB that MTL0 shares with the computer: it needs"):
+        plan(context, vram="auto", available=[apple, CPU], ram=replace(ram, available_bytes=GIB))
+    unknown = Device("Vulkan0", "AMD Radeon 780M", "igpu", 0, 0)
+    assert plan(context, vram="auto", available=[unknown], ram=ram).budget_bytes == 28 * GIB

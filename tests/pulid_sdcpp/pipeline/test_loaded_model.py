@@ -13,6 +13,7 @@ from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.pipeline import loaded_model as module
 from pulid_sdcpp.pipeline.loaded_model import LoadedModel, serves
+from pulid_sdcpp.system.system_memory import ComputerMemory
 
 CONTEXT = ContextOptions(diffusion_model_path="flux.gguf", clip_l_path="c", taesd_path="t")
 SMALL, LARGE = GenerationOptions("p"), GenerationOptions("p", width=2048, height=2048)
@@ -80,11 +81,14 @@ def test_it_is_loaded_again_only_for_what_needs_more_measures(planned: list[Any]
 
 def test_what_is_free_is_asked_once(planned: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine itself takes of it later."""
+    ram = ComputerMemory(8, 4)
+    monkeypatch.setattr(module, "computer_memory", lambda: ram)
     model = LoadedModel(CONTEXT, "auto", FakeEngine().create)
     model.prepare(SMALL, quiet)
     monkeypatch.setattr(module, "devices", lambda: [])
+    monkeypatch.setattr(module, "computer_memory", lambda: None)
     model.prepare(SMALL, quiet)
-    given = {"vram": "auto", "people": 1, "this_computer": True, "available": [GPU]}
+    given = {"vram": "auto", "people": 1, "this_computer": True, "available": [GPU], "ram": ram}
     assert planned == [given] * 2
 
 
