@@ -11,8 +11,6 @@ import click
 from ..flags.generate import plan_options
 from ..flags.table import GroupedCommand, GroupedOption
 from ..given.given_values import asked, find_model, given_values, preset_name
-from ..given.people import check_people_flags
-from ..given.picture_again import recipe_of
 from ..progress.json_progress import json_text
 from ..progress.plan_text import computer_lines, fit_lines, plan_lines
 
@@ -52,6 +50,8 @@ def _print_plan(given: Mapping[str, Any], vram: Vram, as_json: bool) -> None:
     from ...memory.plan import plan_memory
     from ...request.generate_request import settle
     from ...store.absent_files import absent_layouts
+    from ..given.people import check_people_flags
+    from ..given.picture_again import recipe_of
 
     recipe = recipe_of(given)
     preset = find_model(given, preset_name(given, recipe), may_be_absent=True)
