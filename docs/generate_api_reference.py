@@ -105,6 +105,7 @@ OTHERS = {
     "EventCallback": "native.progress_event",
     "FaceBox": "identity.face_choice",
     "FaceWord": "identity.face_choice",
+    "FileContent": "system.given_content",
     "FilePath": "options.checks",
     "Fusion": "identity.fusion",
     "GenerateRequest": "request.generate_request",
@@ -133,9 +134,9 @@ KINDS = {
     "switch": "True or False",
     "text": "text",
     "file": "a path",
-    "picture": "a path or a picture",
-    "pictures": "paths or pictures",
-    "identity": "a path, an `Identity` or numbers",
+    "picture": "a path, bytes, an open file or a picture",
+    "pictures": "several of these",
+    "identity": "a path, bytes, an open file, an `Identity` or numbers",
     "step": "a step, or a part of the steps",
 }
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
@@ -179,6 +180,10 @@ def _entry(name: str, module: Module, node: Definition) -> Iterator[str]:
             yield _facts(getattr(pulid_sdcpp, name))
         for member in node.body:
             if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                if any(
+                    isinstance(d, ast.Name) and d.id == "overload" for d in member.decorator_list
+                ):
+                    continue  # what follows it says it all
                 yield from _member(module, node.name, member)
     else:
         yield _indented(_assigned(name, module, node))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pulid_sdcpp.errors import ImageFileError
+from pulid_sdcpp.system.given_content import FileContent, content_of, is_content
 from pulid_sdcpp.system.picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
 from pulid_sdcpp.system.regular_file import read_regular
 from pulid_sdcpp.terminal_text import reason_of
@@ -22,7 +23,7 @@ from .dependencies import load_cv2
 
 __all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo", "photo_sha256"]
 
-PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
+PhotoSource: TypeAlias = "str | os.PathLike[str] | FileContent | Image.Image | NDArray[Any]"
 
 MAX_LONG_SIDE_PX = 1024
 """Longer photos are reduced to this (PuLID app_flux.py, `resize_numpy_image_long`)."""
@@ -30,6 +31,8 @@ MIN_SIDE_PX = 32
 """No face in a smaller picture is worth recognising: ArcFace alone looks at 112 pixels."""
 BAND_PX = 512
 """Rows converted at a time: of a large photo only one copy is held besides the decoder's."""
+
+_GIVEN = "the given picture"
 
 _logger = logging.getLogger("pulid_extractor")
 
@@ -41,7 +44,7 @@ class Photo:
     Args:
         pixels: (H, W, 3) uint8 RGB, long side at most 1024.
         name: Its name in messages: the file's path, or "the given picture".
-        sha256: SHA-256 of the file's bytes, or of the RGB pixels of a picture in memory.
+        sha256: SHA-256 of the file's bytes, or of the RGB pixels of a Pillow image or an array.
         scale: Pixels here per pixel of the given photo, at most 1.
     """
 
@@ -58,20 +61,20 @@ def load_photo(source: PhotoSource) -> Photo:
     pictures are converted to 8-bit RGB; of an animation the first frame is used.
 
     Args:
-        source: A file, a Pillow image, or an array: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W)
-            grey, uint8 or uint16.
+        source: A file, what is in it (bytes), or a file that is open for reading bytes; a Pillow
+            image; or an array: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8 or uint16.
 
     Raises:
         ImageFileError: The file is missing, not a picture, damaged, or too small or too big.
-        ValueError: The array has another shape or type, or is too small.
+        ValueError: The array has another shape or type, or is too small; or an open file gives
+            text.
     """
-    if isinstance(source, (str, os.PathLike)):
-        name = os.fspath(source)
-        content = _read(name)
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else _GIVEN
+    if isinstance(source, (str, os.PathLike)) or is_content(source):
+        content = _content(source)
         pixels = _decode(content, name)
         digest = hashlib.sha256(content).hexdigest()
     else:
-        name = "the given picture"
         pixels = _given(source, name)
         digest = hashlib.sha256(pixels.data).hexdigest()
     reduced = _limit_long_side(pixels)
@@ -83,11 +86,19 @@ def photo_sha256(source: PhotoSource) -> str:
 
     Raises:
         ImageFileError: The file is missing or unreadable; a picture in memory cannot be used.
-        ValueError: The array has another shape or type, or is too small.
+        ValueError: As `load_photo`.
     """
+    if isinstance(source, (str, os.PathLike)) or is_content(source):
+        return hashlib.sha256(_content(source)).hexdigest()
+    return hashlib.sha256(_given(source, _GIVEN).data).hexdigest()
+
+
+def _content(source: Any) -> bytes:
     if isinstance(source, (str, os.PathLike)):
-        return hashlib.sha256(_read(os.fspath(source))).hexdigest()
-    return hashlib.sha256(_given(source, "the given picture").data).hexdigest()
+        return _read(os.fspath(source))
+    return content_of(
+        source, MAX_PICTURE_BYTES, lambda reason: ImageFileError(f"{_GIVEN}: {reason}")
+    )
 
 
 def _read(name: str) -> bytes:
@@ -121,7 +132,7 @@ def _decode(content: bytes, name: str) -> NDArray[np.uint8]:
         return _pixels(picture, name)
 
 
-def _given(source: Image.Image | NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _given(source: Any, name: str) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
         _check_size(source, name, ValueError)
         with decoding(name, "a photo"):

@@ -27,6 +27,7 @@ from ..options.generation import (
     GenerationOptions,
 )
 from ..options.step_cache import check_cache_arguments, check_cache_for_flux
+from ..system.given_content import is_content
 from ..system.image_file import read_image
 from ..system.mask_image import read_mask
 from ..terminal_text import shown
@@ -334,9 +335,12 @@ def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
 
     if isinstance(given, str | os.PathLike):
         check_path(name, given)
-    if isinstance(given, str | os.PathLike | Image.Image):
+    if isinstance(given, str | os.PathLike | Image.Image) or is_content(given):
         return read(given)
-    raise ValueError(f"{name} is {shown(given)}, but must be a picture or the path of one")
+    raise ValueError(
+        f"{name} is {shown(given)}, but must be a picture, the path of one, its bytes or an open "
+        "file"
+    )
 
 
 @functools.cache

@@ -26,6 +26,8 @@ from ..identity.fusion import Fusion, check_fusion
 from ..identity.identity_file import Identity
 from ..identity.store import find_entry, store_folder, write_entry
 from ..system.file_hash import remembered_sha256
+from ..system.given_content import is_content
+from ..system.image_file import picture_bytes
 from ..system.package_version import package_version
 from ..terminal_text import reason_of
 from . import extractor
@@ -33,7 +35,7 @@ from . import extractor
 if TYPE_CHECKING:
     from pulid_extractor import FoundFace, PhotoSource
 
-__all__ = ["Enroller"]
+__all__ = ["Enroller", "contents_read"]
 
 _KEY_DIGITS = 32
 
@@ -79,7 +81,8 @@ class Enroller:
         """The identity of the person in one or several photos.
 
         Args:
-            photos: A file, a Pillow image or an array; or a list of them, of one person.
+            photos: A file, what is in it (bytes), an open file, a Pillow image or an array; or a
+                list of them, of one person.
             face: Which face where there are several, see `check_face_choice`.
             fusion: How several photos become one identity.
             on_face: Told which face was taken of each photo, when the photos are new.
@@ -92,6 +95,7 @@ class Enroller:
             MissingDependencyError: The extra [extract] is not installed.
             ValueError: No photos, no such choice of face, or no such fusion.
         """
+        photos = contents_read(photos)
         sources: list[Any] = list(photos) if isinstance(photos, (list, tuple)) else [photos]
         if not sources:
             raise ValueError("expected at least one photo, found an empty list")
@@ -170,6 +174,18 @@ class Enroller:
             self._extractor = self._create_extractor(**self._files, **self._options)
             self._loaded_weights = weights
         return self._extractor
+
+
+def contents_read(photos: Any) -> Any:
+    """Photos with what is in open files in their place, which may not be read a second time.
+
+    Raises:
+        ImageFileError: Nothing is in one, or it cannot be read.
+        ValueError: One gives no bytes.
+    """
+    if isinstance(photos, (list, tuple)):
+        return [contents_read(photo) for photo in photos]
+    return picture_bytes(photos) if is_content(photos) else photos
 
 
 def _hash_of(path: Path, folder: Path) -> str:

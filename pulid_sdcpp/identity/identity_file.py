@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 
 from ..errors import IdentityFileError, ModelFileError
 from ..system.atomic_file import atomic_file
+from ..system.file_signature import SIGNATURE_BYTES, signature
+from ..system.given_content import FileContent, content_of
 from ..system.regular_file import open_regular
 from ..tensors.file_bytes import FileBytes
 from ..tensors.gguf_header import parse_gguf
@@ -45,6 +47,7 @@ __all__ = [
     "UNCOND_TENSOR",
     "Identity",
     "MetadataValue",
+    "is_identity_content",
     "is_identity_file",
 ]
 
@@ -63,6 +66,8 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_METADATA_BYTES = MAX_HEADER_BYTES // 4
 MAX_METADATA_KEYS = 256
 MAX_KEY_LENGTH = 128
+MAX_FILE_BYTES = 1 << 30
+"""Two times 1024 tokens of width 65536 in float32 take half of it."""
 MAX_ARRAY_LENGTH = 64
 """What the header reader keeps of an array."""
 
@@ -72,7 +77,7 @@ _PREFIX = "pulid."
 MetadataValue = str | bool | int | float | tuple["str | bool | int | float", ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Identity:
     """One person's face as PuLID sees it.
 
@@ -141,6 +146,31 @@ class Identity:
         except ModelFileError as error:
             raise IdentityFileError(str(error)) from None
 
+    @classmethod
+    def from_bytes(cls, content: FileContent) -> Identity:
+        """Read and check what is in an identity file: its bytes, or an open file.
+
+        Raises:
+            IdentityFileError: As `load`.
+            ValueError: An open file that gives no bytes.
+        """
+        source = "the given identity"
+
+        def refused(reason: str) -> IdentityFileError:
+            return IdentityFileError(f"{source}: {reason}")
+
+        buffer = content_of(content, MAX_FILE_BYTES, refused)
+        if not is_identity_content(buffer):
+            found = signature(buffer[:SIGNATURE_BYTES])
+            raise refused(f"expected what is in an identity file (gguf), found {found}")
+        try:
+            header = parse_gguf(buffer, source, MAX_HEADER_BYTES)
+            if header.metadata.get("general.architecture") != ARCHITECTURE:
+                raise refused("expected what is in an identity file, found another gguf file")
+            return _from_header(cls, header, buffer, source)
+        except ModelFileError as error:
+            raise IdentityFileError(str(error)) from None
+
     def save(
         self,
         path: str | os.PathLike[str],
@@ -163,21 +193,34 @@ class Identity:
             OutputFileError: The file cannot be written; OutputExistsError: it exists, and
                 `overwrite` is off.
         """
+        content = self.to_bytes(dtype)
+        with atomic_file(path, overwrite=overwrite, private=True) as file:
+            file.write(content)
+
+    def to_bytes(self, dtype: Literal["f16", "f32", "bf16"] = "f16") -> bytes:
+        """What `save` writes, for a database or a message; `from_bytes` reads it.
+
+        Raises:
+            ValueError: As `save`.
+        """
         self._check_no_hole()
         tensors = {TENSOR: _packed(self.tokens, dtype)}
         if self.uncond_tokens is not None:
             tensors[UNCOND_TENSOR] = _packed(self.uncond_tokens, dtype)
-        # GGUFWriter only writes to a path of its own choosing of mode, hence the detour.
-        written = atomic_file(path, overwrite=overwrite, private=True)
-        with written as file, tempfile.TemporaryDirectory() as folder:
+        # GGUFWriter only writes to a path, hence the detour.
+        with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder, "identity.gguf")
             _write_gguf(draft, tensors, dtype, self.metadata)
-            file.write(draft.read_bytes())
+            return draft.read_bytes()
 
     def _check_no_hole(self) -> None:
         _check_no_hole(self.tokens, "identity tokens")
         if self.uncond_tokens is not None:
             _check_no_hole(self.uncond_tokens, "unconditional identity tokens")
+
+    def __repr__(self) -> str:
+        # Without the numbers, which are a face: a repr comes into logs.
+        return f"Identity({self.short_hash}, {self.n_tokens} tokens of {self.dim})"
 
     def __reduce__(self) -> Any:
         # A mapping that cannot be changed cannot be pickled or copied either.
@@ -209,11 +252,16 @@ class Identity:
         return self.sha256[:10]
 
 
+def is_identity_content(content: bytes) -> bool:
+    """As `is_identity_file`, of what is in the file."""
+    return content[:4] == b"GGUF"
+
+
 def is_identity_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a gguf file, as identity files are, and so no photo; by its content."""
     try:
         with open_regular(path) as file:
-            return file.read(4) == b"GGUF"
+            return is_identity_content(file.read(4))
     except (OSError, ValueError):
         return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 from ..native.devices import Placement
@@ -76,9 +75,11 @@ def picture_sizes(
 
 def _reference_size(image: Any, picture: GenerationOptions) -> tuple[int, int]:
     """As the engine scales it (stable-diffusion.cpp, `auto_resize_ref_image`)."""
+    from PIL.Image import Image
+
     from ..system.image_file import read_image
 
-    width, height = read_image(image).size if isinstance(image, str | os.PathLike) else image.size
+    width, height = image.size if isinstance(image, Image) else read_image(image).size
     if not picture.auto_resize_ref_image:
         return width, height
     area = min(1024 * 1024, picture.width * picture.height)

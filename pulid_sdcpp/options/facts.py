@@ -20,6 +20,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from ..terminal_text import shown
 from .checks import (
     check_choice,
     check_multiple,
@@ -31,7 +32,7 @@ from .checks import (
 )
 from .step_point import check_step_point
 
-__all__ = ["FACT", "Fact", "Group", "Kind", "check", "of", "option", "same_as"]
+__all__ = ["FACT", "Fact", "Group", "Kind", "check", "described", "of", "option", "same_as"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -45,9 +46,9 @@ Kind = Literal[
     "text",
     "choice",  # a text, one of several
     "file",  # a path
-    "picture",  # a path, or the picture itself
+    "picture",  # a path, what is in the file, or the picture itself
     "pictures",  # several of these
-    "identity",  # a path, or the identity itself
+    "identity",  # a path, what is in the file, or the identity itself
     "numbers",  # several floats
     "pair",  # two floats
     "whole pair",  # two ints
@@ -60,9 +61,9 @@ _KINDS: Mapping[str, Kind] = {
     "float": "number",
     "str": "text",
     "FilePath": "file",
-    "FilePath | Image.Image": "picture",
-    "Sequence[FilePath | Image.Image]": "pictures",
-    "FilePath | Identity | np.ndarray": "identity",
+    "FilePath | bytes | BinaryIO | Image.Image": "picture",
+    "Sequence[FilePath | bytes | BinaryIO | Image.Image]": "pictures",
+    "FilePath | bytes | BinaryIO | Identity | np.ndarray": "identity",
     "Sequence[float]": "numbers",
     "tuple[float, float]": "pair",
     "tuple[int, int]": "whole pair",
@@ -217,3 +218,29 @@ def check(options: object) -> None:
     """
     for name, fact in of(type(options)).items():
         fact.check(getattr(options, name))
+
+
+def described(options: Any) -> str:
+    """The repr of options: what is not the default, each in a few words, pictures and faces too."""
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    words = [
+        f"{name}={_in_words(value)}"
+        for name, value in values.items()
+        if value is not defaults[name] and not (_is_plain(value) and value == defaults[name])
+    ]
+    return f"{type(options).__name__}({', '.join(words)})"
+
+
+def _in_words(value: Any) -> str:
+    """Without what is in a picture or a face, which would come into logs."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"<array of {value.shape}>"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_in_words, value))})"
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) else shown(value)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it can be compared: an array gives no yes or no."""
+    return isinstance(value, bool | int | float | str | tuple)

@@ -12,11 +12,11 @@ import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .binding import to_binding
 from .checks import FilePath
-from .facts import FACT, Fact, check, of, option
+from .facts import FACT, Fact, check, described, of, option
 from .prompt_weights import check_prompt
 from .step_cache import CACHE_MODES, cache_arguments, check_cache
 
@@ -97,7 +97,7 @@ MAX_BATCH = 100
 MAX_SEED = 2**63 - 1  # int64 in the engine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GenerationOptions:
     """Options for generating pictures.
 
@@ -119,7 +119,9 @@ class GenerationOptions:
         clip_skip: -1 or 0 to 12.
         sigmas: Noise levels in place of a schedule, one more than there are steps.
         flow_shift: The schedule's shift, mu; None: the model's own.
-        init_image, strength: Start from a picture; strength 0 changes it least, 1 ignores it.
+        init_image, strength: Start from a picture; strength 0 changes it least, 1 ignores it. It is
+            a file, what is in it, a file that is open for reading bytes, or a Pillow image; so are
+            the pictures below.
         mask_image: White where `init_image` may change.
         ref_images: References for Kontext models.
         vae_tile_size: (x, y) in latent pixels (8 pixels each); 0 is the engine's choice.
@@ -285,7 +287,7 @@ class GenerationOptions:
         text="Flow shift",
         preset=True,
     )
-    init_image: FilePath | Image.Image | None = option(
+    init_image: FilePath | bytes | BinaryIO | Image.Image | None = option(
         None,
         "Start from this picture.",
         flags="-i --init-img",
@@ -300,10 +302,10 @@ class GenerationOptions:
         high=1,
         evaluate=False,
     )
-    mask_image: FilePath | Image.Image | None = option(
+    mask_image: FilePath | bytes | BinaryIO | Image.Image | None = option(
         None, "Mask for --init-img: white where it may change.", flags="--mask", evaluate=False
     )
-    ref_images: Sequence[FilePath | Image.Image] = option(
+    ref_images: Sequence[FilePath | bytes | BinaryIO | Image.Image] = option(
         (),
         "Reference picture for Kontext models; may be repeated.",
         flags="-r --ref-image",
@@ -409,6 +411,9 @@ class GenerationOptions:
             if 0 < side < 8:
                 raise ValueError(f"vae_tile_size is {side}, but must be 0 or from 8 to 512")
         check_cache(self.cache_mode, self.cache_option)
+
+    def __repr__(self) -> str:
+        return described(self)
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options, with a negative seed replaced by a random one below 2^32."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..options.checks import FilePath
-from ..options.facts import check, of, option, same_as
+from ..options.facts import check, described, of, option, same_as
 from ..options.step_point import StepPoint, step_at
 from .person import Person
 
@@ -22,12 +22,13 @@ MAX_PEOPLE = 100
 a person takes 60 (of Flux's 20 layers), with true CFG 120."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IdentityOptions:
     """Options for the identity: whose face, how strongly, and in which steps.
 
     Args:
-        embedding: An identity file, an `Identity`, or an array (tokens, width); None: no person.
+        embedding: An identity file, what is in it (bytes), an open file, an `Identity`, or an array
+            (tokens, width); None: no person.
         weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
         start_step: First step with the identity; 0 or 1 is stylised, 4 of 20 photographic. A
             whole number counts steps from 0, a float from 0 to 1 is a share of the steps.
@@ -41,7 +42,7 @@ class IdentityOptions:
         ValueError: A value out of range; names the value and the range.
     """
 
-    embedding: FilePath | Identity | np.ndarray | None = option(
+    embedding: FilePath | bytes | BinaryIO | Identity | np.ndarray | None = option(
         None,
         "Identity file of the person, as in sd-cli.",
         flags="--pulid-id-embedding",
@@ -68,6 +69,9 @@ class IdentityOptions:
         check_people(len(self.people))
         if self.people and self.embedding is not None:
             raise ValueError("give either an embedding or people, not both")
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def everybody(self) -> tuple[Person, ...]:

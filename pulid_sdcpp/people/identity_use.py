@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ..errors import IdentityFileError
 from ..identity.identity_file import Identity
 from ..options.generation import GenerationOptions
 from ..options.step_point import step_at
+from ..system.given_content import FileContent, is_content
 from .identity_effect import check_region, check_span, first_cfg_step
 from .identity_options import takes_part
 from .person import Person
@@ -20,7 +21,7 @@ from .region_weights import token_weights
 
 __all__ = ["IdentityLike", "IdentityUse", "as_identity", "identity_uses"]
 
-IdentityLike = str | os.PathLike[str] | Identity | NDArray[np.float32]
+IdentityLike = str | os.PathLike[str] | FileContent | Identity | NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class IdentityUse:
             multiplied by there; None: the whole picture.
     """
 
-    tokens: NDArray[np.float32]
+    tokens: NDArray[np.float32] = field(repr=False)  # a face
     weight: float
     start_step: int = 0
     end_step: int | None = None
@@ -45,7 +46,7 @@ class IdentityUse:
 
 
 def as_identity(given: IdentityLike) -> Identity:
-    """Read an identity file, or take (tokens, width) numbers as one.
+    """Read an identity file, what is in one, or take (tokens, width) numbers as one.
 
     Raises:
         IdentityFileError: It is not one.
@@ -54,6 +55,8 @@ def as_identity(given: IdentityLike) -> Identity:
         return given
     if isinstance(given, str | os.PathLike):
         return Identity.load(given)
+    if is_content(given):
+        return Identity.from_bytes(given)
     return Identity.from_array(given)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..identity.face_choice import parse_face_choice
 from ..options.checks import check_path
-from ..options.facts import check, option
+from ..options.facts import check, described, option
 from ..options.step_point import StepPoint, parse_step_point
+from ..system.given_content import FileContent, is_content
 from ..terminal_text import shown
 from .region import Region
 
@@ -28,12 +29,13 @@ _KEYS = ("weight", "start", "end", "mask", "box", "face")
 _PART = re.compile(r":(?=[A-Za-z_]+=)")  # not the colon of C:\
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Person:
     """Whose face, how strongly, when, and where in the picture.
 
     Args:
-        identity: An identity file, an `Identity`, or an array (tokens, width).
+        identity: An identity file, what is in it (bytes), an open file, an `Identity`, or an array
+            (tokens, width).
         weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
         start_step: First step with the identity: a whole number counts steps from 0, a float from 0
             to 1 is a share of the steps.
@@ -44,7 +46,7 @@ class Person:
         ValueError: A value out of range; names the value and the range.
     """
 
-    identity: str | os.PathLike[str] | Identity | NDArray[np.float32]
+    identity: str | os.PathLike[str] | FileContent | Identity | NDArray[np.float32]
     weight: float = option(
         1.0,
         "Strength of the identity, 0 to 5; 0.7 to 1.2 is usual.",
@@ -81,8 +83,15 @@ class Person:
             raise ValueError("a person needs an identity; name a file or give an Identity")
         if isinstance(self.identity, str | os.PathLike):
             check_path("identity", self.identity)
+        elif is_content(self.identity):  # an open file may not be there a second time
+            from ..identity.identity_file import Identity
+
+            object.__setattr__(self, "identity", Identity.from_bytes(self.identity))
         check(self)
         check_is_region(self.region)
+
+    def __repr__(self) -> str:
+        return described(self)
 
 
 def check_is_region(region: object) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import FUSIONS, Fusion
 from ..options.checks import check_path
-from ..options.facts import check, option, same_as
+from ..options.facts import check, described, option, same_as
 from ..options.step_point import StepPoint
+from ..system.given_content import FileContent
 from ..terminal_text import shown
 from .person import Person, check_is_region
 from .region import Region
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PersonSpec", "check_face_is_of_photos"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PersonSpec:
     """A person in one picture; `enroll_people` makes a `Person` of it.
 
@@ -44,7 +45,7 @@ class PersonSpec:
 
     name: str
     files: tuple[Path, ...] = ()
-    identity: str | os.PathLike[str] | Identity | NDArray[np.float32] | None = None
+    identity: str | os.PathLike[str] | FileContent | Identity | NDArray[np.float32] | None = None
     face: FaceChoice = option(
         "largest",
         "Face to use if a photo has several: largest, left, right, center, a number (counting from "
@@ -75,6 +76,9 @@ class PersonSpec:
         check(self)
         object.__setattr__(self, "face", check_face_choice(self.face))
         check_is_region(self.region)
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def source(self) -> Hashable:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..options.checks import check_number, check_path
+from ..system.given_content import FileContent, is_content
 from ..terminal_text import shown
 
 if TYPE_CHECKING:
@@ -28,16 +29,17 @@ class Region:
     Args:
         box: (x, y, width, height) of a rectangle, from the upper left corner: shares of the picture
             if all four are at most 1, otherwise pixels.
-        mask: A picture, or the path of one: white is inside, black outside, grey in between. It is
-            scaled to the size of the new picture.
+        mask: A picture: a file, what is in it, an open file, or a Pillow image; white is inside,
+            black outside, grey in between. It is scaled to the size of the new picture.
 
     Raises:
+        ImageFileError: An open file that cannot be read.
         ValueError: Both or neither are given; or the box is outside the picture, mixes shares and
             pixels, or is smaller than 16 x 16 pixels.
     """
 
     box: tuple[float, float, float, float] | None = None
-    mask: str | os.PathLike[str] | Image.Image | None = None
+    mask: str | os.PathLike[str] | FileContent | Image.Image | None = None
 
     def __post_init__(self) -> None:
         if (self.box is None) == (self.mask is None):
@@ -46,6 +48,10 @@ class Region:
             _check_box(self.box)
         elif isinstance(self.mask, str | os.PathLike):
             check_path("mask", self.mask)
+        elif is_content(self.mask):  # an open file may not be there when the mask is looked at
+            from ..system.image_file import picture_bytes
+
+            object.__setattr__(self, "mask", picture_bytes(self.mask))
 
     @property
     def in_parts(self) -> bool:

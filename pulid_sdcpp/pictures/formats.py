@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..terminal_text import shown
 
-__all__ = ["FORMATS", "PICTURE_SUFFIXES", "QUALITY", "Quality", "check_quality"]
+__all__ = ["FORMATS", "PICTURE_SUFFIXES", "QUALITY", "Quality", "check_quality", "suffix_of"]
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pillow's name of each, by suffix."""
@@ -15,6 +15,18 @@ PICTURE_SUFFIXES = tuple(FORMATS)
 Quality = int | Literal["lossless"]
 """Of JPEG and WebP: 1 to 100; "lossless", of WebP, keeps every pixel, as PNG always does."""
 QUALITY: Quality = 90  # what sd-cli writes
+
+
+def suffix_of(format_name: str) -> str:
+    """The suffix of a format that is named: "png", "jpeg", "jpg" or "webp".
+
+    Raises:
+        ValueError: It is none of those that are written here.
+    """
+    suffix = f".{str(format_name).lower()}"
+    if suffix not in FORMATS:
+        raise ValueError(f"format is {shown(format_name)}, but must be one of png, jpeg, webp")
+    return suffix
 
 
 def check_quality(quality: object, suffix: str = "") -> None:

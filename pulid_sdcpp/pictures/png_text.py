@@ -23,7 +23,8 @@ from PIL import Image, PngImagePlugin
 
 from ..errors import ImageFileError
 from ..system.atomic_file import atomic_file
-from ..system.image_file import picture_bytes
+from ..system.given_content import FileContent
+from ..system.image_file import picture_bytes, picture_name
 from ..system.output_names import save_under_free_name
 from ..system.picture_decoding import opened_picture
 from ..terminal_text import shown
@@ -230,14 +231,18 @@ def save_new_picture(
     )
 
 
-def read_picture_text(path: str | os.PathLike[str]) -> str | None:
+def read_picture_text(path: str | os.PathLike[str] | FileContent) -> str | None:
     """The text in a picture file, or None if there is none.
+
+    Args:
+        path: The file, what is in it, or an open one.
 
     Raises:
         ImageFileError: The file is missing or not a picture, or its text has over
             262,144 characters.
     """
-    with opened_picture(picture_bytes(path), str(path)) as image:
+    name = picture_name(path)
+    with opened_picture(picture_bytes(path), name) as image:
         image.load()  # a text chunk may come after the pixels
         found = image.info.get(_CHUNK)
         comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
@@ -248,7 +253,7 @@ def read_picture_text(path: str | os.PathLike[str]) -> str | None:
         text = comment.removeprefix(_UNICODE).decode("utf-16-be", "replace")
     if text is not None and len(text) > _MAX_CHARS:
         raise ImageFileError(
-            f"{path}: expected a text of {_MAX_CHARS} characters at most in it, found {len(text)}"
+            f"{name}: expected a text of {_MAX_CHARS} characters at most in it, found {len(text)}"
         )
     return text
 

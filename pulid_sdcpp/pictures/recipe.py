@@ -16,6 +16,8 @@ from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..people.person import Person
 from ..people.region import Region
+from ..system.given_content import FileContent
+from ..system.image_file import picture_name
 from ..system.package_version import package_version
 from ..terminal_text import shown
 from .model_hashes import FileHashes, hashes_from, hashes_now
@@ -137,7 +139,9 @@ class PictureRecipe:
         return tuple(found)
 
 
-def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> PictureRecipe:
+def recipe_from(
+    path: str | os.PathLike[str] | FileContent, *, find_people: bool = True
+) -> PictureRecipe:
     """Read how a picture was made, and find the files that it was made from.
 
     Identities are found by their hash, in the user's cache folder (where `PulidFlux` keeps those it
@@ -145,7 +149,8 @@ def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> Pi
     the picture and in the current folder, and must be exactly the same files.
 
     Args:
-        path: A picture that this program saved.
+        path: A picture that this program saved: the file, what is in it (bytes), or an open file,
+            which lies next to no other.
         find_people: Whether to find the people; otherwise the recipe has none.
 
     Raises:
@@ -153,8 +158,10 @@ def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> Pi
             was made from is missing or has changed.
         IdentityFileError: An identity was not found.
     """
+    picture = picture_name(path)
     text = _own_text(path)
-    folders = tuple(dict.fromkeys((Path(path).absolute().parent, Path.cwd())))
+    beside = [Path(path).absolute().parent] if isinstance(path, str | os.PathLike) else []
+    folders = tuple(dict.fromkeys((*beside, Path.cwd())))
     try:
         generation = generation_options_from(text)
         described = people_from(text)
@@ -162,16 +169,16 @@ def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> Pi
         context = context_values_from(text)
         names = image_names_from(text)
     except ValueError as error:
-        raise ImageFileError(f"{path}: {error}") from None
+        raise ImageFileError(f"{picture}: {error}") from None
     images = {
-        role: tuple(_find_image(path, f"{role} image", *image, folders) for image in several)
+        role: tuple(_find_image(picture, f"{role} image", *image, folders) for image in several)
         for role, several in names.items()
     }
-    people = tuple(_find_person(path, person, folders) for person in described if find_people)
+    people = tuple(_find_person(picture, person, folders) for person in described if find_people)
     return PictureRecipe(
         text=text,
         preset=text.values.get("Preset", ""),
-        generation=_with_images(path, generation, images),
+        generation=_with_images(picture, generation, images),
         people=people,
         spans=tuple(person.span for person in described),
         cfg_start_step=cfg_start_step,
@@ -181,21 +188,22 @@ def recipe_from(path: str | os.PathLike[str], *, find_people: bool = True) -> Pi
     )
 
 
-def _own_text(path: str | os.PathLike[str]) -> PictureText:
+def _own_text(path: str | os.PathLike[str] | FileContent) -> PictureText:
     found = read_picture_text(path)
+    picture = picture_name(path)
     if found is None:
         raise ImageFileError(
-            f"{path}: expected a picture with the parameters it was made with, found none in it"
+            f"{picture}: expected a picture with the parameters it was made with, found none in it"
         )
     text = parse_text(found)
     if not text.values.get("Version", "").startswith(PROGRAM):
         raise ImageFileError(
-            f"{path}: expected a picture made by {PROGRAM}, found the text of another program or "
-            "a damaged one"
+            f"{picture}: expected a picture made by {PROGRAM}, found the text of another program "
+            "or a damaged one"
         )
     for key in _NEEDED:
         if key not in text.values:
-            raise ImageFileError(f"{path}: the picture's text is damaged: it has no {key}")
+            raise ImageFileError(f"{picture}: the picture's text is damaged: it has no {key}")
     return text
 
 

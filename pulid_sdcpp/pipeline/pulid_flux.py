@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.interface import CreateEngine, Preview
 from ..errors import ModelFileError
-from ..extraction.enrolment import Enroller
+from ..extraction.enrolment import Enroller, contents_read
 from ..identity.face_choice import FaceChoice
 from ..identity.fusion import Fusion
 from ..identity.identity_file import Identity
@@ -28,7 +28,7 @@ from ..request.generate_request import GenerateRequest
 from ..request.picture_request import (
     PictureRequest,
     check_preview,
-    identity_file_of,
+    identity_given_as,
     picture_request,
     read_request,
 )
@@ -199,8 +199,9 @@ class PulidFlux:
         If it was extracted before with the same weights, it comes from the user's cache folder.
 
         Args:
-            photos: A file, a Pillow image or an array, or a list of them, all of one person; or one
-                identity file.
+            photos: A file, what is in it (bytes), a file that is open for reading bytes, a Pillow
+                image or an array, or a list of them, all of one person; or one identity file, or
+                what is in it.
             face: Face to use if a photo has several: "largest", "left", "right", "center", a number
                 (counting from 0 at the left), or a box (x, y, width, height) in pixels.
             fusion: How several photos become one identity: "idformer" or "mean".
@@ -215,8 +216,9 @@ class PulidFlux:
             MissingDependencyError: The extra [extract] is not installed.
             ValueError: No photos, an identity file among them, or no such face or fusion.
         """
-        if (path := identity_file_of(photos)) is not None:
-            return Identity.load(path)
+        photos = contents_read(photos)
+        if (identity := identity_given_as(photos)) is not None:
+            return identity
         if self._extractor_problem:
             raise ModelFileError(self._extractor_problem)
         tell = called_back(on_event or self._on_event)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..identity.identity_file import Identity, is_identity_file
+from ..identity.identity_file import Identity, is_identity_content, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
@@ -23,7 +23,13 @@ from ..terminal_text import shown
 from .generate_request import GenerateRequest, settle
 from .read_images import ImageNames, read_once
 
-__all__ = ["PictureRequest", "check_preview", "identity_file_of", "picture_request", "read_request"]
+__all__ = [
+    "PictureRequest",
+    "check_preview",
+    "identity_given_as",
+    "picture_request",
+    "read_request",
+]
 
 _OWN_ARGUMENTS = {"prompt", "batch_count"}
 _GENERATION_FIELDS = {field.name for field in fields(GenerationOptions)} - _OWN_ARGUMENTS
@@ -131,23 +137,31 @@ def check_preview(context: ContextOptions, method: object, interval: object) -> 
         )
 
 
-def identity_file_of(photos: Any) -> str | os.PathLike[str] | None:
-    """The path, when it is an identity file that is given instead of photos.
+def identity_given_as(photos: Any) -> Identity | None:
+    """The identity, when an identity file or what is in one is given instead of photos.
 
     Raises:
         ValueError: It is one of several.
+        IdentityFileError: It is damaged.
     """
     several = list(photos) if isinstance(photos, list | tuple) else [photos]
-    files = [
-        photo
-        for photo in several
-        if isinstance(photo, str | os.PathLike) and is_identity_file(photo)
-    ]
-    if files and len(several) > 1:
+    found = [photo for photo in several if _is_identity(photo)]
+    if found and len(several) > 1:
+        what = found[0] if isinstance(found[0], str | os.PathLike) else "one of the photos"
         raise ValueError(
-            f"{files[0]} is an identity file: it is given alone, and cannot be fused with photos"
+            f"{what} is an identity file: it is given alone, and cannot be fused with photos"
         )
-    return files[0] if files else None
+    if not found:
+        return None
+    if isinstance(found[0], bytes):
+        return Identity.from_bytes(found[0])
+    return Identity.load(found[0])
+
+
+def _is_identity(photo: Any) -> bool:
+    if isinstance(photo, bytes):
+        return is_identity_content(photo)
+    return isinstance(photo, str | os.PathLike) and is_identity_file(photo)
 
 
 def _check_arguments(given: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from ..options.generation import GenerationOptions, with_checked
 from ..pictures.text_entries import FileUsed
+from ..system.given_content import is_content
 from ..system.image_file import picture_bytes, read_image
 from ..system.mask_image import read_mask
 from ..terminal_text import shown
@@ -29,7 +30,7 @@ def read_images(generation: GenerationOptions) -> tuple[GenerationOptions, Image
     """The options with their images read, and the files of these.
 
     Raises:
-        ValueError: What is given as an image is neither one nor a path.
+        ValueError: What is given as an image is none, nor a file or what is in one.
         ImageFileError: A file that is no picture.
     """
     read: dict[str, Any] = {}
@@ -51,12 +52,17 @@ def read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image,
     """A picture, and of a file its name and hash: of the very bytes that the picture is.
 
     Raises:
-        ValueError: It is neither a picture nor a path.
+        ValueError: It is neither a picture, nor a path, bytes or an open file.
         ImageFileError: It is no picture.
     """
+    if is_content(image):
+        return read(image, picture_bytes(image)), None
     if not isinstance(image, str | os.PathLike):
         if not isinstance(image, Image):
-            raise ValueError(f"{name} is {shown(image)}, but must be a picture or the path of one")
+            raise ValueError(
+                f"{name} is {shown(image)}, but must be a picture, the path of one, its bytes or "
+                "an open file"
+            )
         return read(image), None
     content = picture_bytes(image)
     return read(image, content), FileUsed.of(image, content)

@@ -1,4 +1,4 @@
-"""Pictures that a user gives as input, read upright: from a file, or as a Pillow image."""
+"""Pictures that a user gives as input, read upright: a file, its content, or a Pillow image."""
 
 from __future__ import annotations
 
@@ -8,19 +8,28 @@ from PIL import Image, ImageOps
 
 from ..errors import ImageFileError
 from ..terminal_text import reason_of
+from .given_content import FileContent, content_of
 from .picture_decoding import MAX_PICTURE_BYTES, decoding, opened_picture
 from .regular_file import read_regular
 
-__all__ = ["is_transparent", "open_upright", "picture_bytes", "picture_name", "read_image"]
+__all__ = [
+    "ImageSource",
+    "is_transparent",
+    "open_upright",
+    "picture_bytes",
+    "picture_name",
+    "read_image",
+]
 
-ImageSource = str | os.PathLike[str] | Image.Image
+ImageSource = str | os.PathLike[str] | FileContent | Image.Image
 
 
 def read_image(source: ImageSource, content: bytes | None = None) -> Image.Image:
     """Read a picture: RGB, turned upright by its EXIF orientation, transparency on white.
 
     Args:
-        source: A file; or a Pillow image, which is treated like the file it may come from.
+        source: A file, its content, or an open file; or a Pillow image, which is treated like the
+            file it may come from.
         content: What is in the file, where that was read already.
 
     Raises:
@@ -53,12 +62,21 @@ def open_upright(source: ImageSource, content: bytes | None = None) -> Image.Ima
         return _upright(image)
 
 
-def picture_bytes(path: str | os.PathLike[str]) -> bytes:
+def picture_bytes(path: str | os.PathLike[str] | FileContent) -> bytes:
     """What is in a picture's file: to be hashed and decoded, so that both are of one content.
+
+    Args:
+        path: The file, what is in it, or an open one.
 
     Raises:
         ImageFileError: It is missing, no regular file, or cannot be read.
+        ValueError: An open file that gives no bytes.
     """
+    if not isinstance(path, str | os.PathLike):
+        name = picture_name(path)
+        return content_of(
+            path, MAX_PICTURE_BYTES, lambda reason: ImageFileError(f"{name}: {reason}")
+        )
     try:
         return read_regular(path, MAX_PICTURE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
@@ -68,7 +86,7 @@ def picture_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def picture_name(source: ImageSource) -> str:
     """What to call it in messages."""
-    return "the given picture" if isinstance(source, Image.Image) else str(source)
+    return str(source) if isinstance(source, str | os.PathLike) else "the given picture"
 
 
 def is_transparent(image: Image.Image) -> bool:

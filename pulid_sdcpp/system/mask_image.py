@@ -10,7 +10,7 @@ from typing import cast
 from PIL import Image, ImageChops
 
 from ..errors import ImageFileError
-from .image_file import is_transparent, open_upright
+from .image_file import ImageSource, is_transparent, open_upright, picture_name
 from .picture_decoding import decoding
 
 __all__ = ["MASK_VERSION", "read_mask"]
@@ -24,16 +24,14 @@ _MOST_COLOUR = 32
 """Difference of a grey's channels, of 255: what JPEG and colour profiles make of it."""
 
 
-def read_mask(
-    source: str | os.PathLike[str] | Image.Image, content: bytes | None = None
-) -> Image.Image:
+def read_mask(source: ImageSource, content: bytes | None = None) -> Image.Image:
     """Read a mask: white is inside, black outside, grey in between; transparent is outside.
 
     Image editors save what is painted white on a transparent layer as white with an alpha of 0 to
     255; brightness times alpha is what one sees of it on black.
 
     Args:
-        source: A file, or a Pillow image.
+        source: A file, its content, an open file, or a Pillow image.
         content: What is in the file, where that was read already.
 
     Returns:
@@ -42,10 +40,11 @@ def read_mask(
     Raises:
         ImageFileError: The file cannot be read; or the mask is black everywhere, or has both
             colours and transparency, so that what is meant cannot be told.
-        ValueError: That of a Pillow image.
+        ValueError: That of a Pillow image; or an open file that gives no bytes.
     """
-    is_object = isinstance(source, Image.Image)
-    name, error = ("the mask", ValueError) if is_object else (str(source), ImageFileError)
+    is_file = isinstance(source, str | os.PathLike)
+    name = picture_name(source) if is_file else "the mask"
+    error = ValueError if isinstance(source, Image.Image) else ImageFileError
     image = open_upright(source, content)
     if image.mode in ("F", "I"):
         raise error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import struct
@@ -342,3 +343,35 @@ def test_floating_point_and_32_bit_pictures_are_refused(
     message = refused(tmp_path / "photo.tiff")
     assert "expected 8 or 16 bits per channel, found" in message
     assert "damaged" not in message
+
+
+def test_bytes_and_open_files_are_read_as_the_file_is(tmp_path: Path, scene: Pixels) -> None:
+    path = tmp_path / "photo.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(scene).save(path, exif=exif)
+    expected = load_photo(path)
+    content = path.read_bytes()
+    with open(path, "rb") as file:
+        for source in (content, bytearray(content), io.BytesIO(content), file):
+            photo = load_photo(source)
+            assert np.array_equal(photo.pixels, expected.pixels)
+            assert (photo.sha256, photo.scale) == (expected.sha256, expected.scale)
+            assert photo_sha256(source) == expected.sha256
+            assert photo.name == "the given picture"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "nothing is in it"),
+        (b"<!doctype html>", "expected a photo"),
+        (b"\x89PNG\r\n\x1a\nxxxxxxxx", "expected a complete photo"),
+    ],
+)
+def test_bytes_that_are_no_photo_are_refused_as_a_file_is(content: bytes, words: str) -> None:
+    for source in (content, io.BytesIO(content)):
+        with pytest.raises(ImageFileError, match=f"^the given picture: {words}"):
+            load_photo(source)
+    with pytest.raises(ValueError, match="open it with mode 'rb'"):
+        load_photo(io.StringIO("photo"))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -463,3 +464,24 @@ def test_the_pocket_model_enrols_and_a_known_person_needs_no_torch(tmp_path: Pat
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == [enrolled.sha256]
+
+
+def test_bytes_are_the_photo_that_the_file_is(
+    enroller: Enroller, extractors: Extractors, photo: Path
+) -> None:
+    first = enroller.enroll(photo)
+    content = photo.read_bytes()
+    with open(photo, "rb") as file:
+        for source in (content, io.BytesIO(content), file, [content]):
+            assert_same(enroller.enroll(source), first)
+    assert len(extractors.extracted) == 1
+
+
+def test_an_open_file_is_read_once(enroller: Enroller, extractors: Extractors, photo: Path) -> None:
+    class Stream(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    content = photo.read_bytes()
+    enroller.enroll([Stream(content), Stream(content)])
+    assert extractors.extracted[0]["photos"] == [content, content]

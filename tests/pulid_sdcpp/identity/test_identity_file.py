@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import math
 import os
 import pickle
@@ -357,3 +358,41 @@ def test_an_identity_can_be_copied_and_sent_to_another_process(duplicate, uncond
     assert other.sha256 == identity.sha256
     with pytest.raises(TypeError):
         other.metadata["created"] = "later"
+
+
+@pytest.mark.parametrize("uncond", [None, np.ones((3, 4), np.float32)])
+def test_bytes_are_those_of_the_file(tmp_path, uncond):
+    identity = Identity(np.arange(1, 13).reshape(3, 4), uncond, {"created": "today"})
+    identity.save(tmp_path / "a.pulidembd", "f32")
+    content = identity.to_bytes("f32")
+    assert content == (tmp_path / "a.pulidembd").read_bytes()
+    for source in (content, io.BytesIO(content)):
+        read = Identity.from_bytes(source)
+        assert (read.sha256, read.metadata, read.dtype) == (
+            identity.sha256,
+            {"created": "today"},
+            "f32",
+        )
+        assert (read.uncond_tokens is None) == (uncond is None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "nothing is in it"),
+        (b"\xff\xd8\xff\xe0", "found a JPEG picture"),
+        (b"GGUF", "the given identity"),
+        (Identity(np.ones((3, 4))).to_bytes()[:-9], "the given identity"),
+    ],
+)
+def test_bytes_that_are_no_identity_are_refused(content, words):
+    with pytest.raises(IdentityFileError, match=words):
+        Identity.from_bytes(content)
+
+
+def test_a_repr_has_no_numbers_of_the_face():
+    identity = Identity(
+        np.full((3, 4), 0.123456), np.full((3, 4), 0.654321), {"face_box": (77, 78)}
+    )
+    for shown in (repr(identity), str(identity), f"{identity}"):
+        assert shown == f"Identity({identity.short_hash}, 3 tokens of 4)"

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
+import numpy as np
 import pytest
 
-from pulid_sdcpp import Person
+from pulid_sdcpp import (
+    GenerationOptions,
+    Identity,
+    IdentityFileError,
+    IdentityOptions,
+    Person,
+    Region,
+)
+from pulid_sdcpp.people.identity_use import IdentityUse
 from pulid_sdcpp.people.person import parse_person
+from pulid_sdcpp.people.person_spec import PersonSpec
 
 
 def test_a_person_as_text() -> None:
@@ -68,3 +81,38 @@ def test_texts_that_are_refused(text: str, message: str) -> None:
 def test_values_out_of_range_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Person(**arguments)  # type: ignore[arg-type]
+
+
+def test_no_repr_has_numbers_of_a_face() -> None:
+    """They would come into logs."""
+    numbers = np.full((3, 4), 0.123456, np.float32)
+    identity = Identity.from_array(numbers)
+    given: list[Any] = [
+        Person(numbers, weight=0.5),
+        Person(identity, region=Region(box=(0, 0, 0.5, 1))),
+        Person(identity.to_bytes()),
+        IdentityOptions(numbers),
+        IdentityOptions(people=(Person(identity),)),
+        PersonSpec("alice", identity=numbers),
+        PersonSpec("alice", identity=identity.to_bytes()),
+        IdentityUse(numbers, 1.0),
+        GenerationOptions("p", init_image=b"a photo's bytes", ref_images=(numbers,)),
+    ]
+    for one in given:
+        for text in (repr(one), repr([one]), f"{one}"):
+            assert "0.123" not in text
+            assert "photo's" not in text
+            assert "pulid" not in text
+    assert repr(given[0]) == "Person(identity=<array of (3, 4)>, weight=0.5)"
+    assert repr(given[1]).startswith(f"Person(identity=Identity({identity.short_hash}, ")
+    assert repr(given[8]).startswith("GenerationOptions(prompt='p', init_image=<15 bytes>")
+
+
+def test_a_person_is_given_by_what_is_in_the_file() -> None:
+    identity = Identity.from_array(np.ones((3, 4)))
+    for content in (identity.to_bytes(), io.BytesIO(identity.to_bytes())):
+        person = Person(content)
+        assert isinstance(person.identity, Identity)
+        assert person.identity.sha256 == identity.sha256
+    with pytest.raises(IdentityFileError, match="found a JPEG picture"):
+        Person(b"\xff\xd8\xff\xe0")

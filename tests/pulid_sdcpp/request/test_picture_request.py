@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pulid_sdcpp import Identity, Person, Region
+from pulid_sdcpp import Identity, ImageFileError, Person, Region
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people import region_weights
@@ -130,3 +132,48 @@ def test_a_region_is_drawn_once(files: dict[str, Path], monkeypatch: pytest.Monk
         uses, _ = identity_uses(request.people, None, request.generation, True)
         assert [use.region is not None and use.region.shape for use in uses] == [(2, 4)] * 2
     assert len(drawn) == 2
+
+
+def test_images_and_masks_come_as_bytes_or_open_files(files: dict[str, Path]) -> None:
+    def content(name: str) -> bytes:
+        return files[name].read_bytes()
+
+    def asked(start: Any, mask: Any, reference: Any, region: Any) -> PictureRequest:
+        images = {"init_image": start, "mask_image": mask, "ref_images": [reference]}
+        return ask([Person(SOMEBODY, region=Region(mask=region))], **images)
+
+    expected = asked(files["start"], files["mask"], files["reference"], files["mask"])
+    names = ("start", "mask", "reference", "mask")
+    with contextlib.ExitStack() as open_files:
+        opened = [open_files.enter_context(open(files[name], "rb")) for name in names]
+        for given in (
+            [content(name) for name in names],
+            [io.BytesIO(content(name)) for name in names],
+            opened,
+        ):
+            request = asked(*given)
+            for image in ("init_image", "mask_image"):
+                read, known = (getattr(one.generation, image) for one in (request, expected))
+                assert read.tobytes() == known.tobytes()
+            (read,), (known,) = (one.generation.ref_images for one in (request, expected))
+            assert read.tobytes() == known.tobytes()
+            (read,), (known,) = (one.people for one in (request, expected))
+            assert read.region.mask.tobytes() == known.region.mask.tobytes()
+            assert set(request.image_names.values()) == {(None,)}  # in memory only
+
+
+@pytest.mark.parametrize("name", ["init_image", "ref_images"])
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (b"no picture", ImageFileError, "the given picture: expected a picture"),
+        (b"", ImageFileError, "nothing is in it"),
+        (io.StringIO("text"), ValueError, "'rb'"),
+        (7, ValueError, "is 7, but must be a picture, the path of one, its bytes or an open file"),
+    ],
+)
+def test_what_is_no_picture_is_refused(
+    name: str, given: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        ask(None, **{name: [given] if name == "ref_images" else given})
