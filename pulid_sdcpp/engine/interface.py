@@ -31,6 +31,7 @@ class Preview:
             An exception in it stops the generation and is raised by it.
         method: "proj", "tae" or "vae", as for `PulidFlux.generate`.
         interval: Call it every this many steps.
+        noisy: Show what goes into each step, and not what comes out.
 
     Raises:
         ValueError: The method is unknown, or the interval is out of range.
@@ -39,6 +40,7 @@ class Preview:
     show: Callable[[Image, int], object]
     method: str = "proj"
     interval: int = 1
+    noisy: bool = False
 
     def __post_init__(self) -> None:
         check_choice("preview_method", self.method, PREVIEW_METHODS)

@@ -465,4 +465,5 @@ def _preview_arguments(preview: Preview) -> dict[str, Any]:
         "preview_callback": show,
         "preview_method": preview.method,
         "preview_interval": preview.interval,
+        "preview_noisy": preview.noisy,
     }

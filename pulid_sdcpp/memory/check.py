@@ -104,7 +104,7 @@ def check_picture_fits(
     total = total_memory_bytes()
     if total is None:
         return
-    tiny = bool(loaded_with["taesd_path"])
+    tiny = bool(loaded_with["taesd_path"]) and not loaded_with.get("tae_preview_only")
     channels = 0 if tiny else _decoder_channels(loaded_with)
     decodes_whole = (tiny or channels > 0) and not picture.vae_tiling
     flash = bool(loaded_with["diffusion_flash_attn"] or loaded_with["flash_attn"])

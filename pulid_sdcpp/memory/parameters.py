@@ -138,7 +138,7 @@ def model_sizes(context: ContextOptions, layouts: Layouts | None = None) -> Mode
         decoder=sum(vae.values()) - encoder,
         encoder=0 if context.vae_decode_only else encoder,
         decoder_channels=decoder_channels(tensors["vae"]) or _DECODER_CHANNELS,
-        tiny=context.taesd_path is not None,
+        tiny=context.decodes_tiny,
     )
 
 
@@ -167,7 +167,7 @@ def _tensors(context: ContextOptions, layouts: Layouts) -> dict[str, list[Tensor
                     break
         if not found["diffusion"]:  # a diffusion model alone, given as a full one
             found["diffusion"] = _weights(context.model_path)
-    vae = "taesd_path" if context.taesd_path is not None else "vae_path"
+    vae = "taesd_path" if context.decodes_tiny else "vae_path"
     fields = {
         "diffusion": "diffusion_model_path",
         "clip": "clip_l_path",

@@ -50,6 +50,7 @@ class ContextOptions:
         model_path: A full checkpoint, instead of the separate files.
         vae_path: The autoencoder.
         taesd_path: A tiny autoencoder (TAEF1) to decode with instead.
+        tae_preview_only: Decode only previews with it, and pictures with `vae_path`.
         clip_l_path, t5xxl_path: The text encoders; at least one.
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
         pulid_dtype: Type of an identity in memory, one of PULID_DTYPES.
@@ -102,6 +103,14 @@ class ContextOptions:
         group="Model files",
         text="TAESD",
         role="taesd",
+        memory=True,
+    )
+    tae_preview_only: bool = option(
+        False,
+        "Use --tae for previews only, and decode the picture with --vae.",
+        flags="--taesd-preview-only",
+        group="Model files",
+        text="TAESD preview only",
         memory=True,
     )
     clip_l_path: FilePath | None = option(
@@ -332,7 +341,14 @@ class ContextOptions:
                 raise ValueError("no text encoder given; name clip_l_path (--clip_l) or t5xxl_path")
             if self.vae_path is None and self.taesd_path is None:
                 raise ValueError("no autoencoder given; name vae_path (--vae) or taesd_path")
+        if self.tae_preview_only:
+            _check_preview_only(self)
         _type_rules(self.tensor_type_rules)
+
+    @property
+    def decodes_tiny(self) -> bool:
+        """Whether the tiny autoencoder decodes the pictures."""
+        return self.taesd_path is not None and not self.tae_preview_only
 
     @property
     def threads(self) -> int:
@@ -345,6 +361,17 @@ class ContextOptions:
         kwargs["pulid_weights"] = kwargs["pulid_weights"] or None
         kwargs["sampler_rng_type"] = kwargs["sampler_rng_type"] or kwargs["rng_type"]
         return kwargs
+
+
+def _check_preview_only(options: ContextOptions) -> None:
+    if options.taesd_path is None:
+        raise ValueError(
+            "tae_preview_only is given, but no tiny autoencoder; name taesd_path (--tae)"
+        )
+    if options.vae_path is None and options.model_path is None:
+        raise ValueError(
+            "tae_preview_only is given, but nothing that decodes the picture; name vae_path (--vae)"
+        )
 
 
 def _type_rules(rules: str) -> None:

@@ -270,6 +270,7 @@ class PulidFlux:
         on_preview: PreviewCallback | None = None,
         preview_method: str = "proj",
         preview_interval: int = 1,
+        preview_noisy: bool = False,
         **generation: Any,
     ) -> Result:
         """Make one picture from a prompt, with the given people in it.
@@ -295,6 +296,7 @@ class PulidFlux:
             preview_method: "proj": rough, an eighth of each side, nearly free; "tae" or "vae":
                 decoded by the tiny or the full autoencoder, which must be loaded.
             preview_interval: Call `on_preview` every this many steps.
+            preview_noisy: Show what goes into each step, with its noise, and not what comes out.
             **generation: Fields of `GenerationOptions`: negative_prompt, width, height, steps,
                 cfg_scale, guidance, sampling_method, scheduler, seed, init_image, strength,
                 mask_image, ref_images, vae_tiling, cache_mode, ... Those not given are the
@@ -322,7 +324,8 @@ class PulidFlux:
         picture = read_request(
             *(self._context, self._settings, prompt, identity, span, cfg_start_step, generation)
         )
-        return self._start(picture, on_event, on_preview, preview_method, preview_interval)
+        preview = self._preview(on_preview, preview_method, preview_interval, preview_noisy)
+        return self._start(picture, on_event, preview)
 
     def make(
         self,
@@ -333,13 +336,15 @@ class PulidFlux:
         on_preview: PreviewCallback | None = None,
         preview_method: str = "proj",
         preview_interval: int = 1,
+        preview_noisy: bool = False,
     ) -> Result:
         """Make the picture of a request from `request.generate_request.settle`.
 
         Args:
             request: A request for one picture, with this pipeline's context.
             people: The people in it, from `enroll_people`.
-            on_event, on_preview, preview_method, preview_interval: As for `generate`.
+            on_event, on_preview, preview_method, preview_interval, preview_noisy: As for
+                `generate`.
 
         Raises:
             ValueError: More than one picture, or other people than the request names.
@@ -353,7 +358,8 @@ class PulidFlux:
                 "enroll_people makes them of the request's"
             )
         picture = picture_request(request, people)
-        return self._start(picture, on_event, on_preview, preview_method, preview_interval)
+        preview = self._preview(on_preview, preview_method, preview_interval, preview_noisy)
+        return self._start(picture, on_event, preview)
 
     def generate_each(
         self, requests: Iterable[Mapping[str, Any]], **shared: Any
@@ -429,18 +435,17 @@ class PulidFlux:
             with self._state:
                 self._running = None
 
+    def _preview(
+        self, on_preview: PreviewCallback | None, method: str, interval: int, noisy: bool
+    ) -> Preview | None:
+        if on_preview is None:
+            return None
+        check_preview(self._context, method, interval)
+        return Preview(called_back(on_preview), method, interval, noisy)
+
     def _start(
-        self,
-        picture: PictureRequest,
-        on_event: EventCallback | None,
-        on_preview: PreviewCallback | None,
-        preview_method: str,
-        preview_interval: int,
+        self, picture: PictureRequest, on_event: EventCallback | None, preview: Preview | None
     ) -> Result:
-        preview = None
-        if on_preview is not None:
-            check_preview(self._context, preview_method, preview_interval)
-            preview = Preview(called_back(on_preview), preview_method, preview_interval)
         tell = called_back(on_event or self._on_event)
         with self._turn(), self._generation() as running:
             if self._model.is_planned:  # the model gets memory that nothing else takes

@@ -38,10 +38,13 @@ def find_preset(
     from ..store.model_store import INSTEAD, resolve_preset
 
     own = _CONTEXT & set(given)
+    instead = {INSTEAD[n] for n in own & {*INSTEAD}}
+    if given.get("tae_preview_only"):  # both autoencoders are used
+        instead.discard("taesd_path")
     files = resolve_preset(
         name,
         models_dirs,
-        without=own | {INSTEAD[n] for n in own & {*INSTEAD}},
+        without=own | instead,
         may_be_absent=may_be_absent,
         store=store,
     )

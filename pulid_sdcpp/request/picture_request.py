@@ -132,7 +132,7 @@ def check_preview(context: ContextOptions, method: object, interval: object) -> 
         )
     if method == "vae" and context.taesd_path is not None:
         raise ValueError(
-            "preview_method is 'vae', but pictures are decoded by the tiny autoencoder (taesd_path)"
+            "preview_method is 'vae', but previews are decoded by the tiny autoencoder (taesd_path)"
             " here; use 'tae'"
         )
 

@@ -39,6 +39,7 @@ FLAGS = """
     Model model_path -m/--model path gpeb
     Model vae_path --vae path gpeb
     Model taesd_path --tae/--taesd path gpeb
+    Model tae_preview_only --taesd-preview-only flag gpeb
     Model clip_l_path --clip_l path gpeb
     Model t5xxl_path --t5xxl path gpeb
     Model lora_model_dir --lora-model-dir path geb
@@ -140,6 +141,7 @@ CONTEXT_TEXT: tuple[tuple[str, str, Any], ...] = (
     ("keep_clip_on_cpu", "CLIP on CPU", True),
     ("keep_vae_on_cpu", "VAE on CPU", True),
     ("repack", "Repacked", False),
+    ("tae_preview_only", "TAESD preview only", True),
 )
 PERSON_TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
     ("weight", "PuLID weight", True, 1, "1.0"),
@@ -265,7 +267,8 @@ def test_a_pictures_text() -> None:
     written = parameters.write_entries(parameters._FILES, context)
     assert list(written.items()) == [(key, name) for name, key in FILES_TEXT]
 
-    context = ContextOptions(model_path="m", **{name: value for name, _, value in CONTEXT_TEXT})
+    values: dict[str, Any] = {name: value for name, _, value in CONTEXT_TEXT}
+    context = ContextOptions(model_path="m", taesd_path="t", **values)
     written = parameters.write_entries(parameters._CONTEXT, context)
     assert list(written.items()) == [(key, str(value)) for _, key, value in CONTEXT_TEXT]
     read = parameters.read_entries(parameters._CONTEXT, written)

@@ -57,7 +57,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     # 1. What was asked for, refused here if it cannot be done.
     if as_json and quiet:
         raise click.UsageError("--json and --quiet exclude each other")
-    progress = create_progress(quiet=quiet, as_json=as_json)
+    progress = create_progress(quiet=quiet, as_json=as_json, color=values["color"])
     given = given_values(ctx)
     output = OutputRequest.of(values, given)
     if output.is_stdout:
@@ -85,7 +85,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         outputs = OutputFiles(output, request, inputs, progress)
 
     with contextlib.ExitStack() as stack:
-        previews = [] if output.preview is None else [output.preview]
+        previews = [] if output.preview is None else [output.preview.path]
         stack.enter_context(output_folders([*outputs.paths, *previews]))
         preview = _preview(output, request, [*outputs.paths, *inputs], progress)
         log = {"verbose": request.context.verbose, "quiet": quiet}
@@ -160,24 +160,29 @@ def create_pipeline(
 def _preview(
     output: OutputRequest, request: GenerateRequest, others: Sequence[Path], progress: Progress
 ) -> PreviewFile | None:
-    if output.preview is None:
+    asked = output.preview
+    if asked is None:
         return None
     from ...request.picture_request import check_preview
     from ..progress.preview_file import PreviewFile
 
-    check_preview(request.context, output.preview_method, output.preview_interval)
+    check_preview(request.context, asked.method, asked.interval)
     size = (request.generation.width, request.generation.height)
-    return PreviewFile(output.preview, size, others, progress, overwrite=output.overwrite)
+    preview = PreviewFile(asked.path, size, others, progress, overwrite=output.overwrite)
+    if asked.note:
+        progress.note(asked.note)
+    return preview
 
 
 def _preview_arguments(output: OutputRequest, preview: PreviewFile | None) -> dict[str, Any]:
     """Of `PulidFlux.make`."""
-    if preview is None:
+    if preview is None or output.preview is None:
         return {}
     return {
         "on_preview": preview.show,
-        "preview_method": output.preview_method,
-        "preview_interval": output.preview_interval,
+        "preview_method": output.preview.method,
+        "preview_interval": output.preview.interval,
+        "preview_noisy": output.preview.noisy,
     }
 
 

@@ -50,6 +50,8 @@ _AGAIN = grouped_option(
     metavar="PNG",
     help="Make this picture again, from the parameters inside it; other flags change them.",
 )
+_CIRCULAR = grouped_option("circular", "--circular", heading="Picture", is_flag=True,
+                           help="As --circularx and --circulary together.")  # fmt: skip
 _VRAM = _vram(
     None,
     "Memory of the graphics card to use; auto: what is free. Sets the flags below that make "
@@ -62,7 +64,7 @@ _OPTIONS = [
     *fact_options("Model files", ContextOptions),
     *PERSON_OPTIONS,
     *fact_options("Identity", PersonSpec, IdentityOptions, ContextOptions),
-    *(_PROMPT, _AGAIN, *_PICTURE),
+    *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR),
     *fact_options("Sampling", GenerationOptions, ContextOptions),
     _VRAM,
     *fact_options("Memory and speed", ContextOptions, GenerationOptions),

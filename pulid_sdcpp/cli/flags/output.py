@@ -9,12 +9,12 @@ import click
 
 from ...options.context import ContextOptions
 from ...options.facts import Group
-from ...options.preview import PREVIEW_METHODS
 from ...pictures.formats import QUALITY
 from ...terminal_text import shown
 from .fact_option import fact_options
 from .not_offered import NOT_OFFERED_MODES
-from .table import FILE_PATH, F, grouped_option
+from .preview import PREVIEW_OPTIONS
+from .table import F, grouped_option
 from .types import PicturePath, QualityType
 
 __all__ = ["OUTPUT_OPTIONS", "json_option"]
@@ -63,19 +63,12 @@ OUTPUT_OPTIONS = [
                    help="Number of the first picture."),
     grouped_option("disable_image_metadata", "--disable-image-metadata", heading=_HEADING,
                    is_flag=True, help="Do not write parameters into the picture."),
-    grouped_option("preview", "--preview", heading=_HEADING, type=FILE_PATH, metavar="FILE",
-                   help="Write the unfinished picture to this file again and again, and at the "
-                        "end the last finished one. Must be a new file or an earlier preview."),
-    grouped_option("preview_method", "--preview-method", heading=_HEADING,
-                   type=click.Choice(PREVIEW_METHODS), default=PREVIEW_METHODS[0],
-                   show_default=True, metavar="|".join(PREVIEW_METHODS),
-                   help="proj: fast, rough and small; tae: needs --tae; vae: slow, exact."),
-    grouped_option("preview_interval", "--preview-interval", heading=_HEADING,
-                   type=click.IntRange(min=1), default=1, show_default=True,
-                   help="Steps between previews."),
+    *PREVIEW_OPTIONS,
     json_option("Report everything as JSON, one object per line on stdout."),
     grouped_option("quiet", "--quiet", heading=_HEADING, is_flag=True,
                    help="Print only errors."),
+    grouped_option("color", "--color", heading=_HEADING, is_flag=True,
+                   help="Colour the levels of log lines, on a terminal."),
     *fact_options(_HEADING, ContextOptions),
     grouped_option("mode", "-M", "--mode", heading=_HEADING, default="img_gen",
                    callback=_image_mode, expose_value=False, hidden=True),

@@ -21,10 +21,16 @@ __all__ = ["asked", "find_model", "given_values", "plan_for", "preset_name"]
 
 
 def given_values(ctx: click.Context) -> Mapping[str, Any]:
-    """The parameters that the user gave, be it with their defaults' values."""
+    """The parameters that the user gave, be it with their defaults' values.
+
+    A flag that stands for several is replaced by them.
+    """
     unsaid = (None, ParameterSource.DEFAULT)
     names = [name for name in ctx.params if ctx.get_parameter_source(name) not in unsaid]
-    return MappingProxyType({name: ctx.params[name] for name in names})
+    given = {name: ctx.params[name] for name in names}
+    if given.pop("circular", False):
+        given |= {"circular_x": True, "circular_y": True}
+    return MappingProxyType(given)
 
 
 def asked(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ...pictures.formats import FORMATS, Quality, check_quality
+from ..flags.preview import PreviewRequest
 from .prompt_text import STDIN
 
 __all__ = ["STDOUT", "OutputRequest"]
@@ -30,7 +31,6 @@ class OutputRequest:
         overwrite: Replace files that are there.
         with_text: Write the parameters into the pictures.
         preview: A file that shows the unfinished picture; None: none does.
-        preview_method, preview_interval: As those of `PulidFlux.generate`.
     """
 
     template: Path
@@ -39,9 +39,7 @@ class OutputRequest:
     first_index: int
     overwrite: bool
     with_text: bool
-    preview: Path | None
-    preview_method: str
-    preview_interval: int
+    preview: PreviewRequest | None
 
     @classmethod
     def of(cls, values: Mapping[str, Any], given: Mapping[str, Any]) -> OutputRequest:
@@ -69,9 +67,7 @@ class OutputRequest:
             first_index=values["output_begin_idx"],
             overwrite=values["overwrite"],
             with_text=not values["disable_image_metadata"],
-            preview=values["preview"],
-            preview_method=values["preview_method"],
-            preview_interval=values["preview_interval"],
+            preview=PreviewRequest.of(values),
         )
 
     @property

@@ -55,7 +55,9 @@ class PreviewFile:
         others = list(others)
         for other in others:
             if path.resolve() == other.resolve():
-                raise click.UsageError(f"--preview {path} would replace {other}; name another file")
+                raise click.UsageError(
+                    f"--preview-path {path} would replace {other}; name another file"
+                )
         check_is_no_input(path, others)
         if not overwrite and not _is_preview(path):
             check_new(path)

@@ -18,6 +18,7 @@ __all__ = ["Progress", "described_time"]
 _LINES = 20  # of steps, where there is no terminal; more only when they take long
 _LINE_INTERVAL_S = 30.0
 _USUAL_COLUMNS = 80
+_COLORS = {"debug": 90, "info": 32, "warning": 33, "error": 31}  # ANSI: grey, green, yellow, red
 
 
 class Progress:
@@ -26,6 +27,7 @@ class Progress:
     Args:
         quiet: Say nothing at all.
         stream: Where to; stderr when not given.
+        color: Colour the levels of messages, where the stream is a terminal.
         unit: What is counted; "B" for bytes, which are written as kB, MB, GB.
         clock: Seconds, from any beginning.
     """
@@ -36,6 +38,7 @@ class Progress:
         stream: TextIO | None = None,
         unit: str = "step",
         *,
+        color: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._quiet = quiet
@@ -43,6 +46,7 @@ class Progress:
         self._unit = unit
         self._clock = clock
         self._moving = not quiet and self._stream.isatty()
+        self._colored = color and self._stream.isatty()
         self._bar: Any = None
         self._stages_named: set[str] = set()
         self._index, self._count = 0, 1
@@ -67,7 +71,11 @@ class Progress:
     def log(self, level: str, text: str) -> None:
         """Pass on a message of the engine's; those that nobody wants do not come here."""
         self.clear()
-        self._stream.write(f"{level}: {text}\n")
+        if self._colored and level in _COLORS:
+            bar_stream(self._stream).write(f"\x1b[{_COLORS[level]}m{level}:\x1b[0m ")
+        else:
+            self._stream.write(f"{level}: ")
+        self._stream.write(f"{text}\n")
         self._stream.flush()
 
     def picture(self, index: int, count: int) -> None:

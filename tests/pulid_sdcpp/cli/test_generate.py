@@ -100,7 +100,8 @@ def test_every_default_is_the_dataclasses() -> None:
         *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
         *("output", "format", "quality", "overwrite", "output_begin_idx"),
         "disable_image_metadata",
-        *("preview", "preview_method", "preview_interval", "as_json", "quiet", "vram", "pull"),
+        *("preview", "preview_path", "preview_method", "preview_interval", "preview_noisy"),
+        *("as_json", "quiet", "color", "circular", "vram", "pull"),
     }
     assert set(given) == set(expected) | of_the_command
     assert expected.pop("prompt") is dataclasses.MISSING

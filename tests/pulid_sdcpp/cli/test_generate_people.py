@@ -266,7 +266,7 @@ def test_two_pictures_of_one_name_are_both_there(engine: FakeEngine, preset: lis
 def test_programs_are_told_everything_in_objects(
     engine: FakeEngine, preset: list[Any], enrolments: Enrolments
 ) -> None:
-    result = done("--json", "--portrait", "alice.jpg", "-b", "2", "--preview", "preview.png")
+    result = done("--json", "--portrait", "alice.jpg", "-b", "2", "--preview-path", "preview.png")
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.stderr == ""
     kinds = [event["event"] for event in events]

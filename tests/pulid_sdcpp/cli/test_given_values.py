@@ -26,7 +26,8 @@ def said(*arguments: str) -> tuple[Mapping[str, Any], OutputRequest]:
     @generate_options
     @click.pass_context
     def command(ctx: click.Context, **values: Any) -> None:
-        found.extend((given_values(ctx), OutputRequest.of(values)))
+        given = given_values(ctx)
+        found.extend((given, OutputRequest.of(values, given)))
 
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
@@ -44,7 +45,12 @@ def test_flags_of_the_output_are_no_part_of_the_request() -> None:
     given, output = said("-p", "a", "-o", "{seed}.png", "--overwrite", "--output-begin-idx", "3")
     assert asked(given) == {"prompt": "a", "people": []}
     assert (output.template, output.overwrite, output.first_index) == (Path("{seed}.png"), True, 3)
-    assert (output.with_text, output.preview, output.preview_method) == (True, None, "proj")
+    assert (output.with_text, output.preview) == (True, None)
+
+
+def test_circular_stands_for_both_axes() -> None:
+    assert said("--circular")[0] == {"circular_x": True, "circular_y": True}
+    assert said("--circularx")[0] == {"circular_x": True}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -22,10 +21,9 @@ def run(*arguments: str) -> Result:
 
 def option_of_generate(flag: str) -> bool:
     spelled = flag.replace("_", "-")
-    context = click.Context(generate, parent=click.Context(main, **main.context_settings))
-    flags = {
+    flags = set(main.context_settings["help_option_names"]) | {
         name.replace("_", "-")
-        for parameter in generate.get_params(context)
+        for parameter in generate.params
         for name in (*parameter.opts, *parameter.secondary_opts)
     }
     return spelled in flags

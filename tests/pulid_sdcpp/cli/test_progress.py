@@ -48,6 +48,17 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("stream", "color"), [(Terminal, True), (Terminal, False), (io.StringIO, True)]
+)
+def test_levels_are_coloured_on_a_terminal_if_asked_for(stream: type, color: bool) -> None:
+    told = stream()
+    Progress(stream=told, color=color).log("warning", "beware")
+    is_colored = color and stream is Terminal
+    expected = "\x1b[33mwarning:\x1b[0m beware\n" if is_colored else "warning: beware\n"
+    assert told.getvalue() == expected
+
+
 def test_stages_are_named_once_and_their_steps_are_lines_when_they_take_long() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream=stream, clock=clock)

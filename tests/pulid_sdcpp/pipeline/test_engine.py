@@ -152,8 +152,9 @@ def test_every_stage_is_told_in_order(pipeline: PulidFlux) -> None:
     assert loaded[-1].step == loaded[-1].steps > 0
 
 
+@pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize(("method", "side"), [("proj", 8), ("tae", 64)])
-def test_previews_change_nothing(pipeline: PulidFlux, method: str, side: int) -> None:
+def test_previews_change_nothing(pipeline: PulidFlux, method: str, side: int, noisy: bool) -> None:
     shown: list[Any] = []
     options: dict[str, Any] = {"seed": 5, **SMALL, "steps": 3}
     plain = pipeline.generate("a face", **options)
@@ -161,6 +162,7 @@ def test_previews_change_nothing(pipeline: PulidFlux, method: str, side: int) ->
         "a face",
         on_preview=lambda image, step: shown.append((step, image.copy())),
         preview_method=method,
+        preview_noisy=noisy,
         **options,
     )
     assert result.image.tobytes() == plain.image.tobytes()
@@ -168,6 +170,11 @@ def test_previews_change_nothing(pipeline: PulidFlux, method: str, side: int) ->
         (step, (side, side)) for step in (1, 2, 3)
     ]
     assert len({image.tobytes() for _, image in shown}) == 3
+    if noisy:  # the first is noise alone, and rougher than what the next step begins with
+        rough = [
+            float(np.abs(np.diff(np.asarray(image, float), axis=0)).mean()) for _, image in shown
+        ]
+        assert rough[0] > rough[2]
 
 
 def test_cancelled_from_another_thread_and_usable(pipeline: PulidFlux) -> None:
