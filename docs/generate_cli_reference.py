@@ -30,7 +30,8 @@ mistake in the command; 130 after Ctrl-C. An error is one line on stderr.
 
 | environment variable | |
 | --- | --- |
-| `PULID_SDCPP_CACHE` | cache folder: identities, the pocket model's text encoder |
+| `_PULID_SDCPP_COMPLETE` | set by the scripts of `pulid-sdcpp completion` |
+| `PULID_SDCPP_CACHE` | cache folder ([what is in it](uninstall.md)) |
 | `PULID_SDCPP_CONFIG` | folder of `config.toml`: your models folders, files and presets |
 | `PULID_SDCPP_FOLD_CACHE_MB` | limit for folded identities on disk, in MiB (2048); 0 keeps none |
 | `PULID_SDCPP_LIBRARY` | compiled engine to load in place of the installed one |

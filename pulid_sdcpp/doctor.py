@@ -20,9 +20,13 @@ from typing import Any, Literal
 from .errors import ModelFileError
 from .options.processor_cores import usable_cores
 from .pocket.pack import MANIFEST_NAME, PACK_FOLDER, check_pack
+from .store.kept_files import kept_files
 from .store.registry import load_registry
+from .system.install_commands import install_extra_command, reinstall_command
 from .system.package_version import package_version
+from .system.size_text import described_size
 from .system.user_config import CONFIG_NAME, load_user_config
+from .system.user_folders import cache_folder
 
 __all__ = ["Finding", "Report", "examine"]
 
@@ -58,6 +62,7 @@ _VARIABLES = (
     "PULID_SDCPP_LIBRARY",
     "PULID_SDCPP_CACHE",
     "PULID_SDCPP_FOLD_CACHE_MB",
+    "SD_VK_DEVICE",
     "GGML_VK_VISIBLE_DEVICES",
     "CUDA_VISIBLE_DEVICES",
     "HIP_VISIBLE_DEVICES",
@@ -110,7 +115,7 @@ class Report:
 
 def examine() -> Report:
     """Look at everything; takes a few seconds, changes nothing."""
-    findings = [*_versions(), *_engine(), *_extras(), _pocket_model(), *_config()]
+    findings = [*_versions(), *_engine(), *_extras(), _pocket_model(), *_config(), *_kept()]
     if sys.platform == "linux":
         findings += _system_libraries()
     findings += [
@@ -146,7 +151,7 @@ def _threads() -> str:
 def _engine() -> list[Finding]:
     found = probe_engine()
     if isinstance(found, str):
-        remedy = "reinstall with: pip install --force-reinstall --no-deps pulid-sdcpp"
+        remedy = f"reinstall with: {reinstall_command()}"
         return [Finding("engine", "library", "broken", found, remedy)]
     engine = found["engine"]
     findings = [
@@ -162,7 +167,10 @@ def _engine() -> list[Finding]:
     findings.append(Finding("engine", "processor", "ok", system_info))
     for device in found["devices"]:
         findings.append(Finding("devices", str(device["name"]), "ok", _device(device)))
-    if not found["devices"]:
+    if found["devices"]:
+        value = f"{_default_device(found['devices'])}; --backend names another"
+        findings.append(Finding("devices", "used unless told otherwise", "ok", value))
+    else:
         remedy = "reinstall: not even the CPU is listed"
         findings.append(Finding("devices", "none", "broken", "no device to compute on", remedy))
     return findings
@@ -192,6 +200,20 @@ def _device(device: Mapping[str, Any]) -> str:
     return f"{device.get('description', '')} ({device.get('kind', '')}{memory})"
 
 
+def _default_device(devices: Sequence[Mapping[str, Any]]) -> str:
+    """Which device the engine takes when none is named.
+
+    Source: stable-diffusion.cpp, src/util.cpp, sd_get_default_backend.
+    """
+    asked = f"Vulkan{os.environ.get('SD_VK_DEVICE', '')}"
+    names = [str(device["name"]) for device in devices]
+    if asked in names:
+        return asked
+    order = ("gpu", "igpu", "accel", "cpu")
+    kinds = [str(device.get("kind")) for device in devices]
+    return next((names[kinds.index(kind)] for kind in order if kind in kinds), names[0])
+
+
 def _extras() -> list[Finding]:
     findings = []
     for extra, packages in EXTRAS.items():
@@ -204,7 +226,7 @@ def _extras() -> list[Finding]:
                 findings.append(Finding(f"extra [{extra}]", name, "ok", version))
         if absent:
             value = f"not installed: {', '.join(absent)}"
-            remedy = f'pip install "pulid-sdcpp[{extra}]"'
+            remedy = install_extra_command(extra, absent)
             findings.append(Finding(f"extra [{extra}]", extra, "missing", value, remedy))
     if _installed("opencv-python") is not None:
         findings += _opencv()
@@ -249,6 +271,21 @@ def _config() -> list[Finding]:
         status: Status = "ok" if folder.is_dir() else "missing"
         remedy = "" if status == "ok" else "does not exist now; commands warn and continue"
         findings.append(Finding(section, "models folder", status, str(folder), remedy))
+    return findings
+
+
+def _kept() -> list[Finding]:
+    """What is kept on the disk for later; 'pulid-sdcpp cache' removes it."""
+    try:
+        kinds = kept_files()
+    except RuntimeError as error:  # a user without a home
+        return [Finding("cache", "folder", "missing", str(error), "name one in PULID_SDCPP_CACHE")]
+    findings = [Finding("cache", "folder", "ok", str(cache_folder()))]
+    for kept in kinds:
+        if kept.paths:
+            count = f"{len(kept.paths)} files" if len(kept.paths) > 1 else "1 file"
+            value = f"{kept.what}, {count}, {described_size(kept.size_bytes)}"
+            findings.append(Finding("cache", kept.name, "ok", value))
     return findings
 
 

@@ -10,7 +10,9 @@ __all__ = [
     "control_character",
     "escaped",
     "escaped_line",
+    "hint",
     "meant",
+    "nearest",
     "quoted",
     "reason_of",
     "shortened",
@@ -72,16 +74,25 @@ def shortened(message: str) -> str:
 
 
 def meant(name: object, known: Iterable[str]) -> str:
-    """After an error about a name: "did you mean X?", or, where none is near, which there are.
+    """After an error about a name: "did you mean X?", or, where none is near, which there are."""
+    names = list(known)
+    near = nearest(name, names)
+    return f"did you mean {near}?" if near else f"there are: {', '.join(names)}"
 
-    Small and large letters, and - and _, count as the same.
-    """
+
+def hint(name: object, known: Iterable[str]) -> str:
+    """For the end of an error that lists names: "; did you mean X?", or "" where none is near."""
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The known name that was meant, or ""; letters' size, and - and _, count as the same."""
     import difflib
 
     names = {one.casefold().replace("_", "-"): one for one in known}
     typed = str(name)[:_MAX_VALUE_CHARS].casefold().replace("_", "-")
-    near = difflib.get_close_matches(typed, names, 1)
-    return f"did you mean {names[near[0]]}?" if near else f"there are: {', '.join(names.values())}"
+    return next((names[one] for one in difflib.get_close_matches(typed, names, 1)), "")
 
 
 def control_character(text: str) -> str:

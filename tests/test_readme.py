@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from page_examples import PROGRAM, commands, read_blocks
 from pulid_extractor import PUBLISHED
+from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,3 +50,11 @@ def test_the_files_to_get_are_those_looked_for() -> None:
         name = (original or published.names)[0]
         assert f"`{folder}/{name}`" in MODELS or f"`{name}`" in MODELS, name
         assert published.repository.removeprefix("the releases of ") in MODELS
+
+
+def test_the_pocket_model_has_one_size_everywhere() -> None:
+    manifest = json.loads((PACK_FOLDER / MANIFEST_NAME).read_text(encoding="utf-8"))
+    size = f"{sum(entry['size'] for entry in manifest['files']) / 1e6:.0f} MB"
+    for name in ("README.md", "CHANGELOG.md", "docs/pocket.md"):
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert re.findall(r"complete PuLID-Flux of (\d+ MB)", page) == [size], name

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from pulid_sdcpp.errors import MissingDependencyError
+from pulid_sdcpp.system.install_commands import install_extra_command
 
 __all__ = [
     "load_cv2",
@@ -33,7 +34,7 @@ def require_module(name: str, extra: str = "extract") -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"the Python package {(error.name or name).partition('.')[0]} is not installed; "
-            f'{_PURPOSES[extra]} needs the extra: pip install "pulid-sdcpp[{extra}]"'
+            f"{_PURPOSES[extra]} needs the extra [{extra}]: {install_extra_command(extra)}"
         ) from error
     except ImportError as error:
         library = _missing_library(error)

@@ -21,6 +21,8 @@ _SUMMARIES = {
     "models": "Download, find, check and remove the files of presets.",
     "inspect": "Show what a file is; for a picture, how it was made.",
     "doctor": "Show versions and devices, and what is missing.",
+    "cache": "Show and remove what is kept on the disk to save time.",
+    "completion": "Print the script that lets your shell complete commands.",
     "demo": "Show what the package can do, with the small model it comes with.",
 }
 

@@ -17,12 +17,13 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from ..errors import GenerationCancelled, PulidError
-from ..terminal_text import shortened
+from ..terminal_text import meant, shortened, shown
+from .flags.completions import COMPLETE_VARIABLE
 from .progress.engine_log import show_warnings
 from .progress.interrupt import Interrupted
 from .progress.streams import EXIT_READER_GONE, ReaderGone, command_streams, stdout_problem
@@ -69,6 +70,27 @@ class CommandGroup(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self._summaries and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"No such command {shown(name)}; {meant(name, self._summaries)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Commands by their summaries: they are not imported."""
+        items = click.Command.shell_complete(self, ctx, incomplete)
+        return items + [
+            click.shell_completion.CompletionItem(name, help=summary)
+            for name, summary in self._summaries.items()
+            if name.startswith(incomplete)
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self._summaries.items()))
@@ -81,6 +103,10 @@ class CommandGroup(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        if os.environ.get(COMPLETE_VARIABLE):  # a shell asks, and reads bytes
+            from .flags import shell_completion  # noqa: F401  click learns of PowerShell
+
+            return super().main(args, prog_name, COMPLETE_VARIABLE, True, **extra)
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
         settings = extra.setdefault("obj", Settings())
@@ -106,6 +132,8 @@ class CommandGroup(click.Group):
             if settings.debug:
                 traceback.print_exc()
                 _say("\n".join(getattr(error, "log_lines", ())))
+            if isinstance(error, click.UsageError) and error.ctx is None:
+                error.command_path = self._path_of(args)  # type: ignore[attr-defined]
             try:
                 return _report(error, settings.as_json)
             except ReaderGone:
@@ -115,6 +143,17 @@ class CommandGroup(click.Group):
             _say(f"error: cannot write to stdout: {problem}; the rest is on stderr")
             status = status or EXIT_ERROR
         return status
+
+    def _path_of(self, args: Sequence[str] | None) -> str:
+        """The command that is called: click's parser does not say whose option lacks its value."""
+        path, command = ["pulid-sdcpp"], cast(click.Command, self)
+        for word in sys.argv[1:] if args is None else args:
+            if not isinstance(command, click.Group):
+                break
+            inner = command.get_command(click.Context(command), word)
+            if inner is not None:
+                path, command = [*path, word], inner
+        return " ".join(path)
 
 
 def _report(error: BaseException, as_json: bool) -> int:
@@ -139,8 +178,9 @@ def _described(error: BaseException) -> tuple[int, str]:
     if isinstance(error, click.Abort | KeyboardInterrupt | GenerationCancelled):
         return EXIT_INTERRUPTED, _INTERRUPTED
     if isinstance(error, click.UsageError):
-        path = error.ctx.command_path if error.ctx is not None else "pulid-sdcpp"
-        text = _one_line(error.format_message()).rstrip(".")
+        named = getattr(error, "command_path", "pulid-sdcpp")
+        path = named if error.ctx is None else error.ctx.command_path
+        text = _one_line(_usage_text(error)).rstrip(".")
         return EXIT_USAGE, f"error: {text}; see '{path} --help'"
     if isinstance(error, click.ClickException):
         return error.exit_code, f"error: {_one_line(error.format_message())}"
@@ -159,6 +199,18 @@ def _described(error: BaseException) -> tuple[int, str]:
         f"error: {type(error).__name__}: {text}; this is a defect of pulid-sdcpp: please report it "
         f"with what 'pulid-sdcpp --debug ...' shows"
     )
+
+
+def _usage_text(error: click.UsageError) -> str:
+    """click's words; those of an option that stands behind the command are ours."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        root = error.ctx.find_root()
+        if any(error.option_name in parameter.opts for parameter in root.command.params):
+            return (
+                f"{error.option_name} belongs before the command, as in 'pulid-sdcpp "
+                f"{error.option_name} {error.ctx.info_name}'"
+            )
+    return error.format_message()
 
 
 def _is_of_an_interrupt(error: BaseException | None) -> bool:

@@ -26,12 +26,24 @@ from ..errors import OutputFileError
 from ..families.flux.folding import PackedLayer, fold
 from ..families.flux.pulid_weights import PulidWeights
 from ..system.atomic_file import atomic_file, private_folder
-from ..system.file_hash import remembered_sha256
+from ..system.file_hash import remembered_hashes, remembered_sha256
 from ..system.user_folders import cache_folder
 from ..terminal_text import reason_of, shown
-from .folded_file import DamagedFileError, FoldedFileWriter, FoldedLayout, read_folded_file
+from .folded_file import (
+    DamagedFileError,
+    FoldedFileWriter,
+    FoldedLayout,
+    read_folded_file,
+    read_layout,
+)
 
-__all__ = ["DEFAULT_LIMIT_MB", "FOLDING_VERSION", "FoldingCache", "limit_from_environment"]
+__all__ = [
+    "DEFAULT_LIMIT_MB",
+    "FOLDING_VERSION",
+    "FoldingCache",
+    "find_folded",
+    "limit_from_environment",
+]
 
 LOGGER = logging.getLogger("pulid_sdcpp.folding_cache")
 
@@ -42,6 +54,7 @@ DEFAULT_LIMIT_MB = 2048
 
 _VARIABLE = "PULID_SDCPP_FOLD_CACHE_MB"
 _SUFFIX = ".folded"
+_WEIGHTS = "weights"  # the kind of hash that is remembered of a weights file
 _ABANDONED_S = 3600.0
 """No identity takes an hour to write: a temporary file that old was left by a killed process."""
 
@@ -101,8 +114,7 @@ class FoldingCache:
     def _found_or_folded(
         self, folded: Iterator[PackedLayer], layout: FoldedLayout, tokens: NDArray[np.float32]
     ) -> Iterator[PackedLayer]:
-        parts = (FOLDING_VERSION, self._weights_sha256, layout, tokens.shape)
-        key = hashlib.sha256(repr(parts).encode() + tokens.tobytes()).digest()
+        key = _key(self._weights_sha256, layout, tokens)
         path = self._folder / f"{key.hex()}{_SUFFIX}"
         n_found = 0
         try:
@@ -146,7 +158,7 @@ class FoldingCache:
             weights.path,
             self._folder,
             lambda: weights.file.content_sha256(weights.layer_tensors()),
-            kind="weights",
+            kind=_WEIGHTS,
             stamp=weights.file.stamp,
         )
 
@@ -164,6 +176,31 @@ class FoldingCache:
         level = logging.DEBUG if self._has_warned else logging.WARNING
         self._has_warned = True
         LOGGER.log(level, "folded identities are not kept: %s", reason)
+
+
+def find_folded(tokens: NDArray[np.float32], folder: Path | None = None) -> list[Path]:
+    """The files in which an identity is folded, for whatever weights and type.
+
+    Args:
+        tokens: The identity's.
+        folder: Where to look; None: `folded` in the user's cache folder.
+    """
+    folder = folder or cache_folder() / "folded"
+    tokens = np.ascontiguousarray(tokens, "<f4")
+    weights = remembered_hashes(folder, kind=_WEIGHTS)
+    found = []
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        with contextlib.suppress(DamagedFileError, OSError):
+            layout = read_layout(path)
+            if any(path.stem == _key(sha256, layout, tokens).hex() for sha256 in weights):
+                found.append(path)
+    return found
+
+
+def _key(weights_sha256: str, layout: FoldedLayout, tokens: NDArray[np.float32]) -> bytes:
+    """Of an identity's folded file, which is named by it."""
+    parts = (FOLDING_VERSION, weights_sha256, layout, tokens.shape)
+    return hashlib.sha256(repr(parts).encode() + tokens.tobytes()).digest()
 
 
 def _make_room(folder: Path, room_bytes: int) -> None:

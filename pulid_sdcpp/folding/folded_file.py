@@ -31,7 +31,13 @@ from numpy.typing import NDArray
 from ..families.flux.folding import PackedLayer, packed_form
 from ..system.regular_file import open_regular
 
-__all__ = ["DamagedFileError", "FoldedFileWriter", "FoldedLayout", "read_folded_file"]
+__all__ = [
+    "DamagedFileError",
+    "FoldedFileWriter",
+    "FoldedLayout",
+    "read_folded_file",
+    "read_layout",
+]
 
 _MAGIC = b"PULIDFLD"
 _VERSION = 1
@@ -155,6 +161,21 @@ def read_folded_file(
             if _checksum(record) != checksums[index * _CHECKSUM_BYTES :][:_CHECKSUM_BYTES]:
                 raise DamagedFileError(f"layer {index} does not have its checksum")
             yield _layer(record, layout)
+
+
+def read_layout(path: str | os.PathLike[str]) -> FoldedLayout:
+    """What a file says that it consists of; the layers are not read.
+
+    Raises:
+        DamagedFileError: It is no folded identity.
+        OSError: It is not there, or cannot be read.
+    """
+    with open_regular(path) as file:
+        fixed = file.read(_FIXED.size)
+    if len(fixed) != _FIXED.size or not fixed.startswith(_MAGIC):
+        raise DamagedFileError("its header is not that of a folded identity")
+    _, _, n_layers, rows, hidden, dtype, _ = _FIXED.unpack(fixed)
+    return FoldedLayout(n_layers, rows, hidden, dtype.rstrip(b"\0").decode("ascii", "replace"))
 
 
 def _header(layout: FoldedLayout, key: bytes, checksums: bytes) -> bytes:

@@ -25,7 +25,15 @@ from ..terminal_text import shown
 from . import hashes
 from .identity_file import Identity
 
-__all__ = ["find_entry", "find_identity", "keep_identity", "store_folder", "write_entry"]
+__all__ = [
+    "entries_of_identity",
+    "entries_of_photo",
+    "find_entry",
+    "find_identity",
+    "keep_identity",
+    "store_folder",
+    "write_entry",
+]
 
 LOGGER = logging.getLogger("pulid_sdcpp.identity_store")
 
@@ -69,6 +77,20 @@ def write_entry(folder: Path | None, key: str, identity: Identity) -> None:
         entry.save(path, "f16" if identity.dtype == "f16" else "f32", overwrite=True)
     except OutputFileError as error:
         _warn_once(f"an identity is not kept: {error}")
+
+
+def entries_of_identity(short_hash: str) -> list[tuple[Path, Identity]]:
+    """The files in the folder that hold an identity with this hash, and what is in them."""
+    return _entries(f"{short_hash}-*{_SUFFIX}")
+
+
+def entries_of_photo(photo_sha256: str) -> list[tuple[Path, Identity]]:
+    """The files in the folder that were made from a photo, alone or among others."""
+    return [
+        (path, identity)
+        for path, identity in _entries(f"*{_SUFFIX}")
+        if photo_sha256 in str(identity.metadata.get("source_sha256", "")).split(",")
+    ]
 
 
 def find_identity(
@@ -119,6 +141,12 @@ def _candidates(short_hash: str, folders: Sequence[str | os.PathLike[str]]) -> I
         for path in sorted(Path(folder).glob(f"*{_SUFFIX}")):
             with contextlib.suppress(IdentityFileError):
                 yield Identity.load(path)
+
+
+def _entries(pattern: str) -> list[tuple[Path, Identity]]:
+    folder = store_folder()
+    paths = [] if folder is None else sorted(folder.glob(pattern))
+    return [(path, found) for path in paths if (found := _read(path)) is not None]
 
 
 def _of_hash(folder: Path | None, short_hash: str) -> Iterator[Identity]:

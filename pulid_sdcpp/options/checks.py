@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Sequence
 
-from ..terminal_text import shown
+from ..terminal_text import hint, shown
 
 __all__ = [
     "FilePath",
@@ -55,7 +55,10 @@ def check_number(name: str, value: object, low: float, high: float) -> None:
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} is {shown(value)}, but must be one of {', '.join(choices)}")
+        names = ", ".join(choices)
+        raise ValueError(
+            f"{name} is {shown(value)}, but must be one of {names}{hint(value, choices)}"
+        )
 
 
 def check_text(name: str, value: object, max_chars: int) -> None:

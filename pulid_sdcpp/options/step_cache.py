@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..terminal_text import shown
+from ..terminal_text import hint, shown
 from .checks import check_number, check_text, check_whole
 
 __all__ = ["CACHE_MODES", "cache_arguments", "check_cache", "check_cache_arguments",
@@ -112,6 +112,7 @@ def cache_arguments(mode: object, option: object) -> dict[str, Any]:
     if mode not in _OPTIONS:
         raise ValueError(
             f"cache_mode is {shown(mode)}, but must be one of {', '.join(CACHE_MODES)}"
+            f"{hint(mode, CACHE_MODES)}"
         )
     check_text("cache_option", option, _MAX_OPTION_CHARS)
     name = str(mode)

@@ -115,7 +115,7 @@ def pocket_files(folder: str | os.PathLike[str] | None = None) -> PocketFiles:
 
 
 def check_pack(folder: Path = PACK_FOLDER) -> dict[str, str]:
-    """Compare every file of a pack with its manifest; 24 MB take a fraction of a second.
+    """Compare every file of a pack with its manifest; 32 MB take a fraction of a second.
 
     Returns:
         SHA-256 in hexadecimal by name, with / between folders.

@@ -31,6 +31,7 @@ __all__ = [
     "is_sha256",
     "known_sha256",
     "records_folder",
+    "remembered_hashes",
     "remembered_sha256",
     "stamp_of",
 ]
@@ -139,6 +140,17 @@ def remembered_sha256(
 def known_sha256(path: FilePath, folder: Path, *, kind: str = "file") -> str | None:
     """What `remembered_sha256` would look up; None: it would have to be computed."""
     return _read_record(*_record(kind, path, file_stamp(path), folder))
+
+
+def remembered_hashes(folder: Path, *, kind: str = "file") -> set[str]:
+    """All hashes that are remembered in a folder, also of files that are gone or have changed."""
+    found = set()
+    for record in folder.glob(f"{kind}-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            digest = str(read_json(record, _MAX_RECORD_BYTES)["sha256"])
+            if is_sha256(digest):
+                found.add(digest)
+    return found
 
 
 def _record(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,11 +13,21 @@ from ...system.output_folders import output_folders
 from ...system.size_text import described_size
 from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
+from ..flags.types import NamedChoice
 from ..progress.progress import Progress
 
 __all__ = ["convert"]
 
 _TYPES = WEIGHT_TYPES[1:]  # "default" is no type
+
+
+class _WeightType(NamedChoice):
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        message = super().get_invalid_choice_message(value, ctx)
+        if re.fullmatch(r"q\d_k_[sml]", str(value).lower()):
+            kind = f"q{str(value)[1]}_K"
+            return f"{message} Files named {str(value).upper()} are mostly {kind}"
+        return message
 
 
 @click.command()
@@ -27,7 +39,7 @@ _TYPES = WEIGHT_TYPES[1:]  # "default" is no type
     "--type",
     "wtype",
     required=True,
-    type=click.Choice(_TYPES, case_sensitive=False),
+    type=_WeightType(_TYPES, case_sensitive=False),
     metavar="TYPE",
     help=f"Type of the weights: {', '.join(_TYPES)}.",
 )

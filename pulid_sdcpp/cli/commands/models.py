@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...terminal_text import escaped_line
+from ..flags.completions import complete_preset_or_part
 from ..flags.table import FILE_PATH
 from ..progress.json_progress import json_text
 
@@ -64,7 +65,13 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("presets", metavar="PRESET|PART...", nargs=-1, required=True)
+@click.argument(
+    "presets",
+    metavar="PRESET|PART...",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_preset_or_part,
+)
 @_models_dirs
 @click.option(
     "--no-extraction",
@@ -121,7 +128,7 @@ def pull(
 
 
 @models.command()
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, shell_complete=complete_preset_or_part)
 @_models_dirs
 @_json
 @click.pass_context
@@ -182,7 +189,7 @@ _STATES = {
 
 
 @models.command()
-@click.argument("preset")
+@click.argument("preset", shell_complete=complete_preset_or_part)
 @_models_dirs
 @_json
 @click.pass_context
@@ -206,7 +213,7 @@ def where(ctx: click.Context, preset: str, models_dirs: tuple[Path, ...], as_jso
 
 
 @models.command()
-@click.argument("preset")
+@click.argument("preset", shell_complete=complete_preset_or_part)
 @_models_dirs
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def rm(preset: str, models_dirs: tuple[Path, ...], yes: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ...terminal_text import shown
+from .completions import complete_preset
 from .table import FILE_PATH, HomePath
 
 __all__ = ["PhotoPath", "models_options"]
@@ -35,7 +36,7 @@ def models_options(command: Command) -> Command:
         "from 'pulid-sdcpp models pull' are used.",
     )  # fmt: skip
     preset = click.option(
-        "--preset", metavar="NAME",
+        "--preset", metavar="NAME", shell_complete=complete_preset,
         help="Use the files of this preset; 'pulid-sdcpp models list' shows all presets.",
     )  # fmt: skip
     return preset(folder(command))

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING
 from typing import Any
 
-import click
-
 from ...options.facts import Fact, Group, Kind, of
 from .face_choice import FaceChoiceType
 from .table import FILE_PATH, grouped_option
-from .types import Numbers, Pair, StepPointType
+from .types import NamedChoice, Numbers, Pair, StepPointType
 
 __all__ = ["fact_options"]
 
@@ -47,7 +45,7 @@ def _fact_option(fact: Fact) -> Any:
     elif fact.kind == "choice" and fact.checked:
         # click would show the names with - for _
         settings["metavar"] = fact.metavar or "|".join(fact.choices)
-        settings["type"] = click.Choice(fact.choices, case_sensitive=_is_lower(fact.choices))
+        settings["type"] = NamedChoice(fact.choices, case_sensitive=_is_lower(fact.choices))
     else:
         settings["type"] = _TYPES["text" if fact.kind == "choice" else fact.kind]
     if fact.kind == "pictures":

@@ -15,6 +15,7 @@ from ...options.facts import Fact, of
 from ...options.generation import GenerationOptions
 from ...people.identity_options import IdentityOptions
 from ...people.person_spec import PersonSpec
+from .completions import complete_preset
 from .fact_option import fact_options
 from .output import OUTPUT_OPTIONS
 from .person import PERSON_OPTIONS
@@ -32,6 +33,7 @@ def _vram(default: str | None, help: str) -> Any:
 
 _PRESETS = [
     grouped_option("preset", "--preset", heading="Model files", metavar="NAME",
+                   shell_complete=complete_preset,
                    help="Set of model files and settings, such as flux-schnell-q4; other flags "
                         "override it. 'pulid-sdcpp models list' shows all presets, 'models pull "
                         "NAME' downloads one."),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...options.step_point import StepPoint, parse_step_point
 from ...pictures.formats import PICTURE_SUFFIXES
-from ...terminal_text import shown
+from ...terminal_text import hint, shown
 from .table import HomePath
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["Numbers", "Pair", "PicturePath", "QualityType", "StepPointType", "Vram"]
 
@@ -50,6 +53,26 @@ class QualityType(click.ParamType):
         if not re.fullmatch(r"\d{1,3}", value.strip(), re.ASCII) or not 1 <= int(value) <= 100:
             self.fail(f"{shown(value)} is not a quality from 1 to 100, nor lossless", param, ctx)
         return int(value)
+
+
+class NamedChoice(click.Choice[str]):
+    """One of some names, which the error lists as they are written; and says which is meant."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        names = ", ".join(map(repr, self.choices))
+        return f"{shown(value)} is not one of {names}{hint(value, self.choices)}"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """As they are written, whether - or _ is typed."""
+        from click.shell_completion import CompletionItem
+
+        def plain(text: str) -> str:
+            return text.casefold().replace("_", "-")
+
+        typed = plain(incomplete)
+        return [CompletionItem(one) for one in self.choices if plain(one).startswith(typed)]
 
 
 class Pair(click.ParamType):

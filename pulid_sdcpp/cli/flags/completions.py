@@ -1,0 +1,50 @@
+"""What the shell is offered when Tab is pressed: names that only this computer knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...errors import PulidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from click.shell_completion import CompletionItem
+
+    from ...store.registry import Preset
+
+__all__ = ["COMPLETE_VARIABLE", "complete_preset", "complete_preset_or_part"]
+
+COMPLETE_VARIABLE = "_PULID_SDCPP_COMPLETE"
+"""By which a shell asks for completions; as click derives it from the program's name."""
+
+
+def complete_preset(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """Names of presets, the user's own included, each with the line that says for whom it is."""
+    from ...store.registry import load_registry
+
+    try:
+        return _items(load_registry().presets, incomplete)
+    except (PulidError, RuntimeError):  # a broken config file: nothing is offered
+        return []
+
+
+def complete_preset_or_part(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """As `complete_preset`, and parts."""
+    from ...store.registry import load_registry
+
+    try:
+        registry = load_registry()
+    except (PulidError, RuntimeError):
+        return []
+    return _items({**registry.presets, **registry.parts}, incomplete)
+
+
+def _items(presets: Mapping[str, Preset], incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [
+        CompletionItem(name, help=preset.for_whom or preset.what)
+        for name, preset in presets.items()
+        if name.startswith(incomplete)
+    ]
