@@ -32,7 +32,14 @@ __all__ = ["OUTPUT", "render"]
 
 OUTPUT = Path(__file__).with_name("api.md")
 GROUPS = {
-    "Pipeline": ("PulidFlux", "Result", "ProgressEvent", "PictureRecipe", "recipe_from"),
+    "Pipeline": (
+        "PulidFlux",
+        "Result",
+        "ProgressEvent",
+        "PictureRecipe",
+        "recipe_from",
+        "expand_prompt",
+    ),
     "Engine": (
         "StableDiffusion",
         "Engine",

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .pictures.result import Result
     from .pipeline.pulid_flux import PulidFlux
     from .pocket.pack import PocketFiles, pocket_files
+    from .request.wildcards import expand_prompt
     from .store.model_store import PresetFiles, resolve_preset
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "devices",
     "engine_info",
     "evaluate",
+    "expand_prompt",
     "plan_memory",
     "pocket_files",
     "recipe_from",
@@ -138,6 +140,7 @@ _MODULES = {
     "devices": "native.devices",
     "engine_info": "native.library",
     "evaluate": "evaluation.evaluate",
+    "expand_prompt": "request.wildcards",
     "plan_memory": "memory.plan",
     "pocket_files": "pocket.pack",
     "recipe_from": "pictures.recipe",

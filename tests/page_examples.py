@@ -209,6 +209,8 @@ def _lay_out_models(files: PocketFiles, folder: Path) -> None:
     (folder / "ComfyUI" / "models" / "pulid").mkdir(parents=True)
     shutil.copy(files.pulid_weights, folder / "ComfyUI" / "models" / "pulid")
     _link(files.clip_l, models / "clip_l.safetensors")
+    (folder / "wildcards").mkdir()
+    (folder / "wildcards" / "place.txt").write_text("in a cafe\non a beach\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a photo of a smiling person\n", encoding="utf-8")
 
 

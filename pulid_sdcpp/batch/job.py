@@ -23,6 +23,7 @@ class BatchJob:
         where: The place in the file, for messages: "jobs.csv, line 3".
         file_name: Of the picture, in the output folder; "/" between folders.
         prompt, prompt_name: What to show, and what stands above it on the contact sheet.
+        templates: What the prompts were before their choices were made, as of `WrittenPrompts`.
         seed: 0 or more.
         people: Who is in it; nobody is possible.
         settings: Fields of GenerationOptions that were given, but for prompt and seed.
@@ -37,6 +38,7 @@ class BatchJob:
     people: tuple[PersonSpec, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     cfg_start_step: int | None = None
+    templates: Mapping[str, str] = field(default_factory=dict)
 
     def generation(self, preset_settings: Mapping[str, Any]) -> GenerationOptions:
         """The whole options, where `preset_settings` stand behind the job's own.
@@ -50,6 +52,8 @@ class BatchJob:
     def given(self) -> dict[str, Any]:
         """What the job says, for `settle`."""
         given = {**self.settings, "prompt": self.prompt, "seed": self.seed}
+        if self.templates:
+            given["templates"] = self.templates
         if self.cfg_start_step is not None:
             given["cfg_start_step"] = self.cfg_start_step
         return given

@@ -23,6 +23,7 @@ from ..people.identity_options import check_people
 from ..people.person_spec import PersonSpec
 from ..pictures.formats import QUALITY, Quality, check_quality
 from ..pictures.names import DEFAULT_TEMPLATE, batch_name
+from ..request.wildcards import Wildcards, WrittenPrompts
 from ..system.output_names import folded
 from ..system.user_folders import with_home
 from ..terminal_text import control_character, shown
@@ -49,6 +50,8 @@ _TOP_FIELDS = (
     "preset",
     "output_dir",
     "quality",
+    "wildcards",
+    "wildcards_dirs",
     "name",
     "seed",
     "seeds",
@@ -70,6 +73,7 @@ def read_batch(
     preset: str = "",
     output_dir: Path | None = None,
     quality: Quality | None = None,
+    wildcards: Wildcards | None = None,
     content: bytes | None = None,
 ) -> Batch:
     """Read and check a file of jobs; no model is loaded.
@@ -80,6 +84,8 @@ def read_batch(
         settings: Values of SHARED_FIELDS that go over the file's shared ones.
         preset, output_dir, quality: Go over the file's, when given. Without any, the pictures go
             into a folder named as the file, beside it.
+        wildcards: Where `__name__` in prompts is looked for, before the folders that the file
+            names; None: prompts are taken as they are.
         content: What is in the file, for one that has only a name: its format is seen from the
             text, and it must say where the pictures go if `output_dir` does not.
 
@@ -98,7 +104,7 @@ def read_batch(
         raise BatchFileError(
             f"{file}: expected a job file, whose name ends in {', '.join(FORMATS)}"
         )
-    reader = _Reader(file, settings or {})
+    reader = _Reader(file, settings or {}, wildcards)
     if suffix == ".toml":
         reader.read_toml(text)
     else:
@@ -136,12 +142,15 @@ class _Draft:
 class _Reader:
     """What has been read of one file so far."""
 
-    def __init__(self, path: Path, over_shared: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, over_shared: Mapping[str, Any], wildcards: Wildcards | None
+    ) -> None:
         self._path = path
         self._folder = path.parent
         self._over_shared = field_values(over_shared, Path())
         self._shared = dict(self._over_shared)
         self._people = PeopleReader(self._folder)
+        self._wildcards = wildcards
         self._template = DEFAULT_TEMPLATE
         self._seed = 42
         self.preset = ""
@@ -190,12 +199,24 @@ class _Reader:
         self._template = own.get("name", self._template)
         self._seed = own.get("seed", self._seed)
         if "output_dir" in document:
-            self.output_dir = _folder(document["output_dir"], self._folder)
+            self.output_dir = _folder("output_dir", document["output_dir"], self._folder)
+        self._read_wildcards(document)
         if "quality" in document:
             check_quality(document["quality"])
             self.quality = document["quality"]
         shared = {key: document[key] for key in SHARED_FIELDS if key in document}
         self._shared = {**field_values(shared, self._folder), **self._over_shared}
+
+    def _read_wildcards(self, document: Mapping[str, Any]) -> None:
+        is_on = document.get("wildcards", True)
+        if not isinstance(is_on, bool):
+            raise ValueError(f"wildcards is {shown(is_on)}, but must be true or false")
+        if not is_on:
+            self._wildcards = None
+        folders = list_of(document["wildcards_dirs"]) if "wildcards_dirs" in document else ()
+        found = [_folder("wildcards_dirs", folder, self._folder) for folder in folders]
+        if self._wildcards is not None:
+            self._wildcards = self._wildcards.and_in(found)
 
     def _read_product(self, document: Mapping[str, Any], prompts: Any) -> None:
         """people x prompts x seeds x weights, in the order in which they are named."""
@@ -249,17 +270,24 @@ class _Reader:
         if not prompt.strip():
             raise ValueError("prompt is empty; say what to show")
         scene = {**self._shared, **values}
+        written = WrittenPrompts(prompt, scene.get("negative_prompt", ""))
+        if self._wildcards is not None:
+            names = [name for name in ("prompt", "negative_prompt") if name in scene]
+            written = self._wildcards.write({name: scene[name] for name in names}, seed)
+        if "negative_prompt" in scene:
+            scene["negative_prompt"] = written.negative_prompt
         job = BatchJob(
             where=where,
             file_name="",
-            prompt=prompt,
+            prompt=written.prompt,
             prompt_name=prompt_name or prompt,
+            templates=written.templates,
             seed=seed,
             people=tuple(people),
             settings={key: scene[key] for key in GENERATION_FIELDS if key in scene},
             cfg_start_step=scene.get("cfg_start_step"),
         )
-        GenerationOptions(prompt=prompt, seed=seed, **job.settings)
+        GenerationOptions(prompt=job.prompt, seed=seed, **job.settings)
         self.drafts.append(_Draft(job, values.get("name", self._template)))
 
 
@@ -338,8 +366,8 @@ def _seeds(document: Mapping[str, Any], seed: int) -> Sequence[int]:
     return [field_values({"seed": each}, Path())["seed"] for each in list_of(given)]
 
 
-def _folder(value: object, base: Path) -> Path:
+def _folder(name: str, value: object, base: Path) -> Path:
     if not isinstance(value, str) or not value or control_character(value):
         hint = escape_hint(value) if isinstance(value, str) else ""
-        raise ValueError(f"output_dir is {shown(value)}, but must name a folder{hint}")
+        raise ValueError(f"{name} is {shown(value)}, but must name a folder{hint}")
     return base / with_home(value)

@@ -180,7 +180,7 @@ def _row(job: BatchJob) -> tuple[Any, ...]:
 
 
 def _column(job: BatchJob) -> tuple[str, str]:
-    return job.prompt_name, job.prompt
+    return job.prompt_name, job.templates.get("prompt", job.prompt)
 
 
 def _first(row: _Row) -> BatchJob | None:

@@ -40,6 +40,7 @@ __all__ = [
     "identity_values_from",
     "image_names_from",
     "picture_notes",
+    "templates_from",
 ]
 
 PROGRAM = "pulid-sdcpp"
@@ -69,6 +70,8 @@ CONTEXT_FIELDS = tuple(entry.option for entry in _CONTEXT)
 _IDENTITY = entries_of(IdentityOptions)
 (_CFG_START,) = (entry for entry in _IDENTITY if entry.option == "cfg_start_step")
 _BEGINNING = 5  # entries before the seed and the size
+_TEMPLATES = {"prompt": "Template", "negative_prompt": "Negative Template"}
+"""As sd-dynamic-prompts calls them."""
 _IMAGES = {"init": "Init image", "mask": "Mask image", "ref": "Ref image"}
 
 
@@ -81,6 +84,7 @@ def describe_picture(
     identity_hash: str = "",
     image_names: Mapping[str, Sequence[str | os.PathLike[str] | FileUsed | None]] | None = None,
     hashes: FileHashes | None = None,
+    templates: Mapping[str, str] | None = None,
     preset: str = "",
     version: str = "",
     default_scheduler: str = "flux",
@@ -94,6 +98,8 @@ def describe_picture(
         image_names: Files of the images in `generation`, under "init", "mask" and "ref", and of
             the masks of people, under "people", one each; None for what was in memory only.
         hashes: Of the model files and LoRAs.
+        templates: What the prompts were before their choices were made, under "prompt" and
+            "negative_prompt".
         preset: Name of the preset that the files in `context` come from.
         version: Of this package.
         default_scheduler: See `StableDiffusion.default_scheduler`; the name is written.
@@ -122,6 +128,9 @@ def describe_picture(
         values["PuLID weights"] = Path(context.pulid_weights or "").name
     if identity is not None:
         values.update(write_entries([_CFG_START], identity))
+    for name, key in _TEMPLATES.items():
+        if templates is not None and name in templates:
+            values[key] = templates[name]
     if hashes is not None:
         values.update(write_hashes(hashes))
     values["Version"] = f"{PROGRAM} {version}".strip()
@@ -192,6 +201,14 @@ def file_names_from(text: PictureText) -> dict[str, str]:
     The diffusion model's is without its suffix, under "diffusion_model_path".
     """
     return read_entries((*_FILES, *_OTHER_FILES), text.values)
+
+
+def templates_from(text: PictureText) -> dict[str, str]:
+    """What the prompts of a picture's text were before their choices were made.
+
+    Under "prompt" and "negative_prompt", where they had some.
+    """
+    return {name: text.values[key] for name, key in _TEMPLATES.items() if key in text.values}
 
 
 def image_names_from(text: PictureText) -> dict[str, tuple[tuple[str, str], ...]]:

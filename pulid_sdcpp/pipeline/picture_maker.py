@@ -90,6 +90,7 @@ class PictureMaker:
             IdentityOptions(people=people, cfg_start_step=picture.cfg_start_step),
             image_names=picture.image_names,
             hashes=hashes,
+            templates=picture.templates,
             preset=self._preset,
             version=package_version(),
             default_scheduler=engine.default_scheduler(generation.sampling_method),

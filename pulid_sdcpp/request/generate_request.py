@@ -16,8 +16,10 @@ from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side
 from ..people.identity_options import IdentityOptions, check_people
 from ..people.person import Person
 from ..people.person_spec import PersonSpec
+from ..pictures.parameters import templates_from
 from ..terminal_text import shown
 from .read_images import ImageNames, read_images
+from .wildcards import WrittenPrompts
 
 if TYPE_CHECKING:
     from ..pictures.recipe import PictureRecipe
@@ -43,7 +45,12 @@ _CONTEXT = tuple(field.name for field in dataclasses.fields(ContextOptions))
 _GENERATION = tuple(field.name for field in dataclasses.fields(GenerationOptions))
 _NOT_OF_A_PICTURE = {"batch_count"}
 
-FIELDS = (*_CONTEXT, *_GENERATION, *_SPAN, *_PHOTOS, "cfg_start_step", "preset", "vram", "people")
+_PROMPTS = ("wildcards", "templates")
+
+FIELDS = (
+    *(*_CONTEXT, *_GENERATION, *_SPAN, *_PHOTOS, *_PROMPTS),
+    *("cfg_start_step", "preset", "vram", "people"),
+)
 """What may be given."""
 
 
@@ -59,6 +66,7 @@ class GenerateRequest:
         preset: The preset's name; "" if the files were given one by one.
         vram: As that of `PulidFlux`.
         sources: Who said what each field of `context`, `generation` and everybody's span is.
+        written: The prompts of each picture.
         image_names: Files of the images.
         image_files: Their paths.
     """
@@ -70,6 +78,7 @@ class GenerateRequest:
     preset: str = ""
     vram: Vram | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
+    written: tuple[WrittenPrompts, ...] = ()
     image_names: ImageNames = field(default_factory=dict)
     image_files: tuple[Path, ...] = ()
 
@@ -88,9 +97,17 @@ class GenerateRequest:
         """One request for each picture: the same, with the seeds that follow each other."""
         return tuple(
             dataclasses.replace(
-                self, generation=with_checked(self.generation, seed=seed, batch_count=1)
+                self,
+                generation=with_checked(
+                    self.generation,
+                    prompt=written.prompt,
+                    negative_prompt=written.negative_prompt,
+                    seed=seed,
+                    batch_count=1,
+                ),
+                written=(written,),
             )
-            for seed in self.generation.seeds
+            for seed, written in zip(self.generation.seeds, self.written, strict=True)
         )
 
 
@@ -109,7 +126,9 @@ def settle(
     Args:
         given: What was said, and nothing else: of FIELDS by name. "people" are mappings with
             fields of `PersonSpec`, or such; weight, steps, face and fusion beside them hold for
-            everybody who does not say otherwise, people of the recipe too.
+            everybody who does not say otherwise, people of the recipe too. With "wildcards" the
+            choices in prompts that are given are made for each picture, else a prompt is taken as
+            it is; "templates": what it was before its choices were made.
         recipe: The picture that is made again; its people, when nobody is given.
         preset: With its files found, as by `find_preset`.
         context: Of a model that is decided already: it is taken, and none of it can be given.
@@ -141,9 +160,13 @@ def settle(
     everybody = _part(values, _SPAN)
     cfg_start_step = values.get("cfg_start_step")
     IdentityOptions(**everybody, cfg_start_step=cfg_start_step)  # refuses what is out of range
+    generation = generation.with_fixed_seed()
+    written = _written(generation, given, recipe)
+    first = {"prompt": written[0].prompt, "negative_prompt": written[0].negative_prompt}
     return GenerateRequest(
         context=context,
-        generation=generation.with_fixed_seed(),
+        generation=with_checked(generation, **first),
+        written=written,
         people=_people(given, recipe, {**everybody, **_part(values, _PHOTOS)}),
         cfg_start_step=cfg_start_step,
         preset="" if preset is None else preset.name,
@@ -152,6 +175,25 @@ def settle(
         image_names=names,
         image_files=_paths_among([asked.init_image, asked.mask_image, *asked.ref_images]),
     )
+
+
+def _written(
+    generation: GenerationOptions, given: Mapping[str, Any], recipe: PictureRecipe | None
+) -> tuple[WrittenPrompts, ...]:
+    """The prompts of each picture. Those of a recipe have their choices made already."""
+    said = {"prompt": generation.prompt, "negative_prompt": generation.negative_prompt}
+    kept = dict(given.get("templates", {}))
+    if recipe is not None:
+        kept |= {k: text for k, text in templates_from(recipe.text).items() if k not in given}
+    wildcards = given.get("wildcards")
+    if wildcards is None:
+        return (WrittenPrompts(**said, templates=kept),) * generation.batch_count
+    found = []
+    for seed in generation.seeds:
+        new = wildcards.write({name: text for name, text in said.items() if name in given}, seed)
+        texts = {name: getattr(new, name) if name in given else said[name] for name in said}
+        found.append(WrittenPrompts(**texts, templates={**kept, **new.templates}))
+    return tuple(found)
 
 
 def settle_context(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..identity.identity_file import Identity, is_identity_content, is_identity_file
@@ -43,13 +43,14 @@ class PictureRequest:
         generation: One picture, with a fixed seed and images that are read.
         people: Who is in it; every identity and mask is read.
         cfg_start_step: As that of `PulidFlux.generate`.
-        image_names: Files of the images, for `describe_picture`.
+        image_names, templates: For `describe_picture`.
     """
 
     generation: GenerationOptions
     people: tuple[Person, ...]
     cfg_start_step: int | None
     image_names: ImageNames
+    templates: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -111,7 +112,8 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
     has_weights = context.pulid_weights is not None
     identity_uses(everybody, request.cfg_start_step, generation, has_weights)
     check_prompt_loras(generation.prompt, vars(context), generation.negative_prompt)
-    return PictureRequest(generation, everybody, request.cfg_start_step, names)
+    templates = request.written[0].templates if request.written else {}
+    return PictureRequest(generation, everybody, request.cfg_start_step, names, templates)
 
 
 def check_preview(context: ContextOptions, method: object, interval: object) -> None:

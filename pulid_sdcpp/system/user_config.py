@@ -19,6 +19,7 @@ __all__ = ["CONFIG_NAME", "UserConfig", "load_user_config"]
 
 CONFIG_NAME = "config.toml"
 _MAX_BYTES = 256 << 10
+_FOLDERS = ("models_dirs", "wildcards_dirs")
 _TABLES = ("files", "presets", "licenses")
 
 
@@ -29,11 +30,13 @@ class UserConfig:
     Attributes:
         path: The file, whether it exists or not.
         models_dirs: Folders where models are looked for.
+        wildcards_dirs: Folders where wildcards of prompts are looked for.
         files, presets, licenses: Tables as in the package's models.toml, not checked yet.
     """
 
     path: Path
     models_dirs: tuple[Path, ...] = ()
+    wildcards_dirs: tuple[Path, ...] = ()
     files: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Any] = field(default_factory=dict)
     licenses: Mapping[str, Any] = field(default_factory=dict)
@@ -58,18 +61,21 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
     except ValueError as error:
         raise ModelFileError(f"{file}: expected a config file in TOML: {error}") from None
     for name in tables:
-        if name not in ("models_dirs", *_TABLES):
-            known = ", ".join(("models_dirs", *_TABLES))
+        if name not in (*_FOLDERS, *_TABLES):
+            known = ", ".join((*_FOLDERS, *_TABLES))
             raise ModelFileError(f"{file}: {name} is unknown; there are {known}")
     for name in _TABLES:
         if not isinstance(tables.get(name, {}), Mapping):
             raise ModelFileError(f"{file}: {name} must be tables, as in [{name}.NAME]")
-    folders = tables.pop("models_dirs", [])
-    if not isinstance(folders, list) or not all(isinstance(f, str) and f for f in folders):
-        raise ModelFileError(f"{file}: models_dirs must be a list of folders")
+    found = {name: _folders(file, name, tables.pop(name, [])) for name in _FOLDERS}
+    return UserConfig(file, **found, **tables)  # type: ignore[arg-type]
+
+
+def _folders(file: Path, name: str, given: Any) -> tuple[Path, ...]:
+    if not isinstance(given, list) or not all(isinstance(f, str) and f for f in given):
+        raise ModelFileError(f"{file}: {name} must be a list of folders")
     # A relative folder is one beside the config file: the working folder changes.
     try:
-        dirs = tuple(file.parent / with_home(folder) for folder in folders)
+        return tuple(file.parent / with_home(folder) for folder in given)
     except ValueError as error:
-        raise ModelFileError(f"{file}: models_dirs: {error}") from None
-    return UserConfig(file, models_dirs=dirs, **tables)
+        raise ModelFileError(f"{file}: {name}: {error}") from None

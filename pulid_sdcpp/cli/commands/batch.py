@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
-_OWN_FIELDS = ("preset", "models_dirs", "vram", "overwrite", "quiet")
+_OWN_FIELDS = ("preset", "models_dirs", "vram", "wildcards_dirs", "no_wildcards",
+               "overwrite", "quiet")  # fmt: skip
 _HEADING = "Batch"
 
 
@@ -86,7 +87,7 @@ def batch(
     from ...batch.plan import plan_batch
     from ...batch.run import run_batch
     from ...request.generate_request import settle_context
-    from ..given.given_values import find_model, given_values, preset_name
+    from ..given.given_values import find_model, given_values, preset_name, wildcards
     from ..given.prompt_text import STDIN, stdin_bytes
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
@@ -102,6 +103,7 @@ def batch(
     if str(file) == STDIN:
         file, content = Path("stdin"), stdin_bytes("the jobs", MAX_BYTES)
     own = {key: given[key] for key in ("output_dir", "quality") if key in given}
+    own["wildcards"] = wildcards(given)
     jobs = read_batch(file, settings=shared, preset=name, content=content, **own)
     preset = find_model(given, jobs.preset)
     settings = {} if preset is None else dict(preset.settings)

@@ -44,7 +44,14 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     from ...people.identity_effect import check_takes_part
     from ...request.generate_request import settle
     from ...system.output_folders import output_folders
-    from ..given.given_values import asked, find_model, given_values, plan_for, preset_name
+    from ..given.given_values import (
+        asked,
+        find_model,
+        given_values,
+        plan_for,
+        preset_name,
+        wildcards,
+    )
     from ..given.output_files import OutputFiles
     from ..given.output_request import OutputRequest
     from ..given.output_stdout import OutputStdout, check_stdout
@@ -68,7 +75,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     if pull:
         _pull(name, given, create_progress(quiet=quiet, as_json=as_json, unit="B"))
     preset = find_model(given, name)
-    request = settle(asked(given), recipe=recipe, preset=preset)
+    request = settle({**asked(given), "wildcards": wildcards(given)}, recipe=recipe, preset=preset)
     check_people_flags(given, request)
     if recipe is not None:
         remark_differences(recipe, request, given, progress)

@@ -54,6 +54,13 @@ _AGAIN = grouped_option(
 )
 _CIRCULAR = grouped_option("circular", "--circular", heading="Picture", is_flag=True,
                            help="As --circularx and --circulary together.")  # fmt: skip
+_WILDCARDS = [
+    grouped_option("wildcards_dirs", "--wildcards-dir", heading="Picture", type=FILE_PATH,
+                   multiple=True, help="Folder of wildcards: __place__ in a prompt is a line of "
+                   "place.txt, chosen by the seed, as in {red|blue}; may be repeated."),
+    grouped_option("no_wildcards", "--no-wildcards", heading="Picture", is_flag=True,
+                   help="Take {red|blue} and __place__ in prompts as they are."),
+]  # fmt: skip
 _VRAM = _vram(
     None,
     "Memory of the graphics card to use; auto: what is free. Sets the flags below that make "
@@ -66,7 +73,7 @@ _OPTIONS = [
     *fact_options("Model files", ContextOptions),
     *PERSON_OPTIONS,
     *fact_options("Identity", PersonSpec, IdentityOptions, ContextOptions),
-    *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR),
+    *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR, *_WILDCARDS),
     *fact_options("Sampling", GenerationOptions, ContextOptions),
     _VRAM,
     *fact_options("Memory and speed", ContextOptions, GenerationOptions),

@@ -14,10 +14,11 @@ from ...options.generation import GenerationOptions
 
 if TYPE_CHECKING:
     from ...pictures.recipe import PictureRecipe
+    from ...request.wildcards import Wildcards
     from ...store.model_store import PresetFiles
     from ..progress.progress import Progress
 
-__all__ = ["asked", "find_model", "given_values", "plan_for", "preset_name"]
+__all__ = ["asked", "find_model", "given_values", "plan_for", "preset_name", "wildcards"]
 
 
 def given_values(ctx: click.Context) -> Mapping[str, Any]:
@@ -44,6 +45,26 @@ def asked(given: Mapping[str, Any]) -> dict[str, Any]:
 
     values = {name: value for name, value in given.items() if name in FIELDS}
     return {**values, "people": named_people(given)}
+
+
+def wildcards(given: Mapping[str, Any]) -> Wildcards | None:
+    """The folders of wildcards; None where prompts are to be taken as they are.
+
+    Raises:
+        click.UsageError: Flags that exclude each other, or a folder that is not there.
+        ModelFileError: The config file cannot be used.
+    """
+    folders = given.get("wildcards_dirs", ())
+    if given.get("no_wildcards"):
+        if folders:
+            raise click.UsageError("--wildcards-dir and --no-wildcards exclude each other")
+        return None
+    from ...request.wildcards import user_wildcards
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise click.UsageError(f"--wildcards-dir: there is no folder {folder}")
+    return user_wildcards(folders)
 
 
 def preset_name(given: Mapping[str, Any], recipe: PictureRecipe | None = None) -> str:

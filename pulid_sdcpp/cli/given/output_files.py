@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...options.generation import GenerationOptions
 from ...pictures.names import fill_in, numbered_paths
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
@@ -18,6 +17,7 @@ from .output_request import OutputRequest
 if TYPE_CHECKING:
     from ...pictures.result import Result
     from ...request.generate_request import GenerateRequest
+    from ...request.wildcards import WrittenPrompts
     from ..progress.progress import Progress
 
 __all__ = ["OutputFiles"]
@@ -57,16 +57,19 @@ class OutputFiles:
             "time": time.strftime("%H-%M-%S"),
             "person": "+".join(one.name for one in people) or "nobody",
             "preset": request.preset or "no-preset",
-            "prompt": generation.prompt,
             "weight": "+".join(f"{one.weight:g}" for one in people) or "0",
         }
         first, seeds = output.first_index, generation.seeds
         names = numbered_paths(output.template, len(seeds), first, output.suffix)
         self._paths = [
-            fill_in(path, {**shared, "index": first + index, "seed": seed})
-            for index, (path, seed) in enumerate(zip(names, seeds, strict=True))
+            fill_in(
+                path, {**shared, "index": first + index, "seed": seed, "prompt": written.prompt}
+            )
+            for index, (path, seed, written) in enumerate(
+                zip(names, seeds, request.written, strict=True)
+            )
         ]
-        self._check(generation, inputs)
+        self._check(request.written, inputs)
 
     @property
     def paths(self) -> list[Path]:
@@ -108,12 +111,13 @@ class OutputFiles:
             else "interrupted; nothing was left half-written"
         )
 
-    def _check(self, generation: GenerationOptions, inputs: Sequence[Path]) -> None:
+    def _check(self, prompts: Iterable[WrittenPrompts], inputs: Sequence[Path]) -> None:
         from ...pictures.png_text import PictureText, check_picture_path, format_text
 
         values = {"Steps": "0", "Seed": "0", "Model": "x" * _LONGEST_PARAMETERS}
-        text = format_text(PictureText(generation.prompt, generation.negative_prompt, values))
-        for path in self._paths:
+        for path, one in zip(self._paths, prompts, strict=True):
+            entries = {**values, **one.templates}  # which are in the text, too
+            text = format_text(PictureText(one.prompt, one.negative_prompt, entries))
             check_picture_path(path, text if self._with_text else "")
             folder = path.parent
             if character := control_character(str(folder)):

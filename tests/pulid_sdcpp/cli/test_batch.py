@@ -19,6 +19,7 @@ from pulid_sdcpp.cli.commands.batch import batch
 from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import GenerationError, NativeLibraryError
 from pulid_sdcpp.options.context import ContextOptions
+from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
 
 FILES = ("flux.gguf", "taef1.safetensors", "clip_l.gguf", "pulid.safetensors")
 MODELS = [
@@ -82,6 +83,29 @@ def test_jobs_come_from_stdin_in_any_format(engine: FakeEngine, text: str) -> No
     assert "error: stdin, line 1: not JSON" in from_stdin("{", "-o", "pictures").stderr
 
 
+def test_each_job_has_its_own_choices(engine: FakeEngine) -> None:
+    Path("wild").mkdir()
+    Path("wild", "hat.txt").write_text("cap\nbeanie\n")
+    jobs = (
+        'prompts = ["a {red|blue} __hat__"]\nseeds = {first = 1, count = 6}\nwidth = 64\n'
+        'height = 32\nsteps = 2\nname = "{prompt}-{seed}"\nwildcards_dirs = "wild"\n'
+    )
+    result = from_stdin(jobs, "-o", "out")
+    assert result.exit_code == 0, result.output
+    prompts = [call.picture.prompt for call in engine.calls]
+    assert len(prompts) == 6
+    assert len(set(prompts)) > 1
+    text = read_picture_text(Path("out", "a-red-blue-__hat-1.png"))
+    assert text is not None
+    assert parse_text(text).values["Template"] == "a {red|blue} __hat__"
+    assert "0 to make, 6 already there" in from_stdin(jobs, "-o", "out").stderr
+    plain = from_stdin(f"wildcards = false\n{jobs}", "-o", "plain")
+    assert plain.exit_code == 0
+    assert engine.calls[-1].picture.prompt == "a {red|blue} __hat__"
+    Path("wild", "hat.txt").unlink()
+    assert "stdin, prompt 1: prompt: there is no wildcard hat" in from_stdin(jobs).stderr
+
+
 def test_pictures_have_a_quality(engine: FakeEngine) -> None:
     jobs = 'prompts = ["one"]\nname = "{prompt}.jpg"\nquality = 5\nwidth = 64\nheight = 32\n'
     assert from_stdin(jobs, "-o", "low").exit_code == 0
@@ -135,7 +159,8 @@ def test_every_shared_setting_and_model_file_is_an_option() -> None:
     given = set(batch.make_context("batch", ["jobs.toml"]).params)
     context = set(ContextOptions.__dataclass_fields__) - {"vae_decode_only"}
     of_the_command = {"file", "output_dir", "dry_run", "as_json", "quiet", "overwrite", "preset",
-                      "models_dirs", "vram", "quality"}  # fmt: skip
+                      "models_dirs", "vram", "quality", "wildcards_dirs",
+                      "no_wildcards"}  # fmt: skip
     assert given == set(SHARED_FIELDS) | context | of_the_command
 
 

@@ -99,7 +99,7 @@ def test_every_default_is_the_dataclasses() -> None:
     of_the_command = {
         *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
         *("output", "format", "quality", "overwrite", "output_begin_idx"),
-        "disable_image_metadata",
+        *("disable_image_metadata", "wildcards_dirs", "no_wildcards"),
         *("preview", "preview_path", "preview_method", "preview_interval", "preview_noisy"),
         *("as_json", "quiet", "color", "circular", "vram", "pull"),
     }
@@ -272,6 +272,9 @@ def test_progress_goes_to_stderr_and_quiet_stops_it(engine: FakeEngine, alice: I
         (["-o", "a.jpg", "--quality", "lossless"], "quality is lossless, but .jpg never is"),
         (["-o", "a.jpg", "--quality", "0"], "'0' is not a quality from 1 to 100"),
         (["-p", "-"], "--prompt: stdin is empty"),
+        (["-p", "__c__"], "prompt: there is no wildcard c: no file c.txt in"),
+        (["--wildcards-dir", "absent"], "--wildcards-dir: there is no folder absent"),
+        (["--wildcards-dir", ".", "--no-wildcards"], "exclude each other"),
         (["-p", "-", "-n", "-"], "only one of --prompt and --negative-prompt"),
         (["--json", "--quiet"], "exclude each other"),
         (["--preview", "a.gif"], ".gif is not a picture format"),
@@ -388,6 +391,41 @@ def test_a_prompt_is_read_from_where_it_is(
     (call,) = engine.calls
     assert call.picture.prompt == prompt
     assert call.picture.negative_prompt == ("größer" if "-n" in flags else "")
+
+
+def test_each_picture_has_its_own_choices_and_from_has_the_same(engine: FakeEngine) -> None:
+    Path("wild").mkdir()
+    write("wild/hat.txt", b"cap\ntop hat\nbeanie\n")
+    flags = ["-p", "a {red|blue} __hat__", "-n", "{old|new}", "--wildcards-dir", "wild"]
+    result = run(*flags, "-b", "8", "-s", "1", "-o", "{seed}-{prompt}.png")
+    assert result.exit_code == 0, result.output
+    prompts = [call.picture.prompt for call in engine.calls]
+    assert len(set(prompts)) > 2
+    assert {call.picture.negative_prompt for call in engine.calls} == {"old", "new"}
+    names = [f"{seed}-{prompt.replace(' ', '-')}.png" for seed, prompt in enumerate(prompts, 1)]
+    assert [line.split()[1] for line in result.stdout.splitlines()] == names
+    text = read_picture_text(names[3])
+    assert text is not None
+    found = parse_text(text)
+    assert (found.prompt, found.values["Seed"]) == (prompts[3], "4")
+    assert found.values["Template"] == "a {red|blue} __hat__"
+    assert found.values["Negative Template"] == "{old|new}"
+
+    # Without the files: the choices are made.
+    again = ["generate", *BASE[:6], "--from", names[3], "-o", "again.png"]
+    assert CliRunner().invoke(main, again).exit_code == 0
+    assert Path("again.png").read_bytes() == Path(names[3]).read_bytes()
+    # What is said anew has choices of its own.
+    assert CliRunner().invoke(main, [*again[:-1], "new.png", "-p", "{a|a} b"]).exit_code == 0
+    text = read_picture_text("new.png")
+    assert text is not None
+    assert parse_text(text).values["Template"] == "{a|a} b"
+    assert parse_text(text).values["Negative Template"] == "{old|new}"
+
+
+def test_prompts_can_be_taken_as_they_are(engine: FakeEngine) -> None:
+    assert run("-p", "{a|b} __c__", "--no-wildcards").exit_code == 0
+    assert engine.calls[0].picture.prompt == "{a|b} __c__"
 
 
 @pytest.mark.parametrize("name", ["png", "jpg", "webp"])

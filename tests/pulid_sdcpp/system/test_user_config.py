@@ -30,7 +30,10 @@ def test_folders_are_whole_or_beside_the_config_file(tmp_path: Path) -> None:
     [
         (b"models_dirs = ", "expected a config file in TOML"),
         (b"\xff\xfe\x00", "expected a config file in TOML"),
-        (b"models_dir = 'x'", "models_dir is unknown; there are models_dirs, files"),
+        (
+            b"models_dir = 'x'",
+            "models_dir is unknown; there are models_dirs, wildcards_dirs, files",
+        ),
         (b"models_dirs = 'x'", "models_dirs must be a list of folders"),
         (b"models_dirs = ['']", "models_dirs must be a list of folders"),
         (b"files = 1", "files must be tables"),
