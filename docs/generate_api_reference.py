@@ -136,7 +136,14 @@ OTHERS = {
     "WEIGHT_TYPES": "options.context",
 }
 # Kinds of values: those with a range, and how others are called.
-RANGES = {"whole": "", "number": "", "numbers": "each ", "pair": "each ", "whole pair": "each "}
+RANGES = {
+    "whole": "",
+    "number": "",
+    "numbers": "each ",
+    "whole numbers": "each ",
+    "pair": "each ",
+    "whole pair": "each ",
+}
 KINDS = {
     "switch": "True or False",
     "text": "text",

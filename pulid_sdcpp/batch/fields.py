@@ -182,6 +182,11 @@ def _numbers(value: Any, folder: Path) -> tuple[float, ...]:
     return tuple(_number(part) for part in parts)
 
 
+def _whole_numbers(value: Any, folder: Path) -> tuple[int, ...]:
+    parts = re.split(r"[\s,;]+", value.strip()) if isinstance(value, str) else list_of(value)
+    return tuple(_whole(part) for part in parts)
+
+
 def _pair(value: Any, folder: Path) -> tuple[float, float]:
     x, y = _two(value)
     return _number(x), _number(y)
@@ -226,6 +231,7 @@ _READERS: Mapping[Kind, Callable[[Any, Path], Any]] = {
     "picture": existing_file,
     "pictures": _files,
     "numbers": _numbers,
+    "whole numbers": _whole_numbers,
     "pair": _pair,
     "whole pair": _pair_of_whole,
     "step": _step_point,

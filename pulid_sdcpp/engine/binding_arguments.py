@@ -26,6 +26,7 @@ from ..options.generation import (
     SIZE_MULTIPLE_PX,
     GenerationOptions,
 )
+from ..options.layer_guidance import check_layers
 from ..options.step_cache import check_cache_arguments, check_cache_for_flux
 from ..system.given_content import is_content
 from ..system.image_file import read_image
@@ -52,9 +53,6 @@ _NUMBERS = {
     "control_strength": (0.0, 1000.0),
     "image_cfg_scale": (0.0, 1000.0),
     "pm_style_strength": (0.0, 100.0),
-    "skip_layer_start": (0.0, 1.0),
-    "skip_layer_end": (0.0, 1.0),
-    "slg_scale": (-1000.0, 1000.0),
     "cache_reuse_threshold": (0.0, 1e6),
     "cache_start_percent": (0.0, 1.0),
     "cache_end_percent": (0.0, 1.0),
@@ -258,6 +256,8 @@ def check_parts(
         check_cache_for_flux(arguments["cache_mode"])
     if flux is not None and checked.scheduler == "ays":
         raise ValueError("scheduler is 'ays', which has no levels for Flux; use another")
+    if flux is not None and checked.slg_scale:
+        check_layers(checked.skip_layers, flux.depth + flux.depth_single)
     if flux is None and checked.scheduler == "flux":
         raise ValueError("scheduler is 'flux', which is for Flux models; use another")
     if arguments["hires"] and arguments["hires_path"]:

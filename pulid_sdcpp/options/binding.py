@@ -91,6 +91,7 @@ _WRITERS: Mapping[Kind, Callable[[Any], Any]] = {
     "picture": _path,
     "pictures": lambda values: [_path(value) for value in values] or None,
     "numbers": lambda values: ",".join(repr(float(value)) for value in values) or None,
+    "whole numbers": list,
     "pair": _joined,
     "whole pair": _joined,
 }
@@ -142,6 +143,7 @@ _READERS: Mapping[Kind, Callable[[str, Any], Any]] = {
     "number": _unless_infinite,
     "pictures": lambda _, value: several(value),
     "numbers": _numbers,
+    "whole numbers": lambda _, value: tuple(value),
     "pair": _pair_of(float),
     "whole pair": _pair_of(int),
 }

@@ -50,6 +50,7 @@ Kind = Literal[
     "pictures",  # several of these
     "identity",  # a path, what is in the file, or the identity itself
     "numbers",  # several floats
+    "whole numbers",  # several ints
     "pair",  # two floats
     "whole pair",  # two ints
     "step",  # a StepPoint
@@ -65,6 +66,7 @@ _KINDS: Mapping[str, Kind] = {
     "Sequence[FilePath | bytes | BinaryIO | Image.Image]": "pictures",
     "FilePath | bytes | BinaryIO | Identity | np.ndarray": "identity",
     "Sequence[float]": "numbers",
+    "Sequence[int]": "whole numbers",
     "tuple[float, float]": "pair",
     "tuple[int, int]": "whole pair",
     "StepPoint": "step",
@@ -143,9 +145,9 @@ class Fact:
             return
         if self.kind in ("pair", "whole pair"):
             check_pair(self.name, value)
-        if self.kind in ("numbers", "pair", "whole pair"):
+        if self.kind in ("numbers", "whole numbers", "pair", "whole pair"):
             for part in value or ():
-                self._check_number(part, whole=self.kind == "whole pair")
+                self._check_number(part, whole=self.kind.startswith("whole"))
         elif self.kind in ("whole", "number"):
             self._check_number(value, whole=self.kind == "whole")
         elif self.kind == "choice":

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .binding import to_binding
 from .checks import FilePath
 from .facts import FACT, Fact, check, described, of, option
+from .layer_guidance import check_layer_guidance
 from .prompt_weights import check_prompt
+from .sampling_names import (
+    SAMPLERS_OF_WEB_UIS,
+    SAMPLING_METHODS,
+    SCHEDULERS,
+    SCHEDULES_OF_WEB_UIS,
+)
 from .step_cache import CACHE_MODES, cache_arguments, check_cache
 
 if TYPE_CHECKING:
@@ -36,59 +43,6 @@ __all__ = [
     "check_side",
     "with_checked",
 ]
-
-# Names as stable-diffusion.cpp's own sd-cli spells them.
-SAMPLING_METHODS = (
-    "euler",
-    "euler_a",
-    "heun",
-    "dpm2",
-    "dpm++2s_a",
-    "dpm++2m",
-    "dpm++2mv2",
-    "ipndm",
-    "ipndm_v",
-    "lcm",
-    "ddim_trailing",
-    "tcd",
-    "res_multistep",
-    "res_2s",
-    "er_sde",
-)
-SCHEDULERS = (
-    "default",  # flux for a Flux model; for another the engine's choice for the sampling method
-    "flux",
-    "discrete",
-    "karras",
-    "exponential",
-    "ays",
-    "gits",
-    "smoothstep",
-    "sgm_uniform",
-    "simple",
-    "kl_optimal",
-    "lcm",
-    "bong_tangent",
-)
-
-# As AUTOMATIC1111's lists spell them.
-_SAMPLERS_OF_WEB_UIS = {
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "heun": "Heun",
-    "dpm2": "DPM2",
-    "dpm++2s_a": "DPM++ 2S a",
-    "dpm++2m": "DPM++ 2M",
-    "lcm": "LCM",
-}
-_SCHEDULES_OF_WEB_UIS = {
-    "karras": "Karras",
-    "exponential": "Exponential",
-    "sgm_uniform": "SGM Uniform",
-    "simple": "Simple",
-    "kl_optimal": "KL Optimal",
-    "ays": "Align Your Steps",
-}
 
 SIZE_MULTIPLE_PX = 16  # the autoencoder's factor 8 times Flux's 2x2 patches
 MAX_SIDE_PX = 4096  # 65,536 image tokens at 4096 x 4096
@@ -119,6 +73,10 @@ class GenerationOptions:
         clip_skip: -1 or 0 to 12.
         sigmas: Noise levels in place of a schedule, one more than there are steps.
         flow_shift: The schedule's shift, mu; None: the model's own.
+        slg_scale, skip_layers: Skip-layer guidance: each step from `skip_layer_start` to
+            `skip_layer_end` (shares of the steps) is evaluated once more without these layers, and
+            moves away from that by this factor; 0 is off. Layers count from 0, the double blocks
+            before the single ones.
         init_image, strength: Start from a picture; strength 0 changes it least, 1 ignores it. It is
             a file, what is in it, a file that is open for reading bytes, or a Pillow image; so are
             the pictures below.
@@ -215,7 +173,7 @@ class GenerationOptions:
         metavar="NAME",
         choices=SAMPLING_METHODS,
         text="Sampler",
-        text_names=_SAMPLERS_OF_WEB_UIS,
+        text_names=SAMPLERS_OF_WEB_UIS,
         always=True,
         preset=True,
         binding="sample_method",
@@ -228,7 +186,7 @@ class GenerationOptions:
         metavar="NAME",
         choices=SCHEDULERS,
         text="Schedule type",
-        text_names=_SCHEDULES_OF_WEB_UIS,
+        text_names=SCHEDULES_OF_WEB_UIS,
         preset=True,
     )
     seed: int = option(
@@ -286,6 +244,43 @@ class GenerationOptions:
         high=1000,
         text="Flow shift",
         preset=True,
+    )
+    slg_scale: float = option(
+        0.0,
+        "Skip-layer guidance: how much to move away from the result without --skip-layers; 0 is "
+        "off. Takes one more evaluation in each of its steps.",
+        flags="--slg-scale",
+        group="Sampling",
+        low=-1000,
+        high=1000,
+        text="SLG scale",
+    )
+    skip_layers: Sequence[int] = option(
+        (7, 8, 9),
+        "Layers that --slg-scale leaves out, from 0; Flux has 19 double and then 38 single ones.",
+        flags="--skip-layers",
+        group="Sampling",
+        shown_default="7,8,9",
+        low=0,
+        text="Skip layers",
+    )
+    skip_layer_start: float = option(
+        0.01,
+        "Part of the steps after which --slg-scale begins, 0 to 1.",
+        flags="--skip-layer-start",
+        group="Sampling",
+        low=0,
+        high=1,
+        text="Skip layer start",
+    )
+    skip_layer_end: float = option(
+        0.2,
+        "Part of the steps before which it ends; with few steps, the default leaves none.",
+        flags="--skip-layer-end",
+        group="Sampling",
+        low=0,
+        high=1,
+        text="Skip layer end",
     )
     init_image: FilePath | bytes | BinaryIO | Image.Image | None = option(
         None,
@@ -411,6 +406,11 @@ class GenerationOptions:
             if 0 < side < 8:
                 raise ValueError(f"vae_tile_size is {side}, but must be 0 or from 8 to 512")
         check_cache(self.cache_mode, self.cache_option)
+        check_layer_guidance(
+            *(self.slg_scale, self.skip_layers, self.skip_layer_start, self.skip_layer_end),
+            cache_mode=self.cache_mode,
+            steps=self.evaluated_steps,
+        )
 
     def __repr__(self) -> str:
         return described(self)

@@ -122,6 +122,14 @@ def read_list(text: str) -> tuple[float, ...]:
     return tuple(float(value) for value in text.split())
 
 
+def _write_whole(values: Sequence[int]) -> str:
+    return " ".join(map(str, values))
+
+
+def _read_whole(text: str) -> tuple[int, ...]:
+    return tuple(int(value) for value in text.split())
+
+
 def _read_point(text: str) -> StepPoint:
     """A step, or with a point in it a part of the steps."""
     return int(text) if text.isdecimal() else float(text)
@@ -160,6 +168,7 @@ _FORMS: Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "text": (str, str),
     "file": (_file_name, str),
     "numbers": (write_list, read_list),
+    "whole numbers": (_write_whole, _read_whole),
     "pair": (_write_pair, _read_pair),
     "whole pair": (_write_pair, read_size),
     "step": (str, _read_point),

@@ -26,7 +26,7 @@ from pulid_sdcpp.batch.job_file import SHARED_FIELDS
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine.binding_arguments import checked_generation
 from pulid_sdcpp.options.context import ContextOptions
-from pulid_sdcpp.options.generation import GenerationOptions
+from pulid_sdcpp.options.generation import GenerationOptions, with_checked
 from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.pictures import parameters, people_text
 from pulid_sdcpp.store.registry import Preset
@@ -72,6 +72,10 @@ FLAGS = """
     Sampling sigmas --sigmas A,B,... geb
     Sampling eta --eta float geb
     Sampling flow_shift --flow-shift float geb
+    Sampling slg_scale --slg-scale float gpeb
+    Sampling skip_layers --skip-layers A,B,... gpeb
+    Sampling skip_layer_start --skip-layer-start float gpeb
+    Sampling skip_layer_end --skip-layer-end float gpeb
     Sampling clip_skip --clip-skip integer geb
     Sampling cache_mode --cache-mode text gb
     Sampling cache_option --cache-option text gb
@@ -109,6 +113,10 @@ TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
     ("clip_skip", "Clip skip", False, 2, "2"),
     ("sigmas", "Sigmas", False, (1.0, 0.5), "1.0 0.5"),
     ("flow_shift", "Flow shift", False, 1.15, "1.15"),
+    ("slg_scale", "SLG scale", False, 2.5, "2.5"),
+    ("skip_layers", "Skip layers", False, (7, 30), "7 30"),
+    ("skip_layer_start", "Skip layer start", False, 0.1, "0.1"),
+    ("skip_layer_end", "Skip layer end", False, 1, "1.0"),
     ("auto_resize_ref_image", "Resize ref image", False, False, "False"),
     ("increase_ref_index", "Increase ref index", False, True, "True"),
     ("vae_tiling", "VAE tiling", False, True, "True"),
@@ -162,6 +170,10 @@ BATCH: dict[str, tuple[str, Any, Any]] = {
     "clip_skip": ("-1", -1, -1),
     "sigmas": ("1, 0.5; 0", [1, 0.5, 0], (1.0, 0.5, 0.0)),
     "flow_shift": ("1", 1, 1.0),
+    "slg_scale": ("2.5", 2.5, 2.5),
+    "skip_layers": ("7, 8; 9", [7, 8, 9], (7, 8, 9)),
+    "skip_layer_start": ("0.1", 0.1, 0.1),
+    "skip_layer_end": ("1", 1, 1.0),
     "init_image": ("a.png", "a.png", Path("a.png")),
     "strength": ("0.5", 0.5, 0.5),
     "mask_image": ("a.png", "a.png", Path("a.png")),
@@ -254,7 +266,8 @@ def test_choices_of_flags() -> None:
 
 
 def test_a_pictures_text() -> None:
-    generation = GenerationOptions("", **{name: value for name, _, _, value, _ in TEXT})
+    # Not all of them go together.
+    generation = with_checked(GenerationOptions(""), **{name: v for name, _, _, v, _ in TEXT})
     written = parameters.write_entries(parameters._GENERATION, generation)
     assert list(written.items()) == [(key, text) for _, key, _, _, text in TEXT]
     read = parameters.read_entries(parameters._GENERATION, written)

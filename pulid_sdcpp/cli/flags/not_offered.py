@@ -46,7 +46,6 @@ _REASONS: Mapping[str, str] = {
         "--hires-upscaler --hires-width --hires-height --hires-scale --hires-steps "
         "--hires-upscale-tile-size --hires-denoising-strength"
     ),
-    "not offered yet": "--slg-scale --skip-layers --skip-layer-start --skip-layer-end",
     "ControlNet is not offered": (
         "--control-net --control-net-cpu --control-image --control-strength --canny"
     ),

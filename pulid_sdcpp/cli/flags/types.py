@@ -98,13 +98,18 @@ class Numbers(click.ParamType):
 
     name = "A,B,..."
 
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self.number = number
+
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
+        parts = re.split(r"\s*,\s*", value.strip("[] "))
         try:
-            return tuple(float(part) for part in re.split(r"\s*,\s*", value.strip("[] ")) if part)
+            return tuple(self.number(part) for part in parts if part)
         except ValueError:
-            self.fail(f"{shown(value)} is not a list of numbers like 14.6,7.8,0", param, ctx)
+            like = "whole numbers like 7,8,9" if self.number is int else "numbers like 14.6,7.8,0"
+            self.fail(f"{shown(value)} is not a list of {like}", param, ctx)
 
 
 class Vram(click.ParamType):

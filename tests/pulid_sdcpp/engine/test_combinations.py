@@ -63,6 +63,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "noise in each step": {"sampling_method": "euler_a"},
     "own noise levels": {"sigmas": (1.0, 0.7, 0.3, 0.0)},
     "one step": {"steps": 1},
+    "skip-layer guidance": {"slg_scale": 2.0, "skip_layers": (1, 2), "skip_layer_end": 1.0},
     **{f"{mode}": {"cache_mode": mode, "cache_option": ALWAYS[mode]} for mode in ALWAYS},
     "easycache and true CFG": {
         "cache_mode": "easycache", "cache_option": ALWAYS["easycache"], "cfg_scale": 3.0,

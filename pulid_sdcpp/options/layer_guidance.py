@@ -1,0 +1,65 @@
+"""Skip-layer guidance: what of it would have no effect, or a wrong one, is refused.
+
+Source: stable-diffusion.cpp, src/stable-diffusion.cpp (sample); names of examples/common.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+__all__ = ["check_layer_guidance", "check_layers"]
+
+_KEPT_APART = ("disabled", "spectrum")
+"""Step caches that do not take the evaluation without layers for that with all of them."""
+
+
+def check_layer_guidance(
+    scale: float, layers: Sequence[int], start: float, end: float, *, cache_mode: str, steps: int
+) -> None:
+    """Refuse guidance that no step would have.
+
+    Args:
+        scale, layers, start, end: `slg_scale`, `skip_layers`, `skip_layer_start` and
+            `skip_layer_end` of `GenerationOptions`.
+        cache_mode: Likewise.
+        steps: How many are made.
+
+    Raises:
+        ValueError: Names the options, and what they may be.
+    """
+    if not scale:
+        return
+    if not layers:
+        raise ValueError(f"slg_scale is {scale:g}, but skip_layers names no layer")
+    if cache_mode not in _KEPT_APART:
+        raise ValueError(
+            f"slg_scale is {scale:g}, but cache_mode {cache_mode!r} would mix its evaluations with "
+            "the others; leave one out, or use spectrum"
+        )
+    # As the engine counts, in single precision: a step from 1, of one more noise levels.
+    first, last = (
+        int(ctypes.c_float(ctypes.c_float(part).value * (steps + 1)).value) for part in (start, end)
+    )
+    if not any(first < step < last for step in range(1, steps + 1)):
+        raise ValueError(
+            f"slg_scale is {scale:g}, but no step of {steps} is between skip_layer_start "
+            f"{start:g} and skip_layer_end {end:g}; with few steps, skip_layer_end must be larger"
+        )
+
+
+def check_layers(layers: Sequence[int], count: int) -> None:
+    """Refuse layers that a model does not have: the engine would leave out nothing.
+
+    Args:
+        layers: `skip_layers`.
+        count: How many the model has.
+
+    Raises:
+        ValueError: Names the layer.
+    """
+    for layer in layers:
+        if layer >= count:
+            raise ValueError(
+                f"skip_layers has {layer}, but this model has the layers 0 to {count - 1}"
+            )

@@ -1,0 +1,58 @@
+"""Names of sampling methods and schedulers, ours and those of web UIs."""
+
+from __future__ import annotations
+
+__all__ = ["SAMPLERS_OF_WEB_UIS", "SAMPLING_METHODS", "SCHEDULERS", "SCHEDULES_OF_WEB_UIS"]
+
+# Names as stable-diffusion.cpp's own sd-cli spells them.
+SAMPLING_METHODS = (
+    "euler",
+    "euler_a",
+    "heun",
+    "dpm2",
+    "dpm++2s_a",
+    "dpm++2m",
+    "dpm++2mv2",
+    "ipndm",
+    "ipndm_v",
+    "lcm",
+    "ddim_trailing",
+    "tcd",
+    "res_multistep",
+    "res_2s",
+    "er_sde",
+)
+SCHEDULERS = (
+    "default",  # flux for a Flux model; for another the engine's choice for the sampling method
+    "flux",
+    "discrete",
+    "karras",
+    "exponential",
+    "ays",
+    "gits",
+    "smoothstep",
+    "sgm_uniform",
+    "simple",
+    "kl_optimal",
+    "lcm",
+    "bong_tangent",
+)
+
+# As AUTOMATIC1111's lists spell them.
+SAMPLERS_OF_WEB_UIS = {
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "heun": "Heun",
+    "dpm2": "DPM2",
+    "dpm++2s_a": "DPM++ 2S a",
+    "dpm++2m": "DPM++ 2M",
+    "lcm": "LCM",
+}
+SCHEDULES_OF_WEB_UIS = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "sgm_uniform": "SGM Uniform",
+    "simple": "Simple",
+    "kl_optimal": "KL Optimal",
+    "ays": "Align Your Steps",
+}
