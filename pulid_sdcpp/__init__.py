@@ -44,6 +44,13 @@ if TYPE_CHECKING:
     from .evaluation.options import EvaluationOptions, EvaluationPrompt, Reference
     from .evaluation.report import EvaluationResult
     from .identity.identity_file import Identity
+    from .identity.kept_people import (
+        KeptPerson,
+        keep_person,
+        kept_people,
+        remove_person,
+        rename_person,
+    )
     from .memory.plan import Plan, plan_memory
     from .model_files.description import FileInfo, describe_file
     from .native.devices import Device, devices
@@ -81,6 +88,7 @@ __all__ = [
     "IdentityFileError",
     "IdentityOptions",
     "ImageFileError",
+    "KeptPerson",
     "MemoryPlanError",
     "MissingDependencyError",
     "ModelFileError",
@@ -106,9 +114,13 @@ __all__ = [
     "engine_info",
     "evaluate",
     "expand_prompt",
+    "keep_person",
+    "kept_people",
     "plan_memory",
     "pocket_files",
     "recipe_from",
+    "remove_person",
+    "rename_person",
     "resolve_preset",
 ]
 
@@ -124,6 +136,7 @@ _MODULES = {
     "GenerationOptions": "options.generation",
     "Identity": "identity.identity_file",
     "IdentityOptions": "people.identity_options",
+    "KeptPerson": "identity.kept_people",
     "Person": "people.person",
     "PictureRecipe": "pictures.recipe",
     "Plan": "memory.plan",
@@ -141,9 +154,13 @@ _MODULES = {
     "engine_info": "native.library",
     "evaluate": "evaluation.evaluate",
     "expand_prompt": "request.wildcards",
+    "keep_person": "identity.kept_people",
+    "kept_people": "identity.kept_people",
     "plan_memory": "memory.plan",
     "pocket_files": "pocket.pack",
     "recipe_from": "pictures.recipe",
+    "remove_person": "identity.kept_people",
+    "rename_person": "identity.kept_people",
     "resolve_preset": "store.model_store",
 }
 

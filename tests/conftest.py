@@ -59,11 +59,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _isolated_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nobody's home, caches or settings are read or written."""
     home = tmp_path_factory.mktemp("home")
-    for variable in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "APPDATA",
-                     "LOCALAPPDATA", "HF_HOME"):  # fmt: skip
+    for variable in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+                     "APPDATA", "LOCALAPPDATA", "HF_HOME"):  # fmt: skip
         os.environ[variable] = str(home)
-    for variable in ("PULID_SDCPP_CACHE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_FOLD_CACHE_MB",
-                     "HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN",
+    for variable in ("PULID_SDCPP_CACHE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_DATA",
+                     "PULID_SDCPP_FOLD_CACHE_MB", "HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN",
                      "HUGGINGFACE_HUB_CACHE"):  # fmt: skip
         os.environ.pop(variable, None)
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import IdentityFileError, ImageFileError
 from ..identity.identity_file import is_identity_file
+from ..identity.kept_people import find_person
+from ..identity.named_person import NamedPerson, named_person
 from ..people.person import parse_person
 from ..people.person_spec import PersonSpec, check_face_is_of_photos
 from ..people.region import Region
@@ -48,7 +52,7 @@ class PeopleReader:
         check_known(table, _TABLE_FIELDS)
         if not name.strip():
             raise ValueError("a person needs a name")
-        self._defined[name] = {"name": name, **self._read_table(table)}
+        self._defined[name] = {"name": name, **self._read_table(table, name)}
 
     def read(self, given: Any, shared: Mapping[str, Any], scope: Mapping[str, Any]) -> PersonSpec:
         """One person in a picture.
@@ -63,7 +67,7 @@ class PeopleReader:
         if isinstance(given, dict):
             check_known(given, (*_TABLE_FIELDS, "name"))
             base: dict[str, Any] = {}
-            own = self._read_table(given)
+            own = self._read_table(given, given.get("name", ""))
             own.setdefault("name", own["files"][0].stem)
         elif isinstance(given, str):
             base, own = self._read_text(given)
@@ -87,22 +91,44 @@ class PeopleReader:
             check_face_is_of_photos(own, self._defined[source]["files"], text)
             return self._defined[source], own
         try:
-            files = (existing_file(source, self._folder),)
+            named = self._named(source)
         except ValueError as error:
             known = f", and none of {', '.join(self._defined)}" if self._defined else ""
             raise ValueError(f"person is {shown(source)}: {error}{known}") from None
-        check_face_is_of_photos(own, files, text)
-        return {"files": files, "name": files[0].stem}, own
+        check_face_is_of_photos(own, named.files, text)
+        return {"files": named.files, "name": named.name}, own
 
-    def _read_table(self, table: Mapping[str, Any]) -> dict[str, Any]:
+    def _named(self, given: object) -> NamedPerson:
+        """A photo, an identity file, a folder, or somebody who is kept by name."""
+        if isinstance(given, str) and given.strip():
+            try:
+                named = named_person(given.strip(), self._folder)
+                if os.path.exists(named.files[0]):
+                    return named
+            except ImageFileError as error:  # a folder without photos
+                raise ValueError(str(error)) from None
+            except (ValueError, IdentityFileError):
+                pass  # said better below
+        file = existing_file(given, self._folder)
+        return NamedPerson(file.stem, (file,))
+
+    def _kept(self, name: object) -> str:
+        """The name of somebody who is kept, of whom a table says no more."""
+        if isinstance(name, str) and find_person(name) is not None:
+            return name
+        known = f", and nobody is kept by the name {shown(name)}" if name else ""
+        raise ValueError(f"give either portraits or identity: photos, or an identity file{known}")
+
+    def _read_table(self, table: Mapping[str, Any], name: object = "") -> dict[str, Any]:
         given = {key: table[key] for key in (*PERSON_FIELDS, "name") if key in table}
         values = field_values(given, self._folder)
-        if ("portraits" in table) == ("identity" in table):
+        if "portraits" in table and "identity" in table:
             raise ValueError("give either portraits or identity: photos, or an identity file")
-        photos = list_of(table["portraits"] if "portraits" in table else table["identity"])
+        key = "identity" if "identity" in table else "portraits"
+        photos = list_of(table[key] if key in table else [self._kept(name)])
         if "identity" in table and len(photos) != 1:
             raise ValueError("identity is a list, but must be one identity file")
-        files = tuple(existing_file(photo, self._folder) for photo in photos)
+        files = tuple(file for photo in photos for file in self._named(photo).files)
         for file in files:
             if is_identity_file(file) != ("identity" in table) and (
                 "identity" in table or files[1:]

@@ -12,6 +12,7 @@ __all__ = ["main"]
 # imported when it is called. A new command is one more line here.
 _SUMMARIES = {
     "extract": "Make an identity file from photos of a person.",
+    "people": "Keep people by name, to use wherever a photo goes.",
     "faces": "Number the faces in a photo, for --face.",
     "generate": "Make pictures, with a person if you name one.",
     "batch": "Make all the pictures of a job file.",

@@ -17,10 +17,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -37,6 +35,14 @@ from ..tensors.gguf_header import parse_gguf
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..terminal_text import quoted
 from . import hashes
+from .identity_gguf import (
+    ARCHITECTURE,
+    DTYPES,
+    FORMAT_VERSION,
+    PREFIX,
+    MetadataValue,
+    identity_gguf,
+)
 
 __all__ = [
     "ARCHITECTURE",
@@ -47,6 +53,7 @@ __all__ = [
     "UNCOND_TENSOR",
     "Identity",
     "MetadataValue",
+    "identity_bytes",
     "is_identity_content",
     "is_identity_file",
 ]
@@ -55,8 +62,6 @@ ID_TOKENS = 32
 """Tokens that PuLID-Flux makes of one photo."""
 ID_DIM = 2048
 """Width of such a token. Small models have fewer and narrower ones."""
-ARCHITECTURE = "pulid"
-FORMAT_VERSION = 1
 TENSOR = "pulid_id"
 UNCOND_TENSOR = "pulid_id_uncond"
 
@@ -70,11 +75,6 @@ MAX_FILE_BYTES = 1 << 30
 """Two times 1024 tokens of width 65536 in float32 take half of it."""
 MAX_ARRAY_LENGTH = 64
 """What the header reader keeps of an array."""
-
-_DTYPES = ("f16", "f32", "bf16")
-_PREFIX = "pulid."
-
-MetadataValue = str | bool | int | float | tuple["str | bool | int | float", ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,8 +114,8 @@ class Identity:
                 )
             object.__setattr__(self, "uncond_tokens", uncond)
         object.__setattr__(self, "metadata", MappingProxyType(_checked_metadata(self.metadata)))
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"identity dtype: expected one of {_DTYPES}, found {self.dtype!r}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"identity dtype: expected one of {DTYPES}, found {self.dtype!r}")
 
     @classmethod
     def from_array(cls, array: Any, uncond: Any = None, **metadata: Any) -> Identity:
@@ -203,15 +203,7 @@ class Identity:
         Raises:
             ValueError: As `save`.
         """
-        self._check_no_hole()
-        tensors = {TENSOR: _packed(self.tokens, dtype)}
-        if self.uncond_tokens is not None:
-            tensors[UNCOND_TENSOR] = _packed(self.uncond_tokens, dtype)
-        # GGUFWriter only writes to a path, hence the detour.
-        with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder, "identity.gguf")
-            _write_gguf(draft, tensors, dtype, self.metadata)
-            return draft.read_bytes()
+        return identity_bytes(self, dtype)
 
     def _check_no_hole(self) -> None:
         _check_no_hole(self.tokens, "identity tokens")
@@ -252,6 +244,25 @@ class Identity:
         return self.sha256[:10]
 
 
+def identity_bytes(
+    identity: Identity,
+    dtype: str,
+    texts: Mapping[str, str] | None = None,
+    arrays: Mapping[str, NDArray[np.int8]] | None = None,
+) -> bytes:
+    """As `Identity.to_bytes`, with more in it than readers of identities look at.
+
+    Args:
+        texts: Further entries, under their whole keys.
+        arrays: Further tensors, (n,) bytes.
+    """
+    identity._check_no_hole()
+    tensors = {TENSOR: identity.tokens}
+    if identity.uncond_tokens is not None:
+        tensors[UNCOND_TENSOR] = identity.uncond_tokens
+    return identity_gguf(tensors, dtype, identity.metadata, texts or {}, arrays or {})
+
+
 def is_identity_content(content: bytes) -> bool:
     """As `is_identity_file`, of what is in the file."""
     return content[:4] == b"GGUF"
@@ -267,7 +278,7 @@ def is_identity_file(path: str | os.PathLike[str]) -> bool:
 
 
 def _from_header(cls: type[Identity], header: TensorHeader, buffer: Any, source: str) -> Identity:
-    version = header.metadata.get(_PREFIX + "version")
+    version = header.metadata.get(PREFIX + "version")
     if type(version) is not int or version != FORMAT_VERSION:
         found = "none" if version is None else quoted(version)
         raise IdentityFileError(
@@ -295,7 +306,7 @@ def _own_metadata(header: TensorHeader) -> dict[str, Any]:
     """The `pulid.*` entries that this program could have written; others are not ours to judge."""
     metadata: dict[str, Any] = {}
     for key, value in header.metadata.items():
-        name = key.removeprefix(_PREFIX)
+        name = key.removeprefix(PREFIX)
         if name != key and name != "version":
             with contextlib.suppress(ValueError):
                 metadata.update(_checked_metadata({name: value}))
@@ -304,7 +315,7 @@ def _own_metadata(header: TensorHeader) -> dict[str, Any]:
 
 def _tokens(info: TensorInfo, buffer: Any, source: str) -> NDArray[np.float32]:
     """One tensor of the file as float32."""
-    if info.dtype not in _DTYPES:
+    if info.dtype not in DTYPES:
         raise IdentityFileError(
             f"{source}: expected {info.name} in F16, F32 or BF16, found {info.dtype.upper()}"
         )
@@ -429,65 +440,3 @@ def _checked_scalar(key: str, value: Any) -> str | bool | int | float:
         f"identity metadata: {quoted(key)} must be text, a number or a boolean,"
         f" found {type(value).__name__}"
     )
-
-
-def _packed(tokens: NDArray[np.float32], dtype: str) -> NDArray[Any]:
-    """The tokens as the writer wants them: float arrays, or the raw bytes of a BF16 tensor."""
-    if dtype == "f32":
-        return tokens.astype("<f4")
-    if dtype == "f16":
-        with np.errstate(over="ignore", under="ignore"):
-            packed = tokens.astype("<f2")
-        largest = float(np.abs(tokens).max())
-        if not np.isfinite(packed).all():
-            raise ValueError(
-                f"identity tokens reach {largest:g}, more than f16 can hold (65504);"
-                " save with dtype 'f32'"
-            )
-        return packed
-    if dtype == "bf16":
-        bits = tokens.view(np.uint32).astype(np.uint64)
-        # Round to nearest, ties to even, as ggml does.
-        halves = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
-        if ((halves & 0x7F80) == 0x7F80).any():
-            raise ValueError("identity tokens are more than bf16 can hold; save with dtype 'f32'")
-        return halves.view(np.uint8)
-    raise ValueError(f"identity dtype: expected one of {_DTYPES}, found {dtype!r}")
-
-
-def _write_gguf(
-    path: Path,
-    tensors: Mapping[str, NDArray[Any]],
-    dtype: str,
-    metadata: Mapping[str, MetadataValue],
-) -> None:
-    import gguf
-
-    types = gguf.GGUFValueType
-
-    def scalar_type(value: object) -> Any:
-        # bool before int: it is one.
-        for python_type, gguf_type in (
-            (bool, types.BOOL),
-            (int, types.INT64),
-            (float, types.FLOAT64),
-        ):
-            if isinstance(value, python_type):
-                return gguf_type
-        return types.STRING
-
-    writer = gguf.GGUFWriter(path, ARCHITECTURE)
-    try:
-        writer.add_uint32(_PREFIX + "version", FORMAT_VERSION)
-        for key, value in metadata.items():
-            if not isinstance(value, tuple):
-                writer.add_key_value(_PREFIX + key, value, scalar_type(value))
-            else:
-                writer.add_key_value(_PREFIX + key, list(value), types.ARRAY, scalar_type(value[0]))
-        for name, packed in tensors.items():
-            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType[dtype.upper()])
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    finally:
-        writer.close()

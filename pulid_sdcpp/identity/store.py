@@ -24,6 +24,7 @@ from ..system.user_folders import cache_folder
 from ..terminal_text import shown
 from . import hashes
 from .identity_file import Identity
+from .kept_people import people_folder
 
 __all__ = [
     "entries_of_identity",
@@ -98,13 +99,13 @@ def find_identity(
     folders: Sequence[str | os.PathLike[str]] = (),
     accept: Callable[[Identity], bool] = lambda identity: True,
 ) -> Identity | None:
-    """The identity with this hash: of the cache, or a `.pulidembd` file in one of the folders.
+    """The identity with this hash: of the cache, of a kept person, or in one of the folders.
 
     Of several that have it, the first with an unconditional part is taken.
 
     Args:
         short_hash: `Identity.short_hash`, or more digits of `Identity.sha256`.
-        folders: Where to look beside the cache; not in the folders inside.
+        folders: Where to look for `.pulidembd` files, too; not in the folders inside.
         accept: Says which of several copies will do, as for one with the very numbers.
 
     Returns:
@@ -137,6 +138,8 @@ def keep_identity(identity: Identity) -> None:
 
 def _candidates(short_hash: str, folders: Sequence[str | os.PathLike[str]]) -> Iterator[Identity]:
     yield from _of_hash(store_folder(), short_hash)
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        folders = (people_folder(), *folders)
     for folder in folders:
         for path in sorted(Path(folder).glob(f"*{_SUFFIX}")):
             with contextlib.suppress(IdentityFileError):

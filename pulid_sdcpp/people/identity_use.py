@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import IdentityFileError
 from ..identity.identity_file import Identity
+from ..identity.named_person import named_identity
 from ..options.generation import GenerationOptions
 from ..options.step_point import step_at
 from ..system.given_content import FileContent, is_content
@@ -46,7 +47,7 @@ class IdentityUse:
 
 
 def as_identity(given: IdentityLike) -> Identity:
-    """Read an identity file, what is in one, or take (tokens, width) numbers as one.
+    """Read an identity: a file, what is in one, or a kept name; (tokens, width) numbers are one.
 
     Raises:
         IdentityFileError: It is not one.
@@ -54,7 +55,7 @@ def as_identity(given: IdentityLike) -> Identity:
     if isinstance(given, Identity):
         return given
     if isinstance(given, str | os.PathLike):
-        return Identity.load(given)
+        return Identity.load(named_identity(given) if isinstance(given, str) else given)
     if is_content(given):
         return Identity.from_bytes(given)
     return Identity.from_array(given)

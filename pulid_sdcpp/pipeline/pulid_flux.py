@@ -14,6 +14,7 @@ from ..extraction.enrolment import Enroller, contents_read
 from ..identity.face_choice import FaceChoice
 from ..identity.fusion import Fusion
 from ..identity.identity_file import Identity
+from ..identity.named_person import named_photos
 from ..memory.plan import Plan, Vram
 from ..native.progress_event import EventCallback, ProgressEvent
 from ..options.context import ContextOptions
@@ -216,7 +217,7 @@ class PulidFlux:
             MissingDependencyError: The extra [extract] is not installed.
             ValueError: No photos, an identity file among them, or no such face or fusion.
         """
-        photos = contents_read(photos)
+        photos = contents_read(named_photos(photos))
         if (identity := identity_given_as(photos)) is not None:
             return identity
         if self._extractor_problem:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..identity.named_person import named_person
 from ..memory.plan import Vram
 from ..options.context import ContextOptions
 from ..options.facts import of
@@ -287,15 +288,19 @@ def _people(
 
 
 def _spec(values: Mapping[str, Any]) -> PersonSpec:
-    """A person whose name, if none is given, is that of the first file, or the identity's hash."""
-    files = values.get("files", ())
-    files = (files,) if isinstance(files, str | os.PathLike) else files
-    files = tuple(map(Path, files))
+    """A person whose name, if none is given, is that of the first file, or the identity's hash.
+
+    Names of people who are kept, and folders, become their files here.
+    """
+    named = values.get("files", ())
+    named = (named,) if isinstance(named, str | os.PathLike) else named
+    people = [named_person(one) for one in named]
+    files = tuple(file for person in people for file in person.files)
     spec = PersonSpec(**{"name": "", **values, "files": files})
     if spec.name:
         return spec
     name = spec.paths[0].stem if spec.paths else getattr(spec.identity, "short_hash", "person")
-    return dataclasses.replace(spec, name=name)
+    return dataclasses.replace(spec, name=people[0].name if people else name)
 
 
 def _size_of(image: Any, given: Mapping[str, Any]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..terminal_text import shown
 
-__all__ = ["cache_folder", "config_folder", "with_home"]
+__all__ = ["cache_folder", "config_folder", "data_folder", "with_home"]
 
 _NAME = "pulid-sdcpp"
 
@@ -53,6 +53,24 @@ def config_folder(
         return Path.home() / "Library" / "Application Support" / _NAME
     xdg = variables.get("XDG_CONFIG_HOME", "")
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".config") / _NAME
+
+
+def data_folder(platform: str = sys.platform, environment: Mapping[str, str] | None = None) -> Path:
+    """The folder for what the user keeps, which cannot be made again; it may not exist yet.
+
+    PULID_SDCPP_DATA names another. Else: ~/.local/share/pulid-sdcpp (or under XDG_DATA_HOME),
+    ~/Library/Application Support/pulid-sdcpp, %LOCALAPPDATA%\\pulid-sdcpp\\Data.
+    """
+    variables = os.environ if environment is None else environment
+    if own := variables.get("PULID_SDCPP_DATA"):
+        return Path(own)
+    if platform == "win32":
+        local = variables.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / _NAME / "Data"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / _NAME
+    xdg = variables.get("XDG_DATA_HOME", "")
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "share") / _NAME
 
 
 def with_home(path: str | os.PathLike[str]) -> Path:

@@ -135,9 +135,10 @@ def test_loggers_and_environment_variables_keep_their_names() -> None:
         variables |= set(re.findall(r"PULID_SDCPP_[A-Z_]+[A-Z]", text))
     assert loggers == {
         "PIL", "pulid_extractor", "pulid_sdcpp", "pulid_sdcpp.engine", "pulid_sdcpp.folding_cache",
-        "pulid_sdcpp.identity_store", "pulid_sdcpp.mask_image", "pulid_sdcpp.model_store",
+        "pulid_sdcpp.identity_store", "pulid_sdcpp.kept_people", "pulid_sdcpp.mask_image",
+        "pulid_sdcpp.model_store", "pulid_sdcpp.photos",
     }  # fmt: skip
     assert variables == {
-        "PULID_SDCPP_CACHE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_ENGINE_SDIST",
+        "PULID_SDCPP_CACHE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_DATA", "PULID_SDCPP_ENGINE_SDIST",
         "PULID_SDCPP_FOLD_CACHE_MB", "PULID_SDCPP_LIBRARY",
     }  # fmt: skip

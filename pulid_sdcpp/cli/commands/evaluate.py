@@ -65,10 +65,11 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 @_option(
     "--identity",
     "identities",
-    type=(_FILE, _FILE),
+    type=(str, _FILE),
     multiple=True,
     metavar="IDENTITY PORTRAIT",
-    help="A person: an identity file, and a portrait to compare with; may be repeated.",
+    help="A person: an identity file or a kept name, and a portrait to compare with; may be "
+    "repeated.",
 )
 @_option("-p", "--prompt", "prompts", multiple=True, help="Prompt; may be repeated.")
 @_option(
@@ -191,6 +192,7 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
 def _evaluation_options(values: Mapping[str, Any]) -> EvaluationOptions:
     from ...evaluation.options import EvaluationOptions, EvaluationPrompt, Reference
     from ...evaluation.prompts import read_prompts
+    from ...identity.named_person import named_identity
 
     prompts = [
         each if isinstance(each, EvaluationPrompt) else EvaluationPrompt(each)
@@ -199,7 +201,9 @@ def _evaluation_options(values: Mapping[str, Any]) -> EvaluationOptions:
     if values["prompts_file"] is not None:
         prompts += read_prompts(values["prompts_file"])
     references = [Reference(path) for path in _pictures(values["portraits"])]
-    references += [Reference(portrait, identity) for identity, portrait in values["identities"]]
+    references += [
+        Reference(portrait, named_identity(identity)) for identity, portrait in values["identities"]
+    ]
     return EvaluationOptions(
         references=tuple(references),
         prompts=tuple(prompts),

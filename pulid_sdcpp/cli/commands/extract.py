@@ -167,6 +167,7 @@ def extract(
     """
     from ...extraction.extractor import load_extractor
 
+    _refuse_kept(photos)
     jobs = identity_jobs(photo_list(photos), output, each=each)
     ctx.with_resource(output_folders(path for _, path in jobs))
     for _, path in jobs:
@@ -221,6 +222,18 @@ def _files(
     files = preset_files(name, given, *roles)
     pulid = files.pop("pulid", pulid_weights)
     return {**files, "pulid_weights": pulid}
+
+
+def _refuse_kept(photos: Sequence[Path]) -> None:
+    """Say what to do for somebody whose identity is there already."""
+    from ...identity.kept_people import find_person
+
+    for photo in photos:
+        if not photo.exists() and (kept := find_person(str(photo))) is not None:
+            raise click.UsageError(
+                f"{kept.stem} is a kept person, not a photo; 'pulid-sdcpp people export "
+                f"{kept.stem}' writes an identity file"
+            )
 
 
 def _line(found: FoundFace) -> str:

@@ -123,6 +123,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
 def _pull(preset: str, given: Mapping[str, Any], progress: Progress) -> None:
     """Download what the preset lacks for these pictures, if the user agrees."""
     from ..given.model_pull import pull_presets
+    from ..given.people import names_photos
 
     if not preset:
         raise click.UsageError("--pull needs --preset, which says what to download")
@@ -130,7 +131,7 @@ def _pull(preset: str, given: Mapping[str, Any], progress: Progress) -> None:
         [preset],
         given.get("models_dirs", ()),
         progress,
-        extraction=bool(given.get("portraits") or given.get("persons")),
+        extraction=names_photos(given),
         command=f"pulid-sdcpp models pull {preset}",
     )
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from .table import FILE_PATH, grouped_option
+from .table import grouped_option
 
 __all__ = ["PERSON_OPTIONS"]
 
 _HEADING = "Identity"
 
 PERSON_OPTIONS = [
-    grouped_option("portraits", "--portrait", heading=_HEADING, type=FILE_PATH, multiple=True,
-                   help="Photo of the person, or an identity file from 'pulid-sdcpp extract'; may "
-                        "be repeated with more photos of the same person."),
+    grouped_option("portraits", "--portrait", heading=_HEADING, multiple=True, metavar="PHOTO|NAME",
+                   help="Photo of the person, a folder of photos, an identity file, or the name of "
+                        "somebody kept with 'pulid-sdcpp people add'; may be repeated with more "
+                        "photos of the same person."),
     grouped_option("persons", "--person", heading=_HEADING, multiple=True, metavar="SPEC",
-                   help="One of several people: a photo or identity file, optionally followed by "
+                   help="One of several people: what --portrait takes, optionally followed by "
                         ":face=1, :weight=0.9, :start=4, :end=80%, :mask=left.png or "
                         ":box=0,0,0.5,1 (x, y, width, height); may be repeated."),
 ]  # fmt: skip

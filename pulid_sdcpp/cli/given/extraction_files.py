@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["chosen_preset", "detector_file", "preset_files"]
+__all__ = ["chosen_preset", "detector_file", "enroller_files", "preset_files"]
 
 
 def chosen_preset(given: Mapping[str, Any], models_dir: Path) -> str | None:
@@ -27,6 +27,19 @@ def preset_files(preset: str, given: Mapping[str, Any], *roles: str) -> dict[str
 
     folders = [given["models_dir"]] if "models_dir" in given else []
     return extraction_files(preset, folders, roles or EXTRACTION_ROLES)
+
+
+def enroller_files(given: Mapping[str, Any], models_dir: Path) -> dict[str, Path]:
+    """The extractor's files, as `Enroller` takes them.
+
+    Raises:
+        ModelFileError, ValueError: As `extraction.files`.
+    """
+    if (name := chosen_preset(given, models_dir)) is None:
+        return {"models_dir": models_dir}
+    files = preset_files(name, given)
+    pulid = files.pop("pulid")
+    return {**files, "pulid_weights": pulid}
 
 
 def detector_file(given: Mapping[str, Any], models_dir: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...identity.identity_file import is_identity_file
+from ...identity.named_person import named_person
 from ...options.facts import of
 from ...people.person import Person, parse_person
 from ...people.person_spec import check_face_is_of_photos
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ...request.generate_request import GenerateRequest
     from ..progress.progress import Progress
 
-__all__ = ["check_people_flags", "enroll", "named_people", "names_people"]
+__all__ = ["check_people_flags", "enroll", "named_people", "names_people", "names_photos"]
 
 _WAYS = {"portraits": "--portrait", "persons": "--person", "embedding": "--pulid-id-embedding"}
 
@@ -86,6 +87,17 @@ def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) ->
     return enroll_people(pipeline, request.people, on_face=tell_which)
 
 
+def names_photos(given: Mapping[str, Any]) -> bool:
+    """Whether the flags name a photo, of which an identity has to be made.
+
+    Raises:
+        click.UsageError, ValueError: As `named_people`.
+        PulidError: As `named_person`.
+    """
+    named = [one for person in named_people(given) for one in person.get("files", ())]
+    return any(not is_identity_file(file) for one in named for file in named_person(one).files)
+
+
 def _about_a_person(given: Mapping[str, Any]) -> list[str]:
     """The flags that say how somebody is put into the picture, in their short form."""
     return [fact.flags.split()[-1] for name, fact in of(Person).items() if name in given]
@@ -93,8 +105,8 @@ def _about_a_person(given: Mapping[str, Any]) -> list[str]:
 
 def _person(text: str) -> dict[str, Any]:
     source, own = parse_person(text)
-    check_face_is_of_photos(own, [source], text)
+    check_face_is_of_photos(own, named_person(source).files, text)
     region = own.get("region")
     if region is not None and region.mask is not None:
         own["region"] = Region(mask=with_home(region.mask))
-    return {"files": (with_home(source),), **own}
+    return {"files": (source,), **own}

@@ -19,6 +19,7 @@ from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.extraction import enrolment
 from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.identity.kept_people import keep_person
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
 from pulid_sdcpp.store import model_store
 from pulid_sdcpp.store.model_store import PresetFiles
@@ -74,7 +75,7 @@ def preset(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """A preset "tiny"; the arguments it was looked up with."""
     looked_up: list[tuple[Any, ...]] = []
 
-    def resolve(name: str, models_dirs: Any = (), *, without: Any = ()) -> PresetFiles:
+    def resolve(name: str, models_dirs: Any = (), *, without: Any = (), **_: Any) -> PresetFiles:
         looked_up.append((name, tuple(models_dirs)))
         if name == "lost":
             raise ModelFileError("preset lost: missing model files: a.gguf")
@@ -140,6 +141,28 @@ def test_an_autoencoder_that_is_named_takes_the_place_of_the_presets_tiny_one(
     assert engine.context.taesd_path is None
     done("--model", "full.safetensors")
     assert engine.context.diffusion_model_path is None
+
+
+def test_kept_people_and_folders_are_people(
+    engine: FakeEngine, preset: list[Any], enrolments: Enrolments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(Path("data").absolute()))
+    keep_person("Dora", identity_of("dora"))
+    done("--portrait", "dora", "-o", "{person}.png")
+    assert parameters("Dora.png")["PuLID identity"] == identity_of("dora").short_hash
+    done("--person", "DORA:weight=0.5", "--person", "bob.jpg", "-o", "{person}.png")
+    assert parameters("Dora+bob.png")["PuLID weight 1"] == "0.5"
+    assert "no kept person of this name; did you mean Dora?" in run("--portrait", "dor").stderr
+    assert "face chooses on a photo" in run("--person", "dora:face=0").stderr
+    Path("holiday").mkdir()
+    for name in ("b.jpg", "a.jpg"):
+        Path("holiday", name).write_bytes(b"a photo")
+    enrolments.calls.clear()
+    done("--portrait", "holiday", "-o", "{person}.png")
+    assert enrolments.calls[0]["photos"] == [Path("holiday/a.jpg"), Path("holiday/b.jpg")]
+    assert Path("holiday.png").exists()
+    done("--person", "group.jpg:face=0", "--person", "group.jpg:face=2", "-o", "two.png")
+    assert [call["face"] for call in enrolments.calls[1:]] == [0, 2]
 
 
 def test_without_a_model_the_presets_are_named(engine: FakeEngine) -> None:

@@ -129,7 +129,7 @@ def test_a_preset_gives_files_and_settings_and_options_override_them(
     )
     asked: list[Any] = []
 
-    def resolve(name: str, folders: Any, *, without: Any) -> PresetFiles:
+    def resolve(name: str, folders: Any, *, without: Any, **_: Any) -> PresetFiles:
         asked.append((name, folders))
         context = {field: path for field, path in files.context.items() if field not in without}
         return replace(files, context=context)

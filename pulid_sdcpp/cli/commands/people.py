@@ -1,0 +1,257 @@
+"""`pulid-sdcpp people`: people who are kept by name, to use wherever a photo goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...errors import FaceNotFoundError
+from ...identity.face_choice import FaceChoice
+from ...identity.fusion import FUSIONS, Fusion
+from ...terminal_text import escaped_line
+from ..flags.extraction import PhotoPath, models_options
+from ..flags.face_choice import FaceChoiceType
+from ..flags.table import FILE_PATH
+from ..progress.json_progress import json_text
+from ..progress.progress import Progress
+
+if TYPE_CHECKING:
+    from ...identity.identity_file import Identity
+    from ...identity.kept_people import KeptPerson
+
+__all__ = ["people"]
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace the person who has this name.")
+
+
+@click.group()
+def people() -> None:
+    """Keep people by name: the name then works wherever a photo does.
+
+    \b
+    pulid-sdcpp people add alice monday.jpg holiday.jpg
+    pulid-sdcpp generate --preset flux-schnell-q4 --portrait alice -p "a portrait in oil"
+
+    They are kept in your data folder, which only you can read; no cache command removes them.
+    """
+
+
+@people.command()
+@click.argument("name")
+@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=PhotoPath())
+@click.option(
+    "--face",
+    type=FaceChoiceType(),
+    default="largest",
+    show_default=True,
+    help="Face to use if a photo has several: largest, left, right, center, a number (counting "
+    "from 0 at the left), or a box x,y,w,h in pixels. It is the same for every photo.",
+)
+@click.option(
+    "--fusion",
+    type=click.Choice(FUSIONS),
+    default="idformer",
+    show_default=True,
+    help="How several photos become one identity.",
+)
+@models_options
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="PyTorch device: auto, cpu, cuda, cuda:1, mps.",
+)
+@_overwrite
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
+@click.pass_context
+def add(
+    ctx: click.Context,
+    name: str,
+    photos: tuple[Path, ...],
+    face: FaceChoice,
+    fusion: Fusion,
+    models_dir: Path,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+    **_: Any,
+) -> None:
+    """Keep the person in PHOTO... by NAME.
+
+    PHOTO is a photo, several of one person, a folder of them, or an identity file. Photos need
+    the extra [extract].
+    """
+    from ...extraction.enrolment import Enroller
+    from ...extraction.keep_photos import keep_photos
+    from ...identity.photo_files import photo_list
+    from ..given.extraction_files import enroller_files
+    from ..given.given_values import given_values
+
+    progress = Progress(quiet)
+    given = given_values(ctx)
+
+    def enroll(paths: Sequence[Path]) -> Identity:
+        with Enroller(enroller_files(given, models_dir), device=device) as enroller:
+            return enroller.enroll(
+                paths,
+                face=face,
+                fusion=fusion,
+                on_face=lambda found: _tell_which(found, progress),
+                on_extract=lambda: progress.stage("extracting"),
+            )
+
+    kept = keep_photos(name, photo_list(photos), enroll, overwrite=overwrite)
+    if not quiet:
+        click.echo(f"kept {escaped_line(kept.name)}: identity {kept.identity.short_hash}")
+
+
+@people.command("list")
+@_json
+def list_people(as_json: bool) -> None:
+    """Show everybody who is kept."""
+    from ...identity.kept_people import kept_people, people_folder
+
+    everybody = kept_people()
+    if as_json:
+        click.echo(json_text([_described(person) for person in everybody], indent=2))
+        return
+    if not everybody:
+        click.echo("nobody is kept; add somebody with: pulid-sdcpp people add NAME PHOTO")
+        return
+    width = max(len(person.name) for person in everybody)
+    for person in everybody:
+        count = len(person.photos)
+        photos = "" if not count else "1 photo" if count == 1 else f"{count} photos"
+        click.echo(
+            f"{escaped_line(person.name):<{width}}  {person.identity.short_hash}  "
+            f"{person.added[:10]:<10}  {photos}".rstrip()
+        )
+    click.echo(f"in {escaped_line(people_folder())}")
+
+
+@people.command()
+@click.argument("name")
+@click.option("--preview", type=FILE_PATH, help="JPEG file to write the kept face to.")
+@_json
+def show(name: str, preview: Path | None, as_json: bool) -> None:
+    """Show what is kept of NAME."""
+    from ...identity.kept_people import kept_person
+    from ...system.atomic_file import atomic_file
+
+    person = kept_person(name)
+    if preview is not None:
+        if not person.preview:
+            raise FaceNotFoundError(
+                f"there is no picture of {person.name}: only photos leave one; add them again"
+            )
+        with atomic_file(preview, overwrite=False, private=True) as file:
+            file.write(person.preview)
+    described = _described(person)
+    if as_json:
+        click.echo(json_text(described, indent=2))
+        return
+    for key, value in described.items():
+        click.echo(f"{key.replace('_', ' ')}: {escaped_line(_shown(value))}")
+
+
+@people.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def rm(names: tuple[str, ...], yes: bool) -> None:
+    """Forget NAME...: what is kept, and what the cache has of them.
+
+    Pictures stay, and so do files that you exported. 'generate --from' then no longer finds the
+    person of a picture.
+    """
+    from ...identity.kept_people import kept_people, kept_person, remove_person
+    from ...store.kept_files import find_of_person, remove_files
+    from ..given.model_pull import ask
+
+    everybody = [kept_person(name) for name in names]
+    if not yes:
+        ask(f"Forget {', '.join(person.name for person in everybody)}?", "--yes")
+    for person in everybody:
+        remove_person(person.name)
+        click.echo(f"forgot {escaped_line(person.name)}")
+    still = {person.identity.short_hash for person in kept_people()}
+    for person in everybody:
+        if person.identity.short_hash not in still:
+            remove_files(find_of_person(person.identity))
+
+
+@people.command()
+@click.argument("name")
+@click.argument("new_name")
+def rename(name: str, new_name: str) -> None:
+    """Give NAME the name NEW_NAME."""
+    from ...identity.kept_people import rename_person
+
+    person = rename_person(name, new_name)
+    click.echo(f"{escaped_line(name)} is now {escaped_line(person.name)}")
+
+
+@people.command()
+@click.argument("name")
+@click.argument("output", metavar="[FILE]", required=False, type=FILE_PATH)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def export(name: str, output: Path | None, overwrite: bool) -> None:
+    """Write NAME into an identity file, by default NAME.pulidembd: no photo is in it."""
+    from ...identity.kept_people import IDENTITY_SUFFIXES, kept_person
+
+    person = kept_person(name)
+    path = output or Path(f"{person.name}{IDENTITY_SUFFIXES[0]}")
+    if path.suffix.lower() not in IDENTITY_SUFFIXES:
+        raise click.UsageError(
+            f"the output is {path}, but an identity file's name ends in "
+            f"{' or '.join(IDENTITY_SUFFIXES)}"
+        )
+    dtype = person.identity.dtype
+    person.identity.save(path, "f32" if dtype == "f32" else "f16", overwrite=overwrite)
+    click.echo(f"saved {escaped_line(path)}")
+
+
+@people.command("import")
+@click.argument("file", type=FILE_PATH)
+@click.argument("name", required=False)
+@_overwrite
+def import_person(file: Path, name: str | None, overwrite: bool) -> None:
+    """Keep the person of an identity FILE by NAME, by default the file's name."""
+    from ...identity.identity_file import Identity
+    from ...identity.kept_people import keep_person
+
+    person = keep_person(
+        file.stem if name is None else name, Identity.load(file), overwrite=overwrite
+    )
+    click.echo(f"kept {escaped_line(person.name)}: identity {person.identity.short_hash}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else str(value or "unknown")
+
+
+def _described(person: KeptPerson) -> dict[str, Any]:
+    identity = person.identity
+    return {
+        "name": person.name,
+        "id": identity.short_hash,
+        "created": person.added,
+        "photos": list(person.photos),
+        "has_preview": bool(person.preview),
+        "has_unconditional": identity.uncond_tokens is not None,
+        "weights_sha256": identity.metadata.get("weights_sha256"),
+        "path": str(person.path),
+    }
+
+
+def _tell_which(found: Any, progress: Progress) -> None:
+    if found.n_faces > 1:
+        progress.note(
+            f"{found.photo} has {found.n_faces} faces, counted from 0 at the left; number "
+            f"{found.index} is used (--face {found.index})"
+        )

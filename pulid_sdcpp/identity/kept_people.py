@@ -1,0 +1,334 @@
+"""People whom the user keeps by name, in the user's data folder: what no cache may lose.
+
+One identity file each, named as the person. Beside what every identity file has, it has
+
+    person.added     when it was kept, UTC
+    person.photos    names of the photos, as a JSON list
+    person.preview   a small JPEG of the face, as an I8 tensor; optional
+
+Readers of identity files ignore these. A file appears whole or not at all, and changes are made
+under a lock, so any number of processes may use the folder. It is readable only by its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import IdentityFileError, ModelFileError, OutputExistsError, OutputFileError
+from ..system.atomic_file import atomic_file, private_folder
+from ..system.output_names import folded, unfit_name
+from ..system.user_folders import data_folder
+from ..tensors.file_bytes import FileBytes
+from ..tensors.gguf_header import parse_gguf
+from ..terminal_text import control_character, reason_of, shown
+from .identity_file import MAX_HEADER_BYTES, Identity, identity_bytes
+from .photo_files import PHOTO_SUFFIXES
+
+__all__ = [
+    "IDENTITY_SUFFIXES",
+    "MAX_NAME_CHARS",
+    "KeptPerson",
+    "check_name_is_free",
+    "check_person_name",
+    "find_person",
+    "keep_person",
+    "kept_names",
+    "kept_people",
+    "kept_person",
+    "people_folder",
+    "remove_person",
+    "rename_person",
+]
+
+LOGGER = logging.getLogger("pulid_sdcpp.kept_people")
+
+MAX_NAME_CHARS = 100
+IDENTITY_SUFFIXES = (".pulidembd", ".gguf")
+
+_SUFFIX = IDENTITY_SUFFIXES[0]
+_ADDED, _PHOTOS, _PREVIEW = "person.added", "person.photos", "person.preview"
+_SEPARATORS = "=,;:/\\"
+"""Between the parts of --person and of a batch's cells."""
+_LOCK_S = 30.0
+_MAX_PREVIEW_BYTES = 1 << 20
+_MAX_PHOTO_NAMES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class KeptPerson:
+    """Somebody who is kept by name.
+
+    Attributes:
+        name: As the user wrote it; unique in any case.
+        path: The file, an identity file.
+        identity: What the engine takes.
+        added: When it was kept, "2026-01-31T12:00:00Z"; "" if the file does not say.
+        photos: Names of the photos it was made from, without folders; empty if that is not known.
+        preview: A small JPEG of the face; empty if there is none.
+    """
+
+    name: str
+    path: Path
+    identity: Identity = field(repr=False)
+    added: str = ""
+    photos: tuple[str, ...] = ()
+    preview: bytes = field(default=b"", repr=False)
+
+
+def people_folder() -> Path:
+    """The folder of the kept people; it may not exist yet.
+
+    Raises:
+        RuntimeError: The user has no home.
+    """
+    return data_folder() / "people"
+
+
+def check_person_name(name: object) -> str:
+    """The name, if somebody can be kept by it.
+
+    Raises:
+        ValueError: It is empty, too long, has characters that file names or --person cannot have,
+            or looks like a file.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"name {shown(name)}: expected text")
+    reason = ""
+    if not 1 <= len(name) <= MAX_NAME_CHARS:
+        reason = f"a name has 1 to {MAX_NAME_CHARS} characters"
+    elif character := control_character(name):
+        reason = f"it has the control character {character}"
+    elif used := sorted(set(name) & set(_SEPARATORS)):
+        reason = f"it has {' '.join(used)}"
+    elif name[0] in "-~@":
+        reason = f"it begins with {name[0]}"
+    elif Path(name).suffix.lower() in (*PHOTO_SUFFIXES, *IDENTITY_SUFFIXES):
+        reason = "it is the name of a file"
+    else:
+        reason = unfit_name(name + _SUFFIX) or (unfit_name(name) if name.strip() != name else "")
+    if reason:
+        raise ValueError(f"nobody can be kept by the name {shown(name)}: {reason}")
+    return name
+
+
+def check_name_is_free(name: str, *, overwrite: bool = False) -> None:
+    """Refuse early, before minutes of work, a name that somebody could not be kept by.
+
+    Raises:
+        ValueError, OutputExistsError: As `keep_person`.
+    """
+    check_person_name(name)
+    with contextlib.suppress(RuntimeError):
+        _check_is_free(name, people_folder(), overwrite)
+
+
+def keep_person(
+    name: str,
+    identity: Identity,
+    *,
+    photos: Sequence[str] = (),
+    preview: bytes = b"",
+    overwrite: bool = False,
+) -> KeptPerson:
+    """Keep somebody.
+
+    Args:
+        name: 1 to 100 characters, see `check_person_name`.
+        identity: It is written in float16, as `pulid-sdcpp extract` does, if that can hold it.
+        photos: Names of the photos.
+        preview: A small JPEG of the face.
+        overwrite: Whether somebody of this name may be replaced.
+
+    Raises:
+        ValueError: No such name is possible, or the preview is larger than 1 MiB.
+        OutputExistsError: Somebody has this name, in any case, and `overwrite` is off.
+        OutputFileError: The folder cannot be written to.
+    """
+    check_person_name(name)
+    if len(preview) > _MAX_PREVIEW_BYTES:
+        raise ValueError(f"the preview of {name} has {len(preview)} bytes; 1 MiB is the most")
+    added = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    names = [Path(photo).name for photo in photos][:_MAX_PHOTO_NAMES]
+    texts = {_ADDED: added}
+    if names:
+        texts[_PHOTOS] = json.dumps(names)
+    arrays = {_PREVIEW: np.frombuffer(preview, np.int8)} if preview else {}
+    try:
+        content = identity_bytes(identity, "f16", texts, arrays)
+    except ValueError:  # more than float16 can hold
+        content = identity_bytes(identity, "f32", texts, arrays)
+    with _locked() as folder:
+        former = _check_is_free(name, folder, overwrite)
+        path = folder / f"{name}{_SUFFIX}"
+        with atomic_file(path, private=True) as file:
+            file.write(content)
+        if former is not None and former.name != path.name and not os.path.samefile(former, path):
+            former.unlink(missing_ok=True)  # the same name in another case
+    return _read(path)
+
+
+def kept_names() -> tuple[str, ...]:
+    """Names of all who are kept, in order; no file is read."""
+    return tuple(path.stem for path in _files())
+
+
+def kept_people() -> tuple[KeptPerson, ...]:
+    """All who are kept, by name; a damaged file is logged and left out."""
+    found = []
+    for path in _files():
+        try:
+            found.append(_read(path))
+        except IdentityFileError as error:
+            LOGGER.warning("%s", error)
+    return tuple(found)
+
+
+def find_person(name: str) -> Path | None:
+    """The identity file of somebody who is kept, by the name in any case; None: nobody is."""
+    with contextlib.suppress(RuntimeError):
+        return _path_of(name, people_folder())
+    return None
+
+
+def kept_person(name: str) -> KeptPerson:
+    """Somebody who is kept, by the name in any case.
+
+    Raises:
+        IdentityFileError: Nobody has this name, and which may be meant; or the file is damaged.
+    """
+    path = find_person(name)
+    if path is None:
+        raise IdentityFileError(f"there is no kept person {shown(name)}{similar_name(name)}")
+    return _read(path)
+
+
+def similar_name(name: str) -> str:
+    """`; did you mean alice?`, or how to see who is kept."""
+    known = {folded(one): one for one in kept_names()}
+    near = difflib.get_close_matches(folded(name)[:MAX_NAME_CHARS], known, 1)
+    if near:
+        return f"; did you mean {known[near[0]]}?"
+    return "; 'pulid-sdcpp people list' shows all" if known else "; nobody is kept yet"
+
+
+def rename_person(name: str, new_name: str) -> KeptPerson:
+    """Give somebody who is kept another name.
+
+    Raises:
+        ValueError: No such name is possible.
+        IdentityFileError: Nobody has the name.
+        OutputExistsError: Somebody else has the new one.
+        OutputFileError: The folder cannot be written to.
+    """
+    check_person_name(new_name)
+    with _locked() as folder:
+        path = _path_of(name, folder)
+        if path is None:
+            raise IdentityFileError(f"there is no kept person {shown(name)}{similar_name(name)}")
+        other = _path_of(new_name, folder)
+        if other is not None and other != path:
+            raise OutputExistsError(
+                f"there is a kept person {other.stem}; choose another name, or remove "
+                f"{other.stem} with 'pulid-sdcpp people rm'"
+            )
+        target = folder / f"{new_name}{_SUFFIX}"
+        path.rename(target)
+    return _read(target)
+
+
+def remove_person(name: str) -> None:
+    """Remove somebody who is kept.
+
+    Raises:
+        IdentityFileError: Nobody has the name.
+        OutputFileError: The file cannot be removed.
+    """
+    with _locked() as folder:
+        path = _path_of(name, folder)
+        if path is None:
+            raise IdentityFileError(f"there is no kept person {shown(name)}{similar_name(name)}")
+        path.unlink(missing_ok=True)
+
+
+def _files() -> list[Path]:
+    try:
+        return sorted(
+            (path for path in people_folder().glob(f"*{_SUFFIX}") if path.name[0] != "."),
+            key=lambda path: folded(path.stem),
+        )
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+        return []
+
+
+def _path_of(name: str, folder: Path) -> Path | None:
+    wanted = folded(name)
+    try:
+        inside = sorted(folder.glob(f"*{_SUFFIX}"))
+    except OSError:
+        return None
+    return next((path for path in inside if folded(path.stem) == wanted), None)
+
+
+def _check_is_free(name: str, folder: Path, overwrite: bool) -> Path | None:
+    """The file of who has the name, and may be replaced."""
+    former = _path_of(name, folder)
+    if former is not None and not overwrite:
+        raise OutputExistsError(
+            f"there is a kept person {former.stem}; choose another name, or replace {former.stem} "
+            "with --overwrite"
+        )
+    return former
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[Path]:
+    """The folder, made if needed, while no other process changes it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder = private_folder(people_folder(), f"*{_SUFFIX}")
+        with FileLock(folder / ".lock", timeout=_LOCK_S):
+            yield folder
+    except Timeout:
+        raise OutputFileError(
+            f"another process has been changing the kept people for {_LOCK_S:.0f} s; try again"
+        ) from None
+    except RuntimeError as error:  # a user without a home
+        raise OutputFileError(f"nobody can be kept: {error}; set PULID_SDCPP_DATA") from None
+    except OSError as error:
+        raise OutputFileError(
+            f"cannot change the kept people in {people_folder()}: {reason_of(error)}"
+        ) from error
+
+
+def _read(path: Path) -> KeptPerson:
+    identity = Identity.load(path)
+    try:
+        with FileBytes(path, "a kept person") as content:
+            header = parse_gguf(content, str(path), MAX_HEADER_BYTES)
+            preview = b""
+            if (info := header.tensors.get(_PREVIEW)) and info.nbytes <= _MAX_PREVIEW_BYTES:
+                preview = bytes(content[info.offset : info.offset + info.nbytes])
+    except ModelFileError as error:
+        raise IdentityFileError(str(error)) from None
+    texts = {key: header.metadata.get(key) for key in (_ADDED, _PHOTOS)}
+    added, photos = (value if isinstance(value, str) else "" for value in texts.values())
+    return KeptPerson(path.stem, path, identity, added, _names(photos), preview)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    with contextlib.suppress(ValueError, RecursionError):
+        names = json.loads(text)
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return tuple(names)
+    return ()

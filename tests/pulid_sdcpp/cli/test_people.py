@@ -1,0 +1,154 @@
+"""`people`: keeping people by name; the extractor only pretends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from pulid_sdcpp.cli import main
+from pulid_sdcpp.cli.given import model_pull
+from pulid_sdcpp.extraction import enrolment
+from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.identity.kept_people import kept_names
+from pulid_sdcpp.identity.store import find_identity, keep_identity
+
+TOKENS = np.full((4, 8), 0.5, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[Path]]:
+    """What was extracted."""
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PULID_SDCPP_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    picture = Image.new("RGB", (400, 300), "red")
+    picture.paste("blue", (100, 100, 200, 200))
+    for name in ("a.png", "b.png"):
+        picture.save(name)
+    made: list[list[Path]] = []
+
+    def enroll(self: object, photos: Any, **options: Any) -> Identity:
+        made.append(list(photos))
+        return Identity.from_array(TOKENS, face_box=[100, 100, 200, 200])
+
+    monkeypatch.setattr(enrolment.Enroller, "enroll", enroll)
+    return made
+
+
+def run(*arguments: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["people", *arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def add(name: str, *photos: str) -> Result:
+    return run("add", name, *photos, "--preset", "pocket")
+
+
+def test_from_photos_to_a_file_and_back(calls: list[list[Path]]) -> None:
+    assert "nobody is kept" in run("list").stdout
+    short_hash = Identity.from_array(TOKENS).short_hash
+    assert add("Alice", "a.png", "b.png").stdout == f"kept Alice: identity {short_hash}\n"
+    assert calls == [[Path("a.png"), Path("b.png")]]
+    assert f"Alice  {short_hash}" in run("list").stdout
+    (row,) = json.loads(run("list", "--json").stdout)
+    assert (row["name"], row["id"], row["photos"]) == ("Alice", short_hash, ["a.png", "b.png"])
+    assert json.loads(run("show", "alice", "--json").stdout) == row
+    assert "photos: a.png, b.png" in run("show", "alice").stdout
+
+    run("export", "alice")
+    exported = Path("Alice.pulidembd")
+    assert b"a.png" not in exported.read_bytes()
+    assert run("export", "alice", status=1).stderr.startswith("error: cannot write Alice.pulid")
+    assert "name ends in" in run("export", "alice", "a.png", status=2).stderr
+    assert "Alice is now Bob" in run("rename", "Alice", "Bob").stdout.replace("alice", "Alice")
+    run("import", "Alice.pulidembd")
+    run("import", "Alice.pulidembd", "carol")
+    run("add", "dan", "Alice.pulidembd")
+    assert kept_names() == ("Alice", "Bob", "carol", "dan")
+    assert len(calls) == 1
+
+
+def test_the_face_is_kept_as_a_small_picture() -> None:
+    add("alice", "a.png")
+    run("show", "alice", "--preview", "face.jpg")
+    with Image.open("face.jpg") as face:
+        assert (face.format, face.size) == ("JPEG", (180, 180))
+        middle, corner = face.getpixel((90, 90)), face.getpixel((10, 10))
+    assert middle[2] > 200 > 60 > middle[0]  # type: ignore[index, operator]
+    assert corner[0] > 200 > 60 > corner[2]  # type: ignore[index, operator]
+    if os.name != "nt":
+        assert Path("face.jpg").stat().st_mode & 0o077 == 0
+    Identity.from_array(TOKENS).save(Path("x.pulidembd"))
+    run("import", "x.pulidembd")
+    assert "there is no picture of x" in run("show", "x", "--preview", "x.jpg", status=1).stderr
+
+
+def test_nobody_is_replaced_and_nothing_extracted_for_it(calls: list[list[Path]]) -> None:
+    add("alice", "a.png")
+    result = run("add", "ALICE", "a.png", status=1)
+    assert result.stderr == (
+        "error: there is a kept person alice; choose another name, or replace alice with "
+        "--overwrite\n"
+    )
+    assert len(calls) == 1
+    run("add", "ALICE", "a.png", "--overwrite", "--preset", "pocket")
+    assert kept_names() == ("ALICE",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["add", "a/b", "a.png"], 2, "nobody can be kept by the name 'a/b': it has /"),
+        (["add", "me.jpg", "a.png"], 2, "it is the name of a file"),
+        (["add", "x", "gone.png"], 1, "gone.png: no such file; expected a photo"),
+        (["add", "x"], 2, "Missing argument 'PHOTO...'"),
+        (["show", "x"], 1, "there is no kept person 'x'"),
+        (["rm", "x", "-y"], 1, "there is no kept person 'x'"),
+        (["import", "a.png", "x"], 1, "expected an identity file"),
+    ],
+)
+def test_mistakes(arguments: list[str], status: int, words: str) -> None:
+    assert words in run(*arguments, status=status).stderr
+    assert kept_names() == ()
+
+
+def test_an_identity_file_is_not_fused() -> None:
+    Identity.from_array(TOKENS).save(Path("x.pulidembd"))
+    assert "cannot be fused" in run("add", "x", "a.png", "x.pulidembd", status=2).stderr
+
+
+def test_who_is_forgotten_is_in_the_cache_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = Identity.from_array(TOKENS)
+    keep_identity(identity)
+    for name in ("alice", "twin"):
+        add(name, "a.png")
+    asked: list[str] = []
+    monkeypatch.setattr(model_pull, "ask", lambda question, flag: asked.append(question))
+    run("rm", "Alice")
+    assert asked == ["Forget alice?"]
+    assert find_identity(identity.short_hash) is not None  # the twin has it, too
+    run("rm", "twin", "--yes")
+    assert find_identity(identity.short_hash) is None
+    assert kept_names() == ()
+
+
+def test_a_preview_has_nothing_of_the_photo_but_the_face() -> None:
+    from pulid_sdcpp.pictures.face_thumbnail import THUMBNAIL_PX, face_thumbnail
+
+    photo = Image.new("RGB", (2000, 1000), "red")
+    photo.info["exif"] = b"Exif\0\0secret"
+    for box in ((0, 0, 800, 900), (-50, -50, 20, 20), (3000, 0, 3100, 100)):
+        content = face_thumbnail(photo, box)
+        assert b"secret" not in content
+        with Image.open(io.BytesIO(content)) as face:
+            assert max(face.size) <= THUMBNAIL_PX
