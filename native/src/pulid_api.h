@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-#define PULID_API_VERSION 3
+#define PULID_API_VERSION 4
 
 SD_API int32_t pulid_api_version(void);
 
@@ -32,13 +32,15 @@ typedef struct {
 
 SD_API int32_t pulid_device_count(void);
 SD_API bool pulid_get_device(int32_t index, pulid_device_t* device);
-// Where the modules of the next new_sd_ctx() on this thread go; null or "": the engine's choice.
-SD_API void pulid_set_placement(const char* diffusion, const char* clip, const char* vae);
+// Where the modules of the next new_sd_ctx() and new_upscaler_ctx() on this thread go; null or "":
+// the engine's choice.
+SD_API void pulid_set_placement(const char* diffusion, const char* clip, const char* vae, const char* upscaler);
 
 // Whether the next new_sd_ctx() on this thread may keep matrices in the CPU's own fast layouts.
 SD_API void pulid_set_repack(bool wanted);
 
-// Told, on the calling thread, when generate_image() begins to "encode", "denoise" or "decode".
+// Told, on the calling thread, when generate_image() begins to "encode", "denoise", "decode",
+// or with the second pass ("hires").
 typedef void (*pulid_stage_callback_t)(const char* stage, void* data);
 SD_API void pulid_set_stage_callback(pulid_stage_callback_t callback, void* data);
 
@@ -65,6 +67,7 @@ typedef struct {
     int32_t start_step;
     int32_t end_step;
     bool negative;
+    bool second_pass;     // of the larger picture (hires), not of the first
     const float* region;  // per image token what the contribution is multiplied by; null: 1
     int64_t region_size;
 } pulid_use_t;
@@ -73,8 +76,8 @@ SD_API bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout);
 SD_API bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count);
 // a: rows of `hidden`, b: rows of heads * tokens, both of the layout's type, contiguous.
 SD_API bool pulid_write_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* a, const float* bias, const void* b);
-// cfg_start_step: the first step with a negative pass.
-SD_API bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step);
+// cfg_start_step, hires_cfg_start_step: the first step with true CFG in each pass.
+SD_API bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step, int32_t hires_cfg_start_step);
 
 // One evaluation of the diffusion model as a generation would do it. x and out: (channels, height,
 // width) of latents; context: (n_context, context_width); y: pooled vector; all float32.
@@ -88,6 +91,11 @@ SD_API bool pulid_evaluate(sd_ctx_t* ctx,
 
 // Bytes of parameters the diffusion model holds, identities included.
 SD_API uint64_t pulid_diffusion_params_bytes(const sd_ctx_t* ctx);
+
+// Enlarges a picture of 3 bytes a pixel by get_upscale_factor(upscaler); null: it failed. It stops
+// as generate_image() does, within one tile, when `ctx` is cancelled.
+SD_API uint8_t* pulid_upscale(sd_ctx_t* ctx, upscaler_ctx_t* upscaler, const uint8_t* pixels, uint32_t width, uint32_t height);
+SD_API void pulid_free_pixels(uint8_t* pixels);
 
 // Frees what generate_image() returned; false: it did not return that pointer.
 SD_API bool pulid_free_images(sd_image_t* images);

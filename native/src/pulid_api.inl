@@ -122,8 +122,8 @@ bool pulid_get_device(int32_t index, pulid_device_t* device) {
     });
 }
 
-void pulid_set_placement(const char* diffusion, const char* clip, const char* vae) {
-    pulid::placement = {SAFE_STR(diffusion), SAFE_STR(clip), SAFE_STR(vae)};
+void pulid_set_placement(const char* diffusion, const char* clip, const char* vae, const char* upscaler) {
+    pulid::placement = {SAFE_STR(diffusion), SAFE_STR(clip), SAFE_STR(vae), SAFE_STR(upscaler)};
 }
 
 void pulid_set_repack(bool wanted) {
@@ -172,20 +172,22 @@ bool pulid_write_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* a
     });
 }
 
-bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step) {
+bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step, int32_t hires_cfg_start_step) {
     return pulid::guarded(false, [&] {
         std::vector<pulid::IdentityUse> result;
         for (int i = 0; i < count; i++) {
             const pulid_use_t& use = uses[i];
             std::vector<float> region(use.region, use.region + (use.region != nullptr ? use.region_size : 0));
-            result.push_back({use.slot, use.weight, use.start_step, use.end_step, use.negative, std::move(region)});
+            result.push_back({use.slot, use.weight, use.start_step, use.end_step, use.negative, use.second_pass, std::move(region)});
         }
         if (!result.empty()) {
             pulid::identity_runner(ctx).set_identity_uses(std::move(result));
         } else if (auto model = std::dynamic_pointer_cast<FluxModel>(ctx->sd->diffusion_model)) {
             model->flux.set_identity_uses({});
         }
-        ctx->sd->cfg_start_step = cfg_start_step;
+        ctx->sd->cfg_start_step[0] = cfg_start_step;
+        ctx->sd->cfg_start_step[1] = hires_cfg_start_step;
+        ctx->sd->enter_pass(0);
         return true;
     });
 }
@@ -299,6 +301,24 @@ upscaler_ctx_t* new_upscaler_ctx(const char* path, bool offload, bool direct, in
 
 sd_image_t upscale(upscaler_ctx_t* ctx, sd_image_t image, uint32_t factor) {
     return pulid::guarded<sd_image_t>({}, [&] { return upscale_unguarded(ctx, image, factor); });
+}
+
+uint8_t* pulid_upscale(sd_ctx_t* ctx, upscaler_ctx_t* upscaler, const uint8_t* pixels, uint32_t width, uint32_t height) {
+    pulid::cancel_flag = &ctx->sd->cancelled;
+    pulid::AtEnd forget_flag([] { pulid::cancel_flag = nullptr; });
+    pulid::enter_stage("upscale");
+    return pulid::guarded<uint8_t*>(nullptr, [&] {
+        const sd_image_t image = {width, height, 3, const_cast<uint8_t*>(pixels)};
+        uint8_t* made          = upscale_unguarded(upscaler, image, get_upscale_factor(upscaler)).data;
+        if (made == nullptr) {
+            pulid::fail("the picture could not be enlarged");
+        }
+        return made;
+    });
+}
+
+void pulid_free_pixels(uint8_t* pixels) {
+    free(pixels);
 }
 
 bool convert(const char* input_path,

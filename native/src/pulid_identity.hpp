@@ -44,6 +44,7 @@ struct IdentityUse {
     int start_step = 0;
     int end_step   = INT32_MAX;
     bool negative  = false;
+    int pass       = 0;  // 0: the first, 1: the second, larger one (hires)
     // Per image token what the contribution is multiplied by; empty: 1 everywhere.
     std::vector<float> region = {};
 };
@@ -166,6 +167,12 @@ struct IdentityRunner : public GGMLRunner {
             slots.at(use.slot);
         }
         uses = std::move(new_uses);
+        enter_pass(0);
+    }
+
+    // The uses of which pass take part from now on; each has steps and regions of its own.
+    void enter_pass(int number) {
+        pass = number;
         active_uses.clear();
     }
 
@@ -173,7 +180,7 @@ struct IdentityRunner : public GGMLRunner {
     void select_identities(int step, bool negative) {
         active_uses.clear();
         for (const IdentityUse& use : uses) {
-            if (use.weight != 0.f && use.negative == negative && step >= use.start_step && step < use.end_step) {
+            if (use.pass == pass && use.weight != 0.f && use.negative == negative && step >= use.start_step && step < use.end_step) {
                 active_uses.push_back(use);
             }
         }
@@ -182,7 +189,7 @@ struct IdentityRunner : public GGMLRunner {
     // Whether another set of identities takes part in a step (from 0) than in the one before it.
     bool identities_change_at(int step) const {
         for (const IdentityUse& use : uses) {
-            if (use.weight != 0.f && (use.start_step == step || use.end_step == step)) {
+            if (use.pass == pass && use.weight != 0.f && (use.start_step == step || use.end_step == step)) {
                 return true;
             }
         }
@@ -273,6 +280,7 @@ private:
     std::vector<IdentityUse> active_uses;
     std::vector<ggml_tensor*> regions;  // of active_uses, in the graph that is being built
     int64_t image_tokens = 0;
+    int pass             = 0;
 };
 
 }  // namespace pulid

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options.generation import GenerationOptions
+from ..options.second_pass import reads_pictures
 from ..people.person_spec import PersonSpec
 from ..pictures.formats import QUALITY, Quality
 from ..request.generate_request import generation_as_said
@@ -90,6 +91,5 @@ class Batch:
 
     @property
     def read_pictures(self) -> bool:
-        """Whether a job starts from a picture, or has references."""
-        names = ("init_image", "ref_images")
-        return any(job.settings.get(name) for job in self.jobs for name in names)
+        """Whether a job starts from a picture, has references, or enlarges pixels."""
+        return any(reads_pictures(job.settings) for job in self.jobs)

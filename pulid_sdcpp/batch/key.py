@@ -23,6 +23,7 @@ from ..identity import hashes
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.lora_tags import prompt_loras
+from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.facts import of
 from ..options.former_schedule import former_default
@@ -106,6 +107,7 @@ class JobKeys:
         try:
             generation = job.generation(self._settings)
             check_prompt_loras(job.prompt, vars(self._context), generation.negative_prompt)
+            upscaler = second_pass_upscaler(generation, self._context.hires_upscalers_dir)
             if job.people and self._context.pulid_weights is None:
                 raise ValueError(
                     "there is a person, but no PuLID weights; name a preset with "
@@ -122,6 +124,8 @@ class JobKeys:
         former = former_default(generation.sampling_method)
         loras = prompt_loras(job.prompt, self._context.lora_model_dir)
         digests = [self._digest(lora.path) for lora in loras]
+        if upscaler is not None:
+            digests.append(self._digest(upscaler))
         key = JobKey(
             self._hash(job, named, digests),
             self._hash(job, replace(named, scheduler="default"), digests),
@@ -136,7 +140,7 @@ class JobKeys:
             "model": self._model,
             "generation": self._described(generation, {"seed"}, self._image_digest),
             "seed": str(job.seed),
-            "loras": loras,
+            "loras": loras,  # and behind them the upscaling model of a second pass
             "cfg_start_step": job.cfg_start_step,
             "people": [self._person(person) for person in job.people],
         }

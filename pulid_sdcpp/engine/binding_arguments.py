@@ -11,11 +11,11 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..families.flux.layout import FluxInfo
 from ..model_files.description import LATENT_CHANNELS
-from ..model_files.engine_checks import check_upscaler
 from ..options.binding import choice_name, from_binding, several
 from ..options.checks import check_choice, check_number, check_path, check_text, check_whole
 from ..options.context import WEIGHT_TYPES, ContextOptions
@@ -27,6 +27,7 @@ from ..options.generation import (
     GenerationOptions,
 )
 from ..options.layer_guidance import check_layers
+from ..options.second_pass import HIRES_UPSCALERS, encodes_a_picture
 from ..options.step_cache import check_cache_arguments, check_cache_for_flux
 from ..system.given_content import is_content
 from ..system.image_file import read_image
@@ -46,6 +47,7 @@ __all__ = [
     "extra_arguments",
     "flux_prediction",
     "read_pictures",
+    "second_pass_arguments",
 ]
 
 # Lowest and highest value.
@@ -62,8 +64,6 @@ _NUMBERS = {
     "cache_spectrum_lam": (0.0, 1e6),
     "cache_spectrum_flex_window": (0.0, 1000.0),
     "cache_spectrum_stop_percent": (0.0, 1.0),
-    "hires_scale": (0.0, 256.0),
-    "hires_denoising_strength": (0.01, 1.0),  # its steps are divided by it
 }
 _WHOLE = {
     "timestep_shift": (0, 1000),
@@ -78,14 +78,14 @@ _WHOLE = {
     "cache_spectrum_m": (0, 64),
     "cache_spectrum_window_size": (0, MAX_STEPS),
     "cache_spectrum_warmup_steps": (0, MAX_STEPS),
-    "hires_width": (0, MAX_SIDE_PX),
-    "hires_height": (0, MAX_SIDE_PX),
-    "hires_steps": (0, MAX_STEPS),
-    "hires_upscale_tile_size": (16, MAX_SIDE_PX),
 }
 _TEXTS = ("hires_path", "pm_id_embed_path", "scm_mask", "scm_policy")
 _MAX_SKIPPED_LAYERS = 1024
-_CACHE = ("cache_mode", "cache_option")  # the binding's step cache has more settings
+# The binding's step cache has more settings; it enlarges by itself; its names are others.
+_OTHERWISE = ("cache_mode", "cache_option", "upscale_repeats", "hires_upscaler")
+_BINDING_UPSCALERS = {
+    re.sub("[ (-]+", "_", name.lower()).rstrip(")"): name for name in HIRES_UPSCALERS
+}
 
 
 def check_context_arguments(arguments: Mapping[str, Any], maps: Any) -> None:
@@ -151,11 +151,21 @@ def checked_generation(arguments: Mapping[str, Any], maps: Any) -> GenerationOpt
         if arguments[name] is not None and not callable(arguments[name]):
             raise ValueError(f"{name} is {shown(arguments[name])}, but must be a function or None")
     numbers = {"scheduler": maps.SCHEDULER_MAP, "sample_method": maps.SAMPLE_METHOD_MAP}
-    known = from_binding(GenerationOptions, arguments, numbers, without=_CACHE)
-    options = GenerationOptions(**known).with_fixed_seed()
-    if arguments["hires"]:
-        _check_hires(arguments, options)
-    return options
+    known = from_binding(GenerationOptions, arguments, numbers, without=_OTHERWISE)
+    upscaler = _hires_upscaler(arguments, maps)
+    return GenerationOptions(**known, hires_upscaler=upscaler, upscale_repeats=0).with_fixed_seed()
+
+
+def second_pass_arguments(picture: GenerationOptions, model: Path | None) -> dict[str, str]:
+    """How the binding is told what enlarges for the second pass.
+
+    Args:
+        model: The upscaling model that the options name, if they do.
+    """
+    if model is not None:
+        return {"hires_upscaler": "model", "hires_path": str(model)}
+    names = {name: binding for binding, name in _BINDING_UPSCALERS.items()}
+    return {"hires_upscaler": names[picture.hires_upscaler], "hires_path": ""}
 
 
 def extra_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,7 +244,6 @@ def check_parts(
 
     Raises:
         ValueError: Names the argument, and what it needs.
-        ModelFileError: The upscaling model of a second pass cannot be read.
     """
     needs = [
         ("upscale_factor", arguments["upscale_factor"] > 1, "upscaler_path"),
@@ -260,8 +269,19 @@ def check_parts(
         check_layers(checked.skip_layers, flux.depth + flux.depth_single)
     if flux is None and checked.scheduler == "flux":
         raise ValueError("scheduler is 'flux', which is for Flux models; use another")
-    if arguments["hires"] and arguments["hires_path"]:
-        check_upscaler(arguments["hires_path"])
+    if not checked.hires:
+        return
+    if flux is not None and flux.variant:
+        raise ValueError(
+            f"hires is given, but a Flux {flux.variant} model sees a second picture of the first "
+            "pass's size, so that it has no second pass; enlarge with --upscale-model"
+        )
+    if encodes_a_picture(checked.hires_upscaler) and loaded_with["vae_decode_only"]:
+        raise ValueError(
+            f"hires_upscaler is {shown(checked.hires_upscaler)}, which enlarges pixels, but the "
+            "engine was loaded with vae_decode_only, which leaves out what reads them; load it "
+            "without, or take Latent"
+        )
 
 
 def read_pictures(arguments: dict[str, Any]) -> None:
@@ -295,25 +315,15 @@ def _check_skipped_layers(layers: object) -> None:
         check_whole("skip_layers", layer, 0, 2**31 - 1)
 
 
-def _check_hires(arguments: Mapping[str, Any], options: GenerationOptions) -> None:
-    """The engine would skip the second pass with a warning, or index a table with its steps."""
-    width, height = arguments["hires_width"], arguments["hires_height"]
-    if not width and not height:
-        width, height = (
-            round(side * arguments["hires_scale"]) for side in (options.width, options.height)
-        )
-    for name, side in (("width", width or height), ("height", height or width)):
-        if not SIZE_MULTIPLE_PX <= side <= MAX_SIDE_PX:
-            raise ValueError(
-                f"the second pass (hires) would have a {name} of {side}, but it must be from "
-                f"{SIZE_MULTIPLE_PX} to {MAX_SIDE_PX}"
-            )
-    if options.scheduler == "gits":
-        fewest = arguments["hires_steps"] or (options.steps if options.init_image is None else 1)
-        if int(fewest / arguments["hires_denoising_strength"]) < 2:
-            raise ValueError("hires_steps is too few for the gits scheduler; use 2 or more")
-    if str(arguments["hires_upscaler"]).lower() == "model":
+def _hires_upscaler(arguments: Mapping[str, Any], maps: Any) -> str:
+    """The name, among HIRES_UPSCALERS, of what enlarges; or the path of an upscaling model."""
+    given = choice_name(arguments["hires_upscaler"], maps.SD_HIRES_UPSCALER_MAP, "hires_upscaler")
+    if given == "model" and arguments["hires"]:
         check_path("hires_path", arguments["hires_path"])
+        return str(os.path.abspath(arguments["hires_path"]))
+    given = "latent" if given == "model" else given
+    check_choice("hires_upscaler", given, (*_BINDING_UPSCALERS, "model"))
+    return _BINDING_UPSCALERS[given]
 
 
 def _check_reference(picture: Image, arguments: Mapping[str, Any]) -> None:
@@ -346,4 +356,4 @@ def _picture(name: str, given: object, read: Callable[[Any], Image]) -> Image:
 @functools.cache
 def _picture_arguments() -> frozenset[str]:
     facts = of(GenerationOptions).items()
-    return frozenset(fact.binding or name for name, fact in facts if name not in _CACHE)
+    return frozenset(fact.binding or name for name, fact in facts if name not in _OTHERWISE)

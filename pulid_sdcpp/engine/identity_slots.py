@@ -76,12 +76,13 @@ class IdentitySlots:
     def use(
         self,
         uses: Sequence[IdentityUse],
-        cfg_start_step: int = 0,
+        cfg_start_steps: tuple[int, int] = (0, 0),
         on_fold: Callable[[], object] = lambda: None,
     ) -> None:
         """Make `uses` take part in what is generated next; none: as if there were no PuLID.
 
         Args:
+            cfg_start_steps: First step with true CFG of the first and of the second pass.
             on_fold: Told when an identity is about to be folded that the engine does not hold.
 
         Raises:
@@ -100,12 +101,13 @@ class IdentitySlots:
             end = _NO_END if use.end_step is None else use.end_step
             target.slot, target.weight, target.negative = slot, use.weight, use.negative
             target.start_step, target.end_step = use.start_step, end
+            target.second_pass = use.second_pass
             if use.region is not None:
                 region = np.ascontiguousarray(use.region, np.float32)
                 regions.append(region)  # the engine copies it in the call below
                 target.region = region.ctypes.data_as(ctypes.c_void_p)
                 target.region_size = region.size
-        _check(library().pulid_set_uses(self._context, array, len(uses), cfg_start_step))
+        _check(library().pulid_set_uses(self._context, array, len(uses), *cfg_start_steps))
 
     def close(self) -> None:
         """Close the weights file."""

@@ -20,6 +20,7 @@ _ADVICE = {
     "in the text encoders": "get the text encoder's file again, or another type of it",
     "in the autoencoder": "get the autoencoder's file again, or one in F32 or BF16",
     "in the picture to start from": "get the autoencoder's file again, or one in F32 or BF16",
+    "in the upscaling model": "get the upscaling model again, or another",
     "in a reference picture": "get the autoencoder's file again, or one in F32 or BF16",
 }
 _OF_STEPS = (

@@ -23,6 +23,7 @@ from ..folding.cache import limit_from_environment
 from ..memory.check import check_size, computes_on_cpu, diffusion_device
 from ..model_files.engine_checks import check_engine_files, engine_file_paths
 from ..model_files.unchanged_files import unchanged_files
+from ..model_files.upscalers import second_pass_upscaler
 from ..native import thread as native_thread
 from ..native.calls import NativeFailure, base, enter_stage, served, succeeded
 from ..native.devices import devices, parse_backend
@@ -30,7 +31,7 @@ from ..native.library import last_error, library
 from ..native.loading import load_model
 from ..native.log import write_log_to_stderr
 from ..native.progress_event import EventCallback
-from ..options.checks import check_choice, check_text
+from ..options.checks import check_choice, check_path, check_text
 from ..options.context import PULID_DTYPES, ContextOptions
 from ..options.generation import SAMPLING_METHODS, GenerationOptions
 from ..options.processor_cores import thread_count
@@ -39,6 +40,7 @@ from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, IdentityUse, identity_uses
 from ..people.person import Person
 from ..people.region_weights import TOKEN_PX
+from ..people.second_pass_step import step_of_second_pass
 from .binding_arguments import (
     check_context_arguments,
     check_evaluation,
@@ -47,12 +49,14 @@ from .binding_arguments import (
     extra_arguments,
     flux_prediction,
     read_pictures,
+    second_pass_arguments,
 )
 from .identity_slots import IdentitySlots
 from .interface import Preview
 from .native_model import NativeModel, ProgressCallback
 from .prompt_loras import PromptLoras
 from .result_check import checked_pictures
+from .upscaling import check_upscaled_size, upscaled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,6 +97,7 @@ class StableDiffusion:
             next start; PULID_SDCPP_FOLD_CACHE_MB limits their size.
         backend: A device for everything ("vulkan0"), or for each of diffusion, clip and vae
             ("diffusion=vulkan0,vae=cpu"). "": the engine's choice.
+        hires_upscalers_dir: Folder of the upscaling models that `hires_upscaler` names.
         diffusion_flash_attn: On by default, unlike in the binding.
         n_threads: CPU threads; 0 or less: one for each core that this process may use, which an
             affinity or a container may limit.
@@ -120,6 +125,7 @@ class StableDiffusion:
         pulid_dtype: Literal["f16", "f32", "q8_0"] = "f16",
         pulid_fold_cache: bool = True,
         backend: str = "",
+        hires_upscalers_dir: str | os.PathLike[str] | None = None,
         repack: bool = True,
         verbose: bool = False,
         on_event: EventCallback | None = None,
@@ -131,6 +137,8 @@ class StableDiffusion:
         self._flux: FluxInfo | None = None
         check_text("backend", backend, 1000)
         check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
+        check_path("hires_upscalers_dir", hires_upscalers_dir)
+        self._hires_upscalers_dir = hires_upscalers_dir
         cache_limit_bytes = limit_from_environment() if pulid_fold_cache else 0
         if verbose:
             write_log_to_stderr()
@@ -279,18 +287,22 @@ class StableDiffusion:
 
         # 1. What this model cannot do.
         check_parts(arguments, picture, self._loaded_with, self._flux)
-        if arguments["hires"] and any(person.region for person in who.people):
-            raise ValueError("the second pass (hires) has another size, where no regions are known")
+        upscaler, factor = self._upscaler if picture.upscale_repeats else (None, 1)
+        if upscaler is not None:
+            check_upscaled_size(picture.made_size, factor, picture.upscale_repeats)
         if self._flux is not None:
             check_size(picture, self._loaded_with, self._flux, self._device, on_cpu=self._on_cpu)
 
         # 2. Files that it reads, and people in its terms.
         native, loras = self._open
         read_pictures(arguments)
+        model = second_pass_upscaler(picture, self._hires_upscalers_dir)
+        arguments |= second_pass_arguments(picture, model)
         lora_files = loras.prepare(picture.prompt, picture.negative_prompt)
         uses, cfg_start_step = identity_uses(
             who.everybody, who.cfg_start_step, picture, self._identities is not None
         )
+        cfg_start_steps = (cfg_start_step, step_of_second_pass(cfg_start_step, picture))
 
         # 3. The picture.
         arguments["progress_callback"] = None  # ours stays in place
@@ -298,10 +310,13 @@ class StableDiffusion:
             arguments["preview_callback"] = served(arguments["preview_callback"])
 
         def generate() -> list[Image]:
-            self._use_identities(uses, cfg_start_step)
+            self._use_identities(uses, cfg_start_steps)
             loras.use(lora_files)
             pictures: list[Image] = native.binding.generate_image(**arguments)
-            return checked_pictures(pictures, may_be_flat=picture.init_image is not None)
+            pictures = checked_pictures(pictures, may_be_flat=picture.init_image is not None)
+            for _ in range(picture.upscale_repeats if upscaler is not None else 0):
+                pictures = [upscaled(native.context, upscaler, factor, one) for one in pictures]
+            return pictures
 
         return native.run(generate, progress, on_event)
 
@@ -354,7 +369,7 @@ class StableDiffusion:
         result = np.empty_like(arrays[0])
 
         def evaluate() -> None:
-            self._use_identities(uses, 0)
+            self._use_identities(uses, (0, 0))
             pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (*arrays, result)]
             channels, height, width = arrays[0].shape
             done = library().pulid_evaluate(
@@ -443,11 +458,19 @@ class StableDiffusion:
     def _context(self) -> Any:
         return self._open[0].context
 
-    def _use_identities(self, uses: list[IdentityUse], cfg_start_step: int) -> None:
+    @property
+    def _upscaler(self) -> tuple[Any, int]:
+        """The engine's `upscaler_ctx_t*`, or None, and how many times larger it makes a side."""
+        if not self._loaded_with["upscaler_path"]:
+            return None, 1
+        upscaler = self._open[0].binding.upscaler
+        return upscaler, base().stable_diffusion_cpp.get_upscale_factor(upscaler)
+
+    def _use_identities(self, uses: list[IdentityUse], cfg_start_steps: tuple[int, int]) -> None:
         if self._identities is not None:
-            self._identities.use(uses, cfg_start_step, lambda: enter_stage("fold"))
+            self._identities.use(uses, cfg_start_steps, lambda: enter_stage("fold"))
         else:
-            library().pulid_set_uses(self._context, None, 0, cfg_start_step)
+            library().pulid_set_uses(self._context, None, 0, *cfg_start_steps)
 
 
 def _preview_arguments(preview: Preview) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..errors import GenerationError
 from ..families.flux.layout import FluxInfo
 from ..model_files.description import describe_file
 from ..native.devices import Device, Placement
-from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, with_checked
 from ..system.system_memory import total_memory_bytes
 from .compute import T5_TOKENS, decoder_bytes, flux_bytes, token_count
 from .parameters import decoder_channels
@@ -53,6 +53,8 @@ def check_size(
     Raises:
         GenerationError: As `check_tokens_fit` and, on the CPU, `check_picture_fits`.
     """
+    width, height = picture.made_size  # the larger one, where there are two passes
+    picture = with_checked(picture, width=width, height=height)
     check_tokens_fit(picture, device)
     if on_cpu:
         check_picture_fits(picture, loaded_with, flux)

@@ -8,6 +8,7 @@ from typing import Any
 from ..native.devices import Placement
 from ..options.context import ContextOptions
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
+from ..options.second_pass import reads_pictures
 from .compute import DEFAULT_TILE, LATENT_PX, text_tokens
 from .measures import Given
 from .model import PictureSizes
@@ -52,7 +53,8 @@ def _relative_tile(picture: GenerationOptions) -> tuple[int, int]:
         return max(round(pixels // LATENT_PX * part), 4) if part else DEFAULT_TILE
 
     parts = picture.vae_relative_tile_size
-    return side(picture.width, parts[0]), side(picture.height, parts[1])
+    width, height = picture.made_size
+    return side(width, parts[0]), side(height, parts[1])
 
 
 def picture_sizes(
@@ -63,12 +65,13 @@ def picture_sizes(
     if context.pulid_weights is not None:  # there is room for one from the start
         identities = max(people, 1) + (picture.cfg_scale != 1.0)  # one unconditional for all
     longest = max(picture.prompt, picture.negative_prompt, key=len)
+    width, height = max((picture.width, picture.height), picture.made_size, key=math.prod)
     return PictureSizes(
-        picture.width,
-        picture.height,
+        width,
+        height,
         text_tokens(longest, context.t5xxl_path is not None or context.model_path is not None),
         tuple(_reference_size(image, picture) for image in picture.ref_images),
-        picture.init_image is not None or bool(picture.ref_images),
+        reads_pictures(vars(picture)),
         identities,
     )
 

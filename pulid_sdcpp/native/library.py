@@ -21,7 +21,7 @@ from .failure import failure_in_words
 
 __all__ = ["API_VERSION", "EngineInfo", "binding", "engine_info", "last_error", "library"]
 
-API_VERSION = 3
+API_VERSION = 4
 """PULID_API_VERSION of native/src/pulid_api.h."""
 
 # Without a handler of its own, Python would print the engine's warnings on the terminal.
@@ -55,7 +55,8 @@ class pulid_layout_t(ctypes.Structure):
 
 
 # typedef struct { int32_t slot; float weight; int32_t start_step; int32_t end_step;
-#                  bool negative; const float* region; int64_t region_size; } pulid_use_t;
+#                  bool negative; bool second_pass; const float* region; int64_t region_size;
+#                } pulid_use_t;
 class pulid_use_t(ctypes.Structure):
     _fields_ = (
         ("slot", ctypes.c_int32),
@@ -63,6 +64,7 @@ class pulid_use_t(ctypes.Structure):
         ("start_step", ctypes.c_int32),
         ("end_step", ctypes.c_int32),
         ("negative", ctypes.c_bool),
+        ("second_pass", ctypes.c_bool),
         ("region", ctypes.c_void_p),
         ("region_size", ctypes.c_int64),
     )
@@ -81,7 +83,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "pulid_was_cancelled": (ctypes.c_bool, []),
     "pulid_device_count": (ctypes.c_int32, []),
     "pulid_get_device": (ctypes.c_bool, [ctypes.c_int32, ctypes.POINTER(pulid_device_t)]),
-    "pulid_set_placement": (None, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p]),
+    "pulid_set_placement": (None, [ctypes.c_char_p] * 4),
     "pulid_set_repack": (None, [ctypes.c_bool]),
     "pulid_set_stage_callback": (None, [pulid_stage_callback_t, ctypes.c_void_p]),
     "pulid_set_cancelled": (None, [_CONTEXT, ctypes.c_bool]),
@@ -94,7 +96,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     ),
     "pulid_set_uses": (
         ctypes.c_bool,
-        [_CONTEXT, ctypes.POINTER(pulid_use_t), ctypes.c_int32, ctypes.c_int32],
+        [_CONTEXT, ctypes.POINTER(pulid_use_t), ctypes.c_int32, ctypes.c_int32, ctypes.c_int32],
     ),
     "pulid_evaluate": (
         ctypes.c_bool,
@@ -105,6 +107,11 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "pulid_diffusion_params_bytes": (ctypes.c_uint64, [_CONTEXT]),
+    "pulid_upscale": (
+        ctypes.POINTER(ctypes.c_uint8),
+        [_CONTEXT, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32],
+    ),
+    "pulid_free_pixels": (None, [ctypes.POINTER(ctypes.c_uint8)]),
     "pulid_free_images": (ctypes.c_bool, [ctypes.c_void_p]),
 }
 

@@ -90,7 +90,9 @@ def _load(arguments: dict[str, Any], placement: Placement, repack: bool, call: N
         arguments["keep_clip_on_cpu"] = False  # the more exact wish
     if placement.vae:
         arguments["keep_vae_on_cpu"] = False
-    names = (placement.diffusion, placement.clip, placement.vae)
+    # Pictures are enlarged where they are decoded.
+    upscaler = "CPU" if arguments["keep_vae_on_cpu"] else placement.vae
+    names = (placement.diffusion, placement.clip, placement.vae, upscaler)
     library().pulid_set_placement(*(name.encode() for name in names))
     library().pulid_set_repack(repack)
     with LastLines() as log, current_call(call):
@@ -100,7 +102,7 @@ def _load(arguments: dict[str, Any], placement: Placement, repack: bool, call: N
         except CALL_FAILURES as error:
             raise _failure(error, call, log) from error
         finally:
-            library().pulid_set_placement(b"", b"", b"")
+            library().pulid_set_placement(b"", b"", b"", b"")
         if call.failure is not None:  # raised when it was too late to stop
             model.close()
             raise call.failure

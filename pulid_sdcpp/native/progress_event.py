@@ -8,8 +8,12 @@ from typing import Literal
 
 __all__ = ["STAGES", "EventCallback", "ProgressEvent", "Stage"]
 
-Stage = Literal["load", "extract", "fold", "encode", "denoise", "decode", "hash"]
-STAGES: tuple[Stage, ...] = ("load", "extract", "fold", "encode", "denoise", "decode", "hash")
+Stage = Literal[
+    "load", "extract", "fold", "encode", "denoise", "hires", "decode", "upscale", "hash"
+]
+STAGES: tuple[Stage, ...] = (
+    *("load", "extract", "fold", "encode", "denoise", "hires", "decode", "upscale", "hash"),
+)
 """In the order in which they are passed; those without work are left out."""
 
 
@@ -19,8 +23,9 @@ class ProgressEvent:
 
     Attributes:
         stage: "load" the models, "extract" an identity from photos, "fold" it into PuLID's layers,
-            "encode" the prompt and the start pictures, "denoise", "decode"; "hash" the model files,
-            if that takes longer than a pipeline's first picture.
+            "encode" the prompt and the start pictures, "denoise", the second pass ("hires"),
+            "decode", "upscale" the finished picture; "hash" the model files, if that takes longer
+            than a pipeline's first picture.
         step: Number of finished steps; 0 when the stage begins.
         steps: Number of all steps; 0 if not known.
         step_time_s: Seconds per step; 0 if not known.

@@ -12,6 +12,7 @@ from .checks import FilePath
 from .facts import check, option
 from .name_pattern import NamePattern
 from .processor_cores import MAX_THREADS, thread_count
+from .second_pass import MAX_TILE_PX, MIN_TILE_PX
 
 __all__ = ["LORA_APPLY_MODES", "PULID_DTYPES", "RNG_TYPES", "WEIGHT_TYPES", "ContextOptions"]
 
@@ -55,6 +56,9 @@ class ContextOptions:
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
         pulid_dtype: Type of an identity in memory, one of PULID_DTYPES.
         lora_model_dir: Folder of the LoRAs that a prompt names (`<lora:NAME:WEIGHT>`).
+        upscaler_path: An ESRGAN, which enlarges each finished picture; None: none.
+        upscale_tile_size: Side of its tiles in pixels, before it enlarges.
+        hires_upscalers_dir: Folder of the ESRGANs that `GenerationOptions.hires_upscaler` names.
         tensor_type_rules: "pattern=type,..." with weight types per tensor name; at most 2,048
             characters of simple regular expressions (docs/convert.md).
         n_threads: CPU threads; 0 or less: one for each core that this process may use.
@@ -156,6 +160,35 @@ class ContextOptions:
         group="Model files",
         role="loras",
         places=True,
+    )
+    upscaler_path: FilePath | None = option(
+        None,
+        "A model (ESRGAN) that enlarges each finished picture.",
+        flags="--upscale-model",
+        group="Model files",
+        text="Upscaler",
+        memory=True,
+        evaluate=False,
+    )
+    upscale_tile_size: int = option(
+        128,
+        "Tile of --upscale-model in pixels; smaller ones take less memory.",
+        flags="--upscale-tile-size",
+        group="Memory and speed",
+        low=MIN_TILE_PX,
+        high=MAX_TILE_PX,
+        text="Upscale tile size",
+        memory=True,
+        evaluate=False,
+    )
+    hires_upscalers_dir: FilePath | None = option(
+        Path("."),
+        "Folder of the models (ESRGAN) that --hires-upscaler names.",
+        flags="--hires-upscalers-dir",
+        group="Model files",
+        places=True,
+        memory=True,
+        evaluate=False,
     )
     tensor_type_rules: str = option(
         "",

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .binding import to_binding
-from .checks import FilePath
-from .facts import FACT, Fact, check, described, of, option
-from .layer_guidance import check_layer_guidance
+from .checks import FilePath, check_text
+from .facts import FACT, Fact, check, described, of, option, same_as
+from .layer_guidance import LayerGuidanceOptions, check_layer_guidance
 from .prompt_weights import check_prompt
 from .sampling_names import (
     SAMPLERS_OF_WEB_UIS,
@@ -25,7 +25,17 @@ from .sampling_names import (
     SCHEDULERS,
     SCHEDULES_OF_WEB_UIS,
 )
+from .second_pass import (
+    MAX_SIDE_PX,
+    MAX_STEPS,
+    SIZE_MULTIPLE_PX,
+    SecondPassOptions,
+    SecondPassSteps,
+    second_pass_size,
+    second_pass_steps,
+)
 from .step_cache import CACHE_MODES, cache_arguments, check_cache
+from .tiling import TilingOptions
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,10 +54,8 @@ __all__ = [
     "with_checked",
 ]
 
-SIZE_MULTIPLE_PX = 16  # the autoencoder's factor 8 times Flux's 2x2 patches
-MAX_SIDE_PX = 4096  # 65,536 image tokens at 4096 x 4096
-MAX_STEPS = 1000
 MAX_BATCH = 100
+MAX_UPSCALE_REPEATS = 4
 MAX_SEED = 2**63 - 1  # int64 in the engine
 
 
@@ -86,6 +94,14 @@ class GenerationOptions:
         vae_relative_tile_size: (x, y), below 1 a share of the picture, otherwise a number of tiles.
         cache_mode: A step cache, one of step_cache.CACHE_MODES: faster, but changes the picture.
         cache_option: Its settings as sd-cli writes them: "threshold=0.2,start=0.15,end=0.95".
+        upscale_repeats: How many times `ContextOptions.upscaler_path` enlarges the picture; 0: not.
+        hires: Make the picture in two passes; without it, the following mean nothing.
+        hires_upscaler: One of HIRES_UPSCALERS, or the name of an upscaling model.
+        hires_scale: Size of the second pass, as a multiple of the first's.
+        hires_width, hires_height: Its pixels instead, multiples of SIZE_MULTIPLE_PX; 0: not given.
+        hires_steps: Its steps; 0: as many as the first pass has.
+        hires_denoising_strength: How much of the enlarged picture is replaced, 0.01 to 1.
+        hires_upscale_tile_size: Side of an upscaling model's tiles, in pixels before it enlarges.
 
     Raises:
         ValueError: A value out of range; names the value and the range.
@@ -245,43 +261,10 @@ class GenerationOptions:
         text="Flow shift",
         preset=True,
     )
-    slg_scale: float = option(
-        0.0,
-        "Skip-layer guidance: how much to move away from the result without --skip-layers; 0 is "
-        "off. Takes one more evaluation in each of its steps.",
-        flags="--slg-scale",
-        group="Sampling",
-        low=-1000,
-        high=1000,
-        text="SLG scale",
-    )
-    skip_layers: Sequence[int] = option(
-        (7, 8, 9),
-        "Layers that --slg-scale leaves out, from 0; Flux has 19 double and then 38 single ones.",
-        flags="--skip-layers",
-        group="Sampling",
-        shown_default="7,8,9",
-        low=0,
-        text="Skip layers",
-    )
-    skip_layer_start: float = option(
-        0.01,
-        "Part of the steps after which --slg-scale begins, 0 to 1.",
-        flags="--skip-layer-start",
-        group="Sampling",
-        low=0,
-        high=1,
-        text="Skip layer start",
-    )
-    skip_layer_end: float = option(
-        0.2,
-        "Part of the steps before which it ends; with few steps, the default leaves none.",
-        flags="--skip-layer-end",
-        group="Sampling",
-        low=0,
-        high=1,
-        text="Skip layer end",
-    )
+    slg_scale: float = same_as(LayerGuidanceOptions, "slg_scale")
+    skip_layers: Sequence[int] = same_as(LayerGuidanceOptions, "skip_layers")
+    skip_layer_start: float = same_as(LayerGuidanceOptions, "skip_layer_start")
+    skip_layer_end: float = same_as(LayerGuidanceOptions, "skip_layer_end")
     init_image: FilePath | bytes | BinaryIO | Image.Image | None = option(
         None,
         "Start from this picture.",
@@ -322,46 +305,10 @@ class GenerationOptions:
         text="Increase ref index",
         evaluate=False,
     )
-    vae_tiling: bool = option(
-        False,
-        "Decode in tiles, to use less memory.",
-        flags="--vae-tiling",
-        group="Memory and speed",
-        text="VAE tiling",
-        memory=True,
-    )
-    vae_tile_size: tuple[int, int] = option(
-        (0, 0),
-        "Tile size in latent pixels (8 pixels each).",
-        flags="--vae-tile-size",
-        group="Memory and speed",
-        shown_default="the engine's",
-        low=0,
-        high=512,
-        text="VAE tile size",
-        memory=True,
-    )
-    vae_tile_overlap: float = option(
-        0.5,
-        "Overlap as a share of a tile, 0 to 0.5.",
-        flags="--vae-tile-overlap",
-        group="Memory and speed",
-        low=0,
-        high=0.5,
-        text="VAE tile overlap",
-        memory=True,
-    )
-    vae_relative_tile_size: tuple[float, float] = option(
-        (0.0, 0.0),
-        "Tile size relative to the picture: below 1 a share, otherwise a number of tiles.",
-        flags="--vae-relative-tile-size",
-        group="Memory and speed",
-        shown_default="not used",
-        low=0,
-        high=64,
-        text="VAE relative tile size",
-        memory=True,
-    )
+    vae_tiling: bool = same_as(TilingOptions, "vae_tiling")
+    vae_tile_size: tuple[int, int] = same_as(TilingOptions, "vae_tile_size")
+    vae_tile_overlap: float = same_as(TilingOptions, "vae_tile_overlap")
+    vae_relative_tile_size: tuple[float, float] = same_as(TilingOptions, "vae_relative_tile_size")
     cache_mode: str = option(
         "disabled",
         "Reuse results of earlier steps: faster, but changes the picture. One of "
@@ -385,6 +332,24 @@ class GenerationOptions:
         text="Cache option",
         evaluate=False,
     )
+    upscale_repeats: int = option(
+        1,
+        "How many times --upscale-model enlarges the picture; 0: leave it as it is.",
+        flags="--upscale-repeats",
+        low=0,
+        high=MAX_UPSCALE_REPEATS,
+        text="Upscale repeats",
+        memory=True,
+        evaluate=False,
+    )
+    hires: bool = same_as(SecondPassOptions, "hires")
+    hires_upscaler: str = same_as(SecondPassOptions, "hires_upscaler")
+    hires_scale: float = same_as(SecondPassOptions, "hires_scale")
+    hires_width: int = same_as(SecondPassOptions, "hires_width")
+    hires_height: int = same_as(SecondPassOptions, "hires_height")
+    hires_steps: int = same_as(SecondPassOptions, "hires_steps")
+    hires_denoising_strength: float = same_as(SecondPassOptions, "hires_denoising_strength")
+    hires_upscale_tile_size: int = same_as(SecondPassOptions, "hires_upscale_tile_size")
 
     def __post_init__(self) -> None:
         check_prompt("prompt", self.prompt)
@@ -400,6 +365,7 @@ class GenerationOptions:
         if self.scheduler == "gits" and self.steps < 2:  # its tables begin at two
             raise ValueError("steps is 1, but the gits scheduler needs at least 2")
         _sigmas(self.sigmas)
+        self._check_second_pass()
         if self.mask_image is not None and self.init_image is None:
             raise ValueError("mask_image is given without init_image; name the picture it masks")
         for side in self.vae_tile_size:
@@ -414,6 +380,18 @@ class GenerationOptions:
 
     def __repr__(self) -> str:
         return described(self)
+
+    def _check_second_pass(self) -> None:
+        check_text("hires_upscaler", self.hires_upscaler, 1000)
+        if not self.hires_upscaler.strip():
+            raise ValueError("hires_upscaler is empty; name one, such as Latent")
+        if not self.hires or self.hires_upscaler == "None":
+            for name, fact in of(SecondPassOptions).items():  # they mean nothing without it
+                object.__setattr__(self, name, fact.default)
+            return
+        _ = self.second_size  # checks it
+        if self.scheduler == "gits" and self.second_steps.total < 2:
+            raise ValueError("hires_steps is too few for the gits scheduler; use 2 or more")
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options, with a negative seed replaced by a random one below 2^32."""
@@ -445,10 +423,35 @@ class GenerationOptions:
         product = ctypes.c_float(steps * ctypes.c_float(self.strength).value).value
         return total - steps + 1 + min(int(product), steps - 1)
 
+    @property
+    def second_size(self) -> tuple[int, int] | None:
+        """Width and height of the second pass, in pixels; None if there is none."""
+        if not self.hires:
+            return None
+        size = (self.width, self.height)
+        return second_pass_size(size, self.hires_scale, self.hires_width, self.hires_height)
+
+    @property
+    def second_steps(self) -> SecondPassSteps:
+        """Steps of the second pass.
+
+        Source: stable-diffusion.cpp, SamplePlan::resolve, generate_image.
+        """
+        is_shortened = self.init_image is not None and self.strength < 1
+        first = self.evaluated_steps if is_shortened else self.steps
+        if self.sigmas and not is_shortened:
+            first = min(self.steps, self.evaluated_steps)
+        return second_pass_steps(self.hires_steps or first, self.hires_denoising_strength)
+
+    @property
+    def made_size(self) -> tuple[int, int]:
+        """Width and height of the last pass, in pixels."""
+        return self.second_size or (self.width, self.height)
+
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `generate_image`, under the binding's names."""
         kwargs = to_binding(self)
-        del kwargs["cache_option"]
+        del kwargs["cache_option"], kwargs["upscale_repeats"]  # what is not the binding's
         kwargs |= cache_arguments(self.cache_mode, self.cache_option)
         return kwargs
 

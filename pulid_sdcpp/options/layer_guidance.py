@@ -7,11 +7,57 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-__all__ = ["check_layer_guidance", "check_layers"]
+from .facts import option
+
+__all__ = ["LayerGuidanceOptions", "check_layer_guidance", "check_layers"]
 
 _KEPT_APART = ("disabled", "spectrum")
 """Step caches that do not take the evaluation without layers for that with all of them."""
+
+
+@dataclass(frozen=True)
+class LayerGuidanceOptions:
+    """The facts of the options of `GenerationOptions` that are about skipped layers."""
+
+    slg_scale: float = option(
+        0.0,
+        "Skip-layer guidance: how much to move away from the result without --skip-layers; 0 is "
+        "off. Takes one more evaluation in each of its steps.",
+        flags="--slg-scale",
+        group="Sampling",
+        low=-1000,
+        high=1000,
+        text="SLG scale",
+    )
+    skip_layers: Sequence[int] = option(
+        (7, 8, 9),
+        "Layers that --slg-scale leaves out, from 0; Flux has 19 double and then 38 single ones.",
+        flags="--skip-layers",
+        group="Sampling",
+        shown_default="7,8,9",
+        low=0,
+        text="Skip layers",
+    )
+    skip_layer_start: float = option(
+        0.01,
+        "Part of the steps after which --slg-scale begins, 0 to 1.",
+        flags="--skip-layer-start",
+        group="Sampling",
+        low=0,
+        high=1,
+        text="Skip layer start",
+    )
+    skip_layer_end: float = option(
+        0.2,
+        "Part of the steps before which it ends; with few steps, the default leaves none.",
+        flags="--skip-layer-end",
+        group="Sampling",
+        low=0,
+        high=1,
+        text="Skip layer end",
+    )
 
 
 def check_layer_guidance(

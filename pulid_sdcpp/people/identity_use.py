@@ -19,6 +19,7 @@ from .identity_effect import check_region, check_span, first_cfg_step
 from .identity_options import takes_part
 from .person import Person
 from .region_weights import token_weights
+from .second_pass_step import step_of_second_pass
 
 __all__ = ["IdentityLike", "IdentityUse", "as_identity", "identity_uses"]
 
@@ -34,6 +35,7 @@ class IdentityUse:
         weight: What its contribution is multiplied by.
         start_step, end_step: First step with it, first step without it again (None: to the end).
         negative: It belongs to the negative pass of true CFG.
+        second_pass: It belongs to the second pass (hires), not to the first.
         region: (rows, columns) float32, 0 to 1 for each image token: what its contribution is
             multiplied by there; None: the whole picture.
     """
@@ -43,6 +45,7 @@ class IdentityUse:
     start_step: int = 0
     end_step: int | None = None
     negative: bool = False
+    second_pass: bool = False
     region: NDArray[np.float32] | None = None
 
 
@@ -69,7 +72,7 @@ def identity_uses(
     *,
     one_step: bool = False,
 ) -> tuple[list[IdentityUse], int]:
-    """The identities of a generation, and its first step with true CFG.
+    """The identities of a generation, in each of its passes, and its first step with true CFG.
 
     Args:
         people: Who is asked for.
@@ -117,7 +120,10 @@ def _uses_of(
         None if person.end_step is None else step_at(person.end_step, steps),
         region=region,
     )
-    yield positive
+    uses = [positive]
+    if (second := _in_second_pass(positive, person, generation)) is not None:
+        uses.append(second)
+    yield from uses
     if generation.cfg_scale == 1.0:
         return
     if identity.uncond_tokens is None:
@@ -125,4 +131,24 @@ def _uses_of(
             "the identity has no unconditional part, which true CFG needs: extract it again "
             "with this program, or set cfg_scale to 1"
         )
-    yield replace(positive, tokens=identity.uncond_tokens, negative=True)
+    for use in uses:
+        yield replace(use, tokens=identity.uncond_tokens, negative=True)
+
+
+def _in_second_pass(
+    first: IdentityUse, person: Person, generation: GenerationOptions
+) -> IdentityUse | None:
+    """The same person in the second pass; None: there is none, or the person ended before it."""
+    if generation.second_size is None:
+        return None
+    start = step_of_second_pass(first.start_step, generation)
+    end = None
+    if first.end_step is not None and first.end_step < generation.evaluated_steps:
+        end = step_of_second_pass(first.end_step, generation, is_end=True)
+        if end <= start:
+            return None
+    region = None
+    if person.region is not None:
+        size = (generation.width, generation.height)
+        region = token_weights(person.region, *generation.second_size, box_size=size)
+    return replace(first, start_step=start, end_step=end, second_pass=True, region=region)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,19 @@ _ROUNDING = 1e-6
 class SettledRegion(Region):
     """A region whose mask, if it has one, is read and is nobody else's: it is drawn only once."""
 
-    drawn: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
-    """By size of the picture in pixels."""
+    drawn: dict[tuple[Any, ...], NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    """By size of the picture in pixels, and the size in which a box counts."""
 
 
-def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
+def token_weights(
+    region: Region, width_px: int, height_px: int, box_size: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
     """How far each image token is inside a region.
 
     Args:
         width_px, height_px: Of the picture that is made, multiples of 16.
+        box_size: Width and height of the picture in whose pixels a box counts, if that is another:
+            the first pass, when the second is drawn.
 
     Returns:
         (height / 16, width / 16) float32, 0 outside to 1 inside: the part of the token's pixels
@@ -37,22 +42,25 @@ def token_weights(region: Region, width_px: int, height_px: int) -> NDArray[np.f
         ValueError: Nothing of the picture is inside a box.
         ImageFileError: The mask cannot be read, or is black everywhere.
     """
-    if not isinstance(region, SettledRegion):
-        return _draw(region, width_px, height_px)
     size = (width_px, height_px)
-    if size not in region.drawn:
-        region.drawn[size] = _draw(region, width_px, height_px)
-    return region.drawn[size]
+    box_size = box_size or size
+    if not isinstance(region, SettledRegion):
+        return _draw(region, size, box_size)
+    key = (size, box_size)
+    if key not in region.drawn:
+        region.drawn[key] = _draw(region, size, box_size)
+    return region.drawn[key]
 
 
-def _draw(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
+def _draw(region: Region, size: tuple[int, int], box_size: tuple[int, int]) -> NDArray[np.float32]:
+    width_px, height_px = size
     if region.box is None:
         return _of_mask(region, width_px // TOKEN_PX, height_px // TOKEN_PX)
-    weights = _of_box(region, width_px, height_px)
+    weights = _of_box(region, size, box_size)
     if not weights.any():
         raise ValueError(
             "the region of a person is outside the picture: its box "
-            f"{region.box} is not within {width_px}x{height_px}"
+            f"{region.box} is not within {box_size[0]}x{box_size[1]}"
         )
     return weights
 
@@ -70,10 +78,13 @@ def box_px(region: Region, width_px: int, height_px: int) -> tuple[float, float,
     return x, y, min(x + width, width_px), min(y + height, height_px)
 
 
-def _of_box(region: Region, width_px: int, height_px: int) -> NDArray[np.float32]:
-    left, top, right, bottom = box_px(region, width_px, height_px)
-    across = _covered(left, right, width_px // TOKEN_PX)
-    down = _covered(top, bottom, height_px // TOKEN_PX)
+def _of_box(
+    region: Region, size: tuple[int, int], box_size: tuple[int, int]
+) -> NDArray[np.float32]:
+    left, top, right, bottom = box_px(region, *box_size)
+    x_scale, y_scale = size[0] / box_size[0], size[1] / box_size[1]
+    across = _covered(left * x_scale, right * x_scale, size[0] // TOKEN_PX)
+    down = _covered(top * y_scale, bottom * y_scale, size[1] // TOKEN_PX)
     return np.outer(down, across).astype(np.float32)
 
 

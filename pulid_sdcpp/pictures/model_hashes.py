@@ -36,6 +36,7 @@ _FILES = {
     if fact.kind == "file" and fact.text
 }
 """Key of the text, as for the file's name, and field of `ContextOptions`."""
+_FILES["Hires upscaler"] = "hires_upscaler"  # of `GenerationOptions`
 _LORAS = "Lora hashes"
 _DIGITS, _LORA_DIGITS = 10, 12
 _MAX_HEADER_BYTES = 100_000_000  # what the safetensors format allows
@@ -50,7 +51,8 @@ class FileHashes:
     """The first digits of the hashes.
 
     Attributes:
-        files: By field of `ContextOptions`; the model's under "diffusion_model_path".
+        files: By field of `ContextOptions`; the model's under "diffusion_model_path", and an
+            upscaling model of a second pass under "hires_upscaler".
         loras: By name, as in the prompt's tags.
     """
 
@@ -92,17 +94,22 @@ def hashes_from(values: Mapping[str, str]) -> FileHashes:
 
 
 def hashes_now(
-    context: ContextOptions, prompt: str = "", *, on_read: Check | None = None
+    context: ContextOptions,
+    prompt: str = "",
+    *,
+    hires_upscaler: Path | None = None,
+    on_read: Check | None = None,
 ) -> FileHashes:
     """The hashes of the files as they are; files that cannot be read are left out.
 
     Args:
         context: Names the files.
         prompt: Its tags name the LoRAs.
+        hires_upscaler: The upscaling model of a second pass.
         on_read: Called before files are hashed, if any must be.
     """
     folder = records_folder()
-    wanted = _wanted(context, prompt, with_people=True)
+    wanted = _wanted(context, prompt, hires_upscaler, with_people=True)
     digests = {one: known_sha256(one.path, folder, kind=one.kind) for one in wanted}
     if on_read is not None and None in digests.values():
         on_read()
@@ -126,19 +133,25 @@ class ModelHashes:
         self._wanted: list[_FileToHash] = []
 
     def begin(
-        self, context: ContextOptions, prompt: str, *, with_people: bool, engine: object
+        self,
+        context: ContextOptions,
+        prompt: str,
+        *,
+        hires_upscaler: Path | None = None,
+        with_people: bool,
+        engine: object,
     ) -> None:
         """Begin to read what is not known yet.
 
         Args:
-            context, prompt: As for `hashes_now`.
+            context, prompt, hires_upscaler: As for `hashes_now`.
             with_people: Whether the PuLID weights count.
             engine: That has loaded the model: its files stay what they were then.
         """
         if engine is not self._engine:
             self._engine = engine
             self._known = {}
-        self._wanted = _wanted(context, prompt, with_people=with_people)
+        self._wanted = _wanted(context, prompt, hires_upscaler, with_people=with_people)
         missing = [one for one in self._wanted if not self._is_known(one)]
         if not missing or self._stopped.is_set():
             return
@@ -173,7 +186,7 @@ class ModelHashes:
         if one not in self._known:
             return False
         # What the engine reads again for each picture may be another file now.
-        is_read_again = one.field in ("", "pulid_weights")
+        is_read_again = one.field in ("", "pulid_weights", "hires_upscaler")
         return not is_read_again or self._known[one][0] == file_stamp(one.path)
 
     def _read(self, wanted: list[_FileToHash], before: threading.Thread | None) -> None:
@@ -202,10 +215,12 @@ class _StoppedError(Exception):
     """`close` was called."""
 
 
-def _wanted(context: ContextOptions, prompt: str, *, with_people: bool) -> list[_FileToHash]:
+def _wanted(
+    context: ContextOptions, prompt: str, hires_upscaler: Path | None, *, with_people: bool
+) -> list[_FileToHash]:
     wanted = []
     for field in _FILES.values():
-        path = getattr(context, field)
+        path = hires_upscaler if field == "hires_upscaler" else getattr(context, field)
         if field == "diffusion_model_path":
             path = path or context.model_path
         if path is None or (field == "pulid_weights" and not with_people):

@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import IdentityFileError, ImageFileError
+from ..errors import IdentityFileError, ImageFileError, PulidError
 from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..identity.store import find_identity
+from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..people.person import Person
@@ -109,7 +110,8 @@ class PictureRecipe:
         prompt = self.generation.prompt if prompt is None else prompt
         now = FileHashes({}, {})
         if then.files or then.loras:
-            now = hashes_now(context, prompt, on_read=on_read)
+            upscaler = _hires_upscaler(self.generation, context)
+            now = hashes_now(context, prompt, hires_upscaler=upscaler, on_read=on_read)
         found = []
         for name, was in self.files.items():
             path = getattr(context, name)
@@ -124,6 +126,10 @@ class PictureRecipe:
                     found.append(f"{name} was {was} ({hash_then}), and is {is_now} ({hash_now})")
             elif is_now != was:
                 found.append(f"{name} was {was}, and is {is_now or 'none'}")
+        hash_then, hash_now = (of.files.get("hires_upscaler") for of in (then, now))
+        if hash_then and hash_now and hash_then != hash_now:
+            name = self.generation.hires_upscaler
+            found.append(f"the upscaling model {name} was {hash_then}, and is {hash_now}")
         for name, hash_then in then.loras.items():
             hash_now = now.loras.get(name)
             if hash_now and hash_now != hash_then:
@@ -137,6 +143,14 @@ class PictureRecipe:
         if self.version != package_version():
             found.append(f"{PROGRAM} was {self.version}, and is {package_version()}")
         return tuple(found)
+
+
+def _hires_upscaler(generation: GenerationOptions, context: ContextOptions) -> Path | None:
+    """The upscaling model of the second pass, if it is there."""
+    try:
+        return second_pass_upscaler(generation, context.hires_upscalers_dir)
+    except (PulidError, ValueError):
+        return None  # whoever makes the picture says so
 
 
 def recipe_from(

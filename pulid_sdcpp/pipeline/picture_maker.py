@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..engine.interface import Preview
 from ..errors import GenerationCancelled, GenerationError
 from ..identity.store import keep_identity
+from ..model_files.upscalers import second_pass_upscaler
 from ..native.progress_event import EventCallback, ProgressEvent
 from ..people.identity_options import IdentityOptions
 from ..pictures.model_hashes import ModelHashes
@@ -61,7 +62,13 @@ class PictureMaker:
         engine, generation = self._model.prepare(picture.generation, told, len(people))
         running.check()
         self._hashes.begin(
-            self._model.context, generation.prompt, with_people=bool(people), engine=engine
+            self._model.context,
+            generation.prompt,
+            hires_upscaler=second_pass_upscaler(
+                generation, self._model.context.hires_upscalers_dir
+            ),
+            with_people=bool(people),
+            engine=engine,
         )
 
         # 2. The picture.

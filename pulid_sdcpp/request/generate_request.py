@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..identity.named_person import named_person
 from ..memory.plan import Vram
+from ..options import second_pass
 from ..options.context import ContextOptions
 from ..options.facts import of
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side, with_checked
@@ -151,7 +152,7 @@ def settle(
     if "prompt" not in values:
         raise ValueError("prompt is missing; say what to show")
     if context is None:
-        context = _context(values, bool(values.get("init_image") or values.get("ref_images")))
+        context = _context(values, second_pass.reads_pictures(values))
     asked = GenerationOptions(**_part(values, _GENERATION))  # before any image is read
     generation, names = read_images(asked)
     if given.get("init_image") is not None:
@@ -205,12 +206,14 @@ def settle_context(
     Args:
         given: What was said; names that are no fields of `ContextOptions` are passed over.
         preset: As for `settle`.
-        reads_pictures: Whether one of them starts from a picture, or has references.
+        reads_pictures: Whether one of them starts from a picture, has references, or
+            enlarges pixels.
 
     Raises:
         ValueError: A value out of range, or what does not go together.
     """
-    return _context(choose({"given": given, "preset": _of_preset(preset)})[0], reads_pictures)
+    values, _ = choose({"given": given, "preset": _of_preset(preset)})
+    return _context(values, reads_pictures or second_pass.reads_pictures(values))
 
 
 def generation_as_said(given: Mapping[str, Any], settings: Mapping[str, Any]) -> GenerationOptions:
@@ -245,8 +248,8 @@ def choose(
     return values, sources
 
 
-def _context(values: Mapping[str, Any], reads_pictures: bool) -> ContextOptions:
-    decode_only = {"vae_decode_only": not reads_pictures}
+def _context(values: Mapping[str, Any], reads: bool) -> ContextOptions:
+    decode_only = {"vae_decode_only": not reads}
     return ContextOptions(**{**decode_only, **_part(values, _CONTEXT)})
 
 

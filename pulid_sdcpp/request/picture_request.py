@@ -9,9 +9,11 @@ from typing import Any
 
 from ..identity.identity_file import Identity, is_identity_content, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
+from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..options.preview import PREVIEW_METHODS
+from ..options.second_pass import encodes_a_picture
 from ..people.identity_options import check_people
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
@@ -105,6 +107,12 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
             "a picture to start from is given, but the pipeline was made with vae_decode_only, "
             "which leaves out what reads it"
         )
+    enlarges_pixels = generation.hires and encodes_a_picture(generation.hires_upscaler)
+    if context.vae_decode_only and enlarges_pixels:
+        raise ValueError(
+            f"hires_upscaler is {shown(generation.hires_upscaler)}, which enlarges pixels, but the "
+            "pipeline was made with vae_decode_only, which leaves out what reads them; take Latent"
+        )
     check_people(len(people))
     read = [_ready(person) for person in people]
     names["people"] = tuple(used for _, used in read)
@@ -112,6 +120,7 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
     has_weights = context.pulid_weights is not None
     identity_uses(everybody, request.cfg_start_step, generation, has_weights)
     check_prompt_loras(generation.prompt, vars(context), generation.negative_prompt)
+    second_pass_upscaler(generation, context.hires_upscalers_dir)
     templates = request.written[0].templates if request.written else {}
     return PictureRequest(generation, everybody, request.cfg_start_step, names, templates)
 

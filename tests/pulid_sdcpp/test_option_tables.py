@@ -43,6 +43,8 @@ FLAGS = """
     Model clip_l_path --clip_l path gpeb
     Model t5xxl_path --t5xxl path gpeb
     Model lora_model_dir --lora-model-dir path geb
+    Model upscaler_path --upscale-model path gpb
+    Model hires_upscalers_dir --hires-upscalers-dir path gpb
     Model wtype --type choice gpeb
     Model tensor_type_rules --tensor-type-rules text gpeb
     Identity pulid_weights --pulid-weights path gpeb
@@ -58,6 +60,16 @@ FLAGS = """
     Picture height -H/--height integer gpeb
     Picture seed -s/--seed integer g
     Picture batch_count -b/--batch-count integer g
+    Picture upscale_repeats --upscale-repeats integer gpb
+    Picture hires --hires/--no-hires flag gpb
+    Picture hires_upscaler --hires-upscaler text gpb
+    Picture hires_scale --hires-scale float gpb
+    Picture hires_width --hires-width integer gpb
+    Picture hires_height --hires-height integer gpb
+    Sampling hires_steps --hires-steps integer gpb
+    Sampling hires_denoising_strength --hires-denoising-strength float gpb
+    Memory hires_upscale_tile_size --hires-upscale-tile-size integer gpb
+    Memory upscale_tile_size --upscale-tile-size integer gpb
     Picture init_image -i/--init-img path gpb
     Picture strength --strength float gb
     Picture mask_image --mask path gb
@@ -125,12 +137,22 @@ TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
     ("vae_relative_tile_size", "VAE relative tile size", False, (0.5, 2.0), "0.5x2.0"),
     ("cache_mode", "Cache mode", False, "easycache", "easycache"),
     ("cache_option", "Cache option", False, "threshold=0.2", "threshold=0.2"),
+    ("upscale_repeats", "Upscale repeats", False, 2, "2"),
+    ("hires", "Hires fix", False, True, "True"),
+    ("hires_upscaler", "Hires upscaler", False, "Latent (nearest)", "Latent (nearest)"),
+    ("hires_scale", "Hires upscale", False, 1.5, "1.5"),
+    ("hires_width", "Hires width", False, 768, "768"),
+    ("hires_height", "Hires height", False, 512, "512"),
+    ("hires_steps", "Hires steps", False, 8, "8"),
+    ("hires_denoising_strength", "Hires denoising strength", False, 0.5, "0.5"),
+    ("hires_upscale_tile_size", "Hires upscale tile size", False, 64, "64"),
 )
 FILES_TEXT = (
     ("vae_path", "VAE"),
     ("taesd_path", "TAESD"),
     ("clip_l_path", "CLIP-L"),
     ("t5xxl_path", "T5XXL"),
+    ("upscaler_path", "Upscaler"),
 )
 CONTEXT_TEXT: tuple[tuple[str, str, Any], ...] = (
     ("wtype", "Weight type", "q4_K"),
@@ -150,6 +172,7 @@ CONTEXT_TEXT: tuple[tuple[str, str, Any], ...] = (
     ("keep_vae_on_cpu", "VAE on CPU", True),
     ("repack", "Repacked", False),
     ("tae_preview_only", "TAESD preview only", True),
+    ("upscale_tile_size", "Upscale tile size", 64),
 )
 PERSON_TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
     ("weight", "PuLID weight", True, 1, "1.0"),
@@ -186,6 +209,15 @@ BATCH: dict[str, tuple[str, Any, Any]] = {
     "vae_relative_tile_size": ("0.5x2", [0.5, 2], (0.5, 2.0)),
     "cache_mode": ("easycache", "easycache", "easycache"),
     "cache_option": ("end=1", "end=1", "end=1"),
+    "upscale_repeats": ("2", 2, 2),
+    "hires": ("true", True, True),
+    "hires_upscaler": ("Lanczos", "Lanczos", "Lanczos"),
+    "hires_scale": ("1.5", 1.5, 1.5),
+    "hires_width": ("64", 64, 64),
+    "hires_height": ("64", 64, 64),
+    "hires_steps": ("4", 4, 4),
+    "hires_denoising_strength": ("0.5", 0.5, 0.5),
+    "hires_upscale_tile_size": ("64", 64, 64),
     "weight": ("0.5", 0.5, 0.5),
     "start_step": ("20%", 0.2, 0.2),
     "end_step": ("4", 4, 4),
@@ -203,7 +235,7 @@ PRESET = {
 }  # fmt: skip
 PLACING = {
     "n_threads", "offload_params_to_cpu", "max_vram", "enable_mmap", "repack", "keep_clip_on_cpu",
-    "keep_vae_on_cpu", "vae_decode_only", "lora_model_dir", "verbose",
+    "keep_vae_on_cpu", "vae_decode_only", "lora_model_dir", "hires_upscalers_dir", "verbose",
 }  # fmt: skip
 
 
@@ -348,7 +380,8 @@ def test_names_of_the_binding() -> None:
     made = inspect.signature(binding.StableDiffusion).parameters
     context = ContextOptions(model_path=Path("m"), rng_type="std_default", wtype="q4_K")
     given = context.to_engine_kwargs()
-    assert given.keys() - made.keys() == {"pulid_weights", "pulid_dtype", "repack", "backend"}
+    ours = {"pulid_weights", "pulid_dtype", "repack", "backend", "hires_upscalers_dir"}
+    assert given.keys() - made.keys() == ours
     assert given["model_path"] == "m"
     assert given["vae_path"] == ""
     assert (given["rng_type"], given["sampler_rng_type"]) == ("default", "default")
@@ -358,7 +391,8 @@ def test_names_of_the_binding() -> None:
     given = picture.to_engine_kwargs()
     assert given.keys() <= taken.keys()
     fields = {field.name for field in dataclasses.fields(GenerationOptions)}
-    assert fields - given.keys() == {"steps", "sampling_method", "cache_option"}
+    otherwise = {"steps", "sampling_method", "cache_option", "upscale_repeats"}
+    assert fields - given.keys() == otherwise
     assert given.keys() - fields == {"sample_steps", "sample_method"}
     assert (given["sample_steps"], given["sample_method"]) == (20, "euler")
     assert (given["eta"], given["flow_shift"], given["sigmas"]) == (math.inf, math.inf, None)

@@ -228,9 +228,13 @@ def _summary(request: GenerateRequest, people: Sequence[Person]) -> str:
         f", identity {person.identity.short_hash} at {person.weight:g}"  # type: ignore[union-attr]
         for person in people
     )
+    size, steps = f"{generation.width}x{generation.height}", f"{generation.evaluated_steps}"
+    if generation.second_size is not None:
+        size += " and then {}x{}".format(*generation.second_size)
+        steps += f" and {generation.second_steps.made}"
     return (
         f"generating {_counted(generation.batch_count, 'picture')}, "
-        f"{generation.width}x{generation.height}, {_counted(generation.evaluated_steps, 'step')}, "
+        f"{size}, {steps} {'step' if steps == '1' else 'steps'}, "
         f"seed {generation.seed}{whose}, {_counted(context.threads, 'CPU thread')}"
     )
 

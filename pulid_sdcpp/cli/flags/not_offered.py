@@ -16,7 +16,6 @@ __all__ = ["NOT_OFFERED", "NOT_OFFERED_MODES", "GenerateCommand"]
 
 _FOR_VIDEO = "for video models, and only pictures are made here"
 _OF_METADATA = "for -M metadata ('pulid-sdcpp inspect FILE' shows what is in a picture)"
-_HIRES = "upscaling and a second pass are in Python only, in StableDiffusion"
 _REASONS: Mapping[str, str] = {
     "for SDXL and SD 3 (a Flux model has --clip_l and --t5xxl)": "--clip_g",
     "for models whose text encoder is a language model, such as Qwen-Image (a Flux model has "
@@ -41,13 +40,11 @@ _REASONS: Mapping[str, str] = {
     ),
     _OF_METADATA: "--image --metadata-format --metadata-raw --metadata-brief --metadata-all",
     "for -M convert ('pulid-sdcpp convert' keeps the names of tensors)": "--convert-name",
-    _HIRES: (
-        "--upscale-model --upscale-repeats --upscale-tile-size --hires --hires-upscalers-dir "
-        "--hires-upscaler --hires-width --hires-height --hires-scale --hires-steps "
-        "--hires-upscale-tile-size --hires-denoising-strength"
+    "the engine has ControlNets for SD 1, SD 2 and SDXL only, and none for Flux": (
+        "--control-net --control-net-cpu --control-strength"
     ),
-    "ControlNet is not offered": (
-        "--control-net --control-net-cpu --control-image --control-strength --canny"
+    "for ControlNets, and for FLUX.1 Canny and Depth, which are not offered": (
+        "--control-image --canny"
     ),
 }
 NOT_OFFERED: Mapping[str, str] = {
@@ -56,13 +53,13 @@ NOT_OFFERED: Mapping[str, str] = {
 """The reason by flag, as sd-cli spells it."""
 NOT_OFFERED_MODES: Mapping[str, str] = {
     "vid_gen": _FOR_VIDEO,
-    "upscale": _HIRES,
+    "upscale": "no picture is enlarged by itself; --upscale-model enlarges those that are made",
     "convert": "there is 'pulid-sdcpp convert'",
     "metadata": "there is 'pulid-sdcpp inspect FILE'",
 }
 """The reason by value of --mode."""
 _SWITCHES = {
-    *("--canny", "--control-net-cpu", "--convert-name", "--force-sdxl-vae-conv-scale", "--hires"),
+    *("--canny", "--control-net-cpu", "--convert-name", "--force-sdxl-vae-conv-scale"),
     *("--chroma-disable-dit-mask", "--chroma-enable-t5-mask", "--qwen-image-zero-cond-t"),
     *("--metadata-raw", "--metadata-brief", "--metadata-all"),
 }

@@ -17,6 +17,7 @@ __all__ = ["Progress", "described_time"]
 
 _LINES = 20  # of steps, where there is no terminal; more only when they take long
 _LINE_INTERVAL_S = 30.0
+_SAMPLING = ("denoise", "hires")  # the stages whose steps are those that were asked for
 _USUAL_COLUMNS = 80
 _COLORS = {"debug": 90, "info": 32, "warning": 33, "error": 31}  # ANSI: grey, green, yellow, red
 
@@ -129,20 +130,20 @@ class Progress:
         mean_s = time_s or (self._clock() - self._started_s) / max(step, 1)
         if self._moving:
             left_s = max(steps - step, 0) * mean_s
-            if stage == "denoise":
+            if stage in _SAMPLING:
                 left_s += self._pictures_left_s(steps * mean_s)
             self._show(name, step, steps, mean_s, left_s)
         elif step and self._is_worth_a_line(step, steps, stage):
             what = f"{self._amount(step)}/{self._amount(steps)}, {self._pace(mean_s)}"
             of = f"{self._index + 1}/{self._count} " if self._count > 1 else ""
-            unit = f"{self._unit} " if stage == "denoise" else f"{stage} "
+            unit = f"{self._unit} " if stage in _SAMPLING else f"{stage} "
             self._write(f"  {of}{unit if self._unit != 'B' else ''}{what}\n")
 
     def _is_worth_a_line(self, step: int, steps: int, stage: str) -> bool:
         last_part, last_s = self._last_line
         now_s = self._clock()
         part = last_part
-        if stage == "denoise":
+        if stage in _SAMPLING:
             part = _LINES * (self._index * steps + step) // (self._count * steps)
         if part == last_part and now_s - last_s < _LINE_INTERVAL_S:
             return False

@@ -151,8 +151,6 @@ def test_people_that_cannot_be_used_are_refused(
     outside = Region(box=(500, 0, 16, 16))
     with pytest.raises(ValueError, match="is outside the picture"):
         engine.generate_image("", pulid_people=[Person(alice, region=outside)], **PICTURE)
-    with pytest.raises(ValueError, match="second pass"):
-        engine.generate_image("", pulid_people=[Person(alice, region=LEFT)], hires=True, **PICTURE)
     with pytest.raises(IdentityFileError, match="none"):
         engine.generate_image("", pulid_people=[Person(tmp_path / "none.pulidembd")], **PICTURE)
 

@@ -61,6 +61,12 @@ generations = st.builds(
     vae_relative_tile_size=st.tuples(st.floats(0, 64), st.just(0.1)),
     cache_mode=st.just("easycache"),
     cache_option=st.sampled_from(("", "threshold=0.5,end=0.9")),
+    upscale_repeats=st.integers(0, 4),
+    hires=st.booleans(),
+    hires_upscaler=st.sampled_from(("Latent (nearest)", "4x, with a comma")),
+    hires_width=st.integers(1, 256).map(lambda n: 16 * n),
+    hires_steps=st.integers(0, 1000),
+    hires_denoising_strength=st.floats(0.01, 1),
 )
 
 
@@ -246,6 +252,7 @@ def test_context_options_and_file_names_come_back() -> None:
         "circular_y": True, "flash_attn": True, "diffusion_flash_attn": False,
         "diffusion_conv_direct": True, "vae_conv_direct": True, "backend": "diffusion=cpu,vae=cpu",
         "keep_clip_on_cpu": True, "keep_vae_on_cpu": True, "repack": False,
+        "upscale_tile_size": 64, "tae_preview_only": True,
     }  # fmt: skip
     assert set(given) == set(CONTEXT_FIELDS)
     context = dataclasses.replace(CONTEXT, **given)
@@ -271,7 +278,8 @@ def test_every_option_that_changes_a_picture_is_written() -> None:
                  "embedding", "people", "cfg_start_step", "diffusion_model_path", "model_path",
                  "pulid_weights"}  # fmt: skip
     only_place_the_work = {"n_threads", "max_vram", "offload_params_to_cpu", "enable_mmap",
-                           "verbose", "lora_model_dir", "vae_decode_only"}  # fmt: skip
+                           "verbose", "lora_model_dir", "vae_decode_only",
+                           "hires_upscalers_dir"}  # fmt: skip
     from pulid_sdcpp.pictures import parameters as module
     from pulid_sdcpp.pictures.people_text import PERSON_ENTRIES
 

@@ -1,0 +1,64 @@
+"""Upscaling models (ESRGAN) by their names in a folder, as `--hires-upscaler` gives them.
+
+Source: stable-diffusion.cpp, examples/common: names have no suffix, and folders within are not
+searched.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from ..errors import ModelFileError
+from ..options.checks import FilePath
+from ..options.generation import GenerationOptions
+from ..options.second_pass import HIRES_UPSCALERS, is_upscaling_model
+from ..terminal_text import shown
+from .engine_checks import check_upscaler
+
+__all__ = ["second_pass_upscaler"]
+
+_SUFFIXES = (".gguf", ".safetensors", ".pt", ".pth")
+
+
+def second_pass_upscaler(generation: GenerationOptions, folder: FilePath | None) -> Path | None:
+    """The file of the second pass's upscaling model, checked; None if it needs none.
+
+    Args:
+        folder: `ContextOptions.hires_upscalers_dir`.
+
+    Raises:
+        ValueError: There is no such model.
+        ModelFileError: The file is missing, damaged, or another model.
+    """
+    if not generation.hires or not is_upscaling_model(generation.hires_upscaler):
+        return None
+    path = _find(generation.hires_upscaler, Path(folder or "."))
+    check_upscaler(str(path))
+    return path
+
+
+def _find(name: str, folder: Path) -> Path:
+    path = folder / name
+    candidates = [folder / f"{name}{suffix}" for suffix in _SUFFIXES] if path.name == name else []
+    for candidate in (*candidates, path):
+        if candidate.is_file():
+            return candidate
+    if path.suffix in _SUFFIXES:
+        raise ModelFileError(f"{path}: there is no such file")
+    known = [*HIRES_UPSCALERS, *_names_in(folder)]
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    raise ValueError(
+        f"hires_upscaler is {shown(name)}, which is no model in {folder} "
+        f"(--hires-upscalers-dir) and none of the engine's own; {meant}"
+    )
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [Path(name).stem for name in names if Path(name).suffix in _SUFFIXES][:20]
