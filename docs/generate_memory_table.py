@@ -20,7 +20,7 @@ from pulid_sdcpp.system.user_config import UserConfig
 __all__ = ["OUTPUT", "PRESETS_OUTPUT", "PUBLISHED", "render", "render_presets"]
 
 OUTPUT = Path(__file__).with_name("memory.md")
-PRESETS_OUTPUT = Path(__file__).with_name("quick-start.md")
+PRESETS_OUTPUT = Path(__file__).with_name("models.md")
 HIDDEN, DOUBLE, SINGLE = 3072, 19, 38
 # Matrices of a double block (modulation, q, k, v, projection, MLP; twice) and of a single one.
 DOUBLE_ELEMENTS, SINGLE_ELEMENTS = 36 * HIDDEN**2, 15 * HIDDEN**2
@@ -56,7 +56,7 @@ def render(page: str) -> str:
 
 
 def render_presets(page: str) -> str:
-    """The quick start with its table made anew."""
+    """The page of models with its table made anew."""
     return _put(page, "presets", _presets_table())
 
 

@@ -47,7 +47,7 @@ NOT_RUN = {
 }
 OWN_TESTS = {"batch.md": "tests/test_batch_page.py"}
 # What installs or compiles is checked by tests/test_readme.py.
-INSTALLERS = {"apt", "make", "pip", "python", "python3", "source"}
+INSTALLERS = {"apt", "cd", "git", "make", "pip", "python", "python3", "source", "xcode-select"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
