@@ -124,10 +124,12 @@ def _decode(content: bytes, name: str) -> NDArray[np.uint8]:
     with opened_picture(content, name, "a photo") as picture:
         _check_size(picture, name, ImageFileError)
         frames = getattr(picture, "n_frames", 1)
-        # An MPO is a JPEG with previews or a second view behind it, not an animation.
-        if frames > 1 and picture.format != "MPO":
+        # An MPO is a JPEG with previews or a second view behind it, a HEIC may have several views:
+        # no animations. Of a HEIC, the picture is not always the first, but the one it opens with.
+        if frames > 1 and picture.format not in ("HEIF", "MPO"):
             _logger.warning("%s: %d frames; only the first is used", name, frames)
-        picture.seek(0)
+        if picture.format != "HEIF":
+            picture.seek(0)
         ImageOps.exif_transpose(picture, in_place=True)
         return _pixels(picture, name)
 

@@ -6,6 +6,7 @@ All readers of pictures decode here, so that a file is the same picture, or the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import threading
@@ -36,6 +37,7 @@ _FORMATS = (
 )
 """Picture formats only: Pillow would also run Ghostscript on an EPS."""
 
+_NEEDS = "which cannot be read here; install what reads it with"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # What it logs of damaged files would be printed where nobody has set up logging.
@@ -60,8 +62,25 @@ def opened_picture(content: bytes, name: str, expected: str = "a picture") -> It
     """
     Image.init()
     formats = [name for name in _FORMATS if name in Image.OPEN]
+    if _is_heic(content) and _has_heif_reader():
+        formats.append("HEIF")
     with decoding(name, expected, content), Image.open(io.BytesIO(content), formats=formats) as it:
         yield it
+
+
+def _is_heic(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
+
+
+@functools.cache
+def _has_heif_reader() -> bool:
+    """Whether the optional package for HEIC is there; Pillow knows the format from then on."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 @contextlib.contextmanager
@@ -104,10 +123,12 @@ def _what_is(content: bytes) -> str:
     if not content:
         return "an empty file"
     if content[4:8] == b"ftyp":
-        if content[8:12] in _HEIC_BRANDS:
-            return "a HEIC picture; convert it to JPEG or PNG"
+        if _is_heic(content):
+            if _has_heif_reader():
+                return "a HEIC picture that is damaged, or of a kind that cannot be read"
+            return f"a HEIC picture, {_NEEDS} 'pip install pillow-heif', or convert it to JPEG"
         if content[8:12] in (b"avif", b"avis"):
-            return "an AVIF picture that Pillow cannot read; convert it to JPEG or PNG"
+            return f"an AVIF picture, {_NEEDS} 'pip install pillow>=11.3', or convert it to JPEG"
         return "a video or another ISO media file"
     start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"<") and b"<svg" in start:

@@ -96,8 +96,9 @@ def clear(names: tuple[str, ...], yes: bool) -> None:
 def forget(person: str, yes: bool) -> None:
     """Remove the identities and folded layers of PERSON from the cache.
 
-    PERSON is a photo, an identity file or the hash of an identity, as pictures and 'inspect' show
-    it. Your own files stay, and so do pictures.
+    PERSON is a photo, an identity file, the name of a kept person, or the hash of an identity, as
+    pictures and 'inspect' show it. Your own files stay, and so do pictures, and people you keep
+    (see 'pulid-sdcpp people rm').
     """
     from ...store.kept_files import remove_files
     from ...system.size_text import described_size

@@ -12,6 +12,7 @@ from ...errors import FaceNotFoundError
 from ...identity.face_choice import FaceChoice
 from ...identity.fusion import FUSIONS, Fusion
 from ...terminal_text import escaped_line
+from ..flags.completions import complete_person
 from ..flags.extraction import PhotoPath, models_options
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
@@ -134,7 +135,7 @@ def list_people(as_json: bool) -> None:
 
 
 @people.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_person)
 @click.option("--preview", type=FILE_PATH, help="JPEG file to write the kept face to.")
 @_json
 def show(name: str, preview: Path | None, as_json: bool) -> None:
@@ -159,7 +160,7 @@ def show(name: str, preview: Path | None, as_json: bool) -> None:
 
 
 @people.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_person)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def rm(names: tuple[str, ...], yes: bool) -> None:
     """Forget NAME...: what is kept, and what the cache has of them.
@@ -184,7 +185,7 @@ def rm(names: tuple[str, ...], yes: bool) -> None:
 
 
 @people.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_person)
 @click.argument("new_name")
 def rename(name: str, new_name: str) -> None:
     """Give NAME the name NEW_NAME."""
@@ -195,7 +196,7 @@ def rename(name: str, new_name: str) -> None:
 
 
 @people.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_person)
 @click.argument("output", metavar="[FILE]", required=False, type=FILE_PATH)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def export(name: str, output: Path | None, overwrite: bool) -> None:

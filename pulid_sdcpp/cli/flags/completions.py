@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
     from ...store.registry import Preset
 
-__all__ = ["COMPLETE_VARIABLE", "complete_preset", "complete_preset_or_part"]
+__all__ = [
+    "COMPLETE_VARIABLE",
+    "complete_person",
+    "complete_person_or_file",
+    "complete_preset",
+    "complete_preset_or_part",
+]
 
 COMPLETE_VARIABLE = "_PULID_SDCPP_COMPLETE"
 """By which a shell asks for completions; as click derives it from the program's name."""
@@ -38,6 +44,24 @@ def complete_preset_or_part(ctx: Any, param: Any, incomplete: str) -> list[Compl
     except (PulidError, RuntimeError):
         return []
     return _items({**registry.presets, **registry.parts}, incomplete)
+
+
+def complete_person(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """Names of people who are kept."""
+    from click.shell_completion import CompletionItem
+
+    from ...identity.kept_people import kept_names
+
+    wanted = incomplete.casefold()
+    return [CompletionItem(name) for name in kept_names() if name.casefold().startswith(wanted)]
+
+
+def complete_person_or_file(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """As `complete_person`, and files, which the shell knows."""
+    from click.shell_completion import CompletionItem
+
+    people = complete_person(ctx, param, incomplete)
+    return [*people, CompletionItem(incomplete, type="file")]
 
 
 def _items(presets: Mapping[str, Preset], incomplete: str) -> list[CompletionItem]:

@@ -1,4 +1,4 @@
-"""A person, named by a photo, an identity file or a hash, and what the cache has of that person."""
+"""A person, named by a photo, an identity file, a kept name or a hash, and what the cache has."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ def files_of_person(person: str) -> list[Path]:
     """
     from ...errors import ImageFileError
     from ...identity.identity_file import Identity, is_identity_file
+    from ...identity.kept_people import find_person
+    from ...identity.named_person import named_person
     from ...identity.store import find_identity
     from ...store.kept_files import find_of_person
     from ...system.file_hash import file_sha256
 
-    path = with_home(person)
+    named = named_person(person) if find_person(person) is not None else None
+    path = with_home(person) if named is None else named.files[0]
     if is_identity_file(path):
         return find_of_person(Identity.load(path))
     if path.exists():

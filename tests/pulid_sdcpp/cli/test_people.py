@@ -152,3 +152,13 @@ def test_a_preview_has_nothing_of_the_photo_but_the_face() -> None:
         assert b"secret" not in content
         with Image.open(io.BytesIO(content)) as face:
             assert max(face.size) <= THUMBNAIL_PX
+
+
+def test_the_shell_is_offered_kept_names() -> None:
+    from pulid_sdcpp.cli.flags.completions import complete_person, complete_person_or_file
+
+    for name in ("Alice", "bob"):
+        add(name, "a.png")
+    assert [item.value for item in complete_person(None, None, "a")] == ["Alice"]
+    offered = complete_person_or_file(None, None, "b")
+    assert [(item.value, item.type) for item in offered] == [("bob", "plain"), ("b", "file")]
