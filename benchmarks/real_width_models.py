@@ -24,9 +24,9 @@ import numpy as np
 
 from pulid_sdcpp import Identity
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
+from pulid_sdcpp.tensors.random_blocks import TYPES, random_matrix
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
-from random_blocks import TYPES, random_matrix
 from standins import ID_DIM, FluxShape, flux_tensors, make_standin_weights, normal, pulid_tensors
 
 __all__ = [

@@ -32,7 +32,13 @@ from ..terminal_text import shown
 from .autoencoder_shapes import autoencoder_shapes, tiny_autoencoder_shapes
 from .text_encoder_shapes import T5_LAYERS, clip_l_shapes, t5_shapes
 
-__all__ = ["named_type", "published_layout"]
+__all__ = [
+    "PULID_TOKEN_WIDTH",
+    "is_outside_blocks",
+    "named_type",
+    "published_layout",
+    "pulid_shapes",
+]
 
 PULID_HEADS = 16
 PULID_TOKEN_WIDTH = 2048
@@ -90,7 +96,9 @@ def published_layout(role: str, file_name: str) -> tuple[TensorInfo, ...]:
     if role == "taesd":
         return _layout(tiny_autoencoder_shapes(), lambda *_: "f32")
     if role == "pulid":
-        return _layout(_pulid_shapes(), lambda *_: "bf16")
+        flux = published_flux(guidance_embed=True)
+        layers = len(positions(flux.depth, flux.depth_single))
+        return _layout(pulid_shapes(layers, flux.hidden_size), lambda *_: "bf16")
     raise ModelFileError(f"{shown(file_name)}: what is in a file for {role} is not known")
 
 
@@ -120,7 +128,7 @@ def _flux_type(named: str) -> _TypeOf:
             return base
         if len(shape) == 1:
             return "f32"
-        if name.startswith(_OUTSIDE_BLOCKS):
+        if is_outside_blocks(name):
             return "f16"
         return _LARGER.get(named, base) if name.endswith("attn.qkv.weight") else base
 
@@ -163,18 +171,25 @@ def _base(named: str) -> str:
     return re.sub(r"(?<=_k)_[sml]$", "", named)
 
 
-def _pulid_shapes() -> Iterable[tuple[str, tuple[int, ...]]]:
-    """The identity's layers; the network that makes identities, beside them, is not counted."""
-    flux = published_flux(guidance_embed=True)
+def pulid_shapes(layers: int, hidden: int) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each tensor of PuLID's identity layers, for a Flux of this width.
+
+    The network that makes identities, which is in the same file, is left out.
+    """
     inner = PULID_HEADS * HEAD_DIM
-    for layer in range(len(positions(flux.depth, flux.depth_single))):
+    for layer in range(layers):
         prefix = f"pulid_ca.{layer}"
-        for norm, width in (("norm1", PULID_TOKEN_WIDTH), ("norm2", flux.hidden_size)):
+        for norm, width in (("norm1", PULID_TOKEN_WIDTH), ("norm2", hidden)):
             yield f"{prefix}.{norm}.weight", (width,)
             yield f"{prefix}.{norm}.bias", (width,)
-        yield f"{prefix}.to_q.weight", (inner, flux.hidden_size)
+        yield f"{prefix}.to_q.weight", (inner, hidden)
         yield f"{prefix}.to_kv.weight", (2 * inner, PULID_TOKEN_WIDTH)
-        yield f"{prefix}.to_out.weight", (flux.hidden_size, inner)
+        yield f"{prefix}.to_out.weight", (hidden, inner)
+
+
+def is_outside_blocks(name: str) -> bool:
+    """Whether a tensor of Flux belongs to no block; those are not quantized."""
+    return name.startswith(_OUTSIDE_BLOCKS)
 
 
 def _layout(

@@ -10,9 +10,9 @@ from pulid_sdcpp import Identity, StableDiffusion
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
 from pulid_sdcpp.model_files.description import describe_file, flux_info
 from pulid_sdcpp.tensors.file_kinds import classify
+from pulid_sdcpp.tensors.random_blocks import random_matrix
 from pulid_sdcpp.tensors.tensor_encoding import stored_bytes
 from pulid_sdcpp.tensors.tensor_header import TensorHeader, TensorInfo
-from random_blocks import random_matrix
 from real_width_models import (
     FULL_SHAPE,
     SHORT_SHAPE,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...memory.plan import Plan
+    from ...planning.picture_time import PictureTime
     from ...planning.preset_fit import Computer, PresetFit
     from ...store.model_store import FileFound
 
-__all__ = ["computer_lines", "fit_lines", "plan_lines"]
+__all__ = ["computer_lines", "fit_lines", "plan_lines", "time_lines"]
 
 _MODULES = {"diffusion": "diffusion model", "clip": "text encoders", "vae": "autoencoder"}
 _PHASES = {
@@ -52,6 +53,39 @@ def plan_lines(found: Plan, preset: str, absent: Mapping[str, FileFound]) -> Ite
         yield from _absent_lines(preset, absent)
     if found.flags:
         yield f"\nby hand: {' '.join(found.flags)}"
+
+
+def time_lines(found: PictureTime) -> Iterator[str]:
+    """What a picture takes, and where the numbers are from."""
+    who = f" with {_people(found.people)}" if found.people else ""
+    size = f"{found.width}x{found.height}"
+    yield f"a picture of {size}{who} takes about {_seconds(found.picture_s)} here"
+    each = found.denoise_s / max(found.evaluations, 1)
+    yield f"  encoding a new prompt      {_seconds(found.text_s)}"
+    yield (
+        f"  denoising                  {_seconds(found.denoise_s)}, {found.evaluations} evaluations"
+        f" of {_seconds(each)}"
+    )
+    if found.flux is not None and found.people:
+        share = found.people * found.flux.identity_s / each if each else 0.0
+        yield f"    of which identities      {f'{share:.1%}' if share else 'too little to measure'}"
+    yield f"  decoding                   {_seconds(found.decode_s)}"
+    for title, lines in (
+        ("measured, with random weights", found.measured),
+        ("computed from it", found.computed),
+        ("not counted", found.not_counted),
+    ):
+        if lines:
+            yield f"  {title}: {'; '.join(lines)}"
+    if found.busy:
+        yield f"  {found.busy}"
+    yield f"  measuring took {_seconds(found.spent_s)}"
+
+
+def _seconds(count: float) -> str:
+    if count >= 120:
+        return f"{count / 60:.1f} minutes"
+    return f"{count:.2g} s" if count < 10 else f"{count:.0f} s"
 
 
 def computer_lines(computer: Computer) -> Iterator[str]:
@@ -114,6 +148,7 @@ def fit_lines(fits: Sequence[PresetFit], chosen: tuple[PresetFit, str] | None) -
     flags = " ".join(fit.plan.flags) if fit.plan is not None and not vram else ""
     call = f"pulid-sdcpp generate --preset {fit.preset}{vram}{flags and ' ' + flags}"
     yield f"  then: {call} ..."
+    yield f"  how long a picture takes: pulid-sdcpp plan --preset {fit.preset} --measure"
 
 
 def _verdict(fit: PresetFit) -> str:

@@ -6,9 +6,9 @@ import gguf
 import numpy as np
 import pytest
 
+from pulid_sdcpp.tensors.random_blocks import TYPES, random_matrix
 from pulid_sdcpp.tensors.tensor_encoding import ggml_type, stored_bytes
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
-from random_blocks import TYPES, random_matrix
 
 SHAPE = (64, 1024)
 DEVIATION = 0.02
@@ -40,7 +40,7 @@ def test_every_tensor_has_numbers_of_its_own_and_the_same_again() -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "columns", "words"),
-    [("q5_1", 256, "q4_k"), ("q4_k", 128, "multiple of 256"), ("q4_0", 40, "multiple of 32")],
+    [("iq4_nl", 256, "q4_k"), ("q4_k", 128, "multiple of 256"), ("q4_0", 40, "multiple of 32")],
 )
 def test_what_cannot_be_made_is_refused(dtype: str, columns: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
