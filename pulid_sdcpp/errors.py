@@ -19,11 +19,15 @@
 
 A caller's mistake in an argument (a negative size, an unknown sampler) is a
 `ValueError`, raised before anything native runs.
+
+Messages name an option as Python and job files do: `init_image`. Where it is written as
+`named("init_image")` in a `Message`, a command says its flag instead, by `spelled`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 __all__ = [
     "BatchFileError",
@@ -43,6 +47,51 @@ __all__ = [
     "OutputFileError",
     "PulidError",
 ]
+
+
+_NAME = re.compile("\x02(\\w+)\x03")
+"""An option's name in a message, between characters that no message has otherwise."""
+
+
+class Message(str):
+    """An error's text, in which options are as `named` gives them; as text it has plain names.
+
+    Attributes:
+        marked: The text as it was given.
+    """
+
+    marked: str
+
+    def __new__(cls, marked: str) -> Message:
+        message = super().__new__(cls, _NAME.sub(r"\1", marked))
+        message.marked = marked
+        return message
+
+
+def named(option: str) -> str:
+    """The name of an option for a `Message`.
+
+    Args:
+        option: The field's name; what follows after its first word is not part of it.
+    """
+    return re.sub(r"^\w+", "\x02\\g<0>\x03", option)
+
+
+def option_error(message: str) -> ValueError:
+    """What to raise for a value that an option cannot have, or options that do not go together.
+
+    Args:
+        message: One line; the options in it as `named` gives them.
+    """
+    return ValueError(Message(message))
+
+
+def spelled(error: BaseException, spell: Callable[[str], str]) -> str:
+    """An error's message, with the options in it as `spell` writes their names."""
+    message = error.args[0] if error.args else ""
+    if not isinstance(message, Message):
+        return str(error)
+    return _NAME.sub(lambda found: spell(found[1]), message.marked)
 
 
 class PulidError(Exception):

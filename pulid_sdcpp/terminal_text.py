@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "control_character",
+    "counted",
     "escaped",
     "escaped_line",
     "hint",
@@ -34,6 +35,11 @@ def escaped(text: str) -> str:
 def escaped_line(text: str | os.PathLike[str]) -> str:
     r"""A name as one line: as `escaped`, and line breaks and tabs as \n and \t."""
     return escaped(os.fsdecode(text)).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """A number with its noun: "1 picture", "2 pictures"; `several` is a plural without "s"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {several or f'{noun}s'}"
 
 
 def quoted(text: object, limit: int = 60) -> str:

@@ -22,15 +22,17 @@ from pulid_sdcpp.errors import FaceNotFoundError
 
 from .adherence import AttributeReader
 from .compute import resolve_device
-from .eva_vision import CLIP_MEAN, CLIP_STD, EvaVision, load_eva
+from .eva_vision import CLIP_MEAN, CLIP_STD, load_eva
 from .face_selection import select_face
 from .faces import FaceFinder, onnx_providers
 from .head_mask import box_head, parsed_head
 from .models_folder import find_model_file, needed_model_file
-from .parsing import BiSeNet, load_parsing
+from .parsing import load_parsing
 from .photo import load_photo
 
 __all__ = ["Judge", "JudgedFace"]
+
+FilePath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,10 @@ class Judge:
     """Judges pictures. It loads its networks once; use it for many pictures.
 
     Args:
-        models_dir: The extractor's models folder. Detector and recogniser are required; without the
-            face parser a head is an enlarged face box, and without the vision tower there are no
-            scene embeddings.
+        models_dir: The extractor's models folder; not needed if detector and recogniser are given.
+            Without the face parser a head is an enlarged face box, and without the vision tower
+            there are no scene embeddings.
+        detector, recogniser, parsing, eva: A file to use instead of searching for it in the folder.
         judges: Further recognisers, ONNX models with ArcFace's signature.
         attributes: An attribute reader, see `adherence`.
         device: As for `IdentityExtractor`.
@@ -75,31 +78,37 @@ class Judge:
 
     def __init__(
         self,
-        models_dir: str | os.PathLike[str],
+        models_dir: FilePath | None = None,
         *,
-        judges: Sequence[str | os.PathLike[str]] = (),
-        attributes: str | os.PathLike[str] | None = None,
+        detector: FilePath | None = None,
+        recogniser: FilePath | None = None,
+        parsing: FilePath | None = None,
+        eva: FilePath | None = None,
+        judges: Sequence[FilePath] = (),
+        attributes: FilePath | None = None,
         device: str = "auto",
     ) -> None:
         torch_device = resolve_device(device)
         providers = onnx_providers(torch_device.type)
-        detector, recogniser = (
-            needed_model_file(models_dir, role) for role in ("detector", "recogniser")
-        )
-        paths = [recogniser, *map(Path, judges)]
+        finder = _needed(models_dir, "detector", detector)
+        own = _needed(models_dir, "recogniser", recogniser)
+        paths = [own, *map(Path, judges)]
         name, count = Counter(path.stem for path in paths).most_common(1)[0]
         if count > 1:
             raise ValueError(
                 f"two recognisers are called {name}; a judge is another than the one extraction "
-                f"uses, {recogniser}, and has another name"
+                f"uses, {own}, and has another name"
             )
         # Every finder has a detector of its own, 17 MB; only the first one's is used.
-        self._finders = {path.stem: FaceFinder(detector, path, providers) for path in paths}
+        self._finders = {path.stem: FaceFinder(finder, path, providers) for path in paths}
         self.recognisers = tuple(self._finders)
         self._reader = None if attributes is None else AttributeReader(attributes, providers)
         self.attribute_choices = {} if self._reader is None else dict(self._reader.choices)
-        self._parser = self._load_parser(models_dir, torch_device)
-        self._tower = self._load_tower(models_dir, torch_device)
+        parser, tower = _found(models_dir, "parsing", parsing), _found(models_dir, "eva", eva)
+        self._parser = None if parser is None else load_parsing(parser, device=torch_device)
+        self._tower = (
+            None if tower is None else load_eva(tower, device=torch_device, dtype=torch.float32)
+        )
 
     @property
     def parses_heads(self) -> bool:
@@ -173,12 +182,15 @@ class Judge:
         """Read the attributes of a picture, (H, W, 3) uint8 RGB; {} without an attribute reader."""
         return {} if self._reader is None else self._reader.read(pixels)
 
-    @staticmethod
-    def _load_parser(models_dir: str | os.PathLike[str], device: torch.device) -> BiSeNet | None:
-        path = find_model_file(models_dir, "parsing")
-        return None if path is None else load_parsing(path, device=device)
 
-    @staticmethod
-    def _load_tower(models_dir: str | os.PathLike[str], device: torch.device) -> EvaVision | None:
-        path = find_model_file(models_dir, "eva")
-        return None if path is None else load_eva(path, device=device, dtype=torch.float32)
+def _found(folder: FilePath | None, role: str, given: FilePath | None) -> Path | None:
+    """A file that is given, or in the folder; None: neither."""
+    if given is not None:
+        return Path(given)
+    return None if folder is None else find_model_file(folder, role)
+
+
+def _needed(folder: FilePath | None, role: str, given: FilePath | None) -> Path:
+    if given is None and folder is None:
+        raise ValueError(f"{role} is None, and so is models_dir; name one of them")
+    return Path(given) if given is not None else needed_model_file(folder or "", role)

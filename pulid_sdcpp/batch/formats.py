@@ -14,7 +14,7 @@ from ..errors import BatchFileError
 from ..system.regular_file import read_regular
 from ..system.text_encoding import decoded
 from ..system.toml_text import parse_toml
-from ..terminal_text import reason_of
+from ..terminal_text import counted, reason_of
 
 __all__ = ["MAX_BYTES", "format_of", "read_csv", "read_json_lines", "read_text", "read_toml"]
 
@@ -96,7 +96,8 @@ def read_csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             continue
         if len(row) > len(header):
             raise BatchFileError(
-                f"{path}, line {reader.line_num}: {len(row)} cells in {len(header)} columns; put "
+                f"{path}, line {reader.line_num}: {counted(len(row), 'cell')} in "
+                f"{counted(len(header), 'column')}; put "
                 'text with a comma in it in quotes: "..."'
             )
         yield reader.line_num, {name: cell for name, cell in zip(header, row, strict=False) if cell}

@@ -111,7 +111,7 @@ class JobKeys:
             if job.people and self._context.pulid_weights is None:
                 raise ValueError(
                     "there is a person, but no PuLID weights; name a preset with "
-                    "them, or pulid_weights (--pulid-weights)"
+                    "them, or --pulid-weights"
                 )
             # A picture to start from gives the size that the job does not.
             has_size = "init_image" not in job.settings or {"width", "height"} <= set(job.settings)

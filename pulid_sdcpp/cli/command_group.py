@@ -15,13 +15,13 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import click
 
-from ..errors import GenerationCancelled, PulidError
+from ..errors import GenerationCancelled, PulidError, spelled
 from ..terminal_text import meant, shortened, shown
 from .flags.completions import COMPLETE_VARIABLE
 from .progress.engine_log import show_warnings
@@ -59,6 +59,7 @@ class CommandGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._commands_in = commands_in
         self._summaries = summaries
+        self._running: click.Command | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._summaries)
@@ -68,6 +69,7 @@ class CommandGroup(click.Group):
             return None
         module = importlib.import_module(f"{self._commands_in}.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        self._running = command
         return command
 
     def resolve_command(
@@ -122,6 +124,11 @@ class CommandGroup(click.Group):
         **extra: Any,
     ) -> int:
         """Run, and say what went wrong; the exit status."""
+
+        def spell(name: str) -> str:
+            params = self._running.params if self._running is not None else ()
+            return _flag(name, params, sys.argv[1:] if args is None else args)
+
         try:
             returned = super().main(args, prog_name, complete_var, False, **extra)
         except SystemExit:
@@ -135,7 +142,7 @@ class CommandGroup(click.Group):
             if isinstance(error, click.UsageError) and error.ctx is None:
                 error.command_path = self._path_of(args)  # type: ignore[attr-defined]
             try:
-                return _report(error, settings.as_json)
+                return _report(error, settings.as_json, spell)
             except ReaderGone:
                 return EXIT_READER_GONE
         status = returned if isinstance(returned, int) else 0
@@ -156,12 +163,28 @@ class CommandGroup(click.Group):
         return " ".join(path)
 
 
-def _report(error: BaseException, as_json: bool) -> int:
+def _flag(name: str, params: Sequence[click.Parameter], typed: Sequence[str]) -> str:
+    """The flag of an option that an error names as Python does; its name where it has none.
+
+    Args:
+        name: Of the option's field.
+        params: Those of the command; the parameter of a field has its name, or that of several.
+        typed: The command line: of several flags, the one that is in it.
+    """
+    for param in params:
+        if isinstance(param, click.Option) and param.name in (name, f"{name}s"):
+            given = {argument.partition("=")[0].replace("_", "-") for argument in typed}
+            flags = [*param.opts, *param.secondary_opts]
+            return next((flag for flag in flags if flag in given), param.opts[-1])
+    return name
+
+
+def _report(error: BaseException, as_json: bool, spell: Callable[[str], str]) -> int:
     """Say in one line what went wrong; returns the exit status."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return EXIT_USAGE
-    status, line = _described(error)
+    status, line = _described(error, spell)
     _say(line)
     if as_json and not stdout_problem():
         from .progress.json_progress import json_line
@@ -171,7 +194,7 @@ def _report(error: BaseException, as_json: bool) -> int:
     return status
 
 
-def _described(error: BaseException) -> tuple[int, str]:
+def _described(error: BaseException, spell: Callable[[str], str]) -> tuple[int, str]:
     """The exit status, and one line for the user."""
     if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED, str(error)
@@ -184,7 +207,7 @@ def _described(error: BaseException) -> tuple[int, str]:
         return EXIT_USAGE, f"error: {text}; see '{path} --help'"
     if isinstance(error, click.ClickException):
         return error.exit_code, f"error: {_one_line(error.format_message())}"
-    text = _one_line(str(error))
+    text = _one_line(spelled(error, spell))
     if isinstance(error, ValueError):
         return EXIT_USAGE, f"error: {text}"
     if isinstance(error, OSError) and error.filename and error.strerror:

@@ -80,7 +80,7 @@ def check_conversion(source: TensorFile, result: TensorFile, plan: ConversionPla
     names = set(result.names())
     if names != set(plan.types):
         missing, extra = set(plan.types) - names, names - set(plan.types)
-        raise _wrong(f"{len(missing)} tensors are missing and {len(extra)} are too many")
+        raise _wrong(f"tensors are missing: {len(missing)}; too many: {len(extra)}")
     worst = 0.0
     for name, kind in plan.types.items():
         before, after = source.info(name), result.info(name)

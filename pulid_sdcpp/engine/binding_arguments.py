@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import named, option_error
 from ..families.flux.layout import FluxInfo
 from ..model_files.description import LATENT_CHANNELS
 from ..options.binding import choice_name, from_binding, several
@@ -253,32 +254,38 @@ def check_parts(
         needs.append(("control_image", arguments["control_image"] is not None, "control_net_path"))
     for name, given, part in needs:
         if given and not loaded_with[part]:
-            raise ValueError(f"{name} is given, but the engine was loaded without {part}")
+            raise option_error(
+                f"{named(name)} is given, but the engine was loaded without {named(part)}"
+            )
     if flux is not None and flux.variant == "Fill":
         for name in ("init_image", "mask_image"):
             if arguments[name] is None:  # the engine would only warn, and draw anything
-                raise ValueError(
-                    f"{name} is missing: a Fill model fills the mask (mask_image, --mask) of a "
-                    "picture (init_image, --init-img)"
+                raise option_error(
+                    f"{named(name)} is missing: a Fill model fills the mask "
+                    f"({named('mask_image')}) of a picture ({named('init_image')})"
                 )
     if flux is not None:
         check_cache_for_flux(arguments["cache_mode"])
     if flux is not None and checked.scheduler == "ays":
-        raise ValueError("scheduler is 'ays', which has no levels for Flux; use another")
+        raise option_error(
+            f"{named('scheduler')} is 'ays', which has no levels for Flux; use another"
+        )
     if flux is not None and checked.slg_scale:
         check_layers(checked.skip_layers, flux.depth + flux.depth_single)
     if flux is None and checked.scheduler == "flux":
-        raise ValueError("scheduler is 'flux', which is for Flux models; use another")
+        raise option_error(f"{named('scheduler')} is 'flux', which is for Flux models; use another")
     if not checked.hires:
         return
     if flux is not None and flux.variant:
-        raise ValueError(
-            f"hires is given, but a Flux {flux.variant} model sees a second picture of the first "
+        raise option_error(
+            f"{named('hires')} is given, but a Flux {flux.variant} model sees a second picture "
+            f"of the first "
             "pass's size, so that it has no second pass; enlarge with --upscale-model"
         )
     if encodes_a_picture(checked.hires_upscaler) and loaded_with["vae_decode_only"]:
-        raise ValueError(
-            f"hires_upscaler is {shown(checked.hires_upscaler)}, which enlarges pixels, but the "
+        raise option_error(
+            f"{named('hires_upscaler')} is {shown(checked.hires_upscaler)}, which enlarges "
+            f"pixels, but the "
             "engine was loaded with vae_decode_only, which leaves out what reads them; load it "
             "without, or take Latent"
         )

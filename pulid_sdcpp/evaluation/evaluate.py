@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.interface import CreateEngine
-from ..errors import OutputFileError, PulidError
+from ..errors import OutputFileError, PulidError, named, option_error
 from ..extraction import extractor
 from ..memory.plan import Vram
 from ..options.context import ContextOptions
@@ -24,7 +24,7 @@ from ..people.person import Person
 from ..pipeline.pulid_flux import PulidFlux
 from ..system.atomic_file import check_new, check_writable
 from ..system.output_names import check_is_no_input
-from ..terminal_text import reason_of, shown
+from ..terminal_text import counted, reason_of, shown
 from .options import EvaluationOptions
 from .plan import EvaluationPicture, Setting, plan_pictures, plan_settings
 from .report import PICTURES_NAME, SUMMARY_NAME, EvaluationResult, write_report
@@ -42,6 +42,7 @@ def evaluate(
     generation: GenerationOptions,
     identity: IdentityOptions | None = None,
     *,
+    extractor_files: Mapping[str, Any] | None = None,
     create_extractor: Callable[..., Any] | None = None,
     create_judge: Callable[..., Any] | None = None,
     create_engine: CreateEngine | None = None,
@@ -59,6 +60,8 @@ def evaluate(
         context: The model, with PuLID weights.
         generation: Options of every picture, except prompt, seed and batch_count.
         identity: Weight and steps of the evaluation's own setting; its embedding is not used.
+        extractor_files: The extractor's files as `IdentityExtractor` takes them, such as
+            `PresetFiles.extractor`; None: those in `options.models_dir`.
         create_extractor, create_judge, create_engine: Make these parts; None: the real ones.
         vram: As for `PulidFlux`: GiB of the graphics card's memory to use; None: no plan.
         say: Called with a line of text at each step.
@@ -82,7 +85,9 @@ def evaluate(
 
     own = dataclasses.replace(identity or IdentityOptions(), embedding=None)
     if context.pulid_weights is None:
-        raise ValueError("no PuLID weights given; name pulid_weights (--pulid-weights)")
+        raise option_error(
+            f"no PuLID weights are given; name a {named('preset')}, or {named('pulid_weights')}"
+        )
     settings = plan_settings(options, own)
     planned = plan_pictures(options, settings)
     _check_effect(options, settings, generation, own)
@@ -96,8 +101,11 @@ def evaluate(
 
     # 2. Who judges, and who is to be recognised.
     say("loading the judge")
+    files: Mapping[str, Any] = {"models_dir": options.models_dir}
+    if extractor_files is not None:
+        files = extractor_files
     judge = (create_judge or extractor.load_judge)(
-        models_dir=options.models_dir,
+        **{name: file for name, file in files.items() if name != "pulid_weights"},
         judges=tuple(options.judges),
         attributes=options.attributes,
         device=options.device,
@@ -119,7 +127,7 @@ def evaluate(
 
     with PulidFlux(
         context,
-        extractor={"models_dir": options.models_dir, "pulid_weights": context.pulid_weights},
+        extractor={**files, "pulid_weights": context.pulid_weights},
         vram=vram,
         extractor_device=options.device,
         remember_identities=options.keep_pictures,
@@ -131,7 +139,9 @@ def evaluate(
         # 3. Generate and judge.
         keeper = PictureKeeper(folder, options) if options.keep_pictures else None
         run = EvaluationRun(options, generation, own, people, judge, pipeline, keep=keeper)
-        say(f"generating {len(planned)} pictures, {generation.width}x{generation.height}")
+        say(
+            f"generating {counted(len(planned), 'picture')}, {generation.width}x{generation.height}"
+        )
         try:
             for picture in run.score(planned):
                 scores.append(picture)
@@ -139,7 +149,7 @@ def evaluate(
         except (KeyboardInterrupt, PulidError):
             if scores:
                 report(run)
-                say(f"{folder}: the results of {len(scores)} of {len(planned)} pictures")
+                say(f"{folder}: the results of {len(scores)} of {counted(len(planned), 'picture')}")
             raise
 
     # 4. Report.

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import named, option_error
 from ..options.checks import check_number, check_path, check_text, check_whole
 from ..options.generation import MAX_SEED
 from ..options.prompt_weights import check_prompt
@@ -109,9 +110,9 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         if not self.references:
-            raise ValueError("no reference is given; name at least one portrait")
+            raise option_error("no person is given; name at least one portrait")
         if not self.prompts:
-            raise ValueError("no prompt is given; name one with --prompt or --prompts")
+            raise option_error(f"no prompt is given; name at least one ({named('prompts')})")
         if not self.seeds:
             raise ValueError("no seed is given; name at least one")
         for seed in self.seeds:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..errors import DeviceError, MemoryPlanError, NativeLibraryError
+from ..errors import DeviceError, MemoryPlanError, NativeLibraryError, named, option_error
 from ..native.devices import Device, Placement, devices, parse_backend
 from ..options.checks import check_number
 from ..options.context import ContextOptions
@@ -161,7 +161,10 @@ def plan_memory(
     if vram != "auto":
         check_number("vram", vram, LEAST_GIB, MOST_GIB)
     if context.max_vram:
-        raise ValueError("max_vram is given together with vram, which decides it; leave one out")
+        raise option_error(
+            f"{named('max_vram')} is given together with {named('vram')}, which decides it; "
+            f"leave one out"
+        )
     device, placement = _device(context, vram, available)
     if device is not None and not context.backend and vram != "auto" and not this_computer:
         device = None if device.kind == "cpu" else device

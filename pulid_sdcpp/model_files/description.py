@@ -22,7 +22,7 @@ from ..tensors.gguf_header import OmittedArray
 from ..tensors.scaled_weights import is_scale
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..tensors.weight_forms import part_named, part_of
-from ..terminal_text import quoted
+from ..terminal_text import counted, quoted
 
 __all__ = [
     "FileInfo",
@@ -281,7 +281,7 @@ def _describe_identity(source: str) -> tuple[str, dict[str, Any]]:
 
     identity = Identity.load(source)
     summary = (
-        f"an identity of {identity.n_tokens} tokens of width {identity.dim}"
+        f"an identity of {counted(identity.n_tokens, 'token')} of width {identity.dim}"
         f" in {identity.dtype.upper()}, hash {identity.short_hash}"
     )
     return summary, {

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import ModelFileError
+from ..errors import Message, ModelFileError, named, option_error
 from ..families.flux.layout import FluxInfo, check_diffusion_model
 from ..tensors.file_bytes import FileBytes
 from ..tensors.hollow_file import check_data, check_not_hollow
@@ -76,7 +76,9 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
     alone = str(files.get("diffusion_model_path") or "")
     full = str(files.get("model_path") or "")
     if not alone and not full:
-        raise ValueError("no model given: name diffusion_model_path or model_path")
+        raise option_error(
+            f"no model is given: name {named('diffusion_model_path')} or {named('model_path')}"
+        )
     # The engine also reads other models, and those as a folder of diffusers files.
     found = None if os.path.isdir(full) else describe_file(alone or full)
     if not needs_flux and (found is None or found.kind != "flux"):
@@ -88,7 +90,7 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
     parts = _parts_of(full)
     if full and not alone and "diffusion" not in parts:
         raise ModelFileError(
-            f"{full}: a diffusion model alone; name it diffusion_model_path (--diffusion-model)"
+            Message(f"{full}: a diffusion model alone; give it as {named('diffusion_model_path')}")
         )
     if files.get("control_net_path"):
         raise ValueError(
@@ -97,9 +99,14 @@ def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | 
         )
     within = f" in {full}" if full else ""
     if not files.get("clip_l_path") and not files.get("t5xxl_path") and "text" not in parts:
-        raise ValueError(f"no text encoder given{within}: name clip_l_path, t5xxl_path or both")
+        raise option_error(
+            f"no text encoder is given{within}: name {named('clip_l_path')}, {named('t5xxl_path')} "
+            "or both"
+        )
     if not files.get("vae_path") and not files.get("taesd_path") and "vae" not in parts:
-        raise ValueError(f"no autoencoder given{within}: name vae_path or taesd_path")
+        raise option_error(
+            f"no autoencoder is given{within}: name {named('vae_path')} or {named('taesd_path')}"
+        )
     if files.get("clip_l_path"):
         check_text_encoder(files["clip_l_path"], "clip-l")
     if files.get("t5xxl_path"):

@@ -21,7 +21,7 @@ from ..system.file_hash import file_stamp
 from ..tensors.file_bytes import FileBytes
 from ..tensors.scaled_weights import weight_scales
 from ..tensors.tensor_header import TensorHeader
-from ..terminal_text import quoted
+from ..terminal_text import counted, quoted
 from .description import check_lora, describe_file, lora_header
 from .engine_checks import check_readable, check_tensors, check_type
 from .lora_layout import LoraModule, lora_layout
@@ -93,7 +93,8 @@ def _read(path: Path, places: LoraPlaces | None) -> CheckedLora:
         weight_scales(header, content, source)
         if len(tensors) > _MAX_LORA_TENSORS:
             raise ModelFileError(
-                f"{path}: a LoRA of {len(tensors)} tensors; {_MAX_LORA_TENSORS} are possible"
+                f"{path}: a LoRA of {counted(len(tensors), 'tensor')}; {_MAX_LORA_TENSORS} are "
+                f"possible"
             )
         for tensor in tensors:
             if not tensor.n_elements:

@@ -94,7 +94,8 @@ class LoraFiles:
             if self._is_repacked and changes_whole_weights(modules):
                 raise ModelFileError(
                     f"{path}: this LoRA changes whole weights, which cannot be done in the layout "
-                    "that the processor computes fastest with; load with repack=False (--no-repack)"
+                    "that the processor computes fastest with; use --no-repack, in Python "
+                    "repack=False"
                 )
             self._count += 1
             converted = self._own_folder() / f"{self._count}-{path.stem[:40]}.safetensors"

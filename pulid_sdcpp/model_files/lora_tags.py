@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, named, option_error
 from ..terminal_text import quoted
 
 __all__ = [
@@ -135,9 +135,9 @@ def find_lora(name: str, folder: str | os.PathLike[str]) -> Path:
     inside = os.path.normpath(name)
     leaves = inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside)
     if leaves or os.path.splitdrive(inside)[0] or name.startswith(("/", "\\")) or "\0" in name:
-        raise ValueError(
-            f"{quoted(f'<lora:{name}>')}: expected a file in the LoRA folder (lora_model_dir,"
-            " --lora-model-dir), found a path out of it"
+        raise option_error(
+            f"{quoted(f'<lora:{name}>')}: expected a file in the LoRA folder "
+            f"({named('lora_model_dir')}), found a path out of it"
         )
     base = Path(folder, inside)
     for extension in _EXTENSIONS:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import DeviceError
+from ..errors import DeviceError, named, option_error
 from ..terminal_text import shown
 from .library import last_error, library, pulid_device_t
 
@@ -109,13 +109,15 @@ def parse_backend(backend: str, available: Sequence[Device] | None = None) -> Pl
         module, equals, device = (text.strip() for text in part.partition("="))
         module = module.lower()
         if not equals or module not in MODULES:
-            raise ValueError(
-                f"backend is {shown(backend)}, but {shown(part.strip())} is not MODULE=DEVICE "
-                "with a module "
-                f"of {', '.join(MODULES)}"
+            raise option_error(
+                f"{named('backend')} is {shown(backend)}, but {shown(part.strip())} is not "
+                f"MODULE=DEVICE "
+                f"with a module of {', '.join(MODULES)}"
             )
         if module in chosen:
-            raise ValueError(f"backend is {shown(backend)}, which places {module} twice")
+            raise option_error(
+                f"{named('backend')} is {shown(backend)}, which places {module} twice"
+            )
         chosen[module] = find_device(device, choices).name
     return Placement(**chosen)
 

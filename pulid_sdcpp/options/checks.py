@@ -1,4 +1,5 @@
-"""Checks of single values: each raises a ValueError that names the value and what it may be."""
+"""Checks of single values: each raises a ValueError that names the option, its value and what
+it may be."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import operator
 import os
 from collections.abc import Sequence
 
+from ..errors import named, option_error
 from ..terminal_text import hint, shown
 
 __all__ = [
@@ -28,17 +30,18 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ValueError(f"{name} is {shown(value)}, but must be a whole number") from None
+        raise option_error(f"{named(name)} is {shown(value)}, but must be a whole number") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} is {shown(number)}, but must be from {low} to {high}")
+        raise option_error(f"{named(name)} is {shown(number)}, but must be from {low} to {high}")
 
 
 def check_multiple(name: str, value: object, step: int) -> None:
     number = operator.index(value)  # type: ignore[arg-type]
     if number % step:
         lower = number - number % step
-        raise ValueError(
-            f"{name} is {number}, but must be a multiple of {step}; use {lower} or {lower + step}"
+        raise option_error(
+            f"{named(name)} is {number}, but must be a multiple of {step}; use {lower} or "
+            f"{lower + step}"
         )
 
 
@@ -48,45 +51,47 @@ def check_number(name: str, value: object, low: float, high: float) -> None:
             raise TypeError
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is {shown(value)}, but must be a number") from None
+        raise option_error(f"{named(name)} is {shown(value)}, but must be a number") from None
     if not low <= number <= high:  # false for NaN too
-        raise ValueError(f"{name} is {number:g}, but must be from {low:g} to {high:g}")
+        raise option_error(f"{named(name)} is {number:g}, but must be from {low:g} to {high:g}")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         names = ", ".join(choices)
-        raise ValueError(
-            f"{name} is {shown(value)}, but must be one of {names}{hint(value, choices)}"
+        raise option_error(
+            f"{named(name)} is {shown(value)}, but must be one of {names}{hint(value, choices)}"
         )
 
 
 def check_text(name: str, value: object, max_chars: int) -> None:
     if not isinstance(value, str):
-        raise ValueError(f"{name} is {shown(value)}, but must be text")
+        raise option_error(f"{named(name)} is {shown(value)}, but must be text")
     if len(value) > max_chars:
-        raise ValueError(f"{name} has {len(value)} characters, but may have {max_chars}")
+        raise option_error(f"{named(name)} has {len(value)} characters, but may have {max_chars}")
     if "\0" in value:  # the engine's strings end there
-        raise ValueError(f"{name} has a NUL character at position {value.index(chr(0))}; remove it")
+        raise option_error(
+            f"{named(name)} has a NUL character at position {value.index(chr(0))}; remove it"
+        )
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{name} is not valid Unicode at position {error.start}; write it as UTF-8"
+        raise option_error(
+            f"{named(name)} is not valid Unicode at position {error.start}; write it as UTF-8"
         ) from None
 
 
 def check_pair(name: str, value: object) -> None:
     """Refuse what is not two of something."""
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ValueError(f"{name} is {shown(value)}, but must be two numbers")
+        raise option_error(f"{named(name)} is {shown(value)}, but must be two numbers")
 
 
 def check_path(name: str, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str | os.PathLike):
-        raise ValueError(f"{name} is {shown(value)}, but must be a path")
+        raise option_error(f"{named(name)} is {shown(value)}, but must be a path")
     text = os.fspath(value)
     if not isinstance(text, str) or not text or "\0" in text:
-        raise ValueError(f"{name} is {shown(value)}, which cannot be a path")
+        raise option_error(f"{named(name)} is {shown(value)}, which cannot be a path")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import named, option_error
 from ..terminal_text import quoted
 from .binding import to_binding
 from .checks import FilePath
@@ -368,12 +369,20 @@ class ContextOptions:
     def __post_init__(self) -> None:
         check(self)
         if self.diffusion_model_path is None and self.model_path is None:
-            raise ValueError("no Flux model given; name diffusion_model_path (--diffusion-model)")
+            raise option_error(
+                f"no Flux model is given; name a {named('preset')}, or "
+                f"{named('diffusion_model_path')}"
+            )
         if self.model_path is None:
             if self.clip_l_path is None and self.t5xxl_path is None:
-                raise ValueError("no text encoder given; name clip_l_path (--clip_l) or t5xxl_path")
+                raise option_error(
+                    f"no text encoder is given; name {named('clip_l_path')} or "
+                    f"{named('t5xxl_path')}"
+                )
             if self.vae_path is None and self.taesd_path is None:
-                raise ValueError("no autoencoder given; name vae_path (--vae) or taesd_path")
+                raise option_error(
+                    f"no autoencoder is given; name {named('vae_path')} or {named('taesd_path')}"
+                )
         if self.tae_preview_only:
             _check_preview_only(self)
         _type_rules(self.tensor_type_rules)
@@ -398,12 +407,14 @@ class ContextOptions:
 
 def _check_preview_only(options: ContextOptions) -> None:
     if options.taesd_path is None:
-        raise ValueError(
-            "tae_preview_only is given, but no tiny autoencoder; name taesd_path (--tae)"
+        raise option_error(
+            f"{named('tae_preview_only')} is given, but no tiny autoencoder; name "
+            f"{named('taesd_path')}"
         )
     if options.vae_path is None and options.model_path is None:
-        raise ValueError(
-            "tae_preview_only is given, but nothing that decodes the picture; name vae_path (--vae)"
+        raise option_error(
+            f"{named('tae_preview_only')} is given, but nothing that decodes the picture; name "
+            f"{named('vae_path')}"
         )
 
 
@@ -412,14 +423,16 @@ def _type_rules(rules: str) -> None:
         pattern, equals, wtype = rule.partition("=")
         shown = quoted(rule)
         if not equals or wtype not in WEIGHT_TYPES[1:]:
-            raise ValueError(
-                f"tensor_type_rules has {shown}, but must have PATTERN=TYPE with a type of "
+            raise option_error(
+                f"{named('tensor_type_rules')} has {shown}, but must have PATTERN=TYPE with a "
+                f"type of "
                 f"{', '.join(WEIGHT_TYPES[1:])}"
             )
         try:
             NamePattern(pattern)
         except ValueError as error:
-            raise ValueError(
-                f"tensor_type_rules has {shown}, whose pattern is not a regular expression that "
+            raise option_error(
+                f"{named('tensor_type_rules')} has {shown}, whose pattern is not a regular "
+                f"expression that "
                 f"rules may have: {error}"
             ) from None

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..errors import named, option_error
+from ..terminal_text import counted
 from .binding import to_binding
 from .checks import FilePath, check_text
 from .facts import FACT, Fact, check, described, of, option, same_as
@@ -356,21 +358,29 @@ class GenerationOptions:
         check_prompt("negative_prompt", self.negative_prompt)
         check(self)
         if self.seed + self.batch_count - 1 > MAX_SEED:
-            raise ValueError(
-                f"seed is {self.seed} and batch_count {self.batch_count}: the last seed would be "
+            raise option_error(
+                f"{named('seed')} is {self.seed} and {named('batch_count')} {self.batch_count}: "
+                f"the last seed would be "
                 f"above {MAX_SEED}"
             )
         if self.sampling_method == "tcd" and self.eta is not None and self.eta > 1:
-            raise ValueError(f"eta is {self.eta:g}, but with the tcd method it may be 1 at most")
+            raise option_error(
+                f"{named('eta')} is {self.eta:g}, but with the tcd method it may be 1 at most"
+            )
         if self.scheduler == "gits" and self.steps < 2:  # its tables begin at two
-            raise ValueError("steps is 1, but the gits scheduler needs at least 2")
+            raise option_error(f"{named('steps')} is 1, but the gits scheduler needs at least 2")
         _sigmas(self.sigmas)
         self._check_second_pass()
         if self.mask_image is not None and self.init_image is None:
-            raise ValueError("mask_image is given without init_image; name the picture it masks")
+            raise option_error(
+                f"{named('mask_image')} is given without {named('init_image')}; name the picture "
+                "it masks"
+            )
         for side in self.vae_tile_size:
             if 0 < side < 8:
-                raise ValueError(f"vae_tile_size is {side}, but must be 0 or from 8 to 512")
+                raise option_error(
+                    f"{named('vae_tile_size')} is {side}, but must be 0 or from 8 to 512"
+                )
         check_cache(self.cache_mode, self.cache_option)
         check_layer_guidance(
             *(self.slg_scale, self.skip_layers, self.skip_layer_start, self.skip_layer_end),
@@ -476,6 +486,9 @@ def _sigmas(values: Sequence[float]) -> None:
     if not values:
         return
     if not 2 <= len(values) <= MAX_STEPS + 1:
-        raise ValueError(f"sigmas has {len(values)} values, but must have 2 to {MAX_STEPS + 1}")
+        raise option_error(
+            f"{named('sigmas')} has {counted(len(values), 'value')}, but must have 2 to "
+            f"{MAX_STEPS + 1}"
+        )
     if any(later > earlier for earlier, later in itertools.pairwise(values)):
-        raise ValueError("sigmas must not rise from one step to the next")
+        raise option_error(f"{named('sigmas')} must not rise from one step to the next")

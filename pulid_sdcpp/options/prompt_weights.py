@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 
+from ..errors import named, option_error
 from ..terminal_text import shown
 from .checks import check_text
 
@@ -34,11 +35,14 @@ def check_prompt(name: str, value: str) -> None:
     check_text(name, value, MAX_PROMPT_CHARS)
     size = len(value.encode())
     if size > MAX_PROMPT_BYTES:
-        raise ValueError(f"{name} has {size} bytes, but may have {MAX_PROMPT_BYTES}; shorten it")
+        raise option_error(
+            f"{named(name)} has {size} bytes, but may have {MAX_PROMPT_BYTES}; shorten it"
+        )
     largest = _largest_weight(name, value)
     if largest > math.log(MAX_PROMPT_WEIGHT) + 1e-6:
-        raise ValueError(
-            f"{name} gives a part of it a weight of about 10^{largest / math.log(10):.0f} by its "
+        raise option_error(
+            f"{named(name)} gives a part of it a weight of about 10^{largest / math.log(10):.0f} "
+            f"by its "
             f"brackets, but a weight may be {MAX_PROMPT_WEIGHT:g}; write \\( and \\) for brackets "
             "that are only text"
         )
@@ -89,8 +93,9 @@ def _weight(name: str, text: str) -> float:
     number = _NUMBER.match(text)
     weight = abs(float(number.group())) if number else math.inf
     if not number or not weight <= MAX_PROMPT_WEIGHT:
-        raise ValueError(
-            f"{name} has the weight {shown(text)} in brackets, but a weight must be a number from "
+        raise option_error(
+            f"{named(name)} has the weight {shown(text)} in brackets, but a weight must be a "
+            f"number from "
             f"-{MAX_PROMPT_WEIGHT:g} to {MAX_PROMPT_WEIGHT:g}; write \\( and \\) for brackets "
             "that are only text"
         )

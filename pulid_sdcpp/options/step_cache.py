@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import named, option_error
 from ..terminal_text import hint, shown
 from .checks import check_number, check_text, check_whole
 
@@ -50,8 +51,8 @@ class _Option:
             value: float = int(text) if self.whole else float(text)
         except ValueError:
             kind = "whole number" if self.whole else "number"
-            raise ValueError(
-                f"cache_option: {name} is {shown(text)}, but must be a {kind}"
+            raise option_error(
+                f"{named('cache_option')}: {name} is {shown(text)}, but must be a {kind}"
             ) from None
         check(f"cache_option: {name}", value, self.low, self.high)  # type: ignore[arg-type]
         return value
@@ -110,24 +111,27 @@ def cache_arguments(mode: object, option: object) -> dict[str, Any]:
     """
     check_cache_for_flux(mode)
     if mode not in _OPTIONS:
-        raise ValueError(
-            f"cache_mode is {shown(mode)}, but must be one of {', '.join(CACHE_MODES)}"
+        raise option_error(
+            f"{named('cache_mode')} is {shown(mode)}, but must be one of {', '.join(CACHE_MODES)}"
             f"{hint(mode, CACHE_MODES)}"
         )
     check_text("cache_option", option, _MAX_OPTION_CHARS)
     name = str(mode)
     if str(option).strip() and name == "disabled":
-        raise ValueError(f"cache_option is {shown(option)}, but no cache_mode is chosen")
+        raise option_error(
+            f"{named('cache_option')} is {shown(option)}, but no {named('cache_mode')} is chosen"
+        )
     arguments: dict[str, Any] = {"cache_mode": _BINDING_NAMES[name]}
     for part in filter(None, map(str.strip, str(option).split(","))):
         key, equals, text = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise ValueError(
-                f"cache_option has {shown(part)}, but must be like threshold=0.2,start=0.1"
+            raise option_error(
+                f"{named('cache_option')} has {shown(part)}, but must be like "
+                f"threshold=0.2,start=0.1"
             )
         found = _known(name, {"fn": "Fn", "bn": "Bn"}.get(key, key))
         if found.argument in arguments:
-            raise ValueError(f"cache_option names {key} twice")
+            raise option_error(f"{named('cache_option')} names {key} twice")
         arguments[found.argument] = found.read(key, text)
     if name == "easycache":
         _check_range(arguments)
@@ -162,7 +166,9 @@ def check_cache_for_flux(mode: object) -> None:
     """
     name = mode.strip().lower() if isinstance(mode, str) else mode
     if name in ("ucache", _UCACHE):
-        raise ValueError("cache_mode is 'ucache', which is for UNet models; use easycache for Flux")
+        raise option_error(
+            f"{named('cache_mode')} is 'ucache', which is for UNet models; use easycache for Flux"
+        )
 
 
 def _known(mode: str, key: str) -> _Option:
@@ -170,15 +176,19 @@ def _known(mode: str, key: str) -> _Option:
     if key in options:
         return options[key]
     if key in _WITHOUT_EFFECT:
-        raise ValueError(f"cache_option: {key} has no effect with {mode} in this engine; leave out")
-    raise ValueError(f"cache_option: {mode} has no {shown(key)}, only {', '.join(options)}")
+        raise option_error(
+            f"{named('cache_option')}: {key} has no effect with {mode} in this engine; leave out"
+        )
+    raise option_error(
+        f"{named('cache_option')}: {mode} has no {shown(key)}, only {', '.join(options)}"
+    )
 
 
 def _check_range(arguments: Mapping[str, Any]) -> None:
     start = arguments.get("cache_start_percent", _DEFAULT_START)
     end = arguments.get("cache_end_percent", _DEFAULT_END)
     if not 0 <= start < end <= 1:
-        raise ValueError(
+        raise option_error(
             f"the step cache's start is {start:g} and its end {end:g}, but the start must be below "
             "the end, both from 0 to 1"
         )

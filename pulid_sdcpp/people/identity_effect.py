@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import named, option_error
 from ..options.generation import GenerationOptions
 from ..options.step_point import StepPoint, step_at
 from .person import Person
@@ -110,9 +111,10 @@ def check_span(
     levels = generation.sigmas[-steps - 1 :]
     falls = (max(levels[step] - levels[step + 1], 0.0) for step in range(start, end))
     if levels and sum(falls) < _LEAST_FALL:
-        raise ValueError(
+        raise option_error(
             f"the person is in steps {start} to {end - 1}, but these change nothing, because "
-            f"sigmas has nearly the same value before and after them; let it fall, or {_OFF}"
+            f"{named('sigmas')} has nearly the same value before and after them; let it fall, or "
+            f"{_OFF}"
         )
     if start == steps - 1 and _ends_flat(generation):
         raise ValueError(
@@ -121,8 +123,8 @@ def check_span(
             f"flux, or {_OFF}"
         )
     if generation.cfg_scale == 0 and start >= cfg_start_step:
-        raise ValueError(
-            f"cfg_scale is 0, which leaves nothing but the negative prompt from step "
+        raise option_error(
+            f"{named('cfg_scale')} is 0, which leaves nothing but the negative prompt from step "
             f"{cfg_start_step} on, and the person begins at step {start}; give another, or {_OFF}"
         )
 

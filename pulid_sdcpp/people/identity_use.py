@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IdentityFileError
+from ..errors import IdentityFileError, Message, named, option_error
 from ..identity.identity_file import Identity
 from ..identity.named_person import named_identity
 from ..options.generation import GenerationOptions
@@ -90,9 +90,9 @@ def identity_uses(
     if not everybody:
         return [], cfg_start_step or 0
     if not has_weights:
-        raise ValueError(
+        raise option_error(
             "an identity is given, but the engine was loaded without PuLID weights: name "
-            "pulid_weights (--pulid-weights)"
+            f"{named('pulid_weights')}"
         )
     first_cfg = first_cfg_step(cfg_start_step, generation)
     steps = generation.evaluated_steps
@@ -128,8 +128,10 @@ def _uses_of(
         return
     if identity.uncond_tokens is None:
         raise IdentityFileError(
-            "the identity has no unconditional part, which true CFG needs: extract it again "
-            "with this program, or set cfg_scale to 1"
+            Message(
+                "the identity has no unconditional part, which true CFG needs: extract it again "
+                f"with this program, or set {named('cfg_scale')} to 1"
+            )
         )
     for use in uses:
         yield replace(use, tokens=identity.uncond_tokens, negative=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..identity.face_choice import parse_face_choice
 from ..options.checks import check_path
-from ..options.facts import check, described, option
+from ..options.facts import check, described, of, option
 from ..options.step_point import StepPoint, parse_step_point
 from ..system.given_content import FileContent, is_content
 from ..terminal_text import shown
@@ -127,27 +128,33 @@ def parse_person(text: str) -> tuple[str, dict[str, Any]]:
         if key in given:
             raise ValueError(f"{shown(text)} has {key} twice")
         given[key] = value
+    try:
+        return source, _arguments(given)
+    except ValueError as error:
+        raise ValueError(f"{shown(text)}: {error}") from None
+
+
+def _arguments(given: Mapping[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if "face" in given:
         arguments["face"] = parse_face_choice(given["face"])
     if "weight" in given:
-        arguments["weight"] = _number(given["weight"], "weight", text)
+        arguments["weight"] = _number(given["weight"], "weight")
     for key in ("start", "end"):
         if key in given:
             arguments[f"{key}_step"] = parse_step_point(given[key])
     if "mask" in given or "box" in given:
         box = None
         if "box" in given:
-            numbers = [_number(value, "box", text) for value in given["box"].split(",")]
-            box = tuple(numbers)
+            box = tuple(_number(value, "box") for value in given["box"].split(","))
         arguments["region"] = Region(box, given.get("mask"))  # type: ignore[arg-type]
-    return source, arguments
+    for name in arguments.keys() & of(Person).keys():
+        of(Person)[name].check(arguments[name])
+    return arguments
 
 
-def _number(text: str, what: str, whole: str) -> float:
+def _number(text: str, what: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(
-            f"{shown(whole)}: {what} is {shown(text)}, which is not a number"
-        ) from None
+        raise ValueError(f"{what} is {shown(text)}, which is not a number") from None

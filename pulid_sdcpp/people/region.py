@@ -43,7 +43,8 @@ class Region:
 
     def __post_init__(self) -> None:
         if (self.box is None) == (self.mask is None):
-            raise ValueError("a region needs either a box or a mask")
+            found = "neither is" if self.box is None else "both are"
+            raise ValueError(f"a region needs either a box or a mask, but {found} given")
         if self.box is not None:
             _check_box(self.box)
         elif isinstance(self.mask, str | os.PathLike):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import named, option_error
 from ..identity.named_person import named_person
 from ..memory.plan import Vram
 from ..options import second_pass
@@ -150,7 +151,7 @@ def settle(
     }
     values, sources = choose(layers)
     if "prompt" not in values:
-        raise ValueError("prompt is missing; say what to show")
+        raise option_error(f"{named('prompt')} is missing; say what to show")
     if context is None:
         context = _context(values, second_pass.reads_pictures(values))
     asked = GenerationOptions(**_part(values, _GENERATION))  # before any image is read

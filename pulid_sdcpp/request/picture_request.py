@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ..errors import named, option_error
 from ..identity.identity_file import Identity, is_identity_content, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.upscalers import second_pass_upscaler
@@ -137,14 +138,14 @@ def check_preview(context: ContextOptions, method: object, interval: object) -> 
     check_choice("preview_method", method, PREVIEW_METHODS)
     check_whole("preview_interval", interval, 1, MAX_STEPS)
     if method == "tae" and context.taesd_path is None:
-        raise ValueError(
-            "preview_method is 'tae', but no tiny autoencoder is loaded; name taesd_path "
-            "(--taesd), or use 'proj'"
+        raise option_error(
+            f"{named('preview_method')} is 'tae', but no tiny autoencoder is loaded; name "
+            f"{named('taesd_path')}, or use 'proj'"
         )
     if method == "vae" and context.taesd_path is not None:
-        raise ValueError(
-            "preview_method is 'vae', but previews are decoded by the tiny autoencoder (taesd_path)"
-            " here; use 'tae'"
+        raise option_error(
+            f"{named('preview_method')} is 'vae', but previews are decoded by the tiny autoencoder "
+            f"({named('taesd_path')}) here; use 'tae'"
         )
 
 

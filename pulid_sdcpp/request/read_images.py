@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from ..errors import named, option_error
 from ..options.generation import GenerationOptions, with_checked
 from ..pictures.text_entries import FileUsed
 from ..system.given_content import is_content
@@ -41,7 +42,9 @@ def read_images(generation: GenerationOptions) -> tuple[GenerationOptions, Image
             names[role] = (used,)
     references = generation.ref_images
     if not isinstance(references, list | tuple):
-        raise ValueError(f"ref_images is {shown(references)}, but must be a list of pictures")
+        raise option_error(
+            f"{named('ref_images')} is {shown(references)}, but must be a list of pictures"
+        )
     refs = [read_once("ref_images", image, read_image) for image in references]
     read["ref_images"] = tuple(image for image, _ in refs)
     names["ref"] = tuple(used for _, used in refs)
@@ -59,8 +62,9 @@ def read_once(name: str, image: Any, read: Callable[..., Image]) -> tuple[Image,
         return read(image, picture_bytes(image)), None
     if not isinstance(image, str | os.PathLike):
         if not isinstance(image, Image):
-            raise ValueError(
-                f"{name} is {shown(image)}, but must be a picture, the path of one, its bytes or "
+            raise option_error(
+                f"{named(name)} is {shown(image)}, but must be a picture, the path of one, its "
+                f"bytes or "
                 "an open file"
             )
         return read(image), None

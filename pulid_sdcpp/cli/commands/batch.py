@@ -12,7 +12,7 @@ import click
 from ...batch.fields import SHARED_FIELDS
 from ...errors import GenerationCancelled
 from ...pictures.formats import QUALITY
-from ...terminal_text import escaped_line
+from ...terminal_text import counted, escaped_line
 from ..flags.generate import option_names, some_options
 from ..flags.output import json_option
 from ..flags.table import FILE_PATH, GroupedCommand, grouped_option
@@ -23,7 +23,7 @@ from ..progress.json_progress import json_line
 from ..progress.progress import Progress, described_time
 
 if TYPE_CHECKING:
-    from ...batch.job import Batch, BatchJob
+    from ...batch.job import Batch
     from ...batch.plan import PlannedPicture
     from ...batch.run import BatchResult, Outcome
     from ...pictures.result import Result
@@ -111,7 +111,7 @@ def batch(
     context = settle_context(given, preset, reads_pictures=jobs.read_pictures)
     report = _Report(create_progress(quiet=quiet, as_json=as_json), as_json=as_json, quiet=quiet)
     # Model files that are new here are hashed, which takes seconds per gigabyte.
-    report.progress.stage(f"checking {len(jobs.jobs)} jobs and the files they need")
+    report.progress.stage(f"checking {counted(len(jobs.jobs), 'job')} and the files needed")
     pictures = plan_batch(jobs, context, settings, extractor, overwrite=overwrite)
     report.planned(jobs, pictures, dry_run)
     if dry_run:
@@ -155,6 +155,7 @@ class _Report:
         self.progress = progress
         self._as_json = as_json
         self._quiet = quiet
+        self._has_failed = False
 
     def planned(self, jobs: Batch, pictures: Sequence[PlannedPicture], dry_run: bool) -> None:
         for picture in pictures if dry_run else ():
@@ -172,10 +173,10 @@ class _Report:
                 problem=picture.problem,
             )
             if picture.problem:
-                self._problem(job, picture.problem)
+                self._problem(picture, picture.problem)
         states = [picture.state for picture in pictures]
         self.progress.stage(
-            f"{len(pictures)} pictures for {jobs.output_dir}: "
+            f"{counted(len(pictures), 'picture')} for the folder {jobs.output_dir}: "
             f"{states.count('new')} to make, {states.count('there')} already there"
         )
 
@@ -195,8 +196,10 @@ class _Report:
             self._put(
                 "failed", path=str(picture.path), job=picture.job.where, problem=outcome.problem
             )
-        elif not self._quiet:  # in the list at the end it is in any case
-            self.progress.log("failed", f"{picture.job.file_name}: {outcome.problem}")
+        elif not self._has_failed:
+            name = picture.job.file_name
+            self.progress.note(f"{name} failed; the end says why, and what else failed")
+        self._has_failed |= result is None
 
     def stopped(self, result: BatchResult) -> None:
         self._sum(result)
@@ -229,11 +232,17 @@ class _Report:
             contact_sheets=[str(sheet) for sheet in result.sheets],
         )
         for outcome in result.failures:
-            self._problem(outcome.picture.job, outcome.problem)
+            self._problem(outcome.picture, outcome.problem)
 
-    def _problem(self, job: BatchJob, problem: str) -> None:
-        line = escaped_line(f"{job.file_name} ({job.where}): {problem}")
-        click.echo(f"failed: {line}", err=True)
+    def _problem(self, picture: PlannedPicture, problem: str) -> None:
+        """Say what is wrong with a picture, with its name once in the line."""
+        job = picture.job
+        of_its_file = f"{picture.path} "
+        if problem.startswith(of_its_file):
+            line = f"{of_its_file}({job.where}) {problem.removeprefix(of_its_file)}"
+        else:
+            line = f"{job.file_name} ({job.where}): {problem}"
+        click.echo(f"failed: {escaped_line(line)}", err=True)
 
     def _say(self, line: str) -> None:
         if not self._quiet and not self._as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...errors import ModelFileError
 from ...options.facts import of
 from ...people.identity_options import IdentityOptions
 from ...terminal_text import escaped_line, shown
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ...evaluation.options import EvaluationOptions
     from ...evaluation.report import EvaluationResult
     from ...evaluation.scores import Scores
+    from ...store.model_store import PresetFiles
 
 __all__ = ["evaluate"]
 
@@ -108,7 +110,8 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
     type=FILE_PATH,
     default=Path("models"),
     show_default=True,
-    help="Folder with the extractor's files; see extract.",
+    help="Folder with the extractor's files; see extract. With --preset, one more folder to "
+    "search.",
 )
 @_option(
     "--judge",
@@ -132,7 +135,8 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 @_option(
     "--pocket",
     is_flag=True,
-    help="Evaluate the pocket model, by default with its own portraits, prompts and judge.",
+    help="Evaluate the pocket model, by default with its own portraits, prompts and judge; the "
+    "same as --preset pocket.",
 )
 @_option(
     "-o",
@@ -144,7 +148,7 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 )
 @_option("--keep-pictures", is_flag=True, help="Also write the pictures and a contact sheet.")
 @_option("--overwrite", is_flag=True, help="Replace the results of an earlier evaluation.")
-@some_options({"vram", "quiet", *option_names(lambda fact: fact.evaluate)})
+@some_options({"preset", "vram", "quiet", *option_names(lambda fact: fact.evaluate)})
 @click.pass_context
 def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values: Any) -> None:
     """Measure how well a model keeps faces, leaves the rest unchanged, and follows prompts.
@@ -154,19 +158,24 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
     """
     from ...evaluation.evaluate import evaluate as run
     from ...request.generate_request import settle
-    from ..given.given_values import asked, given_values, plan_for
+    from ..given.given_values import asked, find_model, given_values, plan_for, preset_name
     from ..given.pocket_defaults import pocket_evaluation, pocket_preset
     from ..progress.engine_log import show_engine_log
     from ..progress.interrupt import second_interrupt_leaves
 
     progress = Progress(quiet, unit="picture")
     given = given_values(ctx)
+    name = preset_name(given)
+    if pocket and name not in ("", "pocket"):
+        raise click.UsageError(f"--pocket and --preset {shown(name)} exclude each other")
+    pocket = pocket or name == "pocket"
     options = _evaluation_options({**values, **(pocket_evaluation(given) if pocket else {})})
     # While a plan is made, the longest prompt stands for all.
     longest = max((prompt.text for prompt in options.prompts), key=len)
+    folders = [given["models_dir"]] if "models_dir" in given else []
+    preset = pocket_preset() if pocket else find_model({**given, "models_dirs": folders}, name)
     request = settle(
-        {**asked(given), "prompt": longest, "seed": options.seeds[0], "people": ()},
-        preset=pocket_preset() if pocket else None,
+        {**asked(given), "prompt": longest, "seed": options.seeds[0], "people": ()}, preset=preset
     )
     context, generation = request.context, request.generation
     identity = IdentityOptions(**{name: values[name] for name in _IDENTITY_FIELDS})
@@ -181,12 +190,26 @@ def evaluate(ctx: click.Context, pocket: bool, quiet: bool, vram: Any, **values:
             replace(context, verbose=False),  # show_engine_log shows what the engine says
             generation,
             identity,
+            extractor_files=_extractor_files(preset) if name and not pocket else None,
             vram=vram,
             say=progress.stage,
             progress_callback=progress.step,
         )
     if not quiet:
         _print(result)
+
+
+def _extractor_files(preset: PresetFiles | None) -> Mapping[str, Path] | None:
+    """What a preset's identities and judge are made of.
+
+    Raises:
+        ModelFileError: Not all of it is there; says how to get it.
+    """
+    if preset is None:
+        return None
+    if preset.missing_for_extraction:
+        raise ModelFileError(preset.missing_for_extraction)
+    return preset.extractor
 
 
 def _evaluation_options(values: Mapping[str, Any]) -> EvaluationOptions:

@@ -16,7 +16,7 @@ from ...identity.photo_files import photo_list
 from ...system.atomic_file import check_new, check_writable
 from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
-from ...terminal_text import escaped_line
+from ...terminal_text import counted, escaped_line
 from ..flags.extraction import PhotoPath, models_options
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
@@ -203,10 +203,13 @@ def extract(
         if not quiet:
             tokens, width = identity.tokens.shape
             size_kb, time_s = path.stat().st_size / 1000, time.monotonic() - started_s
-            click.echo(f"identity {identity.short_hash}: {tokens} tokens of {width}, {save_dtype}")
+            click.echo(
+                f"identity {identity.short_hash}: {counted(tokens, 'token')} of {width}, "
+                f"{save_dtype}"
+            )
             click.echo(f"saved {escaped_line(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
     if n_failed:
-        click.echo(f"error: {n_failed} of {len(jobs)} photos failed", err=True)
+        click.echo(f"error: {n_failed} of {counted(len(jobs), 'photo')} failed", err=True)
         ctx.exit(1)
 
 

@@ -27,6 +27,8 @@ class HomePath(click.Path):
         super().__init__(path_type=Path, **options)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "":  # of a shell's variable that is not set; Path makes the folder . of it
+            self.fail("it is empty, but must be a path", param, ctx)
         if isinstance(value, str):
             with contextlib.suppress(ValueError):  # a name that begins with ~
                 value = with_home(value)

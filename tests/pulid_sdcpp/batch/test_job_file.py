@@ -233,7 +233,7 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
          "line 1: .*end_step has no value; leave it out"),
         (".csv", "prompt,seed\na,1\nb,two\n", "line 3: seed: 'two' is not a whole number"),
         (".csv", "prompt,sead\na,1\n", "line 2: there is no field 'sead'"),
-        (".csv", "prompt\na,1\n", "line 2: 2 cells in 1 columns"),
+        (".csv", "prompt\na,1\n", "line 2: 2 cells in 1 column;"),
         (".csv", "prompt,prompt\na,1\n", "line 1: a column name occurs twice"),
         (".csv", 'prompt\n"a\n', "not CSV"),
         (".csv", "prompt,seed\na,1\nb,\na,1\n", "line 4: its picture .* as that of line 2"),

@@ -131,7 +131,7 @@ def test_it_makes_the_pictures_and_sums_up(engine: FakeEngine) -> None:
         ["made", "4"], ["already", "there", "0"], ["failed", "0"],
     ]  # fmt: skip
     assert lines[8].split()[0] == "time"
-    assert "4 pictures for jobs: 4 to make, 0 already there" in result.stderr
+    assert "4 pictures for the folder jobs: 4 to make, 0 already there" in result.stderr
     assert [(call.picture.prompt, call.picture.seed) for call in engine.calls] == [
         ("one", 1), ("one", 2), ("two", 1), ("two", 2),
     ]  # fmt: skip
@@ -194,6 +194,7 @@ def test_failures_are_listed_at_the_end_with_status_1(engine: FakeEngine, flags:
         f"failed: {name} (jobs.toml, prompt {prompt}): the engine is out of memory"
         for name, prompt in zip(NAMES, "1122", strict=True)
     ]
+    assert sum("out of memory" in line for line in lines) == 4  # each is said once
     if flags == ["--quiet"]:
         assert len(lines) == 4
         assert result.stdout == ""
@@ -202,6 +203,15 @@ def test_failures_are_listed_at_the_end_with_status_1(engine: FakeEngine, flags:
         failed = [each for each in objects(result) if each["event"] == "failed"]
         assert [Path(each["path"]).name for each in failed] == NAMES
         assert failed[3]["job"] == "jobs.toml, prompt 2"
+
+
+def test_a_taken_name_is_said_once_in_its_line(engine: FakeEngine) -> None:
+    Path("jobs").mkdir()
+    Path("jobs", NAMES[1]).write_bytes(b"mine")
+    result = run()
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert line.count(NAMES[1]) == 1
+    assert line.startswith(f"failed: {Path('jobs', NAMES[1])} (jobs.toml, prompt 1) ")
 
 
 def test_json_says_everything_as_objects(engine: FakeEngine) -> None:

@@ -26,6 +26,8 @@ from pulid_sdcpp.evaluation.options import EvaluationOptions, EvaluationPrompt, 
 from pulid_sdcpp.evaluation.pocket_prompts import pocket_prompts
 from pulid_sdcpp.extraction import extractor as extractor_module
 from pulid_sdcpp.pocket.pack import PocketFiles
+from pulid_sdcpp.request import find_preset
+from pulid_sdcpp.store.model_store import PresetFiles
 
 MODEL = [
     "--diffusion-model", "flux", "--taesd", "tae", "--clip_l", "clip", "--pulid-weights", "pulid",
@@ -117,6 +119,48 @@ def test_options_reach_engine_extractor_and_judge(
     assert {call.picture.cfg_scale for call in engine.calls} == {2.0}
 
 
+def test_a_preset_names_the_model_the_settings_and_the_extractors_files(
+    engine: DrawingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = {"diffusion_model_path": "flux", "taesd_path": "t", "clip_l_path": "c",
+               "pulid_weights": Path("pulid")}  # fmt: skip
+    files = {"pulid_weights": Path("pulid"), "detector": Path("d"), "recogniser": Path("r"),
+             "eva": Path("e"), "parsing": Path("b")}  # fmt: skip
+    preset = PresetFiles("mine", {"steps": 3, "width": 64, "height": 64}, context, files)
+    looked: list[Any] = []
+
+    def find(name: str, folders: Any, given: Any, **_: Any) -> PresetFiles:
+        looked.append((name, list(folders)))
+        return preset
+
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(find_preset, "find_preset", find)
+    monkeypatch.setattr(
+        extractor_module, "load_judge", lambda **o: made.append(o) or ColorJudge(**o)
+    )
+    for path in (Path("d"), Path("r"), Path("e"), Path("b")):
+        path.write_text(path.name)
+    result = run("cyd.png", "-p", "navy wall", "--preset", "mine", "--models-dir", "m", model=[])
+    assert result.exit_code == 0, result.output
+    assert looked == [("mine", [Path("m")])]
+    assert (made[0]["detector"], made[0]["recogniser"]) == (Path("d"), Path("r"))
+    assert "models_dir" not in made[0]
+    assert {call.picture.steps for call in engine.calls} == {3}
+
+
+def test_a_preset_without_what_photos_need_and_two_models_are_refused(
+    engine: DrawingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = {"diffusion_model_path": "flux", "taesd_path": "t", "clip_l_path": "c"}
+    preset = PresetFiles("mine", {}, context, {}, "missing model files: det.onnx")
+    monkeypatch.setattr(find_preset, "find_preset", lambda *_, **__: preset)
+    result = run("cyd.png", "-p", "navy", "--preset", "mine", model=[])
+    assert (result.exit_code, result.stderr) == (1, "error: missing model files: det.onnx\n")
+    result = run("--pocket", "--preset", "mine", model=[])
+    assert result.exit_code == 2
+    assert "--pocket and --preset 'mine' exclude each other" in result.stderr
+
+
 def test_identity_files_and_prompts_of_a_file(engine: DrawingEngine) -> None:
     ColorExtractor().extract(Path("cyd.png")).save("cyd.pulidembd")
     Path("p.jsonl").write_text('{"text": "teal", "attributes": {"background": "gold"}}\n')
@@ -131,15 +175,15 @@ def test_identity_files_and_prompts_of_a_file(engine: DrawingEngine) -> None:
     ("arguments", "status", "words"),
     [
         (["cyd.png"], 2, "no prompt is given"),
-        (["-p", "navy"], 2, "no reference is given"),
+        (["-p", "navy"], 2, "no person is given"),
         (["absent.png", "-p", "navy"], 2, "absent.png"),
         (["empty", "-p", "navy"], 2, "the folder empty has no pictures"),
         (["cyd.png", "-p", "navy", "--id-weights", "a"], 2, "not a list of numbers"),
         (["cyd.png", "-p", "navy", "--start-steps", "0.5"], 2, "not a list of numbers"),
-        (["cyd.png", "-p", "navy", "--id-weights", "9"], 2, "id_weights is 9"),
+        (["cyd.png", "-p", "navy", "--id-weights", "9"], 2, "--id-weights is 9"),
         (["cyd.png", "-p", "navy", "-o", "a/b"], 1, "cannot make the folder"),
         (["judge.onnx", "-p", "navy"], 1, "expected a picture"),
-        (["cyd.png", "-p", "navy", "-W", "65"], 2, "width is 65"),
+        (["cyd.png", "-p", "navy", "-W", "65"], 2, "-W is 65"),
     ],
 )
 def test_what_cannot_work_is_refused_first(
@@ -171,7 +215,9 @@ def test_interrupted_it_says_what_it_wrote(
 def test_options_are_those_of_generate() -> None:
     theirs = {option.name: option for option in generate.params}
     ours = {option.name: option for option in evaluate.params}
-    for name in {"vram", "quiet", *option_names(lambda fact: fact.evaluate)} - {"vae_decode_only"}:
+    for name in {"preset", "vram", "quiet", *option_names(lambda fact: fact.evaluate)} - {
+        "vae_decode_only"
+    }:
         assert ours[name] is theirs[name] or ours[name].to_info_dict() == (
             theirs[name].to_info_dict()
         ), name
@@ -180,7 +226,8 @@ def test_options_are_those_of_generate() -> None:
     assert theirs.keys() - ours.keys() == {
         "prompt", "seed", "embedding", "batch_count", "init_image", "strength", "mask_image",
         "ref_images", "auto_resize_ref_image", "increase_ref_index", "output_begin_idx",
-        "disable_image_metadata", "mode", "persons", "face", "fusion", "preset",
+        "disable_image_metadata", "mode", "persons", "face", "fusion", "quality", "format",
+            "preview_noisy", "preview_path", "color", "circular",
         "models_dirs", "from_picture", "preview", "preview_method",
         "preview_interval", "as_json", "cache_mode", "cache_option", "pull",
     }  # fmt: skip

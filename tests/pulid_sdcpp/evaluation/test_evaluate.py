@@ -487,7 +487,7 @@ def test_what_cannot_work_is_refused_before_the_engine_is_loaded(world: World) -
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"references": ()}, "no reference"),
+        ({"references": ()}, "no person is given"),
         ({"prompts": ()}, "no prompt"),
         ({"seeds": ()}, "no seed"),
         ({"seeds": (-1,)}, "seed is -1"),

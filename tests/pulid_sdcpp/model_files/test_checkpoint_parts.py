@@ -30,9 +30,9 @@ def saved(folder: Path, shapes: Shapes) -> Path:
 @pytest.mark.parametrize(
     ("shapes", "says"),
     [
-        (PREFIXED, r"no text encoder given in .*: name clip_l_path, t5xxl_path or both"),
-        (PREFIXED | VAE, r"no text encoder given in"),  # ended the process
-        (PREFIXED | CLIP, r"no autoencoder given in .*: name vae_path or taesd_path"),
+        (PREFIXED, r"no text encoder is given in .*: name clip_l_path, t5xxl_path or both"),
+        (PREFIXED | VAE, r"no text encoder is given in"),  # ended the process
+        (PREFIXED | CLIP, r"no autoencoder is given in .*: name vae_path or taesd_path"),
     ],
 )
 def test_a_full_checkpoint_without_a_part_is_refused(
@@ -52,7 +52,9 @@ def test_a_full_checkpoint_may_have_all_parts(
 
 def test_a_diffusion_model_alone_is_no_full_checkpoint(tmp_path: Path) -> None:
     path = str(saved(tmp_path, FLUX))
-    with pytest.raises(ModelFileError, match=r"a diffusion model alone; name it diffusion_model"):
+    with pytest.raises(
+        ModelFileError, match=r"a diffusion model alone; give it as diffusion_model"
+    ):
         check_engine_files({"model_path": path}, needs_flux=False)
 
 

@@ -14,9 +14,9 @@ FILES = {"diffusion_model_path": "flux.gguf", "clip_l_path": "clip.safetensors",
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"diffusion_model_path": None}, "--diffusion-model"),
-        ({"clip_l_path": None}, "--clip_l"),
-        ({"vae_path": None}, "--vae"),
+        ({"diffusion_model_path": None}, "name a preset, or diffusion_model_path"),
+        ({"clip_l_path": None}, "name clip_l_path or t5xxl_path"),
+        ({"vae_path": None}, "name vae_path or taesd_path"),
         ({"n_threads": 513}, "n_threads is 513"),
         ({"max_vram": math.nan}, "max_vram is nan"),
         ({"wtype": "iq2_xxs"}, "wtype is 'iq2_xxs'"),

@@ -43,7 +43,7 @@ from pulid_sdcpp.options.generation import (
         ("eta", -0.5, ["eta is -0.5"]),
         ("clip_skip", 13, ["clip_skip is 13"]),
         ("flow_shift", math.nan, ["flow_shift is nan"]),
-        ("sigmas", (1.0,), ["sigmas has 1 values"]),
+        ("sigmas", (1.0,), ["sigmas has 1 value,"]),
         ("sigmas", (1.0, math.nan), ["sigmas is nan"]),
         ("sigmas", (0.5, 1.0), ["must not rise"]),
         ("mask_image", "mask.png", ["mask_image", "init_image"]),
