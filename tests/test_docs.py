@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ import pytest
 import pulid_extractor
 import pulid_sdcpp
 from pulid_sdcpp.cli import main
+from pulid_sdcpp.cli.commands.generate import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -53,15 +55,26 @@ def without_code_blocks(text: str) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
+def put_in(part: ast.expr, flags: Mapping[str | None, str]) -> str:
+    """The flag, as a command shows it, of `{named("steps")}`; "…" of other values."""
+    call = getattr(part, "value", None)
+    if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "named":
+        (name,) = call.args
+        if isinstance(name, ast.Constant):
+            return flags.get(name.value, name.value)
+    return "…"
+
+
 def messages() -> str:
-    """Every text in the sources, END after each; "…" where a value is put in."""
+    """Every text in the sources, END after each; "…" where a value is put in, flags by name."""
     parts: list[str] = []
+    flags = {param.name: param.opts[-1] for param in generate.params}
     python = [*ROOT.glob("pulid_sdcpp/**/*.py"), *ROOT.glob("extractor/pulid_extractor/*.py")]
     for path in [*python, ROOT / "native" / "prepare_source.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 parts += [
-                    str(part.value) if isinstance(part, ast.Constant) else "…"
+                    str(part.value) if isinstance(part, ast.Constant) else put_in(part, flags)
                     for part in node.values
                 ]
                 parts.append(END)

@@ -227,7 +227,8 @@ def test_options_are_those_of_generate() -> None:
         "prompt", "seed", "embedding", "batch_count", "init_image", "strength", "mask_image",
         "ref_images", "auto_resize_ref_image", "increase_ref_index", "output_begin_idx",
         "disable_image_metadata", "mode", "persons", "face", "fusion", "quality", "format",
-            "preview_noisy", "preview_path", "color", "circular",
+            "preview_noisy", "preview_path", "color", "circular", "no_wildcards",
+            "wildcards_dirs",
         "models_dirs", "from_picture", "preview", "preview_method",
         "preview_interval", "as_json", "cache_mode", "cache_option", "pull",
     }  # fmt: skip

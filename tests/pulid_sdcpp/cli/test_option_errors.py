@@ -36,6 +36,7 @@ BAD = {
     "pictures": "",
     "identity": "",
     "numbers": "1,nan",
+    "whole numbers": "1,x",
     "pair": "nan,nan",
     "whole pair": "-5,-5",
     "step": "-3",

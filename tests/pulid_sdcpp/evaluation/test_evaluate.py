@@ -472,7 +472,7 @@ def test_what_cannot_work_is_refused_before_the_engine_is_loaded(world: World) -
             world.evaluate(**changed)
         assert world.engine.context is None
 
-    refused(ValueError, "pulid_weights", context=ContextOptions("flux", None, "vae", None, "clip"))
+    refused(ValueError, "pulid_weights", context=replace(CONTEXT, pulid_weights=None))
     refused(OutputFileError, "cannot make the folder", output=world.folder / "a" / "b")
     mauve = EvaluationPrompt("navy wall", {"background": "mauve"})
     refused(ValueError, "'mauve', but the attribute reader knows navy, teal", prompts=(mauve,))
