@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from pulid_sdcpp.store.kept_files import kept_files
-from pulid_sdcpp.system.user_folders import cache_folder, config_folder
+from pulid_sdcpp.system.user_folders import cache_folder, config_folder, data_folder
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "uninstall.md").read_text(encoding="utf-8")
 ROWS = {
@@ -21,7 +21,14 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize(("row", "place"), [("cache", cache_folder), ("settings", config_folder)])
+@pytest.mark.parametrize(
+    ("row", "place"),
+    [
+        ("cache", cache_folder),
+        ("people kept by name, personal data", data_folder),
+        ("settings", config_folder),
+    ],
+)
 def test_the_places_are_those_of_each_system(
     monkeypatch: pytest.MonkeyPatch, row: str, place: object
 ) -> None:
@@ -51,6 +58,9 @@ def test_no_other_place_is_written_to() -> None:
     text = "".join(
         path.read_text(encoding="utf-8") for path in sources if "_vendor" not in path.parts
     )
-    used = set(re.findall(r'(?:cache|config)_folder\(\) / "?([\w-]+)', text))
-    assert used == {"identities", "folded", "hashes", "pocket", "models", "CONFIG_NAME", "_NAME"}
+    used = set(re.findall(r'(?:cache|config|data)_folder\(\) / "?([\w-]+)', text))
+    explained = {"identities", "folded", "hashes", "pocket", "models", "people", "wildcards"}
+    assert used == {*explained, "CONFIG_NAME", "_NAME"}
+    for name in explained:
+        assert f"`{name}`" in PAGE, name
     assert set(re.findall(r"mkdtemp\(prefix=\"([\w-]+)-\"", text)) == {"pulid-sdcpp-loras"}

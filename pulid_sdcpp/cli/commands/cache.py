@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...terminal_text import escaped_line
+from ..flags.completions import complete_person_or_file
 from ..flags.types import NamedChoice
 from ..progress.json_progress import json_text
 
@@ -91,7 +92,7 @@ def clear(names: tuple[str, ...], yes: bool) -> None:
 
 
 @cache.command()
-@click.argument("person")
+@click.argument("person", shell_complete=complete_person_or_file)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def forget(person: str, yes: bool) -> None:
     """Remove the identities and folded layers of PERSON from the cache.

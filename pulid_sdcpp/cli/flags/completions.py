@@ -52,16 +52,21 @@ def complete_person(ctx: Any, param: Any, incomplete: str) -> list[CompletionIte
 
     from ...identity.kept_people import kept_names
 
+    try:
+        names = kept_names()
+    except (PulidError, RuntimeError):
+        return []
     wanted = incomplete.casefold()
-    return [CompletionItem(name) for name in kept_names() if name.casefold().startswith(wanted)]
+    return [CompletionItem(name) for name in names if name.casefold().startswith(wanted)]
 
 
 def complete_person_or_file(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
     """As `complete_person`, and files, which the shell knows."""
     from click.shell_completion import CompletionItem
 
-    people = complete_person(ctx, param, incomplete)
-    return [*people, CompletionItem(incomplete, type="file")]
+    # First: bash forgets what came before it, and takes files where no name is left.
+    files = CompletionItem(incomplete, type="file")
+    return [files, *complete_person(ctx, param, incomplete)]
 
 
 def _items(presets: Mapping[str, Preset], incomplete: str) -> list[CompletionItem]:

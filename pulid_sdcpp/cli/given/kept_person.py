@@ -14,12 +14,12 @@ def files_of_person(person: str) -> list[Path]:
     """The cache's files that are made from somebody's face.
 
     Raises:
-        ValueError: Neither a file nor the hash of an identity.
+        ValueError: Neither a file, nor a kept person, nor the hash of an identity.
         ImageFileError, IdentityFileError: The file cannot be read.
     """
     from ...errors import ImageFileError
     from ...identity.identity_file import Identity, is_identity_file
-    from ...identity.kept_people import find_person
+    from ...identity.kept_people import find_person, similar_name
     from ...identity.named_person import named_person
     from ...identity.store import find_identity
     from ...store.kept_files import find_of_person
@@ -38,6 +38,7 @@ def files_of_person(person: str) -> list[Path]:
         identity = find_identity(person)
     except ValueError:
         raise ValueError(
-            f"{shown(person)} is neither a photo, nor an identity file, nor an identity's hash"
+            f"{shown(person)} is neither a photo, nor an identity file, nor the hash of an "
+            f"identity, nor a kept person{similar_name(person)}"
         ) from None
     return [] if identity is None else find_of_person(identity)

@@ -20,6 +20,7 @@ from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.commands.cache import _KINDS
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
 from pulid_sdcpp.folding.cache import FoldingCache
+from pulid_sdcpp.identity.kept_people import keep_person, kept_person
 from pulid_sdcpp.identity.store import keep_identity, store_folder, write_entry
 from pulid_sdcpp.store import kept_files
 from pulid_sdcpp.store.resumable_download import PART_SUFFIX
@@ -28,7 +29,8 @@ Person = Callable[[int, bytes], Identity]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path / "data"))
     with hub_of_a_user(tmp_path):
         yield tmp_path
 
@@ -112,7 +114,7 @@ def test_a_misspelt_kind_is_said() -> None:
     assert "did you mean identities?" in result.stderr
 
 
-@pytest.mark.parametrize("by", ["photo", "file", "hash"])
+@pytest.mark.parametrize("by", ["photo", "file", "hash", "name"])
 def test_a_person_is_forgotten_and_nobody_else(home: Path, enrolled: Person, by: str) -> None:
     other = enrolled(2, b"another photo")
     others = kept(home)
@@ -120,7 +122,9 @@ def test_a_person_is_forgotten_and_nobody_else(home: Path, enrolled: Person, by:
     photo, file = home / "me.jpg", home / "me.pulidembd"
     photo.write_bytes(b"a photo")
     somebody.save(file)
-    name = {"photo": str(photo), "file": str(file), "hash": somebody.short_hash}[by]
+    keep_person("Alice", somebody)
+    hashed = somebody.short_hash
+    name = {"photo": str(photo), "file": str(file), "hash": hashed, "name": "alice"}[by]
     assert run("forget", name, input="n\n").exit_code == 1
     assert len(kept(home)) == 6
     result = run("forget", name, "--yes")
@@ -130,13 +134,14 @@ def test_a_person_is_forgotten_and_nobody_else(home: Path, enrolled: Person, by:
     assert other.short_hash in " ".join(others)
     assert photo.exists()
     assert file.exists()
+    assert kept_person("alice").identity.short_hash == hashed
     assert run("forget", name).stdout == "nothing is kept of this person\n"
 
 
 def test_who_is_nobody_is_an_error() -> None:
     result = run("forget", "alice")
     assert result.exit_code == 2
-    assert "'alice' is neither a photo, nor an identity file, nor an identity's hash" in (
+    assert "'alice' is neither a photo, nor an identity file, nor the hash of an identity" in (
         result.stderr
     )
 

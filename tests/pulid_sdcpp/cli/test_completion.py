@@ -7,12 +7,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pulid_sdcpp import Identity
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.cli.flags.completions import COMPLETE_VARIABLE
 from pulid_sdcpp.cli.flags.shell_completion import SHELLS
+from pulid_sdcpp.identity.kept_people import keep_person
 from pulid_sdcpp.store.registry import preset_names
 
 
@@ -61,6 +64,19 @@ def test_parts_are_completed_where_they_are_taken() -> None:
     assert complete("bash", "models", "pull", "fac") == ["plain,faces"]
     assert complete("bash", "extract", "--preset", "fac") == []
     assert len(complete("bash", "models", "where", "")) == len(preset_names()) + 3
+
+
+def test_people_are_completed_where_they_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path))
+    assert complete("bash", "generate", "--portrait", "al") == ["file,al"]
+    identity = Identity.from_array(np.ones((32, 64), np.float32))
+    for name in ("Alice", "Bob"):
+        keep_person(name, identity)
+    assert complete("bash", "generate", "--person", "al") == ["file,al", "plain,Alice"]
+    assert complete("bash", "people", "rm", "") == ["plain,Alice", "plain,Bob"]
+    assert complete("bash", "people", "show", "b") == ["plain,Bob"]
 
 
 def test_commands_flags_and_choices_are_completed() -> None:
