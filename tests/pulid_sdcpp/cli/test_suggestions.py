@@ -18,7 +18,7 @@ GENERATE = ["generate", "--preset", "pocket", "-p", "x"]
         (["genrate"], "did you mean generate?"),
         (["modls"], "did you mean models?"),
         (["docto"], "did you mean doctor?"),
-        (["xyzzy"], "No such command 'xyzzy'; there are: extract, faces, generate, "),
+        (["xyzzy"], "No such command 'xyzzy'; there are: extract, "),
         (["models", "lst"], "Did you mean 'list'?"),
         (["generate", "--preset", "flux-schnel-q4", "-p", "x"], "did you mean flux-schnell-q4?"),
         (["models", "pull", "flux-dev-q9"], "did you mean flux-dev-q"),
