@@ -1,6 +1,8 @@
 """Write docs/api.md from the packages' docstrings; a test compares the two.
 
 python docs/generate_api_reference.py
+
+The options' keywords, which the page shows, are written before (generate_option_keywords.py).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
+import generate_option_keywords
 from api_source import (
     MAX_LINE,
     Definition,
@@ -34,7 +37,10 @@ OUTPUT = Path(__file__).with_name("api.md")
 GROUPS = {
     "Pipeline": (
         "PulidFlux",
+        "AsyncPulidFlux",
+        "CancelToken",
         "Result",
+        "UnfinishedPicture",
         "ProgressEvent",
         "PictureRecipe",
         "recipe_from",
@@ -117,6 +123,7 @@ raised as a `PulidError` with one line of text.
 """
 # What signatures and texts name and nobody needs to import: the module that has it.
 OTHERS = {
+    "ContextKeywords": "options.keywords",
     "CreateEngine": "engine.interface",
     "EventCallback": "native.progress_event",
     "FaceBox": "identity.face_choice",
@@ -124,6 +131,8 @@ OTHERS = {
     "FileContent": "system.given_content",
     "FilePath": "options.checks",
     "Fusion": "identity.fusion",
+    "GenerateKeywords": "pipeline.keywords",
+    "GenerationKeywords": "options.keywords",
     "GenerateRequest": "request.generate_request",
     "IdentityLike": "people.identity_use",
     "LORA_APPLY_MODES": "options.context",
@@ -133,7 +142,9 @@ OTHERS = {
     "PULID_DTYPES": "options.context",
     "Phase": "memory.model",
     "PersonSpec": "people.person_spec",
+    "PictureKeywords": "pipeline.keywords",
     "PictureText": "pictures.png_text",
+    "PresetKeywords": "pipeline.keywords",
     "PreviewCallback": "pipeline.running_picture",
     "ProgressCallback": "engine.native_model",
     "RNG_TYPES": "options.context",
@@ -330,5 +341,6 @@ def _linked(page: str, names: set[str]) -> str:
 
 
 if __name__ == "__main__":
+    generate_option_keywords.main()
     OUTPUT.write_text(render(), encoding="utf-8")
     print(f"wrote {OUTPUT}")

@@ -63,13 +63,17 @@ if TYPE_CHECKING:
     from .people.region import Region
     from .pictures.recipe import PictureRecipe, recipe_from
     from .pictures.result import Result
+    from .pipeline.async_pulid_flux import AsyncPulidFlux, UnfinishedPicture
+    from .pipeline.cancel_token import CancelToken
     from .pipeline.pulid_flux import PulidFlux
     from .pocket.pack import PocketFiles, pocket_files
     from .request.wildcards import expand_prompt
     from .store.model_store import PresetFiles, resolve_preset
 
 __all__ = [
+    "AsyncPulidFlux",
     "BatchFileError",
+    "CancelToken",
     "ContextOptions",
     "Device",
     "DeviceError",
@@ -109,6 +113,7 @@ __all__ = [
     "Region",
     "Result",
     "StableDiffusion",
+    "UnfinishedPicture",
     "describe_file",
     "devices",
     "engine_info",
@@ -125,6 +130,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AsyncPulidFlux": "pipeline.async_pulid_flux",
+    "CancelToken": "pipeline.cancel_token",
     "ContextOptions": "options.context",
     "Device": "native.devices",
     "Engine": "engine.interface",
@@ -149,6 +156,7 @@ _MODULES = {
     "Region": "people.region",
     "Result": "pictures.result",
     "StableDiffusion": "engine.stable_diffusion",
+    "UnfinishedPicture": "pipeline.async_pulid_flux",
     "describe_file": "model_files.description",
     "devices": "native.devices",
     "engine_info": "native.library",

@@ -86,7 +86,9 @@ class NativeModel:
         """
         current = NativeCall(None, progress, on_event)
         return native_thread.run(
-            lambda: self._guarded(call, current, spoils), lambda: self._cancel(current)
+            lambda: self._guarded(call, current, spoils),
+            lambda: self._cancel(current),
+            may_give_up=True,
         )
 
     def cancel(self) -> None:

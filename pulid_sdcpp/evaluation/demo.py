@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..engine.interface import CreateEngine
 from ..errors import FaceNotFoundError, GenerationError, ModelFileError
 from ..extraction import extractor
 from ..options.context import ContextOptions
 from ..options.generation import MAX_SEED, GenerationOptions
+from ..options.keywords import GenerationKeywords
 from ..pipeline.pulid_flux import PulidFlux
 from ..pocket.pack import pocket_files
 from ..store.registry import pocket_settings
@@ -128,7 +129,7 @@ def run_demo(
     with PulidFlux(
         context,
         extractor={"models_dir": files.models_dir},
-        settings=pocket_settings(),
+        settings=cast("GenerationKeywords", pocket_settings()),
         remember_identities=False,
         create_engine=create_engine,
         create_extractor=create_extractor,

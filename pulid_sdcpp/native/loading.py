@@ -74,7 +74,7 @@ def run_loading(load: Callable[[], Returned]) -> Returned:
                 is_running = False
                 library().pulid_set_loading_cancelled(False)
 
-    return native_thread.run(run, interrupt)
+    return native_thread.run(run, interrupt, may_give_up=True)
 
 
 def memory_advice(reason: str) -> str:

@@ -15,13 +15,14 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..errors import GenerationCancelled
 from .sized_thread import start_thread
 
-__all__ = ["run", "run_later"]
+__all__ = ["run", "run_later", "unless"]
 
 Returned = TypeVar("Returned")
 
@@ -30,7 +31,32 @@ _WAIT_S = 0.2
 _local = threading.local()
 
 
-def run(call: Callable[[], Returned], on_interrupt: Callable[[], None] = lambda: None) -> Returned:
+@contextlib.contextmanager
+def unless(is_unwanted: Callable[[], bool]) -> Iterator[None]:
+    """What this thread runs inside the block is not begun when it is not wanted any more.
+
+    It would wait for what other pipelines and engines of this process run.
+
+    Args:
+        is_unwanted: Asked now and then while a call of `run` waits that may be given up.
+    """
+    before, _local.is_unwanted = getattr(_local, "is_unwanted", _never), is_unwanted
+    try:
+        yield
+    finally:
+        _local.is_unwanted = before
+
+
+def _never() -> bool:
+    return False
+
+
+def run(
+    call: Callable[[], Returned],
+    on_interrupt: Callable[[], None] = lambda: None,
+    *,
+    may_give_up: bool = False,
+) -> Returned:
     """Run `call` on the engine's thread and wait for it.
 
     Args:
@@ -38,14 +64,20 @@ def run(call: Callable[[], Returned], on_interrupt: Callable[[], None] = lambda:
         on_interrupt: Called when the wait is interrupted (Ctrl-C) or Python is left while `call`
             runs, to make it end soon. The interruption is raised after `call` has ended. A call
             whose turn has not come is not made.
+        may_give_up: Whether `unless` holds for it; what has to be done, as freeing, is done.
 
     Raises:
+        GenerationCancelled: Not wanted any more when its turn came.
         RuntimeError: Called from the engine's thread, as from a progress callback; or Python is
             being left.
     """
     if getattr(_local, "is_engine_thread", False):
         raise RuntimeError("the engine cannot be called from one of its own callbacks")
+    is_unwanted = getattr(_local, "is_unwanted", _never) if may_give_up else _never
+    if is_unwanted():
+        raise GenerationCancelled("cancelled")
     job = _current_thread().submit(call, on_interrupt)
+    job.is_unwanted = is_unwanted
     try:
         _wait(job)
     except BaseException:
@@ -54,7 +86,7 @@ def run(call: Callable[[], Returned], on_interrupt: Callable[[], None] = lambda:
             _wait(job)
         raise
     if job.cancelled():
-        raise RuntimeError(_LEAVING)
+        raise GenerationCancelled("cancelled") if job.is_unwanted() else RuntimeError(_LEAVING)
     result: Returned = job.result()
     return result
 
@@ -62,10 +94,21 @@ def run(call: Callable[[], Returned], on_interrupt: Callable[[], None] = lambda:
 _LEAVING = "Python is being left, and the engine with it"
 
 
-def _wait(job: concurrent.futures.Future[Any]) -> None:
+class _Future(concurrent.futures.Future[Any]):
+    """What comes of a call.
+
+    Attributes:
+        is_unwanted: Whether it need not be made any more; asked while it waits.
+    """
+
+    is_unwanted: Callable[[], bool] = staticmethod(_never)
+
+
+def _wait(job: _Future) -> None:
     # On Windows only a wait that ends by itself lets Ctrl-C through.
     while not concurrent.futures.wait([job], timeout=_WAIT_S).done:
-        pass
+        if job.is_unwanted() and job.cancel():  # which does nothing once it runs
+            return
 
 
 def run_later(call: Callable[[], object]) -> None:
@@ -79,7 +122,7 @@ def run_later(call: Callable[[], object]) -> None:
 
 @dataclass
 class _Job:
-    future: concurrent.futures.Future[Any]
+    future: _Future
     call: Callable[[], object]
     on_interrupt: Callable[[], None]
 
@@ -94,10 +137,8 @@ class _EngineThread:
         self._is_ending = False
         self._thread = start_thread(self._work, "pulid-engine")
 
-    def submit(
-        self, call: Callable[[], object], on_interrupt: Callable[[], None]
-    ) -> concurrent.futures.Future[Any]:
-        job = _Job(concurrent.futures.Future(), call, on_interrupt)
+    def submit(self, call: Callable[[], object], on_interrupt: Callable[[], None]) -> _Future:
+        job = _Job(_Future(), call, on_interrupt)
         with self._lock:
             if self._is_ending:
                 raise RuntimeError(_LEAVING)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .cancel_token import CancelToken
 
 __all__ = ["FairLock"]
 
@@ -18,7 +22,27 @@ class FairLock:
         self._is_held = False
         self._waiting: deque[threading.Event] = deque()
 
+    @contextmanager
+    def turn(self, cancel: CancelToken) -> Iterator[None]:
+        """Hold it inside the block.
+
+        Raises:
+            GenerationCancelled: Cancelled before it was given; others keep their places.
+        """
+        self._acquire(cancel)
+        try:
+            yield
+        finally:
+            self._release()
+
     def __enter__(self) -> None:
+        self._acquire(CancelToken())
+
+    def __exit__(self, *exception: object) -> None:
+        self._release()
+
+    def _acquire(self, cancel: CancelToken) -> None:
+        cancel.check()
         with self._state:
             if not self._is_held:
                 self._is_held = True
@@ -26,9 +50,11 @@ class FairLock:
             turn = threading.Event()
             self._waiting.append(turn)
         try:
-            # On Windows only a wait that ends by itself lets Ctrl-C through.
-            while not turn.wait(_WAIT_S):
-                pass
+            with cancel.calling(turn.set):
+                # On Windows only a wait that ends by itself lets Ctrl-C through.
+                while not turn.wait(_WAIT_S):
+                    pass
+            cancel.check()
         except BaseException:
             with self._state:
                 was_given = turn not in self._waiting
@@ -37,9 +63,6 @@ class FairLock:
             if was_given:
                 self._release()
             raise
-
-    def __exit__(self, *exception: object) -> None:
-        self._release()
 
     def _release(self) -> None:
         with self._state:

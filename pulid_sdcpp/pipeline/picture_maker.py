@@ -52,12 +52,10 @@ class PictureMaker:
         Raises:
             As `PulidFlux.generate`.
         """
-
-        def told(event: ProgressEvent) -> None:
-            running.check()
-            tell(event)
+        told = running.telling(tell)
 
         # 1. The model.
+        running.check()
         people = picture.people
         engine, generation = self._model.prepare(picture.generation, told, len(people))
         running.check()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..engine.interface import CreateEngine, Preview
 from ..errors import ModelFileError
@@ -19,6 +17,7 @@ from ..memory.plan import Plan, Vram
 from ..native.progress_event import EventCallback, ProgressEvent
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
+from ..options.keywords import ContextKeywords, GenerationKeywords
 from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike
@@ -33,14 +32,16 @@ from ..request.picture_request import (
     picture_request,
     read_request,
 )
-from .callbacks import called_back, is_called_back
-from .fair_lock import FairLock
+from .callbacks import called_back
+from .cancel_token import CancelToken, check_is_token
+from .keywords import GenerateKeywords
 from .loaded_model import LoadedModel
 from .picture_maker import PictureMaker
-from .running_picture import PreviewCallback, RunningPicture
+from .running_picture import PreviewCallback
+from .turns import Turns
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from pulid_extractor import PhotoSource
 
@@ -91,7 +92,7 @@ class PulidFlux:
         context: ContextOptions,
         *,
         extractor: Mapping[str, str | os.PathLike[str]] | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: GenerationKeywords | None = None,
         preset: str = "",
         vram: Vram | None = None,
         extractor_problem: str = "",
@@ -103,21 +104,18 @@ class PulidFlux:
     ) -> None:
         GenerationOptions("", **(settings or {}))
         self._context = context
-        self._settings = dict(settings or {})
+        self._settings: GenerationKeywords = {**(settings or {})}
         self._preset = preset
         self._extractor_problem = extractor_problem or ("" if extractor else _NO_EXTRACTOR)
         self._enroller = Enroller(
             extractor or {}, device=extractor_device, create_extractor=create_extractor
         )
         self._on_event = on_event
-        self._turns = FairLock()
-        self._state = threading.Lock()  # of what `cancel` reads
-        self._running: RunningPicture | None = None
         self._model = LoadedModel(context, vram, create_engine)
         self._maker = PictureMaker(
             self._model, preset=preset, remember_identities=remember_identities
         )
-        self._closed = False
+        self._turns = Turns(self._model.cancel)
 
     @classmethod
     def from_preset(
@@ -126,13 +124,13 @@ class PulidFlux:
         *,
         models_dirs: Sequence[str | os.PathLike[str]] = (),
         vram: Vram | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: GenerationKeywords | None = None,
         extractor_device: str = "auto",
         remember_identities: bool = True,
         create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
         on_event: EventCallback | None = None,
-        **context_overrides: Any,
+        **context_overrides: Unpack[ContextKeywords],
     ) -> Self:
         """Make a pipeline with the files and settings of a preset; nothing is downloaded or loaded.
 
@@ -150,10 +148,11 @@ class PulidFlux:
             ModelFileError: Files are missing; names them, and says how to get them.
         """
         files = find_preset(preset, models_dirs, context_overrides)
+        context: dict[str, Any] = {**files.context, **context_overrides}
         return cls(
-            ContextOptions(**{**files.context, **context_overrides}),
+            ContextOptions(**context),
             extractor=files.extractor,
-            settings={**files.settings, **(settings or {})},
+            settings=cast("GenerationKeywords", {**files.settings, **(settings or {})}),
             preset=files.name,
             vram=vram,
             extractor_problem=files.missing_for_extraction,
@@ -170,9 +169,9 @@ class PulidFlux:
         return self._model.context
 
     @property
-    def settings(self) -> Mapping[str, Any]:
+    def settings(self) -> GenerationKeywords:
         """Options for every picture, unless a call has its own."""
-        return dict(self._settings)
+        return {**self._settings}
 
     @property
     def preset(self) -> str:
@@ -190,6 +189,7 @@ class PulidFlux:
         *,
         face: FaceChoice = "largest",
         fusion: Fusion = "idformer",
+        cancel: CancelToken | None = None,
         on_event: EventCallback | None = None,
         on_face: Callable[..., object] | None = None,
     ) -> Identity:
@@ -206,6 +206,7 @@ class PulidFlux:
             face: Face to use if a photo has several: "largest", "left", "right", "center", a number
                 (counting from 0 at the left), or a box (x, y, width, height) in pixels.
             fusion: How several photos become one identity: "idformer" or "mean".
+            cancel: Cancels it while it waits, or before the networks begin; see `CancelToken`.
             on_event: Called at the stage "extract", if there is something to extract.
             on_face: Called with the `FoundFace` that is used of each new photo.
 
@@ -215,8 +216,10 @@ class PulidFlux:
             IdentityFileError: A damaged identity file.
             ModelFileError: The extractor's files are missing; says how to get them.
             MissingDependencyError: The extra [extract] is not installed.
+            GenerationCancelled: It was cancelled.
             ValueError: No photos, an identity file among them, or no such face or fusion.
         """
+        token = check_is_token(cancel)
         photos = contents_read(named_photos(photos))
         if (identity := identity_given_as(photos)) is not None:
             return identity
@@ -225,11 +228,12 @@ class PulidFlux:
         tell = called_back(on_event or self._on_event)
 
         def on_extract() -> None:
+            token.check()
             if self._model.is_planned:
                 self._model.unload()
             tell(ProgressEvent("extract"))
 
-        with self._turn():
+        with self._turns.turn(token):
             return self._enroller.enroll(
                 photos,
                 face=face,
@@ -243,20 +247,24 @@ class PulidFlux:
 
         With `vram`, this happens before each picture.
         """
-        with self._turn():
+        with self._turns.turn(CancelToken()):
             self._enroller.close()
 
-    def load(self, *, on_event: EventCallback | None = None) -> None:
+    def load(
+        self, *, cancel: CancelToken | None = None, on_event: EventCallback | None = None
+    ) -> None:
         """Load the model now, with a memory plan for the size in `settings`.
+
+        Args:
+            cancel, on_event: As for `generate`.
 
         Raises:
             As `generate`.
         """
         tell = called_back(on_event or self._on_event)
-        with self._turn():
-            if self._model.is_planned:
-                self._enroller.close()
-            self._model.prepare(GenerationOptions("", **self._settings), tell)
+        with self._turns.generation(check_is_token(cancel)) as running:
+            self._make_room()
+            self._model.prepare(GenerationOptions("", **self._settings), running.telling(tell))
 
     def generate(
         self,
@@ -267,12 +275,13 @@ class PulidFlux:
         start_step: StepPoint = IdentityOptions.start_step,
         end_step: StepPoint | None = None,
         cfg_start_step: int | None = None,
+        cancel: CancelToken | None = None,
         on_event: EventCallback | None = None,
         on_preview: PreviewCallback | None = None,
         preview_method: str = "proj",
         preview_interval: int = 1,
         preview_noisy: bool = False,
-        **generation: Any,
+        **generation: Unpack[GenerationKeywords],
     ) -> Result:
         """Make one picture from a prompt, with the given people in it.
 
@@ -291,6 +300,8 @@ class PulidFlux:
             end_step: Step before which the identity ends, likewise; None: to the last step.
             cfg_start_step: First step with true CFG, if `cfg_scale` is not 1. None: 1 with an
                 identity, otherwise 0.
+            cancel: Cancels this call and no other, while it waits, loads or runs; see
+                `CancelToken`.
             on_event: Called with a `ProgressEvent` at every stage and step, on this thread or on
                 the engine's. An exception in it stops the generation and is raised here.
             on_preview: Called with the unfinished picture and the step, from 1; likewise.
@@ -317,22 +328,30 @@ class PulidFlux:
             ModelFileError: A model file is missing or damaged; ModelMismatchError: it does not
                 belong to the others.
             MemoryPlanError: The picture does not fit into `vram`.
-            GenerationCancelled: `cancel` was called.
+            GenerationCancelled: It was cancelled.
             GenerationError: The engine failed.
             RuntimeError: Called from one of its own callbacks.
         """
-        span = {"weight": weight, "start_step": start_step, "end_step": end_step}
-        picture = read_request(
-            *(self._context, self._settings, prompt, identity, span, cfg_start_step, generation)
+        token = check_is_token(cancel)
+        token.check()
+        picture = self._read(
+            prompt,
+            identity,
+            weight=weight,
+            start_step=start_step,
+            end_step=end_step,
+            cfg_start_step=cfg_start_step,
+            **generation,
         )
         preview = self._preview(on_preview, preview_method, preview_interval, preview_noisy)
-        return self._start(picture, on_event, preview)
+        return self._make(picture, token, on_event, preview)
 
     def make(
         self,
         request: GenerateRequest,
         people: Sequence[Person] = (),
         *,
+        cancel: CancelToken | None = None,
         on_event: EventCallback | None = None,
         on_preview: PreviewCallback | None = None,
         preview_method: str = "proj",
@@ -344,8 +363,8 @@ class PulidFlux:
         Args:
             request: A request for one picture, with this pipeline's context.
             people: The people in it, from `enroll_people`.
-            on_event, on_preview, preview_method, preview_interval, preview_noisy: As for
-                `generate`.
+            cancel, on_event: As for `generate`.
+            on_preview, preview_method, preview_interval, preview_noisy: Likewise.
 
         Raises:
             ValueError: More than one picture, or other people than the request names.
@@ -358,12 +377,13 @@ class PulidFlux:
                 f"the request is for {len(request.people)} people, but {len(people)} are given; "
                 "enroll_people makes them of the request's"
             )
+        token = check_is_token(cancel)
         picture = picture_request(request, people)
         preview = self._preview(on_preview, preview_method, preview_interval, preview_noisy)
-        return self._start(picture, on_event, preview)
+        return self._make(picture, token, on_event, preview)
 
     def generate_each(
-        self, requests: Iterable[Mapping[str, Any]], **shared: Any
+        self, requests: Iterable[GenerateKeywords], **shared: Unpack[GenerateKeywords]
     ) -> Iterator[Result]:
         """Make a picture for each of several requests, one at a time, as the iterator advances.
 
@@ -385,23 +405,21 @@ class PulidFlux:
             As `generate`, when it is the picture's turn.
         """
         for request in requests:
-            yield self.generate(**{**shared, **request})
+            arguments: dict[str, Any] = {**shared, **request}
+            yield self.generate(**arguments)
 
     def cancel(self) -> None:
         """Stop the running `generate` within one model evaluation; it raises GenerationCancelled.
 
-        Waiting calls and extractions continue. Can be called from any thread; does nothing if
+        It may be anybody's; to cancel one call, give it a `CancelToken`. Waiting calls and
+        extractions continue. Can be called from any thread; does nothing if
         nothing is running.
         """
-        with self._state:
-            if self._running is not None:
-                self._running.cancelled = True
-                self._model.cancel()
+        self._turns.cancel()
 
     def close(self) -> None:
         """Free everything, after earlier calls have finished. Closing twice is harmless."""
-        with self._turn(may_be_closed=True):
-            self._closed = True
+        with self._turns.last_turn():
             self._maker.close()
             self._enroller.close()
             self._model.unload()
@@ -415,26 +433,27 @@ class PulidFlux:
     def __reduce__(self) -> Any:
         raise TypeError("a pipeline cannot be pickled or copied; it holds an engine")
 
-    @contextlib.contextmanager
-    def _turn(self, may_be_closed: bool = False) -> Iterator[None]:
-        if is_called_back():
-            raise RuntimeError("a pipeline cannot be called from a pipeline's callback")
-        with self._turns:
-            if self._closed and not may_be_closed:
-                raise ValueError("this pipeline is closed")
-            yield
+    def _make_room(self) -> None:
+        """The model gets memory that nothing else takes."""
+        if self._model.is_planned:
+            self._enroller.close()
 
-    @contextlib.contextmanager
-    def _generation(self) -> Iterator[RunningPicture]:
-        """What `cancel` stops meanwhile."""
-        running = RunningPicture()
-        with self._state:
-            self._running = running
-        try:
-            yield running
-        finally:
-            with self._state:
-                self._running = None
+    def _read(
+        self,
+        prompt: str,
+        identity: IdentityLike | Person | Sequence[Person] | None,
+        *,
+        weight: float = IdentityOptions.weight,
+        start_step: StepPoint = IdentityOptions.start_step,
+        end_step: StepPoint | None = None,
+        cfg_start_step: int | None = None,
+        **generation: Unpack[GenerationKeywords],
+    ) -> PictureRequest:
+        """What `generate` is asked for, read and checked; it needs no turn."""
+        span = {"weight": weight, "start_step": start_step, "end_step": end_step}
+        return read_request(
+            *(self._context, self._settings, prompt, identity, span, cfg_start_step, generation)
+        )
 
     def _preview(
         self, on_preview: PreviewCallback | None, method: str, interval: int, noisy: bool
@@ -444,11 +463,14 @@ class PulidFlux:
         check_preview(self._context, method, interval)
         return Preview(called_back(on_preview), method, interval, noisy)
 
-    def _start(
-        self, picture: PictureRequest, on_event: EventCallback | None, preview: Preview | None
+    def _make(
+        self,
+        picture: PictureRequest,
+        token: CancelToken,
+        on_event: EventCallback | None,
+        preview: Preview | None,
     ) -> Result:
         tell = called_back(on_event or self._on_event)
-        with self._turn(), self._generation() as running:
-            if self._model.is_planned:  # the model gets memory that nothing else takes
-                self._enroller.close()
+        with self._turns.generation(token) as running:
+            self._make_room()
             return self._maker.make(picture, running, tell, preview)

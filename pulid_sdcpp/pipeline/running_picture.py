@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import GenerationCancelled
+from ..native.progress_event import EventCallback, ProgressEvent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +25,15 @@ class RunningPicture:
 
     def __init__(self) -> None:
         self.cancelled = False
+
+    def telling(self, tell: EventCallback) -> EventCallback:
+        """What to tell of stages and steps: it goes no further when it was cancelled."""
+
+        def told(event: ProgressEvent) -> None:
+            self.check()
+            tell(event)
+
+        return told
 
     def check(self) -> None:
         """Go no further when it was cancelled.

@@ -315,7 +315,7 @@ def test_cancel_stops_the_running_one_only(make: Callable[..., PulidFlux]) -> No
     first, first_outcome = start(lambda: pipeline.generate("p", seed=1))
     engine.reached.wait()
     second, second_outcome = start(lambda: pipeline.generate("p", seed=2))
-    while not pipeline._turns._waiting:
+    while not pipeline._turns._lock._waiting:
         time.sleep(0.001)
     pipeline.cancel()
     engine.go.set()
@@ -346,7 +346,7 @@ def test_close_waits_and_what_comes_after_is_refused(make: Callable[..., PulidFl
     running, outcome = start(lambda: pipeline.generate("p", seed=5))
     engine.reached.wait()
     closing, _ = start(pipeline.close)
-    while not pipeline._turns._waiting:
+    while not pipeline._turns._lock._waiting:
         time.sleep(0.001)
     late, late_outcome = start(lambda: pipeline.generate("p"))
     assert engine.closed == 0

@@ -1,0 +1,56 @@
+"""The arguments of a pipeline's methods as keywords, for type checkers: see `PulidFlux`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..memory.plan import Vram
+from ..native.progress_event import EventCallback
+from ..options.keywords import ContextKeywords, GenerationKeywords
+from ..options.step_point import StepPoint
+from ..people.identity_use import IdentityLike
+from ..people.person import Person
+from .cancel_token import CancelToken
+from .running_picture import PreviewCallback
+
+if TYPE_CHECKING:
+    from ..engine.interface import CreateEngine
+
+__all__ = ["GenerateKeywords", "PictureKeywords", "PresetKeywords"]
+
+
+class PresetKeywords(ContextKeywords, total=False):
+    """Those of `PulidFlux.from_preset`."""
+
+    models_dirs: Sequence[str | os.PathLike[str]]
+    vram: Vram | None
+    settings: GenerationKeywords | None
+    extractor_device: str
+    remember_identities: bool
+    create_engine: CreateEngine | None
+    create_extractor: Callable[..., Any] | None
+    on_event: EventCallback | None
+
+
+class PictureKeywords(GenerationKeywords, total=False):
+    """Those of `PulidFlux.generate` that say what the picture is."""
+
+    weight: float
+    start_step: StepPoint
+    end_step: StepPoint | None
+    cfg_start_step: int | None
+
+
+class GenerateKeywords(PictureKeywords, total=False):
+    """Those of `PulidFlux.generate`, all of them."""
+
+    prompt: str
+    identity: IdentityLike | Person | Sequence[Person] | None
+    cancel: CancelToken | None
+    on_event: EventCallback | None
+    on_preview: PreviewCallback | None
+    preview_method: str
+    preview_interval: int
+    preview_noisy: bool
