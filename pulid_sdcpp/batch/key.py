@@ -29,6 +29,7 @@ from ..options.facts import of
 from ..options.former_schedule import former_default
 from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
+from ..people.identity_use import as_identity
 from ..people.person_spec import PersonSpec
 from ..people.region import Region
 from ..system.file_hash import file_sha256, file_stamp, records_folder, remembered_sha256
@@ -168,6 +169,11 @@ class JobKeys:
         return _plain(region.box if region.mask is None else region.mask, self._mask_digest)
 
     def _source(self, person: PersonSpec) -> dict[str, Any]:
+        if not person.files:
+            for path in person.paths:
+                self._note(path)
+            identity = as_identity(person.identity)  # type: ignore[arg-type]
+            return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         if is_identity_file(person.files[0]):
             self._note(person.files[0])
             identity = Identity.load(person.files[0])

@@ -107,6 +107,7 @@ def run_batch(
     settings: Mapping[str, Any],
     *,
     overwrite: bool = False,
+    write_sheets: Callable[..., list[Path]] = write_contact_sheets,
     on_begin: Callable[[PlannedPicture, int, int], object] = lambda picture, index, count: None,
     on_end: Callable[[Outcome, Result | None], object] = lambda outcome, result: None,
     on_stop: Callable[[BatchResult], object] = lambda result: None,
@@ -119,6 +120,7 @@ def run_batch(
         pipeline: Makes identities and pictures; anything with `enroll`, `make` and a `context`.
         settings: The preset's, as `plan_batch` had them.
         overwrite: As `plan_batch` had it.
+        write_sheets: Makes the sheets, as `write_contact_sheets` does.
         on_begin: Told of each picture that is begun, with its number from 0 of so many.
         on_end: Told of each that is made (with it) or failed.
         on_stop: Told what there is when the run does not come to its end.
@@ -152,7 +154,7 @@ def run_batch(
         for outcome in run.outcomes()
         if outcome.status in ("made", "there")
     }
-    sheets = write_contact_sheets(batch.jobs, finished, batch.output_dir, overwrite=overwrite)
+    sheets = write_sheets(batch.jobs, finished, batch.output_dir, overwrite=overwrite)
     result = replace(run.result(), sheets=tuple(sheets))
     _write_summary(batch, result, overwrite)
     return result

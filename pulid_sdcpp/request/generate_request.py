@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "choose",
     "generation_as_said",
+    "recipe_values",
     "settle",
     "settle_context",
 ]
@@ -146,7 +147,7 @@ def settle(
             raise TypeError(f"there is no option {shown(name)}")
     layers: dict[Source, Mapping[str, Any]] = {
         "given": given,
-        "recipe": {} if recipe is None else _of_recipe(recipe),
+        "recipe": {} if recipe is None else recipe_values(recipe),
         "preset": _of_preset(preset),
     }
     values, sources = choose(layers)
@@ -258,7 +259,7 @@ def _of_preset(preset: PresetFiles | None) -> dict[str, Any]:
     return {} if preset is None else {**preset.settings, **preset.context}
 
 
-def _of_recipe(recipe: PictureRecipe) -> dict[str, Any]:
+def recipe_values(recipe: PictureRecipe) -> dict[str, Any]:
     """What a picture was made with."""
     values = {
         name: getattr(recipe.generation, name)

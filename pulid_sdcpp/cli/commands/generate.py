@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...errors import GenerationCancelled
-from ...options.context import ContextOptions
 from ..flags.generate import generate_options
 from ..flags.not_offered import GenerateCommand
 from ..progress.choice import create_progress
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
+    from ...batch.grid import GridAxis
     from ...native.progress_event import ProgressEvent
     from ...people.person import Person
-    from ...pipeline.pulid_flux import PulidFlux
+    from ...people.person_spec import PersonSpec
+    from ...pictures.recipe import PictureRecipe
     from ...request.generate_request import GenerateRequest
     from ...store.model_store import PresetFiles
     from ..given.output_request import OutputRequest
+    from ..progress.batch_report import BatchReport
     from ..progress.preview_file import PreviewFile
 
-__all__ = ["create_pipeline", "generate"]
+__all__ = ["generate"]
 
 
 @click.command(cls=GenerateCommand)
@@ -52,14 +53,15 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         preset_name,
         wildcards,
     )
+    from ..given.grid_jobs import read_axes, with_axis_prompt
     from ..given.output_files import OutputFiles
     from ..given.output_request import OutputRequest
     from ..given.output_stdout import OutputStdout, check_stdout
     from ..given.people import check_people_flags, enroll
     from ..given.picture_again import read_recipe, remark_differences
+    from ..given.pipeline import create_pipeline
     from ..given.prompt_text import with_prompt_texts
-    from ..progress.engine_log import show_engine_log
-    from ..progress.interrupt import second_interrupt_leaves
+    from ..progress.batch_report import BatchReport
 
     # 1. What was asked for, refused here if it cannot be done.
     if as_json and quiet:
@@ -70,12 +72,19 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     if output.is_stdout:
         check_stdout(as_json=as_json)
     given = with_prompt_texts(given)
+    axes = read_axes(given)
+    given = with_axis_prompt(axes, given)
     recipe = read_recipe(ctx, given)
     name = preset_name(given, recipe)
     if pull:
         _pull(name, given, create_progress(quiet=quiet, as_json=as_json, unit="B"))
     preset = find_model(given, name)
-    request = settle({**asked(given), "wildcards": wildcards(given)}, recipe=recipe, preset=preset)
+    if axes:
+        report = BatchReport(progress, as_json=as_json, quiet=quiet)
+        is_whole = _make_grid(axes, given, recipe, preset, output, report)
+        ctx.exit(0 if is_whole else 1)
+    asked_for = {**asked(given), "wildcards": wildcards(given)}
+    request = settle(asked_for, recipe=recipe, preset=preset)
     check_people_flags(given, request)
     if recipe is not None:
         remark_differences(recipe, request, given, progress)
@@ -95,10 +104,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         previews = [] if output.preview is None else [output.preview.path]
         stack.enter_context(output_folders([*outputs.paths, *previews]))
         preview = _preview(output, request, [*outputs.paths, *inputs], progress)
-        log = {"verbose": request.context.verbose, "quiet": quiet}
-        without_t5 = request.preset == "pocket"  # the engine would miss it
-        stack.enter_context(show_engine_log(progress, **log, quiet_engine=without_t5))
-        stack.enter_context(second_interrupt_leaves())
+        stack.enter_context(_running(request, quiet, progress))
         made_with = (request.context, preset, given, request.vram, progress)
         pipeline = stack.enter_context(create_pipeline(*made_with))
 
@@ -120,6 +126,49 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
             raise outputs.interrupted() from None
 
 
+def _make_grid(
+    axes: Sequence[GridAxis],
+    given: Mapping[str, Any],
+    recipe: PictureRecipe | None,
+    preset: PresetFiles | None,
+    output: OutputRequest,
+    report: BatchReport,
+) -> bool:
+    """The same for the pictures of `--grid`; whether all of them are there."""
+    from ..given.given_values import plan_for
+    from ..given.grid_jobs import grid_jobs, grid_output
+    from ..given.make_grid import make_grid
+    from ..given.picture_again import remark_differences
+
+    folder, sheet = grid_output(output, given)
+    grid = grid_jobs(axes, given, recipe, preset, output, folder)
+    request, progress = grid.request, report.progress
+    inputs = []
+    if recipe is not None:
+        remark_differences(recipe, request, given, progress)
+        inputs.append(given["from_picture"])
+    _remark(request, request.people, progress)
+    if request.vram is not None:
+        count = max(len(request.people), 1)
+        plan_for(request.context, request.generation, request.vram, progress, people=count)
+    with _running(request, bool(given.get("quiet")), progress):
+        return make_grid(
+            grid, sheet, preset, given, report, overwrite=output.overwrite, inputs=inputs
+        )
+
+
+@contextlib.contextmanager
+def _running(request: GenerateRequest, quiet: bool, progress: Progress) -> Iterator[None]:
+    """The engine's messages are shown, and a second Ctrl-C ends the command."""
+    from ..progress.engine_log import show_engine_log
+    from ..progress.interrupt import second_interrupt_leaves
+
+    log = {"verbose": request.context.verbose, "quiet": quiet}
+    without_t5 = request.preset == "pocket"  # the engine would miss it
+    with show_engine_log(progress, **log, quiet_engine=without_t5), second_interrupt_leaves():
+        yield
+
+
 def _pull(preset: str, given: Mapping[str, Any], progress: Progress) -> None:
     """Download what the preset lacks for these pictures, if the user agrees."""
     from ..given.model_pull import pull_presets
@@ -133,35 +182,6 @@ def _pull(preset: str, given: Mapping[str, Any], progress: Progress) -> None:
         progress,
         extraction=names_photos(given),
         command=f"pulid-sdcpp models pull {preset}",
-    )
-
-
-def create_pipeline(
-    context: ContextOptions,
-    preset: PresetFiles | None,
-    given: Mapping[str, Any],
-    vram: Any,
-    progress: Progress,
-) -> PulidFlux:
-    """A pipeline of a preset's files, or of those named one by one; nothing is loaded yet."""
-    from ...pipeline.pulid_flux import PulidFlux
-
-    extractor: dict[str, Any] = {}
-    problem = ""
-    if preset is not None:
-        extractor, problem = dict(preset.extractor), preset.missing_for_extraction
-    elif folders := given.get("models_dirs"):
-        extractor = {"models_dir": folders[0], "pulid_weights": context.pulid_weights}
-    else:
-        problem = "photos need the extractor's files; name a --preset, or their --models-dir"
-
-    return PulidFlux(
-        dataclasses.replace(context, verbose=False),  # show_engine_log shows what the engine says
-        extractor=extractor,
-        preset="" if preset is None else preset.name,
-        vram=vram,
-        extractor_problem=problem,
-        on_event=progress.event,
     )
 
 
@@ -208,7 +228,9 @@ class _Beginning:
         self._progress.event(event)
 
 
-def _remark(request: GenerateRequest, people: Sequence[Person], progress: Progress) -> None:
+def _remark(
+    request: GenerateRequest, people: Sequence[Person | PersonSpec], progress: Progress
+) -> None:
     """Say what may not be what was meant."""
     if request.context.pulid_weights is not None and not request.preset and not people:
         progress.note("no person is given, so only the prompt decides the picture")

@@ -54,6 +54,12 @@ _AGAIN = grouped_option(
 )
 _CIRCULAR = grouped_option("circular", "--circular", heading="Picture", is_flag=True,
                            help="As --circularx and --circulary together.")  # fmt: skip
+_GRID = grouped_option(
+    "grids", "--grid", heading="Picture", multiple=True, metavar="NAME=A,B,...",
+    help="Make a grid: a picture for each value of a flag, such as id-weight=0.6,0.8,1.0 or "
+    "seed=1-3, and a sheet with all. Repeat it for rows, and once more for several sheets. -o is "
+    "the folder, or the sheet. If stopped, run it again. See docs/generate.md.",
+)  # fmt: skip
 _WILDCARDS = [
     grouped_option("wildcards_dirs", "--wildcards-dir", heading="Picture", type=FILE_PATH,
                    multiple=True, help="Folder of wildcards: __place__ in a prompt is a line of "
@@ -73,7 +79,7 @@ _OPTIONS = [
     *fact_options("Model files", ContextOptions),
     *PERSON_OPTIONS,
     *fact_options("Identity", PersonSpec, IdentityOptions, ContextOptions),
-    *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR, *_WILDCARDS),
+    *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR, *_WILDCARDS, _GRID),
     *fact_options("Sampling", GenerationOptions, ContextOptions),
     _VRAM,
     *fact_options("Memory and speed", ContextOptions, GenerationOptions),

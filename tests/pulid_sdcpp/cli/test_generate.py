@@ -99,7 +99,7 @@ def test_every_default_is_the_dataclasses() -> None:
     of_the_command = {
         *("preset", "models_dirs", "from_picture", "portraits", "persons", "face", "fusion"),
         *("output", "format", "quality", "overwrite", "output_begin_idx"),
-        *("disable_image_metadata", "wildcards_dirs", "no_wildcards"),
+        *("disable_image_metadata", "wildcards_dirs", "no_wildcards", "grids"),
         *("preview", "preview_path", "preview_method", "preview_interval", "preview_noisy"),
         *("as_json", "quiet", "color", "circular", "vram", "pull"),
     }
