@@ -61,7 +61,10 @@ def info(as_json: bool) -> None:
         files = f" in {_count(kept)}" if kept.paths else ""
         click.echo(f"{kept.name:<12}{size:>8}{files}: {kept.what}{private}")
         click.echo(f"{'':<12}{escaped_line(kept.folder)}")
-    click.echo(f"{described_size(sum(k.size_bytes for k in kinds) or 1)} together; remove it with")
+    total = sum(kept.size_bytes for kept in kinds)
+    if not total:
+        return
+    click.echo(f"{described_size(total)} together; remove it with")
     click.echo("  pulid-sdcpp cache clear [NAME...]   all of it, or what is named")
     click.echo("  pulid-sdcpp cache forget PERSON     what is made from somebody's face")
 
@@ -76,7 +79,6 @@ def clear(names: tuple[str, ...], yes: bool) -> None:
     'pulid-sdcpp models rm'), and so do people with a name.
     """
     from ...store.kept_files import clear_kept, kept_files
-    from ...system.size_text import described_size
     from ..given.model_pull import ask
 
     kinds = [kept for kept in kept_files() if kept.paths and (not names or kept.name in names)]
@@ -84,11 +86,11 @@ def clear(names: tuple[str, ...], yes: bool) -> None:
         click.echo("nothing to remove")
         return
     for kept in kinds:
-        size = described_size(kept.size_bytes)
+        size = _size(kept.size_bytes)
         click.echo(f"goes:  {kept.name}, {_count(kept)}, {size}, in {escaped_line(kept.folder)}")
     if not yes:
         ask("Remove?", "--yes")
-    click.echo(f"freed {described_size(clear_kept(kinds) or 1)}")
+    click.echo(f"freed {_size(clear_kept(kinds))}")
 
 
 @cache.command()
@@ -102,7 +104,6 @@ def forget(person: str, yes: bool) -> None:
     (see 'pulid-sdcpp people rm').
     """
     from ...store.kept_files import remove_files
-    from ...system.size_text import described_size
     from ..given.kept_person import files_of_person
     from ..given.model_pull import ask
 
@@ -114,7 +115,13 @@ def forget(person: str, yes: bool) -> None:
         return
     if not yes:
         ask("Remove?", "--yes")
-    click.echo(f"freed {described_size(remove_files(paths) or 1)}")
+    click.echo(f"freed {_size(remove_files(paths))}")
+
+
+def _size(size_bytes: int) -> str:
+    from ...system.size_text import described_size
+
+    return described_size(size_bytes) if size_bytes else "nothing"
 
 
 def _count(kept: KeptFiles) -> str:

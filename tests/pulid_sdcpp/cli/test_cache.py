@@ -72,6 +72,7 @@ def test_nothing_is_kept_at_first() -> None:
     result = run("info")
     assert result.exit_code == 0
     assert "identities   nothing: identities made from photos\n" in result.stdout
+    assert "together" not in result.stdout
     assert run("clear", "--yes").stdout == "nothing to remove\n"
 
 
