@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         GenerationError,
         IdentityFileError,
         ImageFileError,
+        LicenseError,
         MemoryPlanError,
         MissingDependencyError,
         ModelFileError,
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from .pocket.pack import PocketFiles, pocket_files
     from .request.wildcards import expand_prompt
     from .store.model_store import PresetFiles, resolve_preset
+    from .store.presets import PresetInfo, PresetLicense, presets, pull_preset
+
+    __version__: str
 
 __all__ = [
     "AsyncPulidFlux",
@@ -93,6 +97,7 @@ __all__ = [
     "IdentityOptions",
     "ImageFileError",
     "KeptPerson",
+    "LicenseError",
     "MemoryPlanError",
     "MissingDependencyError",
     "ModelFileError",
@@ -105,6 +110,8 @@ __all__ = [
     "Plan",
     "PocketFiles",
     "PresetFiles",
+    "PresetInfo",
+    "PresetLicense",
     "Preview",
     "ProgressEvent",
     "PulidError",
@@ -123,6 +130,8 @@ __all__ = [
     "kept_people",
     "plan_memory",
     "pocket_files",
+    "presets",
+    "pull_preset",
     "recipe_from",
     "remove_person",
     "rename_person",
@@ -149,6 +158,8 @@ _MODULES = {
     "Plan": "memory.plan",
     "PocketFiles": "pocket.pack",
     "PresetFiles": "store.model_store",
+    "PresetInfo": "store.presets",
+    "PresetLicense": "store.presets",
     "Preview": "engine.interface",
     "ProgressEvent": "native.progress_event",
     "PulidFlux": "pipeline.pulid_flux",
@@ -166,6 +177,8 @@ _MODULES = {
     "kept_people": "identity.kept_people",
     "plan_memory": "memory.plan",
     "pocket_files": "pocket.pack",
+    "presets": "store.presets",
+    "pull_preset": "store.presets",
     "recipe_from": "pictures.recipe",
     "remove_person": "identity.kept_people",
     "rename_person": "identity.kept_people",
@@ -175,6 +188,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: `import pulid_sdcpp` stays instant."""
+    if name == "__version__":
+        return importlib.import_module(".system.package_version", __name__).package_version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)

@@ -4,6 +4,7 @@
     ├── ModelFileError          a weights or model file that cannot be used
     │   └── ModelMismatchError  two files that do not belong together
     ├── DownloadError           a model file that cannot be fetched
+    │   └── LicenseError        terms that have to be accepted first
     ├── IdentityFileError       an identity file (.pulidembd) that cannot be used
     ├── BatchFileError          a file of jobs that cannot be used
     ├── ImageFileError          a photo or picture that cannot be read
@@ -38,6 +39,7 @@ __all__ = [
     "GenerationError",
     "IdentityFileError",
     "ImageFileError",
+    "LicenseError",
     "MemoryPlanError",
     "MissingDependencyError",
     "ModelFileError",
@@ -108,6 +110,10 @@ class ModelMismatchError(ModelFileError):
 
 class DownloadError(PulidError):
     """A model file could not be downloaded; incomplete files are never used."""
+
+
+class LicenseError(DownloadError):
+    """A model file's terms forbid commercial use, and nobody has accepted them."""
 
 
 class IdentityFileError(PulidError):

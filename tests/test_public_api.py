@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import re
 import subprocess
 from collections.abc import Iterator
@@ -55,6 +56,10 @@ def test_public_names_are_sorted_and_there(package: object) -> None:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError):
         package.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert pulid_sdcpp.__version__ == importlib.metadata.version("pulid-sdcpp")
 
 
 def by_kind(name: str) -> tuple[int, str]:

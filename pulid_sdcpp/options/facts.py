@@ -32,7 +32,18 @@ from .checks import (
 )
 from .step_point import check_step_point
 
-__all__ = ["FACT", "Fact", "Group", "Kind", "check", "described", "of", "option", "same_as"]
+__all__ = [
+    "FACT",
+    "Fact",
+    "Group",
+    "Kind",
+    "check",
+    "described",
+    "of",
+    "option",
+    "plain_number",
+    "same_as",
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -71,6 +82,17 @@ _KINDS: Mapping[str, Kind] = {
     "tuple[int, int]": "whole pair",
     "StepPoint": "step",
     "FaceChoice": "face",
+}
+
+_NUMBERS = {
+    "switch",
+    "whole",
+    "number",
+    "numbers",
+    "whole numbers",
+    "pair",
+    "whole pair",
+    "step",
 }
 
 FACT = "fact"
@@ -215,11 +237,31 @@ def _facts(options: Any) -> Mapping[str, Fact]:
 def check(options: object) -> None:
     """Refuse options with a value that is out of range, each by itself.
 
+    Those of NumPy become Python's own: they look alike, and then neither JSON nor a picture's text
+    takes them.
+
     Raises:
         ValueError: Names the option, the value and what it may be.
     """
     for name, fact in of(type(options)).items():
-        fact.check(getattr(options, name))
+        given = getattr(options, name)
+        value = plain_number(given) if fact.kind in _NUMBERS else given
+        fact.check(value)
+        if value is not given:
+            object.__setattr__(options, name, value)
+
+
+def plain_number(value: Any) -> Any:
+    """A number of NumPy's, or several, as Python's own; anything else as it is."""
+    if isinstance(value, list | tuple):
+        plain = [plain_number(one) for one in value]
+        is_same = all(one is other for one, other in zip(plain, value, strict=True))
+        return value if is_same else type(value)(plain)
+    if type(value).__module__ != "numpy":
+        return value
+    if hasattr(value, "ndim") and value.ndim == 1:
+        return tuple(value.tolist())
+    return value.item() if getattr(value, "ndim", 1) == 0 else value
 
 
 def described(options: Any) -> str:

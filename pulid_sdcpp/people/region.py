@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..options.checks import check_number, check_path
+from ..options.facts import plain_number
 from ..system.given_content import FileContent, is_content
 from ..terminal_text import shown
 
@@ -46,6 +47,7 @@ class Region:
             found = "neither is" if self.box is None else "both are"
             raise ValueError(f"a region needs either a box or a mask, but {found} given")
         if self.box is not None:
+            object.__setattr__(self, "box", plain_number(self.box))
             _check_box(self.box)
         elif isinstance(self.mask, str | os.PathLike):
             check_path("mask", self.mask)

@@ -83,10 +83,21 @@ class AsyncPulidFlux:
         Raises:
             As `PulidFlux.from_preset`.
         """
+        token, told = CancelToken(), options.get("on_pull")
+
+        def on_pull(name: str, done: int, total: int) -> None:
+            token.check()  # what has arrived is kept
+            if told is not None:
+                told(name, done, total)
+
         finding = ThreadPoolExecutor(1, "pulid-files")
         try:
-            made = finding.submit(lambda: PulidFlux.from_preset(preset, **options))
+            given: PresetKeywords = {**options, "on_pull": on_pull}
+            made = finding.submit(lambda: PulidFlux.from_preset(preset, **given))
             return cls(await asyncio.wrap_future(made))
+        except asyncio.CancelledError:
+            token.cancel()
+            raise
         finally:
             finding.shutdown(wait=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..memory.plan import Vram
@@ -12,6 +12,7 @@ from ..options.keywords import ContextKeywords, GenerationKeywords
 from ..options.step_point import StepPoint
 from ..people.identity_use import IdentityLike
 from ..people.person import Person
+from ..store.presets import PullProgress
 from .cancel_token import CancelToken
 from .running_picture import PreviewCallback
 
@@ -25,6 +26,9 @@ class PresetKeywords(ContextKeywords, total=False):
     """Those of `PulidFlux.from_preset`."""
 
     models_dirs: Sequence[str | os.PathLike[str]]
+    pull: bool
+    accept_licenses: Collection[str]
+    on_pull: PullProgress | None
     vram: Vram | None
     settings: GenerationKeywords | None
     extractor_device: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ..engine.interface import CreateEngine, Preview
@@ -32,6 +32,7 @@ from ..request.picture_request import (
     picture_request,
     read_request,
 )
+from ..store.presets import PullProgress, pull_preset
 from .callbacks import called_back
 from .cancel_token import CancelToken, check_is_token
 from .keywords import GenerateKeywords
@@ -123,6 +124,9 @@ class PulidFlux:
         preset: str,
         *,
         models_dirs: Sequence[str | os.PathLike[str]] = (),
+        pull: bool = False,
+        accept_licenses: Collection[str] = (),
+        on_pull: PullProgress | None = None,
         vram: Vram | None = None,
         settings: GenerationKeywords | None = None,
         extractor_device: str = "auto",
@@ -132,12 +136,14 @@ class PulidFlux:
         on_event: EventCallback | None = None,
         **context_overrides: Unpack[ContextKeywords],
     ) -> Self:
-        """Make a pipeline with the files and settings of a preset; nothing is downloaded or loaded.
+        """Make a pipeline with the files and settings of a preset; nothing is loaded.
 
         Args:
             preset: A name from `pulid-sdcpp models list`, such as "flux-schnell-q4" or "pocket".
             models_dirs: Folders to search for the files, before those of the user's config file and
                 the hub's cache.
+            pull: Download files that are missing, also those for photos.
+            accept_licenses, on_pull: For that; see `pull_preset` and its `on_progress`.
             settings: These override the preset's settings.
             **context_overrides: Fields of `ContextOptions`; they override the preset's.
             vram, extractor_device, remember_identities: As for the class.
@@ -146,7 +152,15 @@ class PulidFlux:
         Raises:
             ValueError: An unknown preset, or an option out of range.
             ModelFileError: Files are missing; names them, and says how to get them.
+            DownloadError: As `pull_preset`; LicenseError: a license has to be accepted.
         """
+        if pull:
+            pull_preset(
+                preset,
+                models_dirs=models_dirs,
+                accept_licenses=accept_licenses,
+                on_progress=on_pull,
+            )
         files = find_preset(preset, models_dirs, context_overrides)
         context: dict[str, Any] = {**files.context, **context_overrides}
         return cls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import numpy as np
 import pytest
 
 from pulid_sdcpp.batch import fields as batch_fields
@@ -21,6 +23,7 @@ from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.options.step_point import StepPoint
 from pulid_sdcpp.people.identity_options import IdentityOptions
 from pulid_sdcpp.people.person import Person
+from pulid_sdcpp.people.region import Region
 from pulid_sdcpp.pictures import text_entries
 from pulid_sdcpp.store import registry
 
@@ -186,3 +189,35 @@ def test_every_option_has_a_fact() -> None:
         for fact in of(kind).values():
             assert fact.help.endswith((".", ".)"))
             assert fact.flags or fact.name == "vae_decode_only"
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "expected"),
+    [
+        (GenerationOptions("p", seed=np.int64(3)), "seed", 3),
+        (GenerationOptions("p", width=np.uint16(64)), "width", 64),
+        (GenerationOptions("p", guidance=np.float32(2.5)), "guidance", 2.5),
+        (GenerationOptions("p", guidance=np.float64(2.5)), "guidance", 2.5),
+        (GenerationOptions("p", guidance=np.array(2.5)), "guidance", 2.5),
+        (GenerationOptions("p", vae_tiling=np.True_), "vae_tiling", True),
+        (GenerationOptions("p", sigmas=np.array([1.0, 0.5, 0.0])), "sigmas", (1.0, 0.5, 0.0)),
+        (GenerationOptions("p", sigmas=[np.float64(1), 0.0]), "sigmas", [1.0, 0.0]),
+        (GenerationOptions("p", vae_tile_size=(np.int8(8), 8)), "vae_tile_size", (8, 8)),
+        (Person("a.pulidembd", weight=np.float32(0.5)), "weight", 0.5),
+        (Person("a.pulidembd", start_step=np.int64(2)), "start_step", 2),
+        (Region(box=(np.float64(0), 0, np.float64(0.5), 1)), "box", (0.0, 0, 0.5, 1)),
+        (Region(box=tuple(np.array([0, 0, 32, 16]))), "box", (0, 0, 32, 16)),
+    ],
+)
+def test_numbers_of_numpy_become_pythons_own(options: Any, name: str, expected: Any) -> None:
+    """JSON takes no other, and a picture's text would say np.int64(3)."""
+    value = getattr(options, name)
+    assert value == expected
+    assert json.loads(json.dumps(value)) == json.loads(json.dumps(expected))
+    assert repr(value) == repr(expected)
+
+
+@pytest.mark.parametrize("seed", [np.float64(3.5), np.array([3, 4]), np.str_("3"), np.True_])
+def test_numbers_of_numpy_are_checked_as_others(seed: Any) -> None:
+    with pytest.raises(ValueError, match=r"seed is .*, but must be a whole number"):
+        GenerationOptions("p", seed=seed)

@@ -349,3 +349,24 @@ def test_a_hundred_requests_of_the_pocket_model() -> None:
             assert sorted(pauses)[len(pauses) // 2] < 0.05
 
     run(test())
+
+
+def test_a_pull_that_is_cancelled_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def pull(name: str, *, on_progress: Any, **options: Any) -> None:
+        try:
+            for done in range(10_000):
+                on_progress("flux.gguf", done, 10_000)
+                time.sleep(0.002)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("pulid_sdcpp.pipeline.pulid_flux.pull_preset", pull)
+
+    async def test() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(AsyncPulidFlux.from_preset("pocket", pull=True), 0.05)
+
+    run(test())
+    assert ended.wait(5)

@@ -1,0 +1,147 @@
+"""Presets for programs: listed, and pulled with the terms that are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hub_server import HubServer
+from pulid_sdcpp import DownloadError, LicenseError, PulidFlux, presets, pull_preset
+from pulid_sdcpp.store import resumable_download
+from pulid_sdcpp.store.presets import PresetInfo
+from pulid_sdcpp.system.user_config import CONFIG_NAME
+
+CONFIG = """
+[licenses.some-terms]
+name = "Somebody's terms"
+url = "https://example.org/terms"
+
+[licenses.free]
+name = "Free"
+commercial = true
+
+[files.flux]
+role = "diffusion_model"
+repository = "a/flux"
+path = "flux.gguf"
+license = "free"
+about_bytes = 4
+
+[files.eyes]
+role = "eva"
+repository = "a/eyes"
+path = "eyes.pt"
+license = "some-terms"
+size_bytes = 6
+
+[presets.mine]
+what = "my own"
+settings = { steps = 2 }
+files.diffusion_model = "flux"
+files.eva = "eyes"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _config(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / CONFIG_NAME).write_text(CONFIG, encoding="utf-8")
+    hub.add("a/flux/flux.gguf", b"flux")
+    hub.add("a/eyes/eyes.pt", b"eyes!!")
+    monkeypatch.setattr(resumable_download, "_PAUSE_S", 0.0)
+
+
+def mine(extraction: bool = True) -> PresetInfo:
+    return next(one for one in presets(extraction=extraction) if one.name == "mine")
+
+
+def test_presets_say_what_there_is_and_what_is_missing(hub: HubServer) -> None:
+    names = [one.name for one in presets()]
+    assert {"pocket", "flux-schnell-q4", "mine"} <= set(names)
+    found = mine()
+    assert (found.what, dict(found.settings), found.complete) == ("my own", {"steps": 2}, False)
+    assert dict(found.missing) == {"flux.gguf": 4, "eyes.pt": 6}
+    assert (found.size_bytes, found.download_bytes) == (10, 10)
+    terms = {one.key: one for one in found.licenses}
+    assert (terms["some-terms"].commercial, terms["some-terms"].accepted) == (False, False)
+    assert (terms["free"].commercial, terms["free"].accepted) == (True, True)
+    assert terms["some-terms"].url == "https://example.org/terms"
+    assert [one.key for one in mine(extraction=False).licenses] == ["free"]
+    pocket = next(one for one in presets() if one.name == "pocket")
+    assert (pocket.complete, pocket.licenses, pocket.download_bytes) == (True, (), 0)
+    assert hub.requests == []
+
+
+def test_terms_are_accepted_by_name_and_once(hub: HubServer, tmp_path: Path) -> None:
+    with pytest.raises(LicenseError, match=r"some-terms \(Somebody's terms https://ex.*=\['some-"):
+        pull_preset("mine")
+    with pytest.raises(DownloadError):  # its kind
+        pull_preset("mine", accept_licenses=["free"])
+    assert hub.content_requests() == []
+    assert not mine().complete
+    steps: list[tuple[str, int, int]] = []
+
+    def on_progress(name: str, done: int, total: int) -> None:
+        steps.append((name, done, total))
+
+    pull_preset("mine", accept_licenses=["some-terms"], on_progress=on_progress)
+    assert mine().complete
+    assert mine().licenses[-1].accepted
+    assert {("flux.gguf", 4, 4), ("eyes.pt", 6, 6)} <= set(steps)
+    accepted = json.loads((tmp_path / "config" / "accepted-licenses.json").read_text())
+    assert accepted == {"accepted": ["Somebody's terms https://example.org/terms"]}
+    asked = len(hub.requests)
+    pull_preset("mine")
+    assert len(hub.requests) == asked
+
+
+def test_without_the_files_for_photos_their_terms_are_not_asked_for() -> None:
+    pull_preset("mine", extraction=False)
+    assert mine(extraction=False).complete
+    assert dict(mine().missing) == {"eyes.pt": 6}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "words"),
+    [
+        (["other-terms"], "there is no license 'other-terms'; preset mine has"),
+        ("some-terms", "a list"),
+    ],
+)
+def test_terms_that_are_none_are_refused(accepted: list[str], words: str, hub: HubServer) -> None:
+    with pytest.raises(ValueError, match=words):
+        pull_preset("mine", accept_licenses=accepted)
+    assert hub.content_requests() == []
+    with pytest.raises(ValueError, match="there is no preset 'yours'"):
+        pull_preset("yours")
+
+
+def test_an_exception_of_the_listener_stops_it(hub: HubServer) -> None:
+    def stop(name: str, done: int, total: int) -> None:
+        raise KeyError(name)
+
+    with pytest.raises(KeyError):
+        pull_preset("mine", accept_licenses=["some-terms"], on_progress=stop)
+    assert not mine().complete
+    pull_preset("mine")
+    assert mine().complete
+
+
+def test_a_pipeline_pulls_what_it_lacks(hub: HubServer) -> None:
+    with pytest.raises(LicenseError):
+        PulidFlux.from_preset("mine", pull=True)
+    names: set[str] = set()
+    with pytest.raises(
+        ValueError, match="no text encoder"
+    ):  # of a preset without one: all is there
+        PulidFlux.from_preset(
+            "mine",
+            pull=True,
+            accept_licenses=["some-terms"],
+            on_pull=lambda name, done, total: names.add(name),
+        )
+    assert names == {"flux.gguf", "eyes.pt"}
+    with PulidFlux.from_preset("pocket", pull=True) as pipeline:
+        assert pipeline.preset == "pocket"
