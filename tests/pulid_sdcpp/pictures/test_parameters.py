@@ -255,7 +255,7 @@ def test_context_options_and_file_names_come_back() -> None:
         "upscale_tile_size": 64, "tae_preview_only": True,
     }  # fmt: skip
     assert set(given) == set(CONTEXT_FIELDS)
-    context = dataclasses.replace(CONTEXT, **given)
+    context = dataclasses.replace(CONTEXT, taesd_path="models/taef1.safetensors", **given)
     text = parse_text(
         format_text(describe_picture(context, GenerationOptions("p"), preset="small"))
     )
@@ -264,6 +264,7 @@ def test_context_options_and_file_names_come_back() -> None:
     assert file_names_from(text) == {
         "diffusion_model_path": "flux1-schnell-Q4_K_S",
         "vae_path": "ae.safetensors",
+        "taesd_path": "taef1.safetensors",
         "clip_l_path": "clip_l.safetensors",
     }
     plain = describe_picture(CONTEXT, GenerationOptions("p"))
