@@ -23,6 +23,7 @@ __all__ = [
     "decoder_in_one_piece",
     "encode_tile",
     "encoder_bytes",
+    "esrgan_bytes",
     "flux_bytes",
     "matmul_workspace_bytes",
     "t5_bytes",
@@ -180,6 +181,18 @@ def encoder_bytes(width_px: int, height_px: int, *, tiny: bool = False) -> int:
         return pixels * (_TINY_CHANNELS * (9 * _F16 + 3 * _F32) + picture)
     level = 128 * (9 * _F16 + 2 * _F32)
     return max(pixels * (level + picture), _F32 * latent * (latent + 5 * _MIDDLE_FACTOR * 128))
+
+
+def esrgan_bytes(width_px: int, height_px: int, scale: int) -> int:
+    """An upscaling model on a tile of this size, before it is enlarged.
+
+    The fullest moment is a convolution at the new size: its 64 channels as input and output (F32),
+    and its 3 x 3 neighbourhoods unfolded (F16). Where it does not become larger, the last one of a
+    dense block: 192 channels unfolded, and these and those they are joined from.
+    """
+    enlarged = 64 * (2 * _F32 + 9 * _F16) * scale**2
+    dense = 192 * (9 * _F16 + 2 * _F32)
+    return width_px * height_px * max(enlarged, dense)
 
 
 def encode_tile(tile: int) -> int:

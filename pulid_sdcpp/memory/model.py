@@ -4,6 +4,7 @@
     prompt    the text encoders, one after the other
     denoise   the diffusion model, at every step
     decode    the autoencoder's decoder
+    upscale   upscaling models: of finished pictures, and of a second pass
 
 Buffers to compute in exist during their own phase only. Weights stay where they were loaded; with
 offloading they wait in the computer's memory, and those of one phase visit the device during it;
@@ -50,6 +51,23 @@ _STREAMS_BETWEEN_SEGMENTS = 4
 
 
 @dataclass(frozen=True)
+class UpscalerSizes:
+    """What an upscaling model needs, in bytes.
+
+    Attributes:
+        weights: Its weights.
+        buffer: What it computes in.
+        host: The pictures, in the computer's memory.
+        stays: Whether its weights are loaded with the other models, or only while it works.
+    """
+
+    weights: int
+    buffer: int
+    host: int
+    stays: bool
+
+
+@dataclass(frozen=True)
 class PictureSizes:
     """What is asked for, as far as memory depends on it.
 
@@ -59,6 +77,7 @@ class PictureSizes:
         references: Width and height of each Kontext reference, as the engine will scale it.
         from_picture: Whether a picture is encoded first: an init picture or a reference.
         identities: Identities held: one for each person, and one more with true CFG.
+        upscalers: The upscaling models at work.
     """
 
     width: int
@@ -67,6 +86,7 @@ class PictureSizes:
     references: tuple[tuple[int, int], ...] = ()
     from_picture: bool = False
     identities: int = 0
+    upscalers: tuple[UpscalerSizes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +146,12 @@ def phases(
     )
     encoder, decoder = _autoencoder(models, picture, measures, on_cpu or measures.vae_on_cpu)
     text_here, vae_here = not measures.text_on_cpu, not measures.vae_on_cpu
-    modules = ((diffusion, True), (clip, text_here), (t5, text_here), (decoder, vae_here))
+    upscalers = [
+        _Module(one.weights, one.buffer) if one.stays else _Module(0, one.weights + one.buffer)
+        for one in picture.upscalers
+    ]
+    modules = [(diffusion, True), (clip, text_here), (t5, text_here), (decoder, vae_here)]
+    modules += [(module, vae_here) for module in upscalers]
     away = sum(module.weights for module, here in modules if on_cpu or not here)
     here = sum(module.weights for module, _ in modules) - away
     resident = 0 if measures.offload else here
@@ -137,15 +162,19 @@ def phases(
         ("prompt", [clip, t5], text_here),
         ("denoise", [diffusion], True),
         ("decode", [decoder], vae_here),
+        ("upscale", [module for module in upscalers if module.buffer], vae_here),
     ):
         if not working:
             continue
+        host = in_host
+        if name == "upscale":
+            host += max(one.host for one in picture.upscalers)
         if is_here and not on_cpu:
             used = max(_visiting(module, measures) for module in working)
-            found.append(Phase(name, resident + used, in_host))
+            found.append(Phase(name, resident + used, host))
         else:
             used = max(module.buffer + module.workspace for module in working)
-            found.append(Phase(name, resident, in_host + used))
+            found.append(Phase(name, resident, host + used))
     return tuple(found)
 
 

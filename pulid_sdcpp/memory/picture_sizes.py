@@ -12,6 +12,7 @@ from ..options.second_pass import reads_pictures
 from .compute import DEFAULT_TILE, LATENT_PX, text_tokens
 from .measures import Given
 from .model import PictureSizes
+from .upscaling import upscaler_sizes
 
 __all__ = ["given_measures", "picture_sizes"]
 
@@ -73,6 +74,7 @@ def picture_sizes(
         tuple(_reference_size(image, picture) for image in picture.ref_images),
         reads_pictures(vars(picture)),
         identities,
+        upscaler_sizes(context, picture),
     )
 
 

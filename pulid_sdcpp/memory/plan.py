@@ -248,7 +248,8 @@ def _plan(
     notes = []
     if measures.tile is not None and not given.tiling:
         generation["vae_tiling"] = True
-        whole = phases(models, picture, replace(measures, tile=None))[-1]
+        found = phases(models, picture, replace(measures, tile=None))
+        whole = next(phase for phase in found if phase.name == "decode")
         taken = whole.device_bytes or whole.host_bytes
         notes.append(
             f"tiles: decoding in one piece would take {gib(taken)}"

@@ -15,7 +15,7 @@ from ..errors import ModelFileError
 from ..tensors.tensor_header import TensorInfo
 from ..terminal_text import quoted
 
-__all__ = ["check_upscaler_tensors"]
+__all__ = ["check_upscaler_tensors", "upscaler_scale"]
 
 FEATURES = 64
 GROWTH = 32
@@ -59,6 +59,15 @@ def check_upscaler_tensors(path: str, tensors: Mapping[str, TensorInfo]) -> None
                     f"{path}: expected {name}.{kind} of shape {shape}, found {tensor.shape}; the "
                     "engine has no other upscaling models"
                 )
+
+
+def upscaler_scale(tensors: Mapping[str, TensorInfo]) -> int:
+    """How many times as wide and high the model makes a picture; 0: no tensors are known."""
+    if "model.0.weight" in tensors:
+        return {ends: scale for scale, ends in _OLD_ENDS.items()}[_old_ends(tensors)]
+    if "conv_first.weight" not in tensors:
+        return 0
+    return 4 if "conv_up2.weight" in tensors else 2 if "conv_up1.weight" in tensors else 1
 
 
 def _expected(tensors: Mapping[str, TensorInfo], blocks: int) -> Iterator[_Conv]:

@@ -19,6 +19,7 @@ _PHASES = {
     "prompt": "reading the prompt",
     "denoise": "each step",
     "decode": "decoding",
+    "upscale": "enlarging",
 }
 
 
