@@ -40,6 +40,7 @@ __all__ = [
     "SMALL_TOKENS",
     "FluxTime",
     "LoadEngine",
+    "evaluation_inputs",
     "measure_flux",
     "small_context",
     "time_matrices",
@@ -169,7 +170,7 @@ def measure_flux(
         if chosen != SMALL_TOKENS:
             at_chosen = _in_turn(calls[:1], chosen, 2, limit_s / 2, clock)[0]
         else:
-            part.evaluate(*_inputs(SMALL_TOKENS))
+            part.evaluate(*evaluation_inputs(SMALL_TOKENS))
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     part_s = _computed(
         (SMALL_TOKENS, small[0] - constant_s), (chosen, max(at_chosen - constant_s, 0.0)), tokens
@@ -227,7 +228,7 @@ def _in_turn(
 
     The first turn makes room for this size. It counts only if it took all the time there is.
     """
-    inputs = _inputs(tokens)
+    inputs = evaluation_inputs(tokens)
     least = [math.inf] * len(calls)
     began_s = time.perf_counter()
     for turn in range(1 + turns):
@@ -242,7 +243,7 @@ def _in_turn(
     return least
 
 
-def _inputs(tokens: int) -> tuple[Any, ...]:
+def evaluation_inputs(tokens: int) -> tuple[Any, ...]:
     """Latent, timestep, context and pooled vector of a picture of so many tokens."""
     rng = np.random.default_rng(0)
     rows = max(divisor for divisor in range(1, math.isqrt(tokens) + 1) if tokens % divisor == 0)

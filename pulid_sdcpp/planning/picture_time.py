@@ -301,6 +301,10 @@ def _not_counted(plan: Plan, picture: GenerationOptions) -> list[str]:
         found.append("moving the diffusion model's weights to the card at each step (segments)")
     elif "offload_params_to_cpu" in plan.context:
         found.append("moving weights to the card once for each picture (offload)")
+    if picture.hires:
+        found.append("the second pass (--hires)")
+    if picture.slg_scale:
+        found.append("one more evaluation in the steps of skip-layer guidance")
     if picture.cache_mode and picture.cache_mode != "disabled":
         found.append(f"the steps that {picture.cache_mode} leaves out")
     return found

@@ -86,6 +86,8 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     asked_for = {**asked(given), "wildcards": wildcards(given)}
     request = settle(asked_for, recipe=recipe, preset=preset)
     check_people_flags(given, request)
+    if words := _of_preset(request):
+        progress.stage(words)
     if recipe is not None:
         remark_differences(recipe, request, given, progress)
     for person in request.people:  # before photos are looked at
@@ -167,6 +169,18 @@ def _running(request: GenerateRequest, quiet: bool, progress: Progress) -> Itera
     without_t5 = request.preset == "pocket"  # the engine would miss it
     with show_engine_log(progress, **log, quiet_engine=without_t5), second_interrupt_leaves():
         yield
+
+
+def _of_preset(request: GenerateRequest) -> str:
+    """The size, steps and guidance that the preset chose, not the user; "" if it chose none."""
+    picture = request.generation
+    words = {
+        "width": f"{picture.width}x{picture.height}",
+        "steps": f"{picture.steps} steps",
+        "guidance": f"guidance {picture.guidance:g}",
+    }
+    chosen = [text for name, text in words.items() if request.sources.get(name) == "preset"]
+    return f"{request.preset}: {', '.join(chosen)}" if chosen else ""
 
 
 def _pull(preset: str, given: Mapping[str, Any], progress: Progress) -> None:

@@ -38,7 +38,8 @@ def fact_options(group: Group, *kinds: type) -> list[Any]:
 
 def _fact_option(fact: Fact) -> Any:
     """A click option whose parameter is named after the option's field, with its default."""
-    settings: dict[str, Any] = {"help": fact.help, "metavar": fact.metavar or None}
+    help = f"{fact.help} A preset may set it." if fact.preset else fact.help
+    settings: dict[str, Any] = {"help": help, "metavar": fact.metavar or None}
     if fact.kind in ("pair", "whole pair"):  # click would show XXY
         settings["metavar"] = Pair.metavar
     if fact.kind == "switch":

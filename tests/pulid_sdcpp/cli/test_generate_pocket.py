@@ -53,8 +53,9 @@ def test_a_portrait_becomes_a_picture_and_the_picture_itself_again(
 ) -> None:
     first, again, other = (str(tmp_path / f"{name}.png") for name in ("first", "again", "other"))
     asked = ("--preset", "pocket", "--portrait", portraits[0], "-p", 'a portrait, "red"\nhat')
-    made(worker, *asked, "-s", "-1", "--id-start-step", "25%", "--id-weight", "0.8",
-         "--cfg-scale", "1.5", "-n", "blue", "-o", first)  # fmt: skip
+    said = made(worker, *asked, "-s", "-1", "--id-start-step", "25%", "--id-weight", "0.8",
+                "--cfg-scale", "1.5", "-n", "blue", "-o", first)  # fmt: skip
+    assert said.startswith("pocket: 128x128, 4 steps\n")  # what the preset chose
     assert "not as in" not in made(worker, "--from", first, "-o", again)
     assert Path(again).read_bytes() == Path(first).read_bytes()
     # What is given goes before what the picture says, and the person was not extracted again.

@@ -84,7 +84,8 @@ def test_tiles_at_1024_are_chosen_without_being_asked_for(context: ContextOption
 def test_auto_takes_what_is_free_now(context: ContextOptions) -> None:
     assert plan(context, vram="auto").budget_bytes == CARD.memory_free_bytes
     on_the_other = replace(context, backend="vulkan1")
-    found = plan(on_the_other, vram="auto", available=[CARD, SHARED, CPU])
+    ram = ComputerMemory(64 * GIB, 60 * GIB)
+    found = plan(on_the_other, vram="auto", available=[CARD, SHARED, CPU], ram=ram)
     assert (found.device, found.budget_bytes) == ("Vulkan1", 6 * GIB)
     assert plan(context, vram="auto", available=[SHARED, CARD, CPU]).device == "Vulkan0"
 
@@ -242,3 +243,10 @@ def test_a_device_that_shares_the_computers_memory(context: ContextOptions) -> N
         plan(context, vram="auto", available=[apple, CPU], ram=replace(ram, available_bytes=GIB))
     unknown = Device("Vulkan0", "AMD Radeon 780M", "igpu", 0, 0)
     assert plan(context, vram="auto", available=[unknown], ram=ram).budget_bytes == 28 * GIB
+
+
+def test_a_second_pass_is_planned_at_its_size(context: ContextOptions) -> None:
+    found = plan(context, replace(PICTURE, width=512, height=512, hires=True), vram=24)
+    assert (found.width, found.height) == (1024, 1024)
+    assert found.phases[0].name == "picture"  # it is encoded again
+    assert found.phases[2] == plan(context, vram=24).phases[1]
