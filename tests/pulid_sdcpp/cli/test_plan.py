@@ -141,7 +141,7 @@ def test_flags_that_are_given_stay(files: Files, card: None, engine: FakeEngine)
     assert engine.calls[0].picture.vae_tiling is False
     refused = run("generate", files, "-p", "a face", "--vram", "4", "--max-vram", "2")
     assert refused.exit_code == 2
-    assert "max_vram is given together with vram" in refused.stderr
+    assert "--max-vram is given together with --vram" in refused.stderr
 
 
 def test_generate_without_a_card_goes_on_as_it_would(
