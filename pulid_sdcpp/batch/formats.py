@@ -16,8 +16,17 @@ from ..system.text_encoding import decoded
 from ..system.toml_text import parse_toml
 from ..terminal_text import counted, reason_of
 
-__all__ = ["MAX_BYTES", "format_of", "read_csv", "read_json_lines", "read_text", "read_toml"]
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "format_of",
+    "read_csv",
+    "read_json_lines",
+    "read_text",
+    "read_toml",
+]
 
+FORMATS = (".csv", ".jsonl", ".toml")
 MAX_BYTES = 64 << 20
 _CSV_HEADER = re.compile(r"\s*[\w\" ]+(,[\w\" ]*)*\s*", re.ASCII)
 

@@ -36,13 +36,12 @@ from .fields import (
     field_values,
     list_of,
 )
-from .formats import format_of, read_csv, read_json_lines, read_text, read_toml
+from .formats import FORMATS, format_of, read_csv, read_json_lines, read_text, read_toml
 from .job import Batch, BatchJob
 from .people import PeopleReader
 
 __all__ = ["FORMATS", "read_batch"]
 
-FORMATS = (".csv", ".jsonl", ".toml")
 MAX_JOBS = 100_000
 
 _TOP_FIELDS = (

@@ -73,6 +73,7 @@ def convert_file(
     *,
     tensor_type_rules: str = "",
     overwrite: bool = False,
+    on_plan: Callable[[ConversionPlan], object] = lambda plan: None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Convert the weights of a file to another type.
@@ -87,6 +88,7 @@ def convert_file(
         wtype: One of CONVERSION_TYPES.
         tensor_type_rules: "PATTERN=TYPE,...": other types for some tensors.
         overwrite: Replace an existing output.
+        on_plan: Told what will be done, when nothing speaks against it.
         progress: Called with (tensors done, tensors, seconds each) on the engine's thread; it
             must not raise.
 
@@ -105,6 +107,7 @@ def convert_file(
         plan = plan_conversion(opened.header, opened.path, wtype, tensor_type_rules)
         _check_holds(target, plan)
         _check_room(target, plan)
+        on_plan(plan)
         # With its suffix: the engine tells the format from it.
         suffix = f".part{target.suffix.lower()}"
         with atomic_path(target, overwrite=overwrite, suffix=suffix) as temporary:

@@ -55,12 +55,27 @@ class ConversionPlan:
         output_bytes: Size of their data.
         pool_type: The type the engine is given: it reserves memory by it.
         rules: The rules it is given; they make of each tensor what `types` says.
+        idle_rules: Those of the user's that decide about no tensor.
+        requantized: The quantized type of tensors that get another one; "": there is none.
     """
 
     types: Mapping[str, str]
     output_bytes: int
     pool_type: str
     rules: str
+    idle_rules: tuple[str, ...] = ()
+    requantized: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to show: what may not be what was meant."""
+        notes = [f"the rule {rule} decides about no tensor of INPUT" for rule in self.idle_rules]
+        if self.requantized:
+            notes.append(
+                f"INPUT is quantized already ({self.requantized}), so more is lost than from a "
+                "file in F16 or BF16"
+            )
+        return tuple(notes)
 
 
 def plan_conversion(header: TensorHeader, path: str, wtype: str, rules: str) -> ConversionPlan:
@@ -79,17 +94,25 @@ def plan_conversion(header: TensorHeader, path: str, wtype: str, rules: str) -> 
     patterns = [(NamePattern(pattern), kind) for pattern, _, kind in given]
     kept: list[str] = []
     types: dict[str, str] = {}
+    used: set[int] = set()
+    requantized = ""
     for info in header.tensors.values():
         if info.name.startswith(_LEFT_OUT) or is_companion(info.name, header.tensors):
             continue
         if info.name in _TOKENIZERS and info.dtype == "u8":
             continue
         _check_tensor(info, path, header.format)
-        wanted = next((kind for found, kind in patterns if found.found_in(info.name)), None)
+        fits = (number for number, (rule, _) in enumerate(patterns) if rule.found_in(info.name))
+        wanted = None
+        if (number := next(fits, None)) is not None:
+            used.add(number)
+            wanted = patterns[number][1]
         if wanted is None and _is_small(info):
             kept.append(info.name)
             wanted = "f32"
         types[info.name] = _converted_type(info, (wanted or wtype).lower())
+        if info.dtype.startswith(("q", "iq", "tq")) and types[info.name] != info.dtype:
+            requantized = requantized or info.dtype
     output_bytes = sum(_nbytes(header.tensors[name], kind) for name, kind in types.items())
     all_rules = [rule for rule in rules.split(",") if rule]
     if kept:
@@ -97,7 +120,10 @@ def plan_conversion(header: TensorHeader, path: str, wtype: str, rules: str) -> 
     pool_type = _pool_type(header, types, wtype, output_bytes)
     if pool_type != wtype:
         all_rules.append(f".={wtype}")
-    return ConversionPlan(types, output_bytes, pool_type, ",".join(all_rules))
+    idle = ("=".join((given[n][0], given[n][2])) for n in range(len(given)) if n not in used)
+    return ConversionPlan(
+        types, output_bytes, pool_type, ",".join(all_rules), tuple(idle), requantized
+    )
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -257,9 +257,10 @@ def _text(context: ContextOptions, first: GenerationOptions) -> str:
     """The settings all pictures share, with all prompts; the seed is the first column's."""
     from dataclasses import replace
 
-    from ..pictures.parameters import describe_picture
+    from ..pictures.parameters import SHEET, describe_picture
     from ..pictures.png_text import format_text
     from ..system.package_version import package_version
 
     all_prompts = replace(first, prompt="\n".join(PROMPTS))
-    return format_text(describe_picture(context, all_prompts, version=package_version()))
+    text = describe_picture(context, all_prompts, version=package_version())
+    return format_text(replace(text, values={**text.values, SHEET: "demo"}))

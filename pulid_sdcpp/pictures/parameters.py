@@ -33,6 +33,7 @@ from .text_entries import (
 __all__ = [
     "CONTEXT_FIELDS",
     "PROGRAM",
+    "SHEET",
     "context_values_from",
     "describe_picture",
     "file_names_from",
@@ -70,6 +71,8 @@ CONTEXT_FIELDS = tuple(entry.option for entry in _CONTEXT)
 _IDENTITY = entries_of(IdentityOptions)
 (_CFG_START,) = (entry for entry in _IDENTITY if entry.option == "cfg_start_step")
 _BEGINNING = 5  # entries before the seed and the size
+SHEET = "Contact sheet"
+"""Says of which command a sheet of many pictures is, whose text has what they have in common."""
 _TEMPLATES = {"prompt": "Template", "negative_prompt": "Negative Template"}
 """As sd-dynamic-prompts calls them."""
 _IMAGES = {"init": "Init image", "mask": "Mask image", "ref": "Ref image"}

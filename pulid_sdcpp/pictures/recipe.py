@@ -25,6 +25,7 @@ from .model_hashes import FileHashes, hashes_from, hashes_now
 from .parameters import (
     CONTEXT_FIELDS,
     PROGRAM,
+    SHEET,
     context_values_from,
     file_names_from,
     generation_options_from,
@@ -210,6 +211,10 @@ def _own_text(path: str | os.PathLike[str] | FileContent) -> PictureText:
             f"{picture}: expected a picture with the parameters it was made with, found none in it"
         )
     text = parse_text(found)
+    if SHEET in text.values or found.startswith(SHEET.lower()):
+        raise ImageFileError(
+            f"{picture}: expected one picture, found a contact sheet; name one of its pictures"
+        )
     if not text.values.get("Version", "").startswith(PROGRAM):
         raise ImageFileError(
             f"{picture}: expected a picture made by {PROGRAM}, found the text of another program "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
 from ..flags.types import NamedChoice
 from ..progress.progress import Progress
+
+if TYPE_CHECKING:
+    from ...conversion.plan import ConversionPlan
 
 __all__ = ["convert"]
 
@@ -65,12 +68,18 @@ def convert(
     click.get_current_context().with_resource(output_folders([output]))
     progress = Progress(quiet, unit="tensor")
     progress.stage(f"{source}: {describe_file(source).summary}")
-    progress.stage(f"converting to {wtype}")
+
+    def begin(plan: ConversionPlan) -> None:
+        for note in plan.notes:
+            progress.note(note)
+        progress.stage(f"converting to {wtype}")
+
     try:
         done = convert_file(
             *(source, output, wtype),
             tensor_type_rules=tensor_type_rules,
             overwrite=overwrite,
+            on_plan=begin,
             progress=progress.step,
         )
     finally:

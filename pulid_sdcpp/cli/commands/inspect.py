@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...errors import PulidError
 from ...system.size_text import described_size
 from ...terminal_text import escaped_line
 from ..flags.table import FILE_PATH
@@ -30,12 +31,18 @@ def inspect(file: Path, tensors: bool, as_json: bool) -> None:
 
     For a picture, shows the parameters it was made with. Nothing is loaded or executed.
     """
+    from ...batch.formats import FORMATS
     from ...model_files.description import describe_file
     from ...pictures.png_text import PICTURE_SUFFIXES
 
     if file.suffix.lower() in PICTURE_SUFFIXES:
         _print_picture(file, as_json)
         return
+    if file.suffix.lower() in FORMATS and file.is_file():
+        raise PulidError(
+            f"{file}: expected a picture, an identity or a model file; if it has jobs, "
+            f"'pulid-sdcpp batch {file} --dry-run' shows them"
+        )
     info = describe_file(file)
     if as_json:
         shown = dataclasses.asdict(info)

@@ -11,6 +11,7 @@ import click
 from ..flags.generate import plan_options
 from ..flags.table import GroupedCommand, GroupedOption
 from ..given.given_values import asked, find_model, given_values, preset_name
+from ..given.prompt_text import with_prompt_texts
 from ..progress.json_progress import json_text
 from ..progress.plan_text import computer_lines, fit_lines, plan_lines, time_lines
 
@@ -51,7 +52,7 @@ def plan(ctx: click.Context, vram: Vram, measure: bool, as_json: bool, **_: Any)
     Takes the flags of generate, and keeps those that you give; generate --vram uses the plan.
     Files of a preset need not be there: what is in them is known.
     """
-    given = given_values(ctx)
+    given = with_prompt_texts(given_values(ctx))
     if not any(given.get(name) for name in _MODELS):
         _print_presets(given, vram, measure, as_json)
     else:

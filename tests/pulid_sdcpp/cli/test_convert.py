@@ -38,6 +38,23 @@ def test_it_says_what_the_file_is_and_how_the_result_was_checked(
 
 
 @pytest.mark.engine
+def test_what_may_not_be_meant_is_noted(pulid: Path, tmp_path: Path) -> None:
+    rules = ("--tensor-type-rules", "foo=q4_0,to_q=q8_0")
+    result = run(pulid, "-o", tmp_path / "new" / "out.gguf", "--type", "q8_0", *rules)
+    assert result.exit_code == 0, result.output
+    assert "note: the rule foo=q4_0 decides about no tensor of INPUT\n" in result.stderr
+    assert "to_q" not in result.stderr
+    again = run(tmp_path / "new" / "out.gguf", "-o", tmp_path / "other.gguf", "--type", "q4_0")
+    assert "note: INPUT is quantized already (q8_0), so more is lost than from" in again.stderr
+
+
+def test_what_is_refused_was_not_begun(pulid: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.gguf").write_bytes(b"mine")
+    result = run(pulid, "-o", tmp_path / "out.gguf", "--type", "q8_0")
+    assert "converting to" not in result.stderr
+
+
+@pytest.mark.engine
 def test_quiet_prints_nothing(pulid: Path, tmp_path: Path) -> None:
     result = run(pulid, "-o", tmp_path / "out.gguf", "--type", "q8_0", "--quiet")
     assert (result.exit_code, result.output) == (0, "")

@@ -225,6 +225,7 @@ def test_the_picture_says_how_it_was_made(engine: PersonalEngine) -> None:
     assert text.prompt.splitlines() == list(PROMPTS)
     assert text.values["Seed"] == "7"
     assert text.values["Model"] == "flux1-schnell-pocket"
+    assert text.values["Contact sheet"] == "demo"  # so it is not taken for one picture
 
 
 def test_an_identity_that_changes_nothing_is_an_error(engine: PersonalEngine) -> None:

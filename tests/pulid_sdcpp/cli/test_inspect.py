@@ -72,6 +72,15 @@ def test_a_picture_shows_its_parameters(tmp_path: Path) -> None:
     assert "without parameters" in run(tmp_path / "b.png").stdout
 
 
+def test_a_job_file_is_for_another_command(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text('prompts = ["a"]\n')
+    result = run(jobs)
+    assert result.exit_code == 1
+    assert f"'pulid-sdcpp batch {jobs} --dry-run' shows them" in result.stderr
+    assert "no such file" in run(tmp_path / "absent.toml").stderr
+
+
 def test_a_picture_from_before_schedules_were_named_says_its_own(tmp_path: Path) -> None:
     values = {"Steps": "4", "Sampler": "LCM", "Seed": "42", "Version": "pulid-sdcpp 0.1.0"}
     text = format_text(PictureText("a face", "", values))

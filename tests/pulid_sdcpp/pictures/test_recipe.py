@@ -23,6 +23,7 @@ from pulid_sdcpp import (
     Region,
     recipe_from,
 )
+from pulid_sdcpp.batch.plan import SHEET_TEXT
 from pulid_sdcpp.pictures.png_text import (
     PictureText,
     format_text,
@@ -274,10 +275,15 @@ def test_pictures_of_others_are_refused(folder: Path) -> None:
     image = Image.new("RGB", (16, 16))
     save_picture(image, "plain.png")
     save_picture(image, "webui.png", "p\nSteps: 4, Sampler: Euler, Seed: 1, Version: v1.10.1")
+    save_picture(image, "sheet.png", SHEET_TEXT)
+    demo = {"Steps": "4", "Seed": "1", "Contact sheet": "demo", "Version": "pulid-sdcpp 1"}
+    save_picture(image, "demo.png", format_text(PictureText("p", "", demo)))
     Path("text.png").write_text("no picture")
     for name, words in (
         ("plain.png", "found none in it"),
         ("webui.png", "another program"),
+        ("sheet.png", "sheet.png: expected one picture, found a contact sheet; name one of its"),
+        ("demo.png", "demo.png: expected one picture, found a contact sheet"),
         ("text.png", "expected a picture .* found a text file"),
         ("absent.png", "cannot read"),
     ):
