@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -171,7 +171,7 @@ class AsyncPulidFlux:
         preview_method: str = "proj",
         preview_interval: int = 1,
         **options: Unpack[PictureKeywords],
-    ) -> AsyncIterator[ProgressEvent | UnfinishedPicture | Result]:
+    ) -> AsyncGenerator[ProgressEvent | UnfinishedPicture | Result, None]:
         """As `generate`, told step by step.
 
             async for item in pipeline.stream("photo of a person", alice, previews=True):
@@ -221,7 +221,7 @@ class AsyncPulidFlux:
 
     async def generate_each(
         self, requests: Iterable[GenerateKeywords], **shared: Unpack[GenerateKeywords]
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         """Make a picture for each of several requests, one at a time, as the iterator advances.
 
         Args:
