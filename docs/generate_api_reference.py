@@ -59,6 +59,7 @@ GROUPS = {
         "Identity",
         "Person",
         "Region",
+        "PhotoWarning",
         "KeptPerson",
         "keep_person",
         "kept_people",

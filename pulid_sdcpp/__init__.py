@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         remove_person,
         rename_person,
     )
+    from .identity.photo_warning import PhotoWarning
     from .memory.plan import Plan, plan_memory
     from .model_files.description import FileInfo, describe_file
     from .native.devices import Device, devices
@@ -106,6 +107,7 @@ __all__ = [
     "OutputExistsError",
     "OutputFileError",
     "Person",
+    "PhotoWarning",
     "PictureRecipe",
     "Plan",
     "PocketFiles",
@@ -154,6 +156,7 @@ _MODULES = {
     "IdentityOptions": "people.identity_options",
     "KeptPerson": "identity.kept_people",
     "Person": "people.person",
+    "PhotoWarning": "identity.photo_warning",
     "PictureRecipe": "pictures.recipe",
     "Plan": "memory.plan",
     "PocketFiles": "pocket.pack",

@@ -22,6 +22,11 @@ from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError, ModelMismatchE
 from pulid_sdcpp.identity.face_choice import FaceChoice
 from pulid_sdcpp.identity.fusion import Fusion, check_fusion
 from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.identity.photo_warning import (
+    PHOTO_WARNINGS,
+    PhotoWarning,
+    log_photo_warnings,
+)
 from pulid_sdcpp.system.file_hash import file_sha256
 
 from .align import ffhq_crop
@@ -33,6 +38,7 @@ from .idformer import load_idformer
 from .models_folder import find_model_files
 from .parsing import face_only, load_parsing
 from .photo import Photo, PhotoSource, load_photo
+from .photo_checks import agreement, different_people, face_warnings
 from .retinaface import RetinaFaceFinder, load_retinaface
 
 __all__ = [
@@ -46,6 +52,8 @@ ALIGNERS = ("insightface", "retinaface")
 """Whose landmarks the crop for the vision tower is aligned by: see `IdentityExtractor`."""
 
 _logger = logging.getLogger("pulid_extractor")
+
+_MOST_WARNINGS = 64  # that an identity's metadata can have
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,10 @@ class _Look:
 
     found: FoundFace
     sha256: str
+    recognised: NDArray[np.float32]
     embedding: torch.Tensor
     hidden: list[torch.Tensor]
+    warnings: list[PhotoWarning]
 
 
 class IdentityExtractor:
@@ -190,7 +200,8 @@ class IdentityExtractor:
 
         Returns:
             The identity, (32, 2048) with the published weights, with its unconditional
-            counterpart and metadata. `face_box` is in pixels of the (first) photo as given.
+            counterpart and metadata. `face_box` is in pixels of the (first) photo as given. What
+            may be wrong with the photos is logged, and in `Identity.photo_warnings`.
 
         Raises:
             ImageFileError: A photo cannot be used.
@@ -203,15 +214,25 @@ class IdentityExtractor:
         if not photos:
             raise ValueError("expected at least one photo, found an empty list")
         # 1-5. Each photo by itself.
-        looks = [self._look_at(source, face, on_face) for source in photos]
+        looks = [
+            self._look_at(source, face, on_face, number)
+            for number, source in enumerate(photos, start=1)
+        ]
         # 6. The IDFormer, of all photos together or of each.
         groups = [looks] if fusion == "idformer" else [[look] for look in looks]
         tokens = torch.stack([self._tokens(group) for group in groups]).mean(dim=0)
         self._check_finite(tokens, "identity", self.files.pulid)
         # 7. With where it came from.
         metadata = self._metadata(looks)
+        recognised = [look.recognised for look in looks]
+        warnings = [warning for look in looks for warning in look.warnings]
         if len(looks) > 1:
             metadata["fusion"] = fusion
+            metadata["agreement"] = round(agreement(recognised), 4)
+            warnings += different_people(recognised)
+        if warnings:
+            metadata[PHOTO_WARNINGS] = list(map(str, warnings[:_MOST_WARNINGS]))
+        log_photo_warnings(_logger, warnings, [look.found.photo for look in looks])
         return Identity.from_array(_as_array(tokens), self._unconditional(), **metadata)
 
     def _tokens(self, looks: Sequence[_Look]) -> torch.Tensor:
@@ -227,6 +248,7 @@ class IdentityExtractor:
         source: PhotoSource,
         choice: FaceChoice,
         on_face: Callable[[FoundFace], object] | None,
+        number: int,
     ) -> _Look:
         # 1. The photo, and the one face that is meant, for both halves of the embedding.
         photo = load_photo(source)
@@ -237,7 +259,8 @@ class IdentityExtractor:
             found = _found_face(photo, face, faces)
             if on_face is not None:
                 on_face(found)
-            recognised = torch.from_numpy(self._faces.embed(photo, face))[None]
+            warnings = face_warnings(photo, face, faces, choice, number)
+            recognised = self._faces.embed(photo, face)
             # 2. Aligned.
             if self._retinaface is not None:
                 face = self._retinaface.same_face(photo, face, faces)
@@ -254,15 +277,15 @@ class IdentityExtractor:
         # 5. The vision tower.
         seen, hidden = self._eva(picture.to(self._dtype))
         self._check_finite(seen, "CLIP embedding", self.files.eva)
-        embedding = torch.cat([recognised.to(seen), seen], dim=1)
+        embedding = torch.cat([torch.from_numpy(recognised)[None].to(seen), seen], dim=1)
         expected = self._idformer.shape.embedding_dim
         if embedding.shape[1] != expected:
             raise ModelMismatchError(
                 f"{self.files.pulid}: expected embeddings of {expected}, found "
-                f"{recognised.shape[1]} of {self.files.recogniser} and {seen.shape[1]} of "
+                f"{len(recognised)} of {self.files.recogniser} and {seen.shape[1]} of "
                 f"{self.files.eva}"
             )
-        return _Look(found, photo.sha256, embedding, hidden)
+        return _Look(found, photo.sha256, recognised, embedding, hidden, warnings)
 
     def _load_retinaface(self) -> RetinaFaceFinder | None:
         if self.aligner != "retinaface" or self.files.retinaface is None:

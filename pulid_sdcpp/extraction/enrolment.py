@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ from ..errors import ModelFileError
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import Fusion, check_fusion
 from ..identity.identity_file import Identity
+from ..identity.photo_warning import log_photo_warnings
 from ..identity.store import find_entry, store_folder, write_entry
 from ..system.file_hash import remembered_sha256
 from ..system.given_content import is_content
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from pulid_extractor import FoundFace, PhotoSource
 
 __all__ = ["Enroller", "contents_read"]
+
+LOGGER = logging.getLogger("pulid_sdcpp.photos")
 
 _KEY_DIGITS = 32
 
@@ -106,11 +110,11 @@ class Enroller:
         hashes = [] if folder is None else _photo_hashes(sources)
         key = self._key(weights, hashes, choice, fusion if len(sources) > 1 else "")
         if (found := find_entry(folder, key)) is not None:
-            return found
+            return _said_again(found, sources)
         with self._lock:
             # Another thread may have been at it while this one waited.
             if (found := find_entry(folder, key)) is not None:
-                return found
+                return _said_again(found, sources)
             _check_photos(sources)
             if on_extract is not None:
                 on_extract()
@@ -186,6 +190,16 @@ def contents_read(photos: Any) -> Any:
     if isinstance(photos, (list, tuple)):
         return [contents_read(photo) for photo in photos]
     return picture_bytes(photos) if is_content(photos) else photos
+
+
+def _said_again(identity: Identity, sources: Sequence[Any]) -> Identity:
+    """An identity that is known, with what was said when it was made."""
+    names = [
+        os.fspath(source) if isinstance(source, str | os.PathLike) else "the given picture"
+        for source in sources
+    ]
+    log_photo_warnings(LOGGER, identity.photo_warnings, names)
+    return identity
 
 
 def _hash_of(path: Path, folder: Path) -> str:

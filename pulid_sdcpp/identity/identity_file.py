@@ -43,6 +43,7 @@ from .identity_gguf import (
     MetadataValue,
     identity_gguf,
 )
+from .photo_warning import PHOTO_WARNINGS, PhotoWarning, photo_warnings_from
 
 __all__ = [
     "ARCHITECTURE",
@@ -87,8 +88,9 @@ class Identity:
         uncond_tokens: The unconditional identity, of the same shape, for the negative pass of true
             CFG.
         metadata: Where it comes from. By convention `extractor_version`, `weights_sha256`,
-            `source_sha256`, `created`, `face_box` (left, top, right, bottom in pixels) and
-            `detection_score`. Text, numbers, booleans, or short lists of one of these.
+            `source_sha256`, `created`, `face_box` (left, top, right, bottom in pixels),
+            `detection_score` and `photo_warnings`. Text, numbers, booleans, or short lists of one
+            of these.
         dtype: Element type in the file; "f32" for one made in memory.
 
     Raises:
@@ -226,6 +228,11 @@ class Identity:
     @property
     def dim(self) -> int:
         return int(self.tokens.shape[1])
+
+    @property
+    def photo_warnings(self) -> tuple[PhotoWarning, ...]:
+        """What may be wrong with the photos it was made from, as far as it says."""
+        return photo_warnings_from(self.metadata.get(PHOTO_WARNINGS))
 
     @property
     def sha256(self) -> str:

@@ -185,6 +185,7 @@ def test_the_mean_is_that_of_the_photos_own_identities(
     np.testing.assert_allclose(mean.uncond_tokens, np.mean(uncond, axis=0), atol=1e-5)  # type: ignore[arg-type]
     together = extractor.extract([astronaut, t1_path], face="left")
     assert [each.metadata["fusion"] for each in (mean, together)] == ["mean", "idformer"]
+    assert -1 <= float(mean.metadata["agreement"]) <= 1  # type: ignore[arg-type]
     assert np.abs(together.tokens - mean.tokens).max() > 0.01
     assert extractor.extract([astronaut], fusion="mean").sha256 == astronaut_identity.sha256
     with pytest.raises(ValueError, match="fusion 'median': expected idformer or mean"):
@@ -205,7 +206,9 @@ def test_metadata(
     assert 0.5 < float(metadata["detection_score"]) <= 1  # type: ignore[arg-type]
     assert metadata["aligner"] == "insightface"
     assert set(metadata) == {"aligner", "created", "detection_score", "extractor_version",
-                             "face_box", "source_sha256", "weights_sha256"}  # fmt: skip
+                             "face_box", "photo_warnings", "source_sha256",
+                             "weights_sha256"}  # fmt: skip
+    assert [warning.code for warning in six[2].photo_warnings] == ["small_face"]  # 77 of 112 pixels
 
 
 def test_created_respects_source_date_epoch(

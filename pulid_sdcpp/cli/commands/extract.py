@@ -17,7 +17,7 @@ from ...system.atomic_file import check_new, check_writable
 from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
 from ...terminal_text import counted, escaped_line
-from ..flags.extraction import PhotoPath, models_options
+from ..flags.extraction import PhotoPath, models_options, refuse_warnings, strict_option
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
 from ..given.extraction_files import chosen_preset, preset_files
@@ -139,6 +139,7 @@ def identity_jobs(
     show_default=True,
     help="Type of the numbers in the identity file.",
 )
+@strict_option
 @click.option("--quiet", is_flag=True, help="Print only errors.")
 @click.pass_context
 def extract(
@@ -155,6 +156,7 @@ def extract(
     device: str,
     dtype: str,
     save_dtype: Literal["f16", "f32", "bf16"],
+    strict: bool,
     quiet: bool,
     **others: Any,
 ) -> None:
@@ -192,6 +194,8 @@ def extract(
                 fusion=fusion,
                 on_face=None if quiet else lambda found: click.echo(_line(found)),
             )
+            if strict:
+                refuse_warnings(identity, group)
         except (FaceNotFoundError, ImageFileError) as error:
             if len(jobs) == 1:
                 raise

@@ -13,7 +13,7 @@ from ...identity.face_choice import FaceChoice
 from ...identity.fusion import FUSIONS, Fusion
 from ...terminal_text import escaped_line
 from ..flags.completions import complete_person
-from ..flags.extraction import PhotoPath, models_options
+from ..flags.extraction import PhotoPath, models_options, refuse_warnings, strict_option
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
 from ..progress.json_progress import json_text
@@ -67,6 +67,7 @@ def people() -> None:
     help="PyTorch device: auto, cpu, cuda, cuda:1, mps.",
 )
 @_overwrite
+@strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 @click.pass_context
 def add(
@@ -78,6 +79,7 @@ def add(
     models_dir: Path,
     device: str,
     overwrite: bool,
+    strict: bool,
     quiet: bool,
     **_: Any,
 ) -> None:
@@ -105,7 +107,14 @@ def add(
                 on_extract=lambda: progress.stage("extracting"),
             )
 
-    kept = keep_photos(name, photo_list(photos), enroll, overwrite=overwrite)
+    files = photo_list(photos)
+    kept = keep_photos(
+        name,
+        files,
+        enroll,
+        overwrite=overwrite,
+        accept=(lambda identity: refuse_warnings(identity, files)) if strict else None,
+    )
     if not quiet:
         click.echo(f"kept {escaped_line(kept.name)}: identity {kept.identity.short_hash}")
 
@@ -155,8 +164,11 @@ def show(name: str, preview: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(described, indent=2))
         return
+    warnings = described.pop("warnings")
     for key, value in described.items():
         click.echo(f"{key.replace('_', ' ')}: {escaped_line(_shown(value))}")
+    for warning in warnings:
+        click.echo(f"warning: {warning['message']}")
 
 
 @people.command()
@@ -233,7 +245,9 @@ def import_person(file: Path, name: str | None, overwrite: bool) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(value) if isinstance(value, list) else str(value or "unknown")
+    if isinstance(value, list):
+        value = ", ".join(value)
+    return "unknown" if value in (None, "") else str(value)
 
 
 def _described(person: KeptPerson) -> dict[str, Any]:
@@ -245,6 +259,11 @@ def _described(person: KeptPerson) -> dict[str, Any]:
         "photos": list(person.photos),
         "has_preview": bool(person.preview),
         "has_unconditional": identity.uncond_tokens is not None,
+        "agreement": identity.metadata.get("agreement"),
+        "warnings": [
+            {"code": one.code, "photos": list(one.photos), "message": one.message(person.photos)}
+            for one in identity.photo_warnings
+        ],
         "weights_sha256": identity.metadata.get("weights_sha256"),
         "path": str(person.path),
     }

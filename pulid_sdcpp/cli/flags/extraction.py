@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ...errors import FaceNotFoundError
 from ...terminal_text import shown
 from .completions import complete_preset
 from .table import FILE_PATH, HomePath
 
-__all__ = ["PhotoPath", "models_options"]
+__all__ = ["PhotoPath", "models_options", "refuse_warnings", "strict_option"]
+
+if TYPE_CHECKING:
+    from ...identity.identity_file import Identity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +29,26 @@ class PhotoPath(HomePath):
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
             self.fail(f"{shown(value)} is a web address; download the photo first", param, ctx)
         return super().convert(value, param, ctx)
+
+
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Write nothing if a photo gives a warning: a small, blurred or turned face, several faces "
+    "without --face, or another person.",
+)
+
+
+def refuse_warnings(identity: Identity, photos: Sequence[Path]) -> None:
+    """What --strict asks for.
+
+    Raises:
+        FaceNotFoundError: The photos have a warning.
+    """
+    if warnings := identity.photo_warnings:
+        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+        message = warnings[0].message([str(photo) for photo in photos])
+        raise FaceNotFoundError(f"{message}{more}; nothing is written, because of --strict")
 
 
 def models_options(command: Command) -> Command:

@@ -122,6 +122,24 @@ def test_mistakes(arguments: list[str], status: int, words: str) -> None:
     assert kept_names() == ()
 
 
+def test_with_strict_a_doubtful_photo_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubtful = Identity.from_array(
+        TOKENS, photo_warnings=["small_face 2 64", "different_people 2 0.1"]
+    )
+    monkeypatch.setattr(enrolment.Enroller, "enroll", lambda self, *_, **__: doubtful)
+    result = run("add", "x", "a.png", "b.png", "--preset", "pocket", "--strict", status=1)
+    assert "error: photo 2 (b.png): the face is 64 pixels wide" in result.stderr
+    assert "(and 1 more); nothing is written, because of --strict" in result.stderr
+    assert kept_names() == ()
+    add("x", "a.png", "b.png")
+    assert "warning: photo 2 (b.png): the face is 64" in run("show", "x").stdout
+    (row,) = json.loads(run("list", "--json").stdout)
+    assert [(one["code"], one["photos"]) for one in row["warnings"]] == [
+        ("small_face", [2]),
+        ("different_people", [2]),
+    ]
+
+
 def test_an_identity_file_is_not_fused() -> None:
     Identity.from_array(TOKENS).save(Path("x.pulidembd"))
     assert "cannot be fused" in run("add", "x", "a.png", "x.pulidembd", status=2).stderr

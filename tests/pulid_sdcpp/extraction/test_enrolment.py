@@ -485,3 +485,15 @@ def test_an_open_file_is_read_once(enroller: Enroller, extractors: Extractors, p
     content = photo.read_bytes()
     enroller.enroll([Stream(content), Stream(content)])
     assert extractors.extracted[0]["photos"] == [content, content]
+
+
+def test_what_was_said_of_a_photo_is_said_again(
+    enroller: Enroller, extractors: Extractors, photo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    extractors.metadata["photo_warnings"] = ["small_face 1 64", "several_faces 1 3"]
+    enroller.enroll(photo)
+    assert not caplog.messages  # the extractor says it the first time
+    known = enroller.enroll(photo)
+    assert [warning.code for warning in known.photo_warnings] == ["small_face", "several_faces"]
+    (message,) = caplog.messages
+    assert message.startswith(f"{photo}: the face is 64 pixels wide")
