@@ -182,6 +182,7 @@ KINDS = {
     "file": "a path",
     "picture": "a path, bytes, an open file or a picture",
     "pictures": "several of these",
+    "loras": "several PATH[:WEIGHT]",
     "identity": "a path, bytes, an open file, an `Identity` or numbers",
     "step": "a step, or a part of the steps",
 }

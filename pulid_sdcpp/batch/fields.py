@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import ModelFileError
 from ..identity.face_choice import check_face_choice, parse_face_choice
+from ..model_files.lora_files_named import named_files
 from ..options.checks import check_text, check_whole
 from ..options.facts import Kind, of
 from ..options.generation import MAX_SEED, GenerationOptions
@@ -208,6 +210,13 @@ def _files(value: Any, folder: Path) -> tuple[Path, ...]:
     return tuple(existing_file(part, folder) for part in list_of(value))
 
 
+def _loras(value: Any, folder: Path) -> tuple[str, ...]:
+    try:
+        return named_files([_text(part, folder) for part in list_of(value)], folder)
+    except ModelFileError as error:
+        raise ValueError(str(error)) from None
+
+
 def _seed(value: Any, folder: Path) -> int:
     check_whole("seed", number := _whole(value), 0, MAX_SEED)
     return number
@@ -230,6 +239,7 @@ _READERS: Mapping[Kind, Callable[[Any, Path], Any]] = {
     "file": existing_file,
     "picture": existing_file,
     "pictures": _files,
+    "loras": _loras,
     "numbers": _numbers,
     "whole numbers": _whole_numbers,
     "pair": _pair,

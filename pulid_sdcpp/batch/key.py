@@ -43,6 +43,7 @@ __all__ = ["FileStamp", "JobKey", "JobKeys", "batch_stamp"]
 FileStamp = tuple[int, ...]
 
 _VERSION = 1
+_NOT_PIXELS = {"seed", "lora_files"}  # the content of LoRAs counts
 _PLACING = {name for name, fact in of(ContextOptions).items() if fact.places}
 
 
@@ -107,7 +108,10 @@ class JobKeys:
         """
         try:
             generation = job.generation(self._settings)
-            check_prompt_loras(job.prompt, vars(self._context), generation.negative_prompt)
+            check_prompt_loras(
+                *(generation.prompt, vars(self._context), generation.negative_prompt),
+                lora_files=generation.lora_files,
+            )
             upscaler = second_pass_upscaler(generation, self._context.hires_upscalers_dir)
             if job.people and self._context.pulid_weights is None:
                 raise ValueError(
@@ -123,7 +127,8 @@ class JobKeys:
         self._used = dict(self._model_files)
         named = generation.with_named_scheduler("flux")
         former = former_default(generation.sampling_method)
-        loras = prompt_loras(job.prompt, self._context.lora_model_dir)
+        folder = self._context.lora_model_dir
+        loras = prompt_loras(generation.prompt, folder, generation.lora_files)
         digests = [self._digest(lora.path) for lora in loras]
         if upscaler is not None:
             digests.append(self._digest(upscaler))
@@ -139,7 +144,7 @@ class JobKeys:
         parts = {
             "version": _VERSION,
             "model": self._model,
-            "generation": self._described(generation, {"seed"}, self._image_digest),
+            "generation": self._described(generation, _NOT_PIXELS, self._image_digest),
             "seed": str(job.seed),
             "loras": loras,  # and behind them the upscaling model of a second pass
             "cfg_start_step": job.cfg_start_step,

@@ -82,8 +82,9 @@ _WHOLE = {
 }
 _TEXTS = ("hires_path", "pm_id_embed_path", "scm_mask", "scm_policy")
 _MAX_SKIPPED_LAYERS = 1024
-# The binding's step cache has more settings; it enlarges by itself; its names are others.
-_OTHERWISE = ("cache_mode", "cache_option", "upscale_repeats", "hires_upscaler")
+# The binding's step cache has more settings; it enlarges by itself; its names are others; its
+# LoRAs are in the prompt only.
+_OTHERWISE = ("cache_mode", "cache_option", "upscale_repeats", "hires_upscaler", "loras")
 _BINDING_UPSCALERS = {
     re.sub("[ (-]+", "_", name.lower()).rstrip(")"): name for name in HIRES_UPSCALERS
 }

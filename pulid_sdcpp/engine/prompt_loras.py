@@ -10,6 +10,7 @@ from typing import Any
 from ..families.flux.layout import FluxInfo
 from ..model_files.lora_checks import check_prompt_loras, has_quantized, lora_places
 from ..model_files.lora_files import LoraFiles
+from ..model_files.lora_tags import LoraFiles as LoraNames
 from ..model_files.lora_tags import find_lora, read_lora_tags
 from ..native.calls import base
 
@@ -35,6 +36,7 @@ class PromptLoras:
         self._flux = flux
         self._files: LoraFiles | None = None
         self._instead: Mapping[str, str] = {}
+        self._named: LoraNames = ()
         if flux is not None and (places := lora_places(loaded_with, flux)) is not None:
             is_quantized = has_quantized(loaded_with, flux)
             mode = loaded_with["lora_apply_mode"]
@@ -45,8 +47,13 @@ class PromptLoras:
             )
         model._extract_and_build_loras = self._native
 
-    def prepare(self, prompt: str, negative_prompt: str) -> Mapping[str, str]:
+    def prepare(
+        self, prompt: str, negative_prompt: str, named: LoraNames = ()
+    ) -> Mapping[str, str]:
         """Check the LoRAs of a prompt, and write them anew in the engine's names.
+
+        Args:
+            prompt, negative_prompt, named: Of a `GenerationOptions`, as `lora_files`.
 
         Returns:
             For `use`: what the engine gets in place of a file, by the user's.
@@ -54,10 +61,10 @@ class PromptLoras:
         Raises:
             ValueError, ModelFileError: As `check_prompt_loras`; OutputFileError: There is no room.
         """
-        paths = check_prompt_loras(prompt, self._loaded_with, negative_prompt, self._flux)
+        paths = check_prompt_loras(prompt, self._loaded_with, negative_prompt, self._flux, named)
         return {} if self._files is None else self._files.convert(paths)
 
-    def use(self, instead: Mapping[str, str]) -> None:
+    def use(self, instead: Mapping[str, str], named: LoraNames = ()) -> None:
         """The next prompt that the engine reads is this one's.
 
         Raises:
@@ -65,7 +72,7 @@ class PromptLoras:
         """
         if self._files is not None:
             self._files.in_use(instead.values())
-        self._instead = instead
+        self._instead, self._named = instead, named
 
     def close(self) -> None:
         """Remove what was written; the engine must be gone. Closing twice is harmless."""
@@ -80,7 +87,7 @@ class PromptLoras:
             if not tag.weight:
                 continue
             name = tag.name.removeprefix(_HIGH_NOISE)
-            path = str(find_lora(name, folder or "."))
+            path = str(find_lora(name, folder or ".", self._named))
             use = (name != tag.name, self._instead.get(path, path))
             weights[use] = weights.get(use, 0.0) + tag.weight
         used = [(use, weight) for use, weight in weights.items() if weight]

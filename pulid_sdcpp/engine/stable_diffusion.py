@@ -22,6 +22,7 @@ from ..families.flux.pulid_weights import PulidWeights
 from ..folding.cache import limit_from_environment
 from ..memory.check import check_size, computes_on_cpu, diffusion_device
 from ..model_files.engine_checks import check_engine_files, engine_file_paths
+from ..model_files.lora_files_named import with_lora_tags
 from ..model_files.unchanged_files import unchanged_files
 from ..model_files.upscalers import second_pass_upscaler
 from ..native import thread as native_thread
@@ -208,7 +209,8 @@ class StableDiffusion:
         """
         who = IdentityOptions(cfg_start_step=cfg_start_step, people=tuple(people))
         extras = {} if preview is None else _preview_arguments(preview)
-        return self._make(picture.with_fixed_seed(), extras, who, None, on_event)
+        picture = with_lora_tags(picture.with_fixed_seed())
+        return self._make(picture, extras, who, None, on_event)
 
     def generate_image(
         self,
@@ -298,7 +300,7 @@ class StableDiffusion:
         read_pictures(arguments)
         model = second_pass_upscaler(picture, self._hires_upscalers_dir)
         arguments |= second_pass_arguments(picture, model)
-        lora_files = loras.prepare(picture.prompt, picture.negative_prompt)
+        lora_files = loras.prepare(picture.prompt, picture.negative_prompt, picture.lora_files)
         uses, cfg_start_step = identity_uses(
             who.everybody, who.cfg_start_step, picture, self._identities is not None
         )
@@ -311,7 +313,7 @@ class StableDiffusion:
 
         def generate() -> list[Image]:
             self._use_identities(uses, cfg_start_steps)
-            loras.use(lora_files)
+            loras.use(lora_files, picture.lora_files)
             pictures: list[Image] = native.binding.generate_image(**arguments)
             pictures = checked_pictures(pictures, may_be_flat=picture.init_image is not None)
             for _ in range(picture.upscale_repeats if upscaler is not None else 0):

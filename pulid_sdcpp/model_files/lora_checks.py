@@ -26,7 +26,7 @@ from .description import check_lora, describe_file, lora_header
 from .engine_checks import check_readable, check_tensors, check_type
 from .lora_layout import LoraModule, lora_layout
 from .lora_places import LoraPlaces
-from .lora_tags import check_no_lora_tags, prompt_loras
+from .lora_tags import LoraFiles, check_no_lora_tags, prompt_loras
 
 __all__ = ["CheckedLora", "check_prompt_loras", "checked_lora", "has_quantized", "lora_places"]
 
@@ -157,6 +157,7 @@ def check_prompt_loras(
     files: Mapping[str, Any],
     negative_prompt: str = "",
     flux: FluxInfo | None = None,
+    lora_files: LoraFiles = (),
 ) -> list[Path]:
     """Make sure that every LoRA that a prompt names can be used: the engine only warns.
 
@@ -165,6 +166,7 @@ def check_prompt_loras(
         files: The binding's keyword arguments: the model and where LoRAs are.
         negative_prompt: Where there may be none.
         flux: The diffusion model, when it is known.
+        lora_files: As those of `GenerationOptions`.
 
     Returns:
         The files, in the order of the tags; without those whose weight is 0.
@@ -175,7 +177,7 @@ def check_prompt_loras(
             in the model.
     """
     check_no_lora_tags(negative_prompt)
-    loras = prompt_loras(prompt, files.get("lora_model_dir"))
+    loras = prompt_loras(prompt, files.get("lora_model_dir"), lora_files)
     weights: dict[Path, float] = {}
     for lora in loras:
         if lora.weight:

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelFileError, named, option_error
+from ..options.lora_spec import MAX_LORA_WEIGHT
 from ..terminal_text import quoted
 
 __all__ = [
     "LoraTag",
     "PromptLora",
     "check_no_lora_tags",
+    "existing_lora",
     "find_lora",
     "prompt_loras",
     "read_lora_tags",
+    "tag_of",
+    "without_tags",
 ]
 
-MAX_WEIGHT = 100.0
-"""Either way; published LoRAs are made for 1, sliders go to about 10."""
+LoraFiles = Sequence[tuple[str, str | os.PathLike[str]]]
+"""Names of tags, each with the file that it means."""
 
 _TAG = re.compile(r"<lora:([^:<>]+)(?::([^<>]*))?>")
+_NAME = re.compile(r"[^:<>]+")
 _SPACE = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]*"  # with what web pages hide in copied text
 _LOOKS_LIKE_A_TAG = re.compile(
     rf"[<\uff1c]{_SPACE}(?:lora|lyco|lycoris){_SPACE}[:\uff1a][^>\uff1e]{{0,60}}", re.I
@@ -82,13 +88,18 @@ class PromptLora:
 
 
 def prompt_loras(
-    prompt: str, folder: str | os.PathLike[str] | None, *, skip_missing: bool = False
+    prompt: str,
+    folder: str | os.PathLike[str] | None,
+    files: LoraFiles = (),
+    *,
+    skip_missing: bool = False,
 ) -> list[PromptLora]:
     """The LoRAs that a prompt names, in the order of its tags; one may be there several times.
 
     Args:
         prompt: The prompt.
         folder: Where LoRAs are; None or "": the current one.
+        files: As for `find_lora`.
         skip_missing: Leave out what `find_lora` does not find.
 
     Raises:
@@ -98,7 +109,8 @@ def prompt_loras(
     found = []
     for tag in read_lora_tags(prompt)[1]:
         try:
-            found.append(PromptLora(tag.name, tag.weight, find_lora(tag.name, folder or ".")))
+            path = find_lora(tag.name, folder or ".", files)
+            found.append(PromptLora(tag.name, tag.weight, path))
         except (ValueError, ModelFileError):
             if not skip_missing:
                 raise
@@ -118,12 +130,43 @@ def check_no_lora_tags(negative_prompt: str) -> None:
         )
 
 
-def find_lora(name: str, folder: str | os.PathLike[str]) -> Path:
+def tag_of(name: str, weight: float) -> str:
+    """The tag that names a LoRA.
+
+    Raises:
+        ValueError: A name that a tag cannot have.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{quoted(name)} cannot be the name of a LoRA, which may not have : < or >; rename it"
+        )
+    return f"<lora:{name}:{weight!r}>".replace(".0>", ">")
+
+
+def without_tags(prompt: str, names: Collection[str]) -> str:
+    """A prompt without the tags of these names."""
+    return _TAG.sub(lambda tag: "" if tag[1] in names else tag[0], prompt)
+
+
+def existing_lora(path: Path) -> Path | None:
+    """The absolute path of a file whose extension may be left out; None: there is none."""
+    for extension in _EXTENSIONS:
+        one = path.with_name(path.name + extension) if path.name else path
+        try:
+            if one.is_file():
+                return Path(os.path.abspath(one))
+        except (OSError, ValueError):  # a name that is too long, or that no file can have
+            return None
+    return None
+
+
+def find_lora(name: str, folder: str | os.PathLike[str], files: LoraFiles = ()) -> Path:
     """The file that a tag names.
 
     Args:
         name: As in the tag: a path inside `folder`; the extension may be left out.
         folder: Where LoRAs are.
+        files: What is looked up first: files that the user named, wherever they are.
 
     Returns:
         Its absolute path.
@@ -132,6 +175,11 @@ def find_lora(name: str, folder: str | os.PathLike[str]) -> Path:
         ValueError: A name that leads out of the folder. Prompts also come from pictures of others.
         ModelFileError: There is no such file.
     """
+    for known, file in files:
+        if known == name:
+            if (there := existing_lora(Path(file))) is None:
+                raise ModelFileError(f"{os.fspath(file)}: there is no such LoRA")
+            return there
     inside = os.path.normpath(name)
     leaves = inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside)
     if leaves or os.path.splitdrive(inside)[0] or name.startswith(("/", "\\")) or "\0" in name:
@@ -140,13 +188,8 @@ def find_lora(name: str, folder: str | os.PathLike[str]) -> Path:
             f"({named('lora_model_dir')}), found a path out of it"
         )
     base = Path(folder, inside)
-    for extension in _EXTENSIONS:
-        path = base.with_name(base.name + extension)
-        try:
-            if path.is_file():
-                return Path(os.path.abspath(path))
-        except OSError:  # a name that is too long
-            break
+    if (found := existing_lora(base)) is not None:
+        return found
     raise ModelFileError(
         f"there is no LoRA {quoted(name)} in {os.fspath(folder)}; its name or folder is wrong"
     )
@@ -158,9 +201,9 @@ def _weight(name: str, text: str | None) -> float:
     if not _NUMBER.fullmatch(text.strip()):
         raise ValueError(f"{quoted(f'<lora:{name}>')}: its weight {quoted(text)} is not a number")
     weight = float(text)
-    if abs(weight) > MAX_WEIGHT:
+    if abs(weight) > MAX_LORA_WEIGHT:
         raise ValueError(
-            f"{quoted(f'<lora:{name}>')}: its weight {weight:g} must be from {-MAX_WEIGHT:g} to "
-            f"{MAX_WEIGHT:g}"
+            f"{quoted(f'<lora:{name}>')}: its weight {weight:g} must be from "
+            f"{-MAX_LORA_WEIGHT:g} to {MAX_LORA_WEIGHT:g}"
         )
     return weight

@@ -115,7 +115,6 @@ class ContextOptions:
         "Use --tae for previews only, and decode the picture with --vae.",
         flags="--taesd-preview-only",
         group="Model files",
-        text="TAESD preview only",
         memory=True,
     )
     clip_l_path: FilePath | None = option(

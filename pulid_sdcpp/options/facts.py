@@ -30,6 +30,7 @@ from .checks import (
     check_text,
     check_whole,
 )
+from .lora_spec import check_loras
 from .step_point import check_step_point
 
 __all__ = [
@@ -59,6 +60,7 @@ Kind = Literal[
     "file",  # a path
     "picture",  # a path, what is in the file, or the picture itself
     "pictures",  # several of these
+    "loras",  # several "PATH[:WEIGHT]"
     "identity",  # a path, what is in the file, or the identity itself
     "numbers",  # several floats
     "whole numbers",  # several ints
@@ -78,6 +80,7 @@ _KINDS: Mapping[str, Kind] = {
     "FilePath | bytes | BinaryIO | Identity | np.ndarray": "identity",
     "Sequence[float]": "numbers",
     "Sequence[int]": "whole numbers",
+    "Sequence[FilePath]": "loras",
     "tuple[float, float]": "pair",
     "tuple[int, int]": "whole pair",
     "StepPoint": "step",
@@ -170,6 +173,8 @@ class Fact:
         if self.kind in ("numbers", "whole numbers", "pair", "whole pair"):
             for part in value or ():
                 self._check_number(part, whole=self.kind.startswith("whole"))
+        elif self.kind == "loras":
+            check_loras(value)
         elif self.kind in ("whole", "number"):
             self._check_number(value, whole=self.kind == "whole")
         elif self.kind == "choice":

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import named, option_error
-from ..terminal_text import counted
 from .binding import to_binding
 from .checks import FilePath, check_text
 from .facts import FACT, Fact, check, described, of, option, same_as
 from .layer_guidance import LayerGuidanceOptions, check_layer_guidance
+from .lora_options import LoraOptions
+from .noise_levels import check_sigmas
 from .prompt_weights import check_prompt
 from .sampling_names import (
     SAMPLERS_OF_WEB_UIS,
@@ -91,6 +91,10 @@ class GenerationOptions:
             a file, what is in it, a file that is open for reading bytes, or a Pillow image; so are
             the pictures below.
         mask_image: White where `init_image` may change.
+        loras: LoRAs beside those that the prompt names, each "PATH" or "PATH:WEIGHT"; a name alone
+            is looked for in `lora_model_dir`. They become tags behind the prompt.
+        lora_files: Names of LoRA tags with the files that they mean, in place of those in
+            `lora_model_dir`.
         ref_images: References for Kontext models.
         vae_tile_size: (x, y) in latent pixels (8 pixels each); 0 is the engine's choice.
         vae_relative_tile_size: (x, y), below 1 a share of the picture, otherwise a number of tiles.
@@ -353,6 +357,9 @@ class GenerationOptions:
     hires_denoising_strength: float = same_as(SecondPassOptions, "hires_denoising_strength")
     hires_upscale_tile_size: int = same_as(SecondPassOptions, "hires_upscale_tile_size")
 
+    loras: Sequence[FilePath] = same_as(LoraOptions, "loras")
+    lora_files: Sequence[tuple[str, FilePath]] = ()
+
     def __post_init__(self) -> None:
         check_prompt("prompt", self.prompt)
         check_prompt("negative_prompt", self.negative_prompt)
@@ -369,7 +376,7 @@ class GenerationOptions:
             )
         if self.scheduler == "gits" and self.steps < 2:  # its tables begin at two
             raise option_error(f"{named('steps')} is 1, but the gits scheduler needs at least 2")
-        _sigmas(self.sigmas)
+        check_sigmas(self.sigmas, MAX_STEPS)
         self._check_second_pass()
         if self.mask_image is not None and self.init_image is None:
             raise option_error(
@@ -461,7 +468,11 @@ class GenerationOptions:
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `generate_image`, under the binding's names."""
         kwargs = to_binding(self)
-        del kwargs["cache_option"], kwargs["upscale_repeats"]  # what is not the binding's
+        del (
+            kwargs["cache_option"],
+            kwargs["upscale_repeats"],
+            kwargs["loras"],
+        )  # what is not the binding's
         kwargs |= cache_arguments(self.cache_mode, self.cache_option)
         return kwargs
 
@@ -480,15 +491,3 @@ def check_side(name: str, value: object) -> None:
         ValueError: Names the value, and the nearest that are possible.
     """
     of(GenerationOptions)[name].check(value)
-
-
-def _sigmas(values: Sequence[float]) -> None:
-    if not values:
-        return
-    if not 2 <= len(values) <= MAX_STEPS + 1:
-        raise option_error(
-            f"{named('sigmas')} has {counted(len(values), 'value')}, but must have 2 to "
-            f"{MAX_STEPS + 1}"
-        )
-    if any(later > earlier for earlier, later in itertools.pairwise(values)):
-        raise option_error(f"{named('sigmas')} must not rise from one step to the next")

@@ -96,3 +96,5 @@ class GenerationKeywords(TypedDict, total=False):
     hires_steps: int
     hires_denoising_strength: float
     hires_upscale_tile_size: int
+    loras: Sequence[FilePath]
+    lora_files: Sequence[tuple[str, FilePath]]

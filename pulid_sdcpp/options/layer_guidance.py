@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import named, option_error
 from .facts import option
 
 __all__ = ["LayerGuidanceOptions", "check_layer_guidance", "check_layers"]
@@ -76,21 +77,22 @@ def check_layer_guidance(
     """
     if not scale:
         return
+    given = f"{named('slg_scale')} is {scale:g}"
     if not layers:
-        raise ValueError(f"slg_scale is {scale:g}, but skip_layers names no layer")
+        raise option_error(f"{given}, but {named('skip_layers')} names no layer")
     if cache_mode not in _KEPT_APART:
-        raise ValueError(
-            f"slg_scale is {scale:g}, but cache_mode {cache_mode!r} would mix its evaluations with "
-            "the others; leave one out, or use spectrum"
+        raise option_error(
+            f"{given}, but {named('cache_mode')} {cache_mode!r} would mix its evaluations with the "
+            "others; leave one out, or use spectrum"
         )
     # As the engine counts, in single precision: a step from 1, of one more noise levels.
     first, last = (
         int(ctypes.c_float(ctypes.c_float(part).value * (steps + 1)).value) for part in (start, end)
     )
     if not any(first < step < last for step in range(1, steps + 1)):
-        raise ValueError(
-            f"slg_scale is {scale:g}, but no step of {steps} is between skip_layer_start "
-            f"{start:g} and skip_layer_end {end:g}; with few steps, skip_layer_end must be larger"
+        raise option_error(
+            f"{given}, but no step of {steps} is between {named('skip_layer_start')} {start:g} and "
+            f"{named('skip_layer_end')} {end:g}; with few steps, the end must be later"
         )
 
 
@@ -106,6 +108,7 @@ def check_layers(layers: Sequence[int], count: int) -> None:
     """
     for layer in layers:
         if layer >= count:
-            raise ValueError(
-                f"skip_layers has {layer}, but this model has the layers 0 to {count - 1}"
+            raise option_error(
+                f"{named('skip_layers')} has {layer}, but this model has the layers 0 to "
+                f"{count - 1}"
             )

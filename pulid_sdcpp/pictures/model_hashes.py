@@ -11,12 +11,14 @@ SHA-256), extensions-builtin/Lora/network.py (the first 12 of that of a LoRA's d
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model_files.lora_tags import prompt_loras
+from ..model_files.lora_tags import LoraFiles, prompt_loras
 from ..options.context import ContextOptions
 from ..options.facts import of
 from ..system.file_hash import (
@@ -24,11 +26,22 @@ from ..system.file_hash import (
     file_stamp,
     known_sha256,
     records_folder,
+    remembered_files,
     remembered_sha256,
 )
 from ..system.regular_file import open_regular
 
-__all__ = ["FileHashes", "ModelHashes", "hashes_from", "hashes_now", "write_hashes"]
+__all__ = [
+    "FileHashes",
+    "ModelHashes",
+    "file_digits",
+    "files_known",
+    "hashes_from",
+    "hashes_now",
+    "lora_digits",
+    "loras_known",
+    "write_hashes",
+]
 
 _FILES = {
     fact.text: name
@@ -39,6 +52,7 @@ _FILES = {
 _FILES["Hires upscaler"] = "hires_upscaler"  # of `GenerationOptions`
 _LORAS = "Lora hashes"
 _DIGITS, _LORA_DIGITS = 10, 12
+_IS_HASH = re.compile(rf"[0-9a-f]{{{_DIGITS},64}}")
 _MAX_HEADER_BYTES = 100_000_000  # what the safetensors format allows
 _SILENT_S = 2.0
 _POLL_S = 0.1
@@ -96,6 +110,7 @@ def hashes_from(values: Mapping[str, str]) -> FileHashes:
 def hashes_now(
     context: ContextOptions,
     prompt: str = "",
+    lora_files: LoraFiles = (),
     *,
     hires_upscaler: Path | None = None,
     on_read: Check | None = None,
@@ -105,11 +120,12 @@ def hashes_now(
     Args:
         context: Names the files.
         prompt: Its tags name the LoRAs.
+        lora_files: As those of `GenerationOptions`.
         hires_upscaler: The upscaling model of a second pass.
         on_read: Called before files are hashed, if any must be.
     """
     folder = records_folder()
-    wanted = _wanted(context, prompt, hires_upscaler, with_people=True)
+    wanted = _wanted(context, prompt, lora_files, hires_upscaler, with_people=True)
     digests = {one: known_sha256(one.path, folder, kind=one.kind) for one in wanted}
     if on_read is not None and None in digests.values():
         on_read()
@@ -117,6 +133,58 @@ def hashes_now(
         if known is None:
             digests[one] = _digest(one, folder, None)
     return _shortened({one: digest for one, digest in digests.items() if digest is not None})
+
+
+def file_digits(path: str | os.PathLike[str]) -> str:
+    """The hash of a model file in a picture's text; "" if it cannot be read."""
+    return _digits_now(_FileToHash("any", "", Path(path), "file"))[:_DIGITS]
+
+
+def lora_digits(path: str | os.PathLike[str]) -> str:
+    """Likewise that of a LoRA."""
+    return _digits_now(_FileToHash("", "any", Path(path), "data"))[:_LORA_DIGITS]
+
+
+def _digits_now(one: _FileToHash) -> str:
+    return _digest(one, records_folder(), None) or ""
+
+
+def files_known(hashes: FileHashes) -> dict[str, Path]:
+    """Model files with these hashes, by field: where one was hashed, or renamed there."""
+    found = {field: _known(digits, "file") for field, digits in hashes.files.items()}
+    return {field: path for field, path in found.items() if path is not None}
+
+
+def loras_known(hashes: FileHashes) -> dict[str, Path]:
+    """LoRAs with these hashes, likewise, by name; if there are several, one of that name."""
+    found = {name: _known(digits, "data", name) for name, digits in hashes.loras.items()}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _known(digits: str, kind: str, name: str = "") -> Path | None:
+    """A file with a hash: where it was, or under another name in the same folder."""
+    folder = records_folder()
+    if not _IS_HASH.fullmatch(digits):  # fewer digits could be anything's
+        return None
+    before = remembered_files(digits, folder, kind=kind)
+    found = [
+        path
+        for path, _ in before
+        if (known_sha256(path, folder, kind=kind) or "").startswith(digits)
+    ]
+    if not found:  # renamed: a file of that size is read
+        for path, size in before:
+            for one in _of_size(path.parent, path.suffix, size):
+                digest = _digest(_FileToHash("", "", one, kind), folder, None) or ""
+                found += [one] if digest.startswith(digits) else []
+    return min(found, key=lambda path: path.stem != name, default=None)
+
+
+def _of_size(folder: Path, suffix: str, size: int) -> list[Path]:
+    try:
+        return [one for one in sorted(folder.glob(f"*{suffix}")) if one.stat().st_size == size]
+    except OSError:
+        return []
 
 
 class ModelHashes:
@@ -136,6 +204,7 @@ class ModelHashes:
         self,
         context: ContextOptions,
         prompt: str,
+        lora_files: LoraFiles = (),
         *,
         hires_upscaler: Path | None = None,
         with_people: bool,
@@ -144,14 +213,14 @@ class ModelHashes:
         """Begin to read what is not known yet.
 
         Args:
-            context, prompt, hires_upscaler: As for `hashes_now`.
+            context, prompt, lora_files, hires_upscaler: As for `hashes_now`.
             with_people: Whether the PuLID weights count.
             engine: That has loaded the model: its files stay what they were then.
         """
         if engine is not self._engine:
             self._engine = engine
             self._known = {}
-        self._wanted = _wanted(context, prompt, hires_upscaler, with_people=with_people)
+        self._wanted = _wanted(context, prompt, lora_files, hires_upscaler, with_people=with_people)
         missing = [one for one in self._wanted if not self._is_known(one)]
         if not missing or self._stopped.is_set():
             return
@@ -216,18 +285,26 @@ class _StoppedError(Exception):
 
 
 def _wanted(
-    context: ContextOptions, prompt: str, hires_upscaler: Path | None, *, with_people: bool
+    context: ContextOptions,
+    prompt: str,
+    lora_files: LoraFiles,
+    hires_upscaler: Path | None,
+    *,
+    with_people: bool,
 ) -> list[_FileToHash]:
     wanted = []
     for field in _FILES.values():
         path = hires_upscaler if field == "hires_upscaler" else getattr(context, field)
         if field == "diffusion_model_path":
             path = path or context.model_path
-        if path is None or (field == "pulid_weights" and not with_people):
+        is_unused = (field == "pulid_weights" and not with_people) or (
+            field == "taesd_path" and not context.decodes_tiny
+        )
+        if path is None or is_unused:
             continue
         if Path(path).is_file():  # a model can be a folder
             wanted.append(_FileToHash(field, "", Path(path), "file"))
-    for lora in prompt_loras(prompt, context.lora_model_dir, skip_missing=True):
+    for lora in prompt_loras(prompt, context.lora_model_dir, lora_files, skip_missing=True):
         # Web UIs leave these out, too: they part names from hashes.
         name = lora.name.replace(":", "").replace(",", "")
         wanted.append(_FileToHash("", name, lora.path, "data"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,10 @@ def describe_picture(
             values.update(describe_file_used(_numbered(label, role, number), path))
     if generation.init_image is not None:
         values["Denoising strength"] = write_float(generation.strength)
-    values.update(write_entries(_FILES, context))
+    decoded = context
+    if context.tae_preview_only:  # the tiny autoencoder changes no pixel
+        decoded = replace(context, taesd_path=None, tae_preview_only=False)
+    values.update(write_entries(_FILES, decoded))
     values.update(write_entries(_CONTEXT, context))
     if identity is not None and identity.everybody:
         with_uncond = generation.cfg_scale != 1.0

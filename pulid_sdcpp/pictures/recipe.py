@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import IdentityFileError, ImageFileError, PulidError
+from ..errors import IdentityFileError, ImageFileError, ModelFileError, PulidError
 from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..identity.store import find_identity
+from ..model_files.lora_tags import find_lora
 from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
@@ -21,7 +22,14 @@ from ..system.given_content import FileContent
 from ..system.image_file import picture_name
 from ..system.package_version import package_version
 from ..terminal_text import shown
-from .model_hashes import FileHashes, hashes_from, hashes_now
+from .model_hashes import (
+    FileHashes,
+    files_known,
+    hashes_from,
+    hashes_now,
+    lora_digits,
+    loras_known,
+)
 from .parameters import (
     CONTEXT_FIELDS,
     PROGRAM,
@@ -90,10 +98,39 @@ class PictureRecipe:
         }
         return {**values, "identity": self.people, "cfg_start_step": self.cfg_start_step}
 
+    def find_files(self) -> dict[str, Path]:
+        """Model files with the picture's hashes, by field of `ContextOptions`, under any name.
+
+        They are where they were when they were hashed on this computer, or renamed in that folder.
+        """
+        return files_known(hashes_from(self.text.values))
+
+    def lora_files(
+        self, folder: str | os.PathLike[str] | None, *, is_chosen: bool = False
+    ) -> tuple[tuple[str, Path], ...]:
+        """LoRAs of the picture that are not in a folder under their names, with where they are.
+
+        Args:
+            folder: Where LoRAs are, as `lora_model_dir`.
+            is_chosen: What has the name there is meant, even if it is another LoRA.
+        """
+        then = hashes_from(self.text.values).loras
+        elsewhere = []
+        for name, path in loras_known(FileHashes({}, then)).items():
+            try:
+                there = find_lora(name, folder or ".")
+            except (ValueError, ModelFileError):
+                elsewhere.append((name, path))
+                continue
+            if not is_chosen and lora_digits(there) != then[name]:
+                elsewhere.append((name, path))
+        return tuple(elsewhere)
+
     def differences(
         self,
         context: ContextOptions,
         prompt: str | None = None,
+        lora_files: Sequence[tuple[str, str | os.PathLike[str]]] = (),
         *,
         on_read: Callable[[], object] | None = None,
     ) -> tuple[str, ...]:
@@ -105,6 +142,7 @@ class PictureRecipe:
         Args:
             context: Of the pipeline.
             prompt: The prompt that names the LoRAs; None: the picture's own.
+            lora_files: As those of `GenerationOptions`.
             on_read: Called before files are hashed, if any must be.
         """
         then = hashes_from(self.text.values)
@@ -112,7 +150,7 @@ class PictureRecipe:
         now = FileHashes({}, {})
         if then.files or then.loras:
             upscaler = _hires_upscaler(self.generation, context)
-            now = hashes_now(context, prompt, hires_upscaler=upscaler, on_read=on_read)
+            now = hashes_now(context, prompt, lora_files, hires_upscaler=upscaler, on_read=on_read)
         found = []
         for name, was in self.files.items():
             path = getattr(context, name)
@@ -193,7 +231,10 @@ def recipe_from(
     return PictureRecipe(
         text=text,
         preset=text.values.get("Preset", ""),
-        generation=_with_images(picture, generation, images),
+        generation=replace(
+            _with_images(picture, generation, images),
+            lora_files=tuple(loras_known(hashes_from(text.values)).items()),
+        ),
         people=people,
         spans=tuple(person.span for person in described),
         cfg_start_step=cfg_start_step,

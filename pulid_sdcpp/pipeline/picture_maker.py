@@ -62,6 +62,7 @@ class PictureMaker:
         self._hashes.begin(
             self._model.context,
             generation.prompt,
+            generation.lora_files,
             hires_upscaler=second_pass_upscaler(
                 generation, self._model.context.hires_upscalers_dir
             ),

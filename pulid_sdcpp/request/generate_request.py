@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import named, option_error
 from ..identity.named_person import named_person
 from ..memory.plan import Vram
+from ..model_files.lora_files_named import with_lora_tags
 from ..options import second_pass
 from ..options.context import ContextOptions
 from ..options.facts import of
@@ -155,7 +156,13 @@ def settle(
         raise option_error(f"{named('prompt')} is missing; say what to show")
     if context is None:
         context = _context(values, second_pass.reads_pictures(values))
-    asked = GenerationOptions(**_part(values, _GENERATION))  # before any image is read
+    if recipe is not None and "lora_files" not in given:
+        folder, is_chosen = context.lora_model_dir, "lora_model_dir" in given
+        values["lora_files"] = recipe.lora_files(folder, is_chosen=is_chosen)
+    asked = with_lora_tags(
+        GenerationOptions(**_part(values, _GENERATION)),  # before any image is read
+        instead=sources["prompt"] == "recipe",
+    )
     generation, names = read_images(asked)
     if given.get("init_image") is not None:
         size = _size_of(generation.init_image, given)
@@ -229,7 +236,7 @@ def generation_as_said(given: Mapping[str, Any], settings: Mapping[str, Any]) ->
         ValueError: A value out of range, or what does not go together.
     """
     values, _ = choose({"given": given, "preset": settings})
-    return GenerationOptions(**_part(values, _GENERATION))
+    return with_lora_tags(GenerationOptions(**_part(values, _GENERATION)))
 
 
 def choose(

@@ -120,7 +120,10 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
     everybody = tuple(person for person, _ in read)
     has_weights = context.pulid_weights is not None
     identity_uses(everybody, request.cfg_start_step, generation, has_weights)
-    check_prompt_loras(generation.prompt, vars(context), generation.negative_prompt)
+    check_prompt_loras(
+        *(generation.prompt, vars(context), generation.negative_prompt),
+        lora_files=generation.lora_files,
+    )
     second_pass_upscaler(generation, context.hires_upscalers_dir)
     templates = request.written[0].templates if request.written else {}
     return PictureRequest(generation, everybody, request.cfg_start_step, names, templates)

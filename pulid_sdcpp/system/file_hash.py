@@ -31,6 +31,7 @@ __all__ = [
     "is_sha256",
     "known_sha256",
     "records_folder",
+    "remembered_files",
     "remembered_hashes",
     "remembered_sha256",
     "stamp_of",
@@ -151,6 +152,30 @@ def remembered_hashes(folder: Path, *, kind: str = "file") -> set[str]:
             if is_sha256(digest):
                 found.add(digest)
     return found
+
+
+def remembered_files(digits: str, folder: Path, *, kind: str = "file") -> list[tuple[Path, int]]:
+    """The files whose hash began with these digits, as far as it is remembered.
+
+    Args:
+        digits: In hexadecimal, as many as are known.
+        folder: Where hashes are remembered.
+        kind: As for `remembered_sha256`.
+
+    Returns:
+        Absolute paths, sorted, and how many bytes they had; a file may be gone or another by now.
+    """
+    found = []
+    for record in sorted(folder.glob(f"{kind}-*.json")):
+        try:
+            described = read_json(record, _MAX_RECORD_BYTES)
+            path, size = Path(described["path"]), int(described["stamp"][0])
+            digest = str(described["sha256"])
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            continue
+        if digest.startswith(digits):
+            found.append((path, size))
+    return sorted(found)
 
 
 def _record(

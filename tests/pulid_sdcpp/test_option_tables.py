@@ -45,6 +45,7 @@ FLAGS = """
     Model lora_model_dir --lora-model-dir path geb
     Model upscaler_path --upscale-model path gpb
     Model hires_upscalers_dir --hires-upscalers-dir path gpb
+    Model loras --lora text* gpeb
     Model wtype --type choice gpeb
     Model tensor_type_rules --tensor-type-rules text gpeb
     Identity pulid_weights --pulid-weights path gpeb
@@ -171,7 +172,6 @@ CONTEXT_TEXT: tuple[tuple[str, str, Any], ...] = (
     ("keep_clip_on_cpu", "CLIP on CPU", True),
     ("keep_vae_on_cpu", "VAE on CPU", True),
     ("repack", "Repacked", False),
-    ("tae_preview_only", "TAESD preview only", True),
     ("upscale_tile_size", "Upscale tile size", 64),
 )
 PERSON_TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
@@ -218,12 +218,13 @@ BATCH: dict[str, tuple[str, Any, Any]] = {
     "hires_steps": ("4", 4, 4),
     "hires_denoising_strength": ("0.5", 0.5, 0.5),
     "hires_upscale_tile_size": ("64", 64, 64),
+    "loras": ("a.png:0.5; other", ["a.png:0.5", "other"], ("a.png:0.5", "other:1.0")),
     "weight": ("0.5", 0.5, 0.5),
     "start_step": ("20%", 0.2, 0.2),
     "end_step": ("4", 4, 4),
     "cfg_start_step": ("2", 2, 2),
 }
-NOT_IN_A_BATCH = {"prompt", "seed", "batch_count"}
+NOT_IN_A_BATCH = {"prompt", "seed", "batch_count", "lora_files"}
 WRONG_IN_A_BATCH = {
     "steps": "4.5", "guidance": "much", "vae_tiling": "yes", "vae_tile_size": "3x4x5",
     "sigmas": "1,x", "mask_image": "none.png", "weight": "5.5", "start_step": "1.5",
@@ -270,12 +271,12 @@ def test_flags() -> None:
         found.add(" ".join(words))
         assert option.envvar is None
         assert not option.required
-        if name not in ("prompt", "ref_images"):
+        if name not in ("prompt", "ref_images", "loras"):
             assert option.default == fields[name].default
         if option.is_flag and not option.secondary_opts:
             assert option.flag_value is (not fields[name].default)
     assert found == {line.strip() for line in FLAGS.strip().splitlines()}
-    assert fields.keys() - generate.keys() == {"vae_decode_only", "people"}
+    assert fields.keys() - generate.keys() == {"vae_decode_only", "people", "lora_files"}
 
 
 def test_choices_of_flags() -> None:
@@ -312,8 +313,7 @@ def test_a_pictures_text() -> None:
     written = parameters.write_entries(parameters._FILES, context)
     assert list(written.items()) == [(key, name) for name, key in FILES_TEXT]
 
-    values: dict[str, Any] = {name: value for name, _, value in CONTEXT_TEXT}
-    context = ContextOptions(model_path="m", taesd_path="t", **values)
+    context = ContextOptions(model_path="m", **{name: value for name, _, value in CONTEXT_TEXT})
     written = parameters.write_entries(parameters._CONTEXT, context)
     assert list(written.items()) == [(key, str(value)) for _, key, value in CONTEXT_TEXT]
     read = parameters.read_entries(parameters._CONTEXT, written)
@@ -342,6 +342,8 @@ def test_fields_of_a_batch(tmp_path: Path) -> None:
                 several = read if isinstance(read, tuple) else (read,)
                 assert all(path == tmp_path / "a.png" for path in several)
                 assert isinstance(read, type(meant))
+            elif name == "loras":
+                assert read == (f"{tmp_path / meant[0]}", meant[1])
             else:
                 assert (read, type(read)) == (meant, type(meant)), name
     for name, text in WRONG_IN_A_BATCH.items():
@@ -391,8 +393,8 @@ def test_names_of_the_binding() -> None:
     given = picture.to_engine_kwargs()
     assert given.keys() <= taken.keys()
     fields = {field.name for field in dataclasses.fields(GenerationOptions)}
-    otherwise = {"steps", "sampling_method", "cache_option", "upscale_repeats"}
-    assert fields - given.keys() == otherwise
+    otherwise = {"steps", "sampling_method", "cache_option", "upscale_repeats", "loras"}
+    assert fields - given.keys() == otherwise | {"lora_files"}
     assert given.keys() - fields == {"sample_steps", "sample_method"}
     assert (given["sample_steps"], given["sample_method"]) == (20, "euler")
     assert (given["eta"], given["flow_shift"], given["sigmas"]) == (math.inf, math.inf, None)

@@ -47,7 +47,6 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     from ...system.output_folders import output_folders
     from ..given.given_values import (
         asked,
-        find_model,
         given_values,
         plan_for,
         preset_name,
@@ -58,7 +57,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     from ..given.output_request import OutputRequest
     from ..given.output_stdout import OutputStdout, check_stdout
     from ..given.people import check_people_flags, enroll
-    from ..given.picture_again import read_recipe, remark_differences
+    from ..given.picture_again import find_model_again, read_recipe, remark_differences
     from ..given.pipeline import create_pipeline
     from ..given.prompt_text import with_prompt_texts
     from ..progress.batch_report import BatchReport
@@ -78,7 +77,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     name = preset_name(given, recipe)
     if pull:
         _pull(name, given, create_progress(quiet=quiet, as_json=as_json, unit="B"))
-    preset = find_model(given, name)
+    preset = find_model_again(given, name, recipe, progress)
     if axes:
         report = BatchReport(progress, as_json=as_json, quiet=quiet)
         is_whole = _make_grid(axes, given, recipe, preset, output, report)

@@ -20,6 +20,7 @@ _TYPES: Mapping[Kind, Any] = {
     "file": FILE_PATH,
     "picture": FILE_PATH,
     "pictures": FILE_PATH,
+    "loras": str,
     "identity": FILE_PATH,
     "numbers": Numbers(float),
     "whole numbers": Numbers(int),
@@ -50,7 +51,7 @@ def _fact_option(fact: Fact) -> Any:
         settings["type"] = NamedChoice(fact.choices, case_sensitive=_is_lower(fact.choices))
     else:
         settings["type"] = _TYPES["text" if fact.kind == "choice" else fact.kind]
-    if fact.kind == "pictures":
+    if fact.kind in ("pictures", "loras"):
         settings["multiple"] = True
     elif fact.kind != "switch" and fact.default is not MISSING:
         says_something = fact.default not in (None, "", ())

@@ -76,7 +76,7 @@ _PROMPT, *_PICTURE = fact_options("Picture", GenerationOptions, ContextOptions)
 
 _OPTIONS = [
     *_PRESETS,
-    *fact_options("Model files", ContextOptions),
+    *fact_options("Model files", ContextOptions, GenerationOptions),
     *PERSON_OPTIONS,
     *fact_options("Identity", PersonSpec, IdentityOptions, ContextOptions),
     *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR, *_WILDCARDS, _GRID),

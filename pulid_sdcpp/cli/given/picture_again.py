@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...errors import ModelFileError
+from ...options.lora_spec import parse_lora
+from .given_values import find_model
 from .people import names_people
 
 if TYPE_CHECKING:
     from ...pictures.recipe import PictureRecipe
     from ...request.generate_request import GenerateRequest
+    from ...store.model_store import PresetFiles
     from ..progress.progress import Progress
 
-__all__ = ["read_recipe", "recipe_of", "remark_differences"]
+__all__ = ["find_model_again", "read_recipe", "recipe_of", "remark_differences"]
 
 
 def read_recipe(ctx: click.Context, given: Mapping[str, Any]) -> PictureRecipe | None:
@@ -41,6 +47,40 @@ def recipe_of(given: Mapping[str, Any]) -> PictureRecipe | None:
     return recipe_from(given["from_picture"], find_people=not names_people(given))
 
 
+def find_model_again(
+    given: Mapping[str, Any], name: str, recipe: PictureRecipe | None, progress: Progress
+) -> PresetFiles | None:
+    """As `find_model`; files that are not the picture's are found by their hashes, if possible.
+
+    What is given is used as it is. A file is found under any name, if it was hashed before.
+
+    Raises:
+        As `find_model`.
+    """
+    known = {} if recipe is None else recipe.find_files()
+    known = {field: path for field, path in known.items() if field not in given}
+    if recipe is None or not known:
+        return find_model(given, name)
+    from ...pictures.model_hashes import file_digits
+    from ...store.model_store import PresetFiles
+
+    try:
+        preset = find_model(given, name)
+    except (ModelFileError, click.UsageError):
+        preset = find_model({**given, **known}, name)
+    preset = PresetFiles("") if preset is None else preset
+    used = {}
+    for field, path in known.items():
+        now = preset.context.get(field)
+        if now is None or file_digits(now) != file_digits(path):
+            used[field] = path
+            progress.note(
+                f"{recipe.files.get(field, field)} of {given['from_picture']} is {path}, which has "
+                "its hash"
+            )
+    return dataclasses.replace(preset, context={**preset.context, **used})
+
+
 def remark_differences(
     recipe: PictureRecipe,
     request: GenerateRequest,
@@ -49,12 +89,17 @@ def remark_differences(
 ) -> None:
     """Say what is not as it was when the picture was made, and what its text leaves open."""
     picture = given["from_picture"]
+    given_names = {Path(parse_lora(lora).path).stem for lora in given.get("loras", ())}
     if "given" not in (request.sources["scheduler"], request.sources["sigmas"]):
         for note in recipe.notes:
             progress.note(f"{picture}: {note}")
+    for name, path in request.generation.lora_files:
+        if name not in given_names and Path(path).stem != name:
+            progress.note(f"the LoRA {name} of {picture} is {path}, which has its hash")
     differences = recipe.differences(
         request.context,
         request.generation.prompt,
+        request.generation.lora_files,
         on_read=lambda: progress.stage("comparing the model files with the picture's, once"),
     )
     for difference in differences:

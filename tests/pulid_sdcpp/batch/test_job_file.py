@@ -162,7 +162,7 @@ def test_the_three_formats_say_the_same(folder: Path) -> None:
 def test_every_option_of_a_picture_is_a_field() -> None:
     """A new option has to have a kind that is read from text, too."""
     assert set(GENERATION_FIELDS) == set(GenerationOptions.__dataclass_fields__) - {
-        "prompt", "seed", "batch_count",
+        "prompt", "seed", "batch_count", "lora_files",
     }  # fmt: skip
 
 

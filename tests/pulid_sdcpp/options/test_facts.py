@@ -175,7 +175,7 @@ def test_every_kind_of_value_is_known_where_options_are_used() -> None:
     kinds = set(get_args(Kind))
     assert fact_option._TYPES.keys() == kinds - {"switch", "choice"}
     # Pictures and identities have entries of their own, which say whose face it was.
-    elsewhere = {"picture", "pictures", "identity", "face", "choice"}
+    elsewhere = {"picture", "pictures", "identity", "face", "choice", "loras"}
     assert text_entries._FORMS.keys() == kinds - elsewhere
     assert batch_fields._READERS.keys() == kinds - {"identity"}
     settings = [fact for fact in of(GenerationOptions).values() if fact.preset]
@@ -185,7 +185,8 @@ def test_every_kind_of_value_is_known_where_options_are_used() -> None:
 def test_every_option_has_a_fact() -> None:
     for kind in (ContextOptions, GenerationOptions, IdentityOptions):
         without = kind.__dataclass_fields__.keys() - of(kind).keys()
-        assert without == ({"people"} if kind is IdentityOptions else set())
+        made_of_others = {IdentityOptions: {"people"}, GenerationOptions: {"lora_files"}}
+        assert without == made_of_others.get(kind, set())
         for fact in of(kind).values():
             assert fact.help.endswith((".", ".)"))
             assert fact.flags or fact.name == "vae_decode_only"

@@ -143,6 +143,50 @@ def test_the_same_content_is_no_difference(pipeline: PulidFlux, tmp_path: Path) 
     assert len(asked) == 1  # now they are known
 
 
+def test_a_renamed_file_is_found_by_its_hash(pipeline: PulidFlux, tmp_path: Path) -> None:
+    path = pipeline.generate(PROMPT, seed=1, steps=1).save(tmp_path / "a.png")
+    recipe = recipe_from(path)
+    model, style = tmp_path / "flux.gguf", tmp_path / "loras" / "style.safetensors"
+    assert recipe.find_files()["diffusion_model_path"] == model
+    assert recipe.lora_files(tmp_path / "loras") == ()  # it is there
+    assert recipe.lora_files(tmp_path) == (("style", style),)
+
+    settled(tmp_path / "of-that-size.gguf", b"other")
+    moved, renamed = tmp_path / "new.gguf", style.with_name("look.safetensors")
+    model.rename(moved)
+    style.rename(renamed)
+    assert recipe.find_files()["diffusion_model_path"] == moved
+    assert recipe.lora_files(tmp_path / "loras") == (("style", renamed),)
+    settled(style, lora(b"5678", note="another of that name"))
+    assert recipe.lora_files(tmp_path / "loras") == (("style", renamed),)
+    assert recipe.lora_files(tmp_path / "loras", is_chosen=True) == ()
+    again = pipeline.generate(**recipe_from(path).arguments)
+    assert again.metadata.values["Lora hashes"] == recipe.text.values["Lora hashes"]
+    assert again.metadata.prompt == PROMPT
+
+    moved.unlink()
+    assert "diffusion_model_path" not in recipe.find_files()
+
+
+@pytest.mark.parametrize("digits", ["", "a", "12345678", "*", "g" * 10, "../../etc/passwd"])
+def test_what_is_no_hash_finds_no_file(pipeline: PulidFlux, digits: str) -> None:
+    pipeline.generate(PROMPT, seed=1, steps=1)
+    found = model_hashes.files_known(FileHashes({"diffusion_model_path": digits}, {}))
+    assert found == {}
+    assert model_hashes.loras_known(FileHashes({}, {"style": digits})) == {}
+
+
+def test_a_lora_from_anywhere_is_in_the_text_and_found_again(
+    pipeline: PulidFlux, tmp_path: Path
+) -> None:
+    settled(tmp_path / "far.safetensors", lora(b"5678", note="x"))
+    result = pipeline.generate("a cat", seed=1, steps=1, loras=[f"{tmp_path / 'far'}:0.5"])
+    assert result.metadata.prompt == "a cat<lora:far:0.5>"
+    assert result.metadata.values["Lora hashes"] == f"far: {sha256(b'5678', 12)}"
+    again = pipeline.generate(**recipe_from(result.save(tmp_path / "a.png")).arguments)
+    assert again.metadata == result.metadata
+
+
 def test_a_picture_from_before_is_compared_by_name(pipeline: PulidFlux, tmp_path: Path) -> None:
     path = pipeline.generate("a cat", seed=1, steps=1).save(tmp_path / "a.png")
     recipe = recipe_from(path)

@@ -252,7 +252,7 @@ def test_context_options_and_file_names_come_back() -> None:
         "circular_y": True, "flash_attn": True, "diffusion_flash_attn": False,
         "diffusion_conv_direct": True, "vae_conv_direct": True, "backend": "diffusion=cpu,vae=cpu",
         "keep_clip_on_cpu": True, "keep_vae_on_cpu": True, "repack": False,
-        "upscale_tile_size": 64, "tae_preview_only": True,
+        "upscale_tile_size": 64,
     }  # fmt: skip
     assert set(given) == set(CONTEXT_FIELDS)
     context = dataclasses.replace(CONTEXT, taesd_path="models/taef1.safetensors", **given)
@@ -271,13 +271,20 @@ def test_context_options_and_file_names_come_back() -> None:
     assert context_values_from(plain) == {}
 
 
+def test_an_autoencoder_for_previews_is_not_named() -> None:
+    context = dataclasses.replace(CONTEXT, taesd_path="taef1.safetensors")
+    assert "TAESD" in describe_picture(context, GenerationOptions("p")).values
+    context = dataclasses.replace(context, tae_preview_only=True)
+    assert "TAESD" not in describe_picture(context, GenerationOptions("p")).values
+
+
 def test_every_option_that_changes_a_picture_is_written() -> None:
     """A new option must be given a name in the text, or be listed here as one that is not."""
     # Written without the table.
     elsewhere = {"prompt", "negative_prompt", "width", "height", "seed", "batch_count",
                  "init_image", "mask_image", "ref_images", "strength",
                  "embedding", "people", "cfg_start_step", "diffusion_model_path", "model_path",
-                 "pulid_weights"}  # fmt: skip
+                 "pulid_weights", "tae_preview_only", "loras", "lora_files"}  # fmt: skip
     only_place_the_work = {"n_threads", "max_vram", "offload_params_to_cpu", "enable_mmap",
                            "verbose", "lora_model_dir", "vae_decode_only",
                            "hires_upscalers_dir"}  # fmt: skip
