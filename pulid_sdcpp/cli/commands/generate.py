@@ -52,7 +52,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         preset_name,
         wildcards,
     )
-    from ..given.grid_jobs import read_axes, with_axis_prompt
+    from ..given.grid_jobs import read_axes, with_axes
     from ..given.output_files import OutputFiles
     from ..given.output_request import OutputRequest
     from ..given.output_stdout import OutputStdout, check_stdout
@@ -72,7 +72,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         check_stdout(as_json=as_json)
     given = with_prompt_texts(given)
     axes = read_axes(given)
-    given = with_axis_prompt(axes, given)
+    given = with_axes(axes, given)
     recipe = read_recipe(ctx, given)
     name = preset_name(given, recipe)
     if pull:

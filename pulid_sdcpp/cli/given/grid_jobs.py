@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import PulidError
-from ...system.user_folders import with_home
 from .given_values import asked, wildcards
 from .output_request import OutputRequest
 from .people import check_people_flags
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from ...request.generate_request import GenerateRequest
     from ...store.model_store import PresetFiles
 
-__all__ = ["Grid", "grid_jobs", "grid_output", "read_axes", "with_axis_prompt"]
+__all__ = ["Grid", "grid_jobs", "grid_output", "read_axes", "with_axes"]
 
 _FOLDER = "grid"
 _SHEET = "grid.png"
@@ -80,10 +79,15 @@ def read_axes(given: Mapping[str, Any]) -> tuple[GridAxis, ...]:
     return axes
 
 
-def with_axis_prompt(axes: Sequence[GridAxis], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was given, with the first prompt of an axis where there is no other."""
-    axis = next((axis for axis in axes if axis.field == "prompt"), None)
-    return given if axis is None else {"prompt": axis.values[0], **given}
+def with_axes(axes: Sequence[GridAxis], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was given, with what is asked of it all: the first prompt, and everybody."""
+    for axis in axes:
+        if axis.field == "prompt":
+            given = {"prompt": axis.values[0], **given}
+        elif axis.field in ("person", "portrait"):
+            nobody = dict.fromkeys(("persons", "portraits"), ())
+            given = {**given, **nobody, "embedding": None, f"{axis.field}s": axis.values}
+    return given
 
 
 def grid_output(output: OutputRequest, given: Mapping[str, Any]) -> tuple[Path, Path]:
@@ -195,7 +199,7 @@ def _said(
         if name == "person":
             said |= {"persons": (value,), "portraits": (), "embedding": None}
         elif name == "portrait":
-            said |= {"portraits": (with_home(value),), "persons": (), "embedding": None}
+            said |= {"portraits": (value,), "persons": (), "embedding": None}
         elif name != REPLACE:
             said[name] = value
     if REPLACE in cell.values:

@@ -116,6 +116,14 @@ def test_a_picture_that_is_there_is_varied(engine: FakeEngine) -> None:
     assert one == other
 
 
+def test_somebody_else_takes_the_place_of_a_pictures_person(engine: FakeEngine) -> None:
+    assert run(*ALICE, "-o", "first.png").exit_code == 0
+    people = "portrait=bob.pulidembd,alice.pulidembd"
+    assert run("--from", "first.png", "--grid", people).exit_code == 0
+    hashes = [call.identity.sha256 for call in engine.calls]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
 def test_a_failure_costs_its_own_picture_only(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
