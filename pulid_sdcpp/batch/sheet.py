@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ImageFileError
+from ..errors import IdentityFileError, ImageFileError
 from ..identity.identity_file import is_identity_file
+from ..identity.kept_people import preview_in
 from ..pictures.contact_sheet import SheetCell, contact_sheet, fitted, side_by_side
 from ..pictures.png_text import save_picture
 from ..system.image_file import read_image
@@ -199,11 +200,12 @@ def _picture(
 
 
 def _read_portrait(photo: Path, cell_px: int) -> Image.Image | None:
-    if is_identity_file(photo):
-        return None
     try:
-        return fitted(read_image(photo), cell_px)
-    except ImageFileError:  # its pictures could not be made, and are listed as such
+        content = None
+        if is_identity_file(photo) and not (content := preview_in(photo)):
+            return None
+        return fitted(read_image(photo, content), cell_px)
+    except (IdentityFileError, ImageFileError):  # no pictures could be made, which are listed
         return None
 
 

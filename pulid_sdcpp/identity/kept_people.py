@@ -46,6 +46,7 @@ __all__ = [
     "kept_people",
     "kept_person",
     "people_folder",
+    "preview_in",
     "remove_person",
     "rename_person",
 ]
@@ -311,8 +312,23 @@ def _locked() -> Iterator[Path]:
         ) from error
 
 
+def preview_in(path: Path) -> bytes:
+    """The small JPEG of the face in a kept person's file; empty: there is none.
+
+    Raises:
+        IdentityFileError: The file is damaged.
+    """
+    return _extras(path)[2]
+
+
 def _read(path: Path) -> KeptPerson:
     identity = Identity.load(path)
+    added, photos, preview = _extras(path)
+    return KeptPerson(path.stem, path, identity, added, _names(photos), preview)
+
+
+def _extras(path: Path) -> tuple[str, str, bytes]:
+    """When it was kept, the photos' names in JSON, and the preview; empty what is not there."""
     try:
         with FileBytes(path, "a kept person") as content:
             header = parse_gguf(content, str(path), MAX_HEADER_BYTES)
@@ -321,9 +337,9 @@ def _read(path: Path) -> KeptPerson:
                 preview = bytes(content[info.offset : info.offset + info.nbytes])
     except ModelFileError as error:
         raise IdentityFileError(str(error)) from None
-    texts = {key: header.metadata.get(key) for key in (_ADDED, _PHOTOS)}
-    added, photos = (value if isinstance(value, str) else "" for value in texts.values())
-    return KeptPerson(path.stem, path, identity, added, _names(photos), preview)
+    texts = [header.metadata.get(key) for key in (_ADDED, _PHOTOS)]
+    added, photos = (text if isinstance(text, str) else "" for text in texts)
+    return added, photos, preview
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ class Person:
     """Whose face, how strongly, when, and where in the picture.
 
     Args:
-        identity: An identity file, what is in it (bytes), an open file, an `Identity`, or an array
-            (tokens, width).
+        identity: An identity file, what is in it (bytes), an open file, the name of somebody who
+            is kept, an `Identity`, or an array (tokens, width).
         weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
         start_step: First step with the identity: a whole number counts steps from 0, a float from 0
             to 1 is a share of the steps.

@@ -215,8 +215,8 @@ class PulidFlux:
 
         Args:
             photos: A file, what is in it (bytes), a file that is open for reading bytes, a Pillow
-                image or an array, or a list of them, all of one person; or one identity file, or
-                what is in it.
+                image or an array, or a list of them, all of one person; a folder of photos; one
+                identity file, or what is in it; or the name of somebody who is kept.
             face: Face to use if a photo has several: "largest", "left", "right", "center", a number
                 (counting from 0 at the left), or a box (x, y, width, height) in pixels.
             fusion: How several photos become one identity: "idformer" or "mean".
@@ -306,8 +306,9 @@ class PulidFlux:
 
         Args:
             prompt: What the picture should show.
-            identity: Whose face: an `Identity`, an identity file, or an array (tokens, width); or a
-                `Person`, or several, each with a weight, steps and a region. None: no person.
+            identity: Whose face: an `Identity`, an identity file, the name of somebody who is kept,
+                or an array (tokens, width); or a `Person`, or several, each with a weight, steps and
+                a region. None: no person.
             weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
             start_step: First step with the identity: a whole number counts steps from 0, a float
                 from 0 to 1 is a share of them. 0 or 1 is stylised, 4 of 20 photographic.

@@ -77,3 +77,14 @@ def test_a_folder_is_its_photos(folder: Path) -> None:
 def test_nobody_is_an_error(folder: Path, text: str, message: str) -> None:
     with pytest.raises(BatchFileError, match=message):
         people(folder, text)
+
+
+def test_a_contact_sheet_shows_the_kept_face(folder: Path) -> None:
+    from pulid_sdcpp.batch.sheet import _read_portrait
+
+    photo = folder / "party.png"
+    person = keep_person("bob", Identity.from_array([[0.5, 1.0]]), preview=photo.read_bytes())
+    portrait = _read_portrait(person.path, 64)
+    assert portrait is not None
+    assert max(portrait.size) <= 64
+    assert _read_portrait(kept()[0], 64) is None

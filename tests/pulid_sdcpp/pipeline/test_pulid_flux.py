@@ -28,6 +28,7 @@ from pulid_sdcpp import (
     PulidFlux,
     Region,
 )
+from pulid_sdcpp.identity.kept_people import keep_person
 from pulid_sdcpp.request.generate_request import settle
 from pulid_sdcpp.system.user_folders import cache_folder
 
@@ -105,6 +106,23 @@ def test_a_picture_with_settings_options_and_its_text(
     assert len(engine.calls) == 3
     pipeline.close()
     assert engine.closed == 1
+
+
+def test_who_is_kept_by_name_is_a_person_and_needs_no_extractor(
+    pipeline: PulidFlux,
+    engine: FakeEngine,
+    make_identity: MakeIdentity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path))
+    alice = keep_person("Alice", make_identity(1)).identity
+    assert pipeline.enroll("alice").sha256 == alice.sha256
+    pipeline.generate("a face", "alice")
+    pipeline.generate("two faces", [Person("alice", region=LEFT), Person(make_identity(2))])
+    assert [call.people[0].identity.sha256 for call in engine.calls] == [alice.sha256] * 2
+    with pytest.raises(IdentityFileError, match="did you mean Alice"):
+        pipeline.generate("a face", "alise")
 
 
 def test_a_request_is_made_with_its_people_or_not_at_all(
