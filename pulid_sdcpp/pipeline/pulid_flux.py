@@ -307,8 +307,8 @@ class PulidFlux:
         Args:
             prompt: What the picture should show.
             identity: Whose face: an `Identity`, an identity file, the name of somebody who is kept,
-                or an array (tokens, width); or a `Person`, or several, each with a weight, steps and
-                a region. None: no person.
+                or an array (tokens, width); or a `Person`, or several, each with a weight, steps
+                and a region. None: no person.
             weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
             start_step: First step with the identity: a whole number counts steps from 0, a float
                 from 0 to 1 is a share of them. 0 or 1 is stylised, 4 of 20 photographic.
