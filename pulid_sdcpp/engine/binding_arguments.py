@@ -251,8 +251,13 @@ def check_parts(
         ("upscale_factor", arguments["upscale_factor"] > 1, "upscaler_path"),
         ("pm_id_images", bool(arguments["pm_id_images"]), "photo_maker_path"),
     ]
-    if flux is not None and flux.variant not in ("Control", "Flex.2"):
+    if flux is None:
         needs.append(("control_image", arguments["control_image"] is not None, "control_net_path"))
+    elif flux.variant not in ("Control", "Flex.2") and arguments["control_image"] is not None:
+        raise option_error(
+            f"{named('control_image')} is given, but the model is no FLUX.1 Canny or Depth; the "
+            "engine has no ControlNets for Flux"
+        )
     for name, given, part in needs:
         if given and not loaded_with[part]:
             raise option_error(
@@ -279,16 +284,15 @@ def check_parts(
         return
     if flux is not None and flux.variant:
         raise option_error(
-            f"{named('hires')} is given, but a Flux {flux.variant} model sees a second picture "
-            f"of the first "
-            "pass's size, so that it has no second pass; enlarge with --upscale-model"
+            f"{named('hires')} is given, but a Flux {flux.variant} model sees a second picture of "
+            "the first pass's size, so that it has no second pass; enlarge with "
+            f"{named('upscaler_path')}"
         )
     if encodes_a_picture(checked.hires_upscaler) and loaded_with["vae_decode_only"]:
         raise option_error(
-            f"{named('hires_upscaler')} is {shown(checked.hires_upscaler)}, which enlarges "
-            f"pixels, but the "
-            "engine was loaded with vae_decode_only, which leaves out what reads them; load it "
-            "without, or take Latent"
+            f"{named('hires_upscaler')} is {shown(checked.hires_upscaler)}, which enlarges pixels, "
+            "but the engine was loaded with vae_decode_only, which leaves out what reads them; "
+            "load it without, or take Latent"
         )
 
 

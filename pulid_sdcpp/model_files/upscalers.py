@@ -10,14 +10,15 @@ import difflib
 import os
 from pathlib import Path
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, named, option_error
 from ..options.checks import FilePath
+from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
 from ..options.second_pass import HIRES_UPSCALERS, is_upscaling_model
 from ..terminal_text import shown
 from .engine_checks import check_upscaler
 
-__all__ = ["second_pass_upscaler"]
+__all__ = ["check_upscalers", "second_pass_upscaler"]
 
 _SUFFIXES = (".gguf", ".safetensors", ".pt", ".pth")
 
@@ -39,6 +40,17 @@ def second_pass_upscaler(generation: GenerationOptions, folder: FilePath | None)
     return path
 
 
+def check_upscalers(generation: GenerationOptions, context: ContextOptions) -> None:
+    """Refuse upscaling models that the engine cannot use, before anything is made.
+
+    Raises:
+        ValueError, ModelFileError: As `second_pass_upscaler`.
+    """
+    second_pass_upscaler(generation, context.hires_upscalers_dir)
+    if context.upscaler_path is not None and generation.upscale_repeats:
+        check_upscaler(os.fspath(context.upscaler_path))
+
+
 def _find(name: str, folder: Path) -> Path:
     path = folder / name
     candidates = [folder / f"{name}{suffix}" for suffix in _SUFFIXES] if path.name == name else []
@@ -50,9 +62,9 @@ def _find(name: str, folder: Path) -> Path:
     known = [*HIRES_UPSCALERS, *_names_in(folder)]
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(
-        f"hires_upscaler is {shown(name)}, which is no model in {folder} "
-        f"(--hires-upscalers-dir) and none of the engine's own; {meant}"
+    raise option_error(
+        f"{named('hires_upscaler')} is {shown(name)}, which is no model in {folder} "
+        f"({named('hires_upscalers_dir')}) and none of the engine's own; {meant}"
     )
 
 

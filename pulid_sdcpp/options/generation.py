@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import named, option_error
 from .binding import to_binding
 from .checks import FilePath, check_text
+from .control import ControlOptions
 from .facts import FACT, Fact, check, described, of, option, same_as
 from .layer_guidance import LayerGuidanceOptions, check_layer_guidance
 from .lora_options import LoraOptions
@@ -33,6 +34,7 @@ from .second_pass import (
     SIZE_MULTIPLE_PX,
     SecondPassOptions,
     SecondPassSteps,
+    UpscaleOptions,
     second_pass_size,
     second_pass_steps,
 )
@@ -57,7 +59,6 @@ __all__ = [
 ]
 
 MAX_BATCH = 100
-MAX_UPSCALE_REPEATS = 4
 MAX_SEED = 2**63 - 1  # int64 in the engine
 
 
@@ -96,6 +97,7 @@ class GenerationOptions:
         lora_files: Names of LoRA tags with the files that they mean, in place of those in
             `lora_model_dir`.
         ref_images: References for Kontext models.
+        control_image, canny: What a FLUX.1 Canny or Depth model follows; find its edges first.
         vae_tile_size: (x, y) in latent pixels (8 pixels each); 0 is the engine's choice.
         vae_relative_tile_size: (x, y), below 1 a share of the picture, otherwise a number of tiles.
         cache_mode: A step cache, one of step_cache.CACHE_MODES: faster, but changes the picture.
@@ -311,6 +313,10 @@ class GenerationOptions:
         text="Increase ref index",
         evaluate=False,
     )
+    control_image: FilePath | bytes | BinaryIO | Image.Image | None = same_as(
+        ControlOptions, "control_image"
+    )
+    canny: bool = same_as(ControlOptions, "canny")
     vae_tiling: bool = same_as(TilingOptions, "vae_tiling")
     vae_tile_size: tuple[int, int] = same_as(TilingOptions, "vae_tile_size")
     vae_tile_overlap: float = same_as(TilingOptions, "vae_tile_overlap")
@@ -338,16 +344,7 @@ class GenerationOptions:
         text="Cache option",
         evaluate=False,
     )
-    upscale_repeats: int = option(
-        1,
-        "How many times --upscale-model enlarges the picture; 0: leave it as it is.",
-        flags="--upscale-repeats",
-        low=0,
-        high=MAX_UPSCALE_REPEATS,
-        text="Upscale repeats",
-        memory=True,
-        evaluate=False,
-    )
+    upscale_repeats: int = same_as(UpscaleOptions, "upscale_repeats")
     hires: bool = same_as(SecondPassOptions, "hires")
     hires_upscaler: str = same_as(SecondPassOptions, "hires_upscaler")
     hires_scale: float = same_as(SecondPassOptions, "hires_scale")
@@ -388,6 +385,8 @@ class GenerationOptions:
                 raise option_error(
                     f"{named('vae_tile_size')} is {side}, but must be 0 or from 8 to 512"
                 )
+        if self.canny and self.control_image is None:
+            raise option_error(f"{named('canny')} is given without {named('control_image')}")
         check_cache(self.cache_mode, self.cache_option)
         check_layer_guidance(
             *(self.slg_scale, self.skip_layers, self.skip_layer_start, self.skip_layer_end),
@@ -401,14 +400,16 @@ class GenerationOptions:
     def _check_second_pass(self) -> None:
         check_text("hires_upscaler", self.hires_upscaler, 1000)
         if not self.hires_upscaler.strip():
-            raise ValueError("hires_upscaler is empty; name one, such as Latent")
+            raise option_error(f"{named('hires_upscaler')} is empty; name one, such as Latent")
         if not self.hires or self.hires_upscaler == "None":
             for name, fact in of(SecondPassOptions).items():  # they mean nothing without it
                 object.__setattr__(self, name, fact.default)
             return
         _ = self.second_size  # checks it
         if self.scheduler == "gits" and self.second_steps.total < 2:
-            raise ValueError("hires_steps is too few for the gits scheduler; use 2 or more")
+            raise option_error(
+                f"{named('hires_steps')} is too few for the gits scheduler; use 2 or more"
+            )
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options, with a negative seed replaced by a random one below 2^32."""

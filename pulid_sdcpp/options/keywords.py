@@ -81,6 +81,8 @@ class GenerationKeywords(TypedDict, total=False):
     ref_images: Sequence[FilePath | bytes | BinaryIO | Image.Image]
     auto_resize_ref_image: bool
     increase_ref_index: bool
+    control_image: FilePath | bytes | BinaryIO | Image.Image | None
+    canny: bool
     vae_tiling: bool
     vae_tile_size: tuple[int, int]
     vae_tile_overlap: float

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import named, option_error
 from .facts import option
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SIZE_MULTIPLE_PX",
     "SecondPassOptions",
     "SecondPassSteps",
+    "UpscaleOptions",
     "encodes_a_picture",
     "is_upscaling_model",
     "reads_pictures",
@@ -34,6 +36,7 @@ SIZE_MULTIPLE_PX = 16  # the autoencoder's factor 8 times Flux's 2x2 patches
 MAX_SIDE_PX = 4096  # 65,536 image tokens at 4096 x 4096
 MAX_STEPS = 1000
 MIN_TILE_PX, MAX_TILE_PX = 16, 4096
+MAX_UPSCALE_REPEATS = 4
 
 _OF_LATENTS = (
     "Latent",
@@ -137,6 +140,22 @@ class SecondPassOptions:
 
 
 @dataclass(frozen=True)
+class UpscaleOptions:
+    """The fact of the option of `GenerationOptions` that is about finished pictures."""
+
+    upscale_repeats: int = option(
+        1,
+        "How many times --upscale-model enlarges the picture; 0: leave it as it is.",
+        flags="--upscale-repeats",
+        low=0,
+        high=MAX_UPSCALE_REPEATS,
+        text="Upscale repeats",
+        memory=True,
+        evaluate=False,
+    )
+
+
+@dataclass(frozen=True)
 class SecondPassSteps:
     """Steps of the second pass: the last `made` of a schedule of `total`."""
 
@@ -156,7 +175,7 @@ def encodes_a_picture(upscaler: str) -> bool:
 
 def reads_pictures(values: Mapping[str, Any]) -> bool:
     """Whether the autoencoder's encoder is needed, by the options that were given so far."""
-    if values.get("init_image") or values.get("ref_images"):
+    if any(values.get(name) for name in ("init_image", "ref_images", "control_image")):
         return True
     upscaler = values.get("hires_upscaler", SecondPassOptions.hires_upscaler)
     return bool(values.get("hires")) and encodes_a_picture(upscaler)
@@ -184,9 +203,9 @@ def second_pass_size(
         sides = tuple(math.ceil(math.floor(side + 0.5) / step) * step for side in scaled)  # type: ignore[assignment]
     for name, side in zip(("width", "height"), sides, strict=True):
         if not SIZE_MULTIPLE_PX <= side <= MAX_SIDE_PX:
-            raise ValueError(
-                f"the second pass (hires) would have a {name} of {side}, but it must be from "
-                f"{SIZE_MULTIPLE_PX} to {MAX_SIDE_PX}"
+            raise option_error(
+                f"the second pass ({named('hires')}) would have a {name} of {side}, but it must "
+                f"be from {SIZE_MULTIPLE_PX} to {MAX_SIDE_PX}"
             )
     return sides
 

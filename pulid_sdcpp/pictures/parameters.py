@@ -76,7 +76,12 @@ SHEET = "Contact sheet"
 """Says of which command a sheet of many pictures is, whose text has what they have in common."""
 _TEMPLATES = {"prompt": "Template", "negative_prompt": "Negative Template"}
 """As sd-dynamic-prompts calls them."""
-_IMAGES = {"init": "Init image", "mask": "Mask image", "ref": "Ref image"}
+_IMAGES = {
+    "init": "Init image",
+    "mask": "Mask image",
+    "ref": "Ref image",
+    "control": "Control image",
+}
 
 
 def describe_picture(

@@ -300,6 +300,7 @@ def _with_images(
         return replace(
             generation,
             init_image=next(iter(images["init"]), None),
+            control_image=next(iter(images["control"]), None),
             mask_image=next(iter(images["mask"]), None),
             ref_images=images["ref"],
         )

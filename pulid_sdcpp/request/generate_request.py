@@ -184,7 +184,9 @@ def settle(
         vram=given.get("vram"),
         sources=sources,
         image_names=names,
-        image_files=_paths_among([asked.init_image, asked.mask_image, *asked.ref_images]),
+        image_files=_paths_among(
+            [asked.init_image, asked.mask_image, *asked.ref_images, asked.control_image]
+        ),
     )
 
 

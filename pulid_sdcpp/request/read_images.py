@@ -19,11 +19,13 @@ from ..terminal_text import shown
 __all__ = ["ImageNames", "read_images", "read_once"]
 
 ImageNames = Mapping[str, tuple[FileUsed | None, ...]]
-"""Name and hash of each image that came from a file, by its role: init, mask, ref, people."""
+"""Name and hash of each image that came from a file, by its role: init, mask, control, ref,
+people."""
 
 _IMAGES: dict[str, tuple[str, Callable[..., Image]]] = {
     "init": ("init_image", read_image),
     "mask": ("mask_image", read_mask),
+    "control": ("control_image", read_image),
 }
 
 
@@ -35,7 +37,7 @@ def read_images(generation: GenerationOptions) -> tuple[GenerationOptions, Image
         ImageFileError: A file that is no picture.
     """
     read: dict[str, Any] = {}
-    names: dict[str, tuple[FileUsed | None, ...]] = {"init": (), "mask": ()}
+    names: dict[str, tuple[FileUsed | None, ...]] = dict.fromkeys(_IMAGES, ())
     for role, (name, read_one) in _IMAGES.items():
         if (source := getattr(generation, name)) is not None:
             read[name], used = read_once(name, source, read_one)

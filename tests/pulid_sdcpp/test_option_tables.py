@@ -45,7 +45,7 @@ FLAGS = """
     Model lora_model_dir --lora-model-dir path geb
     Model upscaler_path --upscale-model path gpb
     Model hires_upscalers_dir --hires-upscalers-dir path gpb
-    Model loras --lora text* gpeb
+    Model loras --lora text* geb
     Model wtype --type choice gpeb
     Model tensor_type_rules --tensor-type-rules text gpeb
     Identity pulid_weights --pulid-weights path gpeb
@@ -67,14 +67,16 @@ FLAGS = """
     Picture hires_scale --hires-scale float gpb
     Picture hires_width --hires-width integer gpb
     Picture hires_height --hires-height integer gpb
-    Sampling hires_steps --hires-steps integer gpb
-    Sampling hires_denoising_strength --hires-denoising-strength float gpb
+    Sampling hires_steps --hires-steps integer gb
+    Sampling hires_denoising_strength --hires-denoising-strength float gb
     Memory hires_upscale_tile_size --hires-upscale-tile-size integer gpb
     Memory upscale_tile_size --upscale-tile-size integer gpb
     Picture init_image -i/--init-img path gpb
     Picture strength --strength float gb
     Picture mask_image --mask path gb
     Picture ref_images -r/--ref-image path* gpb
+    Picture control_image --control-image path gpb
+    Picture canny --canny flag gb
     Picture increase_ref_index --increase-ref-index flag gb
     Picture auto_resize_ref_image --disable-auto-resize-ref-image flag gpb
     Sampling steps --steps integer geb
@@ -85,10 +87,10 @@ FLAGS = """
     Sampling sigmas --sigmas A,B,... geb
     Sampling eta --eta float geb
     Sampling flow_shift --flow-shift float geb
-    Sampling slg_scale --slg-scale float gpeb
-    Sampling skip_layers --skip-layers A,B,... gpeb
-    Sampling skip_layer_start --skip-layer-start float gpeb
-    Sampling skip_layer_end --skip-layer-end float gpeb
+    Sampling slg_scale --slg-scale float geb
+    Sampling skip_layers --skip-layers A,B,... geb
+    Sampling skip_layer_start --skip-layer-start float geb
+    Sampling skip_layer_end --skip-layer-end float geb
     Sampling clip_skip --clip-skip integer geb
     Sampling cache_mode --cache-mode text gb
     Sampling cache_option --cache-option text gb
@@ -132,6 +134,7 @@ TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
     ("skip_layer_end", "Skip layer end", False, 1, "1.0"),
     ("auto_resize_ref_image", "Resize ref image", False, False, "False"),
     ("increase_ref_index", "Increase ref index", False, True, "True"),
+    ("canny", "Canny", False, True, "True"),
     ("vae_tiling", "VAE tiling", False, True, "True"),
     ("vae_tile_size", "VAE tile size", False, (32, 16), "32x16"),
     ("vae_tile_overlap", "VAE tile overlap", False, 0.25, "0.25"),
@@ -209,6 +212,8 @@ BATCH: dict[str, tuple[str, Any, Any]] = {
     "vae_relative_tile_size": ("0.5x2", [0.5, 2], (0.5, 2.0)),
     "cache_mode": ("easycache", "easycache", "easycache"),
     "cache_option": ("end=1", "end=1", "end=1"),
+    "control_image": ("a.png", "a.png", Path("a.png")),
+    "canny": ("true", True, True),
     "upscale_repeats": ("2", 2, 2),
     "hires": ("true", True, True),
     "hires_upscaler": ("Lanczos", "Lanczos", "Lanczos"),
@@ -259,7 +264,7 @@ def test_flags() -> None:
         having = [
             command
             for command, others in commands.items()
-            if name in others and others[name].opts == option.opts
+            if name in others and others[name].opts == option.opts and not others[name].hidden
         ]
         words = (
             option.heading.split()[0],  # type: ignore[attr-defined]

@@ -42,6 +42,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     Takes the Flux flags of stable-diffusion.cpp's sd-cli, so most of its commands work when you
     replace the program's name; flags may be written with - or _.
     """
+    from ...model_files.upscalers import check_upscalers
     from ...people.identity_effect import check_takes_part
     from ...request.generate_request import settle
     from ...system.output_folders import output_folders
@@ -89,6 +90,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         progress.stage(words)
     if recipe is not None:
         remark_differences(recipe, request, given, progress)
+    check_upscalers(request.generation, request.context)
     for person in request.people:  # before photos are looked at
         check_takes_part(person, request.generation, request.cfg_start_step, has_size=False)
     if request.vram is not None:  # what cannot fit; when the model is loaded, it is planned again
@@ -208,7 +210,7 @@ def _preview(
     from ..progress.preview_file import PreviewFile
 
     check_preview(request.context, asked.method, asked.interval)
-    size = (request.generation.width, request.generation.height)
+    size = request.generation.made_size
     preview = PreviewFile(asked.path, size, others, progress, overwrite=output.overwrite)
     if asked.note:
         progress.note(asked.note)

@@ -43,9 +43,6 @@ _REASONS: Mapping[str, str] = {
     "the engine has ControlNets for SD 1, SD 2 and SDXL only, and none for Flux": (
         "--control-net --control-net-cpu --control-strength"
     ),
-    "for ControlNets, and for FLUX.1 Canny and Depth, which are not offered": (
-        "--control-image --canny"
-    ),
 }
 NOT_OFFERED: Mapping[str, str] = {
     flag: reason for reason, flags in _REASONS.items() for flag in flags.split()
@@ -59,7 +56,7 @@ NOT_OFFERED_MODES: Mapping[str, str] = {
 }
 """The reason by value of --mode."""
 _SWITCHES = {
-    *("--canny", "--control-net-cpu", "--convert-name", "--force-sdxl-vae-conv-scale"),
+    *("--control-net-cpu", "--convert-name", "--force-sdxl-vae-conv-scale"),
     *("--chroma-disable-dit-mask", "--chroma-enable-t5-mask", "--qwen-image-zero-cond-t"),
     *("--metadata-raw", "--metadata-brief", "--metadata-all"),
 }

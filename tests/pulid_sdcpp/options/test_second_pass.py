@@ -63,3 +63,10 @@ def test_what_an_upscaler_needs() -> None:
     assert not reads_pictures({"hires": True})
     assert not reads_pictures({"hires_upscaler": "Lanczos"})
     assert reads_pictures({"init_image": "a.png"})
+    assert reads_pictures({"control_image": "a.png"})
+
+
+def test_edges_are_found_in_a_picture_only() -> None:
+    with pytest.raises(ValueError, match="canny is given without control_image"):
+        GenerationOptions("", canny=True)
+    assert GenerationOptions("", canny=True, control_image="a.png").canny

@@ -187,7 +187,7 @@ def test_images_that_were_in_memory_are_named_as_such(tmp_path: Path) -> None:
     assert "Ref image 1 hash" not in text.values
     back = image_names_from(parse_text(format_text(text)))
     assert back == {
-        "init": (), "mask": (), "ref": (("in memory", ""), ("a.png", "ba7816bf8f")),
+        "init": (), "mask": (), "ref": (("in memory", ""), ("a.png", "ba7816bf8f")), "control": (),
     }  # fmt: skip
 
 
@@ -282,7 +282,7 @@ def test_every_option_that_changes_a_picture_is_written() -> None:
     """A new option must be given a name in the text, or be listed here as one that is not."""
     # Written without the table.
     elsewhere = {"prompt", "negative_prompt", "width", "height", "seed", "batch_count",
-                 "init_image", "mask_image", "ref_images", "strength",
+                 "init_image", "mask_image", "ref_images", "control_image", "strength",
                  "embedding", "people", "cfg_start_step", "diffusion_model_path", "model_path",
                  "pulid_weights", "tae_preview_only", "loras", "lora_files"}  # fmt: skip
     only_place_the_work = {"n_threads", "max_vram", "offload_params_to_cpu", "enable_mmap",
