@@ -61,9 +61,8 @@ def test_the_keywords_are_those_of_the_options() -> None:
     [
         (PulidFlux.from_preset, keywords.PresetKeywords, {"preset"}),
         (PulidFlux.generate, keywords.GenerateKeywords, set()),
-        (PulidFlux._read, keywords.PictureKeywords, {"prompt", "identity"}),
     ],
-    ids=["from_preset", "generate", "picture"],
+    ids=["from_preset", "generate"],
 )
 def test_the_keywords_of_a_method_are_its_own(
     method: object, named: type, positional: set[str]

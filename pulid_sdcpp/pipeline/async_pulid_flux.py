@@ -23,6 +23,7 @@ from ..request.picture_request import PictureRequest
 from .cancel_token import CancelToken
 from .keywords import GenerateKeywords, PictureKeywords, PresetKeywords
 from .pulid_flux import PulidFlux
+from .running_picture import preview_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -205,9 +206,8 @@ class AsyncPulidFlux:
         def show(image: Image, step: int) -> None:
             put(UnfinishedPicture(image, step))
 
-        preview = self._pipeline._preview(
-            show if previews else None, preview_method, preview_interval, False
-        )
+        shown = show if previews else None
+        preview = preview_of(self._pipeline.context, shown, preview_method, preview_interval)
         picture = await self._read(prompt, identity, options)
         making = asyncio.ensure_future(self._make(picture, put, preview))
         making.add_done_callback(lambda _: items.put_nowait(None))
@@ -281,9 +281,7 @@ class AsyncPulidFlux:
         identity: IdentityLike | Person | Sequence[Person] | None,
         options: PictureKeywords,
     ) -> PictureRequest:
-        return await self._run(
-            self._files, lambda: self._pipeline._read(prompt, identity, **options)
-        )
+        return await self._run(self._files, lambda: self._pipeline._read(prompt, identity, options))
 
     async def _make(
         self,

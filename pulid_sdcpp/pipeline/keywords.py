@@ -33,6 +33,7 @@ class PresetKeywords(ContextKeywords, total=False):
     settings: GenerationKeywords | None
     extractor_device: str
     remember_identities: bool
+    keep_extracted: bool
     create_engine: CreateEngine | None
     create_extractor: Callable[..., Any] | None
     on_event: EventCallback | None

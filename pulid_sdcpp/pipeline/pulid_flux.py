@@ -27,7 +27,6 @@ from ..request.find_preset import find_preset
 from ..request.generate_request import GenerateRequest
 from ..request.picture_request import (
     PictureRequest,
-    check_preview,
     identity_given_as,
     picture_request,
     read_request,
@@ -35,10 +34,10 @@ from ..request.picture_request import (
 from ..store.presets import PullProgress, pull_preset
 from .callbacks import called_back
 from .cancel_token import CancelToken, check_is_token
-from .keywords import GenerateKeywords
+from .keywords import GenerateKeywords, PictureKeywords
 from .loaded_model import LoadedModel
 from .picture_maker import PictureMaker
-from .running_picture import PreviewCallback
+from .running_picture import PreviewCallback, preview_of
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -52,6 +51,9 @@ _NO_EXTRACTOR = (
     "photos need the extractor's files, and this pipeline was made without: use a preset, name "
     "them as extractor, or give an identity file"
 )
+
+
+_SPAN = ("weight", "start_step", "end_step")
 
 
 class PulidFlux:
@@ -79,6 +81,7 @@ class PulidFlux:
             "mps".
         remember_identities: Keep a copy of each identity that is used in the user's cache folder,
             where `recipe_from` finds it.
+        keep_extracted: Keep identities of photos there, too; then a known photo needs no networks.
         create_engine: Called with a `ContextOptions` and `on_event`; None: loads a
             `StableDiffusion`.
         create_extractor: Makes the extractor; None: `IdentityExtractor`.
@@ -99,6 +102,7 @@ class PulidFlux:
         extractor_problem: str = "",
         extractor_device: str = "auto",
         remember_identities: bool = True,
+        keep_extracted: bool = True,
         create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
         on_event: EventCallback | None = None,
@@ -109,7 +113,10 @@ class PulidFlux:
         self._preset = preset
         self._extractor_problem = extractor_problem or ("" if extractor else _NO_EXTRACTOR)
         self._enroller = Enroller(
-            extractor or {}, device=extractor_device, create_extractor=create_extractor
+            extractor or {},
+            device=extractor_device,
+            cache=keep_extracted,
+            create_extractor=create_extractor,
         )
         self._on_event = on_event
         self._model = LoadedModel(context, vram, create_engine)
@@ -131,6 +138,7 @@ class PulidFlux:
         settings: GenerationKeywords | None = None,
         extractor_device: str = "auto",
         remember_identities: bool = True,
+        keep_extracted: bool = True,
         create_engine: CreateEngine | None = None,
         create_extractor: Callable[..., Any] | None = None,
         on_event: EventCallback | None = None,
@@ -146,7 +154,7 @@ class PulidFlux:
             accept_licenses, on_pull: For that; see `pull_preset` and its `on_progress`.
             settings: These override the preset's settings.
             **context_overrides: Fields of `ContextOptions`; they override the preset's.
-            vram, extractor_device, remember_identities: As for the class.
+            vram, extractor_device, remember_identities, keep_extracted: As for the class.
             create_engine, create_extractor, on_event: Likewise.
 
         Raises:
@@ -172,6 +180,7 @@ class PulidFlux:
             extractor_problem=files.missing_for_extraction,
             extractor_device=extractor_device,
             remember_identities=remember_identities,
+            keep_extracted=keep_extracted,
             create_engine=create_engine,
             create_extractor=create_extractor,
             on_event=on_event,
@@ -349,16 +358,15 @@ class PulidFlux:
         """
         token = check_is_token(cancel)
         token.check()
-        picture = self._read(
-            prompt,
-            identity,
-            weight=weight,
-            start_step=start_step,
-            end_step=end_step,
-            cfg_start_step=cfg_start_step,
+        options: PictureKeywords = {
             **generation,
+            **{"weight": weight, "start_step": start_step, "end_step": end_step},
+            "cfg_start_step": cfg_start_step,
+        }
+        picture = self._read(prompt, identity, options)
+        preview = preview_of(
+            self._context, on_preview, preview_method, preview_interval, preview_noisy
         )
-        preview = self._preview(on_preview, preview_method, preview_interval, preview_noisy)
         return self._make(picture, token, on_event, preview)
 
     def make(
@@ -394,7 +402,9 @@ class PulidFlux:
             )
         token = check_is_token(cancel)
         picture = picture_request(request, people)
-        preview = self._preview(on_preview, preview_method, preview_interval, preview_noisy)
+        preview = preview_of(
+            self._context, on_preview, preview_method, preview_interval, preview_noisy
+        )
         return self._make(picture, token, on_event, preview)
 
     def generate_each(
@@ -457,26 +467,15 @@ class PulidFlux:
         self,
         prompt: str,
         identity: IdentityLike | Person | Sequence[Person] | None,
-        *,
-        weight: float = IdentityOptions.weight,
-        start_step: StepPoint = IdentityOptions.start_step,
-        end_step: StepPoint | None = None,
-        cfg_start_step: int | None = None,
-        **generation: Unpack[GenerationKeywords],
+        options: PictureKeywords,
     ) -> PictureRequest:
         """What `generate` is asked for, read and checked; it needs no turn."""
-        span = {"weight": weight, "start_step": start_step, "end_step": end_step}
+        values: dict[str, Any] = {**options}
+        span = {name: values.pop(name, getattr(IdentityOptions, name)) for name in _SPAN}
+        cfg_start_step = values.pop("cfg_start_step", None)
         return read_request(
-            *(self._context, self._settings, prompt, identity, span, cfg_start_step, generation)
+            *(self._context, self._settings, prompt, identity, span, cfg_start_step, values)
         )
-
-    def _preview(
-        self, on_preview: PreviewCallback | None, method: str, interval: int, noisy: bool
-    ) -> Preview | None:
-        if on_preview is None:
-            return None
-        check_preview(self._context, method, interval)
-        return Preview(called_back(on_preview), method, interval, noisy)
 
     def _make(
         self,

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..engine.interface import Preview
 from ..errors import GenerationCancelled
 from ..native.progress_event import EventCallback, ProgressEvent
+from ..options.context import ContextOptions
+from ..request.picture_request import check_preview
+from .callbacks import called_back
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PreviewCallback", "RunningPicture"]
+__all__ = ["PreviewCallback", "RunningPicture", "preview_of"]
 
 PreviewCallback = Callable[["Image", int], object]
 
@@ -43,3 +47,21 @@ class RunningPicture:
         """
         if self.cancelled:
             raise GenerationCancelled("cancelled")
+
+
+def preview_of(
+    context: ContextOptions,
+    on_preview: PreviewCallback | None,
+    method: str,
+    interval: int,
+    noisy: bool = False,
+) -> Preview | None:
+    """What looks at a picture, if somebody does: see `PulidFlux.generate`.
+
+    Raises:
+        ValueError: A part is not loaded that the preview needs, or the interval is out of range.
+    """
+    if on_preview is None:
+        return None
+    check_preview(context, method, interval)
+    return Preview(called_back(on_preview), method, interval, noisy)

@@ -103,7 +103,7 @@ def pull_preset(
 ) -> None:
     """Download the files of a preset that are missing, as `pulid-sdcpp models pull` does.
 
-        pull_preset("flux-schnell-q4", accept_licenses=["antelopev2"])
+        pull_preset("flux-schnell-q4", accept_licenses=["insightface"])
 
     Without any missing nothing is asked of the network. An exception in `on_progress` stops it;
     what has arrived is kept for the next time.

@@ -151,3 +151,15 @@ def test_a_preset_gives_files_and_settings_and_options_override_them(
             pipeline.enroll("a.jpg")
         assert pipeline.generate("p").image.size == (64, 64)
     assert engine.closed == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_extracted_is_kept_unless_told(
+    make: Callable[..., PulidFlux],
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    keep: bool,
+) -> None:
+    monkeypatch.setattr(module, "Enroller", FakeEnroller)
+    enroller: Any = make(engine, extractor={"eva": "e.pt"}, keep_extracted=keep)._enroller
+    assert enroller.options["cache"] is keep
