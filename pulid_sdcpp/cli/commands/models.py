@@ -14,6 +14,7 @@ from ..flags.table import FILE_PATH
 from ..progress.json_progress import json_text
 
 if TYPE_CHECKING:
+    from ...model_files.lora_listing import LoraFound
     from ...store.model_store import ModelStore
     from ...store.registry import Preset, Registry
 
@@ -62,6 +63,73 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
         click.echo(f"to make identities from photos: {'; '.join(terms)}")
     if any(row["there"] < row["files"] for row in rows):
         click.echo("download one with: pulid-sdcpp models pull PRESET")
+
+
+@models.command()
+@click.option(
+    "--lora-model-dir",
+    "folders",
+    type=FILE_PATH,
+    multiple=True,
+    help="Folder of LoRAs; may be repeated.",
+)
+@_models_dirs
+@_json
+def loras(folders: tuple[Path, ...], models_dirs: tuple[Path, ...], as_json: bool) -> None:
+    """Show LoRAs: their names, sizes, trigger words, and whether they fit Flux.
+
+    It looks in --lora-model-dir, in the folders called lora or loras of --models-dir and of your
+    config file's models_dirs, and shows those of the pocket model.
+    """
+    from ...families.flux.layout import check_diffusion_model
+    from ...model_files.lora_listing import list_loras, lora_folders_below
+    from ...model_files.lora_places import LoraPlaces
+    from ...pocket.pack import pocket_files
+    from ...system.user_config import load_user_config
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise click.UsageError(f"--lora-model-dir: there is no folder {folder}")
+    below = (*models_dirs, *load_user_config().models_dirs)
+    places = [*folders, *(one for folder in below for one in lora_folders_below(folder))]
+    places.append(pocket_files().loras)
+    pocket = pocket_files().diffusion_model
+    others = {"the pocket model": LoraPlaces(check_diffusion_model(pocket), has_t5=False)}
+    rows = []
+    for place in dict.fromkeys(places):
+        found = list_loras(place, others)
+        rows += [_lora_row(place, lora) for lora in found]
+        if found and not as_json:
+            click.echo(f"{escaped_line(str(place))}:")
+            width = max(len(lora.name) for lora in found)
+            for lora in found:
+                _show_lora(lora, width)
+    if as_json:
+        click.echo(json_text(rows, indent=2))
+    elif not rows:
+        click.echo("no LoRAs found; name their folder with --lora-model-dir")
+
+
+def _lora_row(folder: Path, lora: LoraFound) -> dict[str, Any]:
+    return {
+        "name": lora.name,
+        "path": str(lora.path),
+        "folder": str(folder),
+        "size_bytes": lora.size_bytes,
+        "fits": list(lora.fits),
+        "problem": lora.problem,
+        "trigger_words": list(lora.trigger_words),
+    }
+
+
+def _show_lora(lora: LoraFound, width: int) -> None:
+    from ...system.size_text import described_size
+    from ...terminal_text import shortened
+
+    fits = f"for {' and '.join(lora.fits)}" if lora.fits else f"not for Flux: {lora.problem}"
+    words = f", trigger words: {', '.join(lora.trigger_words)}" if lora.trigger_words else ""
+    line = f"{lora.name:<{width}}  {described_size(lora.size_bytes):>8}  {fits}{words}"
+    click.echo(f"  {escaped_line(shortened(line))}")
 
 
 @models.command()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPLETE_VARIABLE",
+    "complete_lora",
     "complete_person",
     "complete_person_or_file",
     "complete_preset",
@@ -67,6 +68,17 @@ def complete_person_or_file(ctx: Any, param: Any, incomplete: str) -> list[Compl
     # First: bash forgets what came before it, and takes files where no name is left.
     files = CompletionItem(incomplete, type="file")
     return [files, *complete_person(ctx, param, incomplete)]
+
+
+def complete_lora(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """Names of the LoRAs in --lora-model-dir, and files, which the shell knows."""
+    from click.shell_completion import CompletionItem
+
+    from ...model_files.lora_listing import lora_names
+
+    names = lora_names(ctx.params.get("lora_model_dir") or ".")
+    files = CompletionItem(incomplete, type="file")
+    return [files, *(CompletionItem(name) for name in names if name.startswith(incomplete))]
 
 
 def _items(presets: Mapping[str, Preset], incomplete: str) -> list[CompletionItem]:

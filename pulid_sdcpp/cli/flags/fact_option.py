@@ -7,6 +7,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from ...options.facts import Fact, Group, Kind, of
+from .completions import complete_lora
 from .face_choice import FaceChoiceType
 from .table import FILE_PATH, grouped_option
 from .types import NamedChoice, Numbers, Pair, StepPointType
@@ -51,6 +52,8 @@ def _fact_option(fact: Fact) -> Any:
         settings["type"] = NamedChoice(fact.choices, case_sensitive=_is_lower(fact.choices))
     else:
         settings["type"] = _TYPES["text" if fact.kind == "choice" else fact.kind]
+    if fact.kind == "loras":
+        settings["shell_complete"] = complete_lora
     if fact.kind in ("pictures", "loras"):
         settings["multiple"] = True
     elif fact.kind != "switch" and fact.default is not MISSING:
