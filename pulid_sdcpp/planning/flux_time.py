@@ -62,8 +62,8 @@ _MOST_IDENTITY = 0.1
 _LATENT_CHANNELS = 16
 _CONTEXT_WIDTH = 4096
 _POOLED_WIDTH = 768
-_TEXT_HIDDEN = 1536
-"""Width of the model that T5's speed is measured with: matrices large enough, files small."""
+_MACS_PER_TOKEN = 12 * HIDDEN**2
+"""Multiplications of a token with a block's matrices, of either kind."""
 
 LoadEngine = Callable[[ContextOptions], "StableDiffusion"]
 
@@ -79,6 +79,7 @@ class FluxTime:
         part_s: 1 double and 2 single blocks, at `tokens`.
         constant_s: What an evaluation takes beside its blocks.
         identity_s: What one person adds to the evaluation of a whole Flux; 0: not asked for.
+        small_part_s: As `part_s`, at `SMALL_TOKENS`.
         processor_share: On a CPU, how much of its threads' time the process had meanwhile.
     """
 
@@ -87,12 +88,18 @@ class FluxTime:
     part_s: float
     constant_s: float
     identity_s: float = 0.0
+    small_part_s: float = 0.0
     processor_share: float = 1.0
 
     @property
     def evaluation_s(self) -> float:
         """A whole Flux, once, without people."""
         return self.of_parts(PARTS)
+
+    @property
+    def matrices_per_s(self) -> float:
+        """Multiplications with matrices, each second; what else blocks do is counted as time."""
+        return 3 * _MACS_PER_TOKEN * (SMALL_TOKENS + T5_TOKENS) / max(self.small_part_s, 1e-9)
 
     def of_parts(self, parts: float) -> float:
         """A Flux of `parts` double and twice as many single blocks."""
@@ -180,19 +187,26 @@ def measure_flux(
         extra_s = min(max(small[2] - small[1], 0.0), _MOST_IDENTITY * small[1])
         identity_s = IDENTITY_LAYERS / 2 * extra_s * tokens / SMALL_TOKENS  # it has two layers
     share = min(cpu_s / (wall_s * context.threads), 1.0)
-    return FluxTime(tokens, chosen, part_s, constant_s, identity_s, share)
+    small_part_s = small[0] - constant_s
+    return FluxTime(tokens, chosen, part_s, constant_s, identity_s, small_part_s, share)
 
 
-def time_matrices(context: ContextOptions, dtype: str, folder: Path, *, load: LoadEngine) -> float:
+def time_matrices(
+    context: ContextOptions,
+    dtype: str,
+    folder: Path,
+    *,
+    load: LoadEngine,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Multiplications per second with matrices of a type, for text encoders of which none is here.
 
-    The matrices of one double and one single block are 12 h^2 for each of the tokens in both; what
-    does not multiply with a matrix is counted as time, so the result is rather low.
+    Where they are of Flux's type and on its device, `FluxTime.matrices_per_s` says it already.
     """
-    with _flux(context, folder, _TEXT_HIDDEN, dtype, load, 1, 1) as engine:
+    with _flux(context, folder, HIDDEN, dtype, load, 1, 1) as engine:
         calls = [lambda inputs: engine.evaluate(*inputs)]
-        spent_s = _in_turn(calls, SMALL_TOKENS, _SMALL_TURNS, _SMALL_LIMIT_S)[0]
-    return 24 * _TEXT_HIDDEN**2 * (SMALL_TOKENS + T5_TOKENS) / spent_s
+        spent_s = _in_turn(calls, SMALL_TOKENS, _SMALL_TURNS, _SMALL_LIMIT_S, clock)[0]
+    return 2 * _MACS_PER_TOKEN * (SMALL_TOKENS + T5_TOKENS) / spent_s
 
 
 @contextlib.contextmanager

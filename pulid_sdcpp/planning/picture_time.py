@@ -133,11 +133,14 @@ def measure_picture(
         )
         text_s = 0.0
         if context.t5xxl_path is not None:
-            tell("measuring matrices of the text encoder's type")
             t5_type = _bulk_type(context, layouts, "t5xxl_path")
             on_cpu = plan.placements.get("clip") == "CPU"
-            there = replace(placed, backend="cpu") if on_cpu else placed
-            rate = time_matrices(there, random_type(t5_type), folder, load=load)
+            if random_type(t5_type) == random_type(dtype) and on_cpu is (plan.device == "CPU"):
+                rate = flux.matrices_per_s
+            else:
+                tell("measuring matrices of the text encoder's type")
+                there = replace(placed, backend="cpu") if on_cpu else placed
+                rate = time_matrices(there, random_type(t5_type), folder, load=load)
             text_s = T5_MACS_PER_TOKEN * text_tokens(picture.prompt) / rate
             where = "the CPU" if on_cpu else plan.device
             measured.append(f"matrices of type {t5_type} on {where}")

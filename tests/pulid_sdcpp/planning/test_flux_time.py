@@ -111,3 +111,9 @@ def test_the_real_kernels_are_timed(tmp_path: Path) -> None:
     assert found.part_s > 0
     assert 0 < found.processor_share <= 1
     assert [path.name for path in tmp_path.iterdir()] == ["pulid.safetensors"]
+
+
+def test_the_speed_of_matrices_is_told_from_the_blocks() -> None:
+    """Twelve times the width squared for each token, in each of three blocks."""
+    found = FluxTime(4096, 4096, 9.0, 0.1, small_part_s=2.0)
+    assert found.matrices_per_s == pytest.approx(3 * 12 * 3072**2 * 512 / 2.0)

@@ -59,6 +59,7 @@ def test_what_is_measured_is_multiplied(
     monkeypatch.setattr(picture_time, "time_matrices", matrices)
     monkeypatch.setattr(picture_time, "_time_decoding", lambda *_: (64, 0.25))
     plan = plan_memory(CONTEXT, picture, people=2, available=[CPU], layouts=LAYOUTS)
+    assert plan.device == "CPU"
     found = measure_picture(CONTEXT, picture, plan, layouts=LAYOUTS)
     assert asked == [("q4_k", 2048), ("q8_0", 0)]
     assert (found.evaluations, found.people) == (evaluations, 2)
