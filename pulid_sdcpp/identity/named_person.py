@@ -57,8 +57,10 @@ def named_person(named: str | os.PathLike[str], folder: Path = Path()) -> NamedP
     Raises:
         ImageFileError: There is no such file, or the folder has no photos.
         IdentityFileError: A text names neither somebody who is kept nor a file.
-        ValueError: A `~` of a user without a home.
+        ValueError: The text is empty, or has the `~` of a user without a home.
     """
+    if not os.fspath(named).strip():
+        raise ValueError(f"{shown(os.fspath(named))} names no photo and nobody")
     may_be_name = isinstance(named, str) and not is_path(named)
     if may_be_name and (kept := find_person(os.fspath(named))) is not None:
         return NamedPerson(kept.stem, (kept,), is_kept=True)

@@ -26,6 +26,8 @@ class PhotoPath(HomePath):
     """A photo's file. One that is not there is a problem with a file: the reader says so."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not str(value).strip():  # it would be the current folder
+            self.fail("it is empty; name a photo", param, ctx)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
             self.fail(f"{shown(value)} is a web address; download the photo first", param, ctx)
         return super().convert(value, param, ctx)

@@ -77,11 +77,13 @@ def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) ->
     """
     from ...pipeline.enroll_people import enroll_people
 
+    flag = ":face=" if len(request.people) > 1 else "--face "
+
     def tell_which(found: Any) -> None:
         if found.n_faces > 1:
             progress.note(
                 f"{found.photo} has {found.n_faces} faces, counted from 0 at the left; "
-                f"number {found.index} is used (--face {found.index})"
+                f"number {found.index} is used ({flag}{found.index})"
             )
 
     return enroll_people(pipeline, request.people, on_face=tell_which)

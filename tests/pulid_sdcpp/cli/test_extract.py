@@ -246,6 +246,7 @@ def test_identity_jobs(tmp_path: Path) -> None:
         ([], 2, "Missing argument 'PHOTO...'"),
         (["absent.jpg"], 1, "absent.jpg: no such file; expected a photo"),
         (["models"], 1, "models: there is no photo in this folder"),
+        ([""], 2, "it is empty; name a photo"),
         (["me.jpg", "--face", "best"], 2, "'best': expected one of largest"),
         (["me.jpg", "--face", "1,2,3"], 2, "'1,2,3': expected one of largest"),
         (["me.jpg", "--face", "1,2,3,0"], 2, "width and height more than 0"),

@@ -161,7 +161,8 @@ def test_kept_people_and_folders_are_people(
     done("--portrait", "holiday", "-o", "{person}.png")
     assert enrolments.calls[0]["photos"] == [Path("holiday/a.jpg"), Path("holiday/b.jpg")]
     assert Path("holiday.png").exists()
-    done("--person", "group.jpg:face=0", "--person", "group.jpg:face=2", "-o", "two.png")
+    two = done("--person", "group.jpg:face=0", "--person", "group.jpg:face=2", "-o", "two.png")
+    assert "number 1 is used (:face=1)" in two.stderr
     assert [call["face"] for call in enrolments.calls[1:]] == [0, 2]
 
 

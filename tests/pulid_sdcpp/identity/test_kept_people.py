@@ -181,3 +181,6 @@ def test_a_folder_is_its_photos_and_what_is_nothing_is_said() -> None:
     with pytest.raises(IdentityFileError, match=r"no such file, and no kept person .* mean alice"):
         named_person("alic")
     assert named_identity("alice") == find_person("alice")
+    for text in ("", "  "):
+        with pytest.raises(ValueError, match="names no photo and nobody"):
+            named_person(text)
