@@ -269,6 +269,24 @@ def test_a_loras_content_is_in_the_key(folder: Path, monkeypatch: pytest.MonkeyP
     assert keys[0] != keys[1]
 
 
+def test_a_second_pass_is_in_the_key_with_its_upscaling_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulid_sdcpp.model_files.upscalers.check_upscaler", lambda _: None)
+    text = 'hires = true\nhires_upscaler = "fine"\n' + JOBS
+    keys = [plan(folder)[1][0].key]
+    for content in (b"one", b"two"):
+        (folder / "fine.safetensors").write_bytes(content)
+        keys.append(plan(folder, text, hires_upscalers_dir=folder)[1][0].key)
+        keys.append(plan(folder, upscaler_path=folder / "fine.safetensors")[1][0].key)
+    keys.append(plan(folder, "hires = true\n" + JOBS)[1][0].key)
+    assert len(set(keys)) == len(keys)
+    # What means nothing without it makes no other picture.
+    assert plan(folder, "hires_scale = 3.0\n" + JOBS)[1][0].key == keys[0]
+    with pytest.raises(BatchFileError, match=r"hires_upscaler is 'fime'.*did you mean fine\?"):
+        plan(folder, text.replace("fine", "fime"), hires_upscalers_dir=folder)
+
+
 def test_an_identity_files_content_counts_and_not_its_name(folder: Path) -> None:
     def key(numbers: list[float], name: str = "alice") -> str:
         file = folder / f"{name}.pulidembd"

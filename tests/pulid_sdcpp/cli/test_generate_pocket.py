@@ -17,6 +17,7 @@ from PIL import Image
 from command_worker import CommandWorker
 from pulid_sdcpp.pictures.png_text import read_picture_text, save_picture
 from pulid_sdcpp.pocket.pack import pocket_files
+from standin.esrgan import esrgan_weights, write_esrgan
 
 pytestmark = [pytest.mark.engine, pytest.mark.extract]
 
@@ -98,6 +99,27 @@ def test_two_people_and_a_picture_to_start_from_are_made_again(
     nobody = tmp_path / "nobody.png"
     made(worker, "--from", str(first), "-o", str(nobody), "--id-weight", "0")
     assert pixels(nobody) != pixels(first)
+
+
+def test_two_passes_and_an_enlarged_picture_are_made_again(
+    worker: CommandWorker, portraits: list[str], tmp_path: Path
+) -> None:
+    model = write_esrgan(tmp_path / "fine.safetensors", esrgan_weights(2))
+    first, again, other = (tmp_path / f"{name}.png" for name in ("first", "again", "other"))
+    larger = ("--hires-upscalers-dir", str(tmp_path), "--upscale-model", str(model))
+    told = made(worker, "--preset", "pocket", "-p", "a face", "-W", "32", "-H", "32", "--hires",
+                "--hires-upscaler", "fine", "--hires-steps", "2", *larger, "-o", str(first),
+                "--person", f"{portraits[0]}:box=0,0,0.5,1")  # fmt: skip
+    assert "32x32 and then 64x64, 4 and 2 steps" in told
+    assert told.index("\nhires\n") < told.index("\ndecode\n") < told.index("\nupscale\n")
+    with Image.open(first) as image:
+        assert image.size == (128, 128)
+    assert "not as in" not in made(worker, "--from", str(first), *larger, "-o", str(again))
+    assert again.read_bytes() == first.read_bytes()
+    write_esrgan(model, esrgan_weights(2, seed=1))
+    told = made(worker, "--from", str(first), *larger, "-o", str(other))
+    assert "the upscaling model fine was" in told
+    assert pixels(other) != pixels(first)
 
 
 def test_a_batch_is_its_pictures_one_by_one(
