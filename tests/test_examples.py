@@ -6,9 +6,13 @@ and where an example says how large a picture should be, it is one that this mod
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,7 +181,15 @@ class TestRuns:
                 pull_presets('"flux-schnell-q4"')
                 with pulid_sdcpp.PulidFlux.from_preset("flux-schnell-q4") as other:
                     other.generate("a portrait", names["alice"]).save("alice.png")
-            exec(compile(runnable_python(block.text), "api.md", "exec"), names)
+            names |= {"asyncio": asyncio, "threading": threading}
+            # As in a notebook, where examples with `await` run as they stand.
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            code = compile(runnable_python(block.text), "api.md", "exec", flags)
+            if not code.co_flags & inspect.CO_COROUTINE:
+                exec(code, names)
+            else:
+                names["pipeline"] = pulid_sdcpp.AsyncPulidFlux(pipeline)
+                asyncio.run(eval(code, names))
 
 
 def run(arguments: list[str], *, is_page_pulling: bool) -> None:

@@ -53,12 +53,12 @@ class AsyncPulidFlux:
     """A `PulidFlux` whose methods are coroutines.
 
         async with await AsyncPulidFlux.from_preset("flux-schnell-q4", vram="auto") as pipeline:
-            alice = await pipeline.enroll(photo)
+            alice = await pipeline.enroll("alice.jpg")
             result = await pipeline.generate("photo of a person reading in a cafe", alice)
 
     The event loop never waits for it. Any number of tasks can call at the same time; they are
     served in order. What cannot be made is refused at once, not when its turn comes. When a task is
-    cancelled (also by `asyncio.timeout`), its call is: a waiting one at once, a running one within
+    cancelled (also by `asyncio.wait_for`), its call is: a waiting one at once, a running one within
     one evaluation of the model; other calls are not affected. An extraction that has begun is
     finished.
 
@@ -149,8 +149,8 @@ class AsyncPulidFlux:
     ) -> Result:
         """Make one picture from a prompt, with the given people in it.
 
-            async with asyncio.timeout(60):
-                result = await pipeline.generate("photo of a person", alice, seed=7)
+            making = pipeline.generate("photo of a person", alice, seed=7)
+            result = await asyncio.wait_for(making, 600)
 
         Args:
             prompt, identity: As for `PulidFlux.generate`.
@@ -171,6 +171,7 @@ class AsyncPulidFlux:
         previews: bool = False,
         preview_method: str = "proj",
         preview_interval: int = 1,
+        preview_noisy: bool = False,
         **options: Unpack[PictureKeywords],
     ) -> AsyncGenerator[ProgressEvent | UnfinishedPicture | Result, None]:
         """As `generate`, told step by step.
@@ -188,7 +189,7 @@ class AsyncPulidFlux:
         Args:
             prompt, identity, **options: As for `generate`.
             previews: Whether the unfinished picture is shown, too.
-            preview_method, preview_interval: As for `PulidFlux.generate`.
+            preview_method, preview_interval, preview_noisy: As for `PulidFlux.generate`.
 
         Yields:
             A `ProgressEvent` at every stage and step; an `UnfinishedPicture` after each
@@ -207,7 +208,8 @@ class AsyncPulidFlux:
             put(UnfinishedPicture(image, step))
 
         shown = show if previews else None
-        preview = preview_of(self._pipeline.context, shown, preview_method, preview_interval)
+        looks = (preview_method, preview_interval, preview_noisy)
+        preview = preview_of(self._pipeline.context, shown, *looks)
         picture = await self._read(prompt, identity, options)
         making = asyncio.ensure_future(self._make(picture, put, preview))
         making.add_done_callback(lambda _: items.put_nowait(None))

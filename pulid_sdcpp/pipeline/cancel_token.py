@@ -15,8 +15,10 @@ class CancelToken:
     """Cancels the calls that it is given to, wherever they are: waiting, loading or making.
 
         token = CancelToken()
-        threading.Timer(60, token.cancel).start()
-        pipeline.generate("photo of a person", alice, cancel=token)
+        stop = threading.Timer(60, token.cancel)
+        stop.start()
+        pipeline.generate("photo of a person", alice, cancel=token)  # a minute at most
+        stop.cancel()
 
     A token is given to one call or to several, from any thread. It stays cancelled: a call that
     gets it later does not begin.
