@@ -78,6 +78,7 @@ class PictureSizes:
         from_picture: Whether a picture is encoded first: an init picture or a reference.
         identities: Identities held: one for each person, and one more with true CFG.
         upscalers: The upscaling models at work.
+        lora_bytes: Of LoRAs, which are beside the diffusion model's weights.
     """
 
     width: int
@@ -87,6 +88,7 @@ class PictureSizes:
     from_picture: bool = False
     identities: int = 0
     upscalers: tuple[UpscalerSizes, ...] = ()
+    lora_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,11 +219,15 @@ def _diffusion(
     identities = picture.identities * models.identity
     stream = 4 * tokens * models.hidden
     return _Module(
-        models.diffusion + identities,
+        models.diffusion + identities + picture.lora_bytes,
         buffer,
         matmul_workspace_bytes(tokens, models.hidden, models.largest_matrix),
         # An identity's layers lie in as many blocks; one block has one of at least ten.
-        models.diffusion_segment + identities // 10 + buffer + _STREAMS_BETWEEN_SEGMENTS * stream,
+        models.diffusion_segment
+        + identities // 10
+        + picture.lora_bytes  # not moved with the segments
+        + buffer
+        + _STREAMS_BETWEEN_SEGMENTS * stream,
     )
 
 

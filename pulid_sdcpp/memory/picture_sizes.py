@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from typing import Any
 
+from ..model_files.lora_tags import prompt_loras
 from ..native.devices import Placement
 from ..options.context import ContextOptions
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..options.second_pass import reads_pictures
+from ..tensors.tensor_header import TensorInfo
 from .compute import DEFAULT_TILE, LATENT_PX, text_tokens
 from .measures import Given
 from .model import PictureSizes
+from .parameters import Layouts
 from .upscaling import upscaler_sizes
 
 __all__ = ["given_measures", "picture_sizes"]
@@ -59,9 +64,17 @@ def _relative_tile(picture: GenerationOptions) -> tuple[int, int]:
 
 
 def picture_sizes(
-    context: ContextOptions, picture: GenerationOptions, people: int = 1
+    context: ContextOptions,
+    picture: GenerationOptions,
+    people: int = 1,
+    layouts: Layouts | None = None,
 ) -> PictureSizes:
-    """Everything about the picture that memory depends on."""
+    """Everything about the picture that memory depends on.
+
+    Args:
+        people: Number of identities in the picture.
+        layouts: Tensors of files that are not here; as "lora_files", of LoRAs.
+    """
     identities = 0
     if context.pulid_weights is not None:  # there is room for one from the start
         identities = max(people, 1) + (picture.cfg_scale != 1.0)  # one unconditional for all
@@ -75,7 +88,22 @@ def picture_sizes(
         reads_pictures(vars(picture)),
         identities,
         upscaler_sizes(context, picture),
+        _lora_bytes(context, picture, (layouts or {}).get("lora_files", ())),
     )
+
+
+def _lora_bytes(
+    context: ContextOptions, picture: GenerationOptions, absent: Sequence[TensorInfo]
+) -> int:
+    """What LoRAs take beside the model: at most twice their files.
+
+    Parts of fused matrices, such as q, k and v, are written as one product, with zeros between.
+    """
+    loras = prompt_loras(
+        picture.prompt, context.lora_model_dir, picture.lora_files, skip_missing=True
+    )
+    files = sum(os.path.getsize(path) for path in {lora.path for lora in loras if lora.weight})
+    return 2 * (files + sum(tensor.nbytes for tensor in absent))
 
 
 def _reference_size(image: Any, picture: GenerationOptions) -> tuple[int, int]:

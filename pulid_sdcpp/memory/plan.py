@@ -169,7 +169,7 @@ def plan_memory(
     if device is not None and not context.backend and vram != "auto" and not this_computer:
         device = None if device.kind == "cpu" else device
     models = model_sizes(context, layouts)
-    sizes = picture_sizes(context, picture, people)
+    sizes = picture_sizes(context, picture, people, layouts)
     given = given_measures(context, picture, placement)
     counted = max(people, 1) if context.pulid_weights is not None else 0
     if device is not None and device.kind == "cpu":

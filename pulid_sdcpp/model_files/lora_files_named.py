@@ -11,9 +11,9 @@ from ..options.generation import GenerationOptions, with_checked
 from ..options.lora_spec import LoraSpec, parse_lora
 from ..system.user_folders import with_home
 from ..terminal_text import quoted
-from .lora_tags import existing_lora, tag_of, without_tags
+from .lora_tags import LoraFiles, existing_lora, read_lora_tags, tag_of, without_tags
 
-__all__ = ["named_files", "with_lora_tags"]
+__all__ = ["named_files", "with_lora_tags", "with_preset_loras"]
 
 
 def with_lora_tags(picture: GenerationOptions, *, instead: bool = False) -> GenerationOptions:
@@ -45,6 +45,26 @@ def with_lora_tags(picture: GenerationOptions, *, instead: bool = False) -> Gene
     prompt = without_tags(picture.prompt, {name for name, _ in tags}) if instead else picture.prompt
     prompt += "".join(tag_of(name, weight) for name, weight in tags)
     return with_checked(picture, prompt=prompt, loras=(), lora_files=tuple(files.items()))
+
+
+def with_preset_loras(picture: GenerationOptions, loras: LoraFiles) -> GenerationOptions:
+    """The options with a tag of weight 1 for each LoRA of the preset.
+
+    One whose name the prompt has in a tag keeps that tag's weight; 0 leaves it out.
+
+    Args:
+        picture: The options, as `with_lora_tags` leaves them.
+        loras: Names of tags, each with its file.
+
+    Raises:
+        ValueError: A name that a tag cannot have; or as `read_lora_tags`.
+    """
+    if not loras:
+        return picture
+    there = {tag.name for tag in read_lora_tags(picture.prompt)[1]}
+    tags = "".join(tag_of(name, 1.0) for name, _ in loras if name not in there)
+    files = {**dict(loras), **dict(picture.lora_files)}
+    return with_checked(picture, prompt=picture.prompt + tags, lora_files=tuple(files.items()))
 
 
 def named_files(loras: Collection[str | os.PathLike[str]], folder: Path) -> tuple[str, ...]:

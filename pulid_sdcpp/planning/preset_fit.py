@@ -24,7 +24,7 @@ __all__ = ["Computer", "PresetFit", "Verdict", "disk_free_bytes", "preset_fits",
 
 Verdict = Literal["fits", "offloaded", "in segments", "does not fit"]
 _ORDER: tuple[Verdict, ...] = ("fits", "offloaded", "in segments", "does not fit")
-_FEW_STEPS = 8
+_FEW_STEPS = 4
 
 
 @dataclass(frozen=True)

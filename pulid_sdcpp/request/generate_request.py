@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import named, option_error
 from ..identity.named_person import named_person
 from ..memory.plan import Vram
-from ..model_files.lora_files_named import with_lora_tags
+from ..model_files.lora_files_named import with_lora_tags, with_preset_loras
 from ..options import second_pass
 from ..options.context import ContextOptions
 from ..options.facts import of
@@ -163,6 +163,8 @@ def settle(
         GenerationOptions(**_part(values, _GENERATION)),  # before any image is read
         instead=sources["prompt"] == "recipe",
     )
+    if preset is not None:
+        asked = with_preset_loras(asked, preset.settings.get("lora_files", ()))
     generation, names = read_images(asked)
     if given.get("init_image") is not None:
         size = _size_of(generation.init_image, given)
@@ -238,7 +240,8 @@ def generation_as_said(given: Mapping[str, Any], settings: Mapping[str, Any]) ->
         ValueError: A value out of range, or what does not go together.
     """
     values, _ = choose({"given": given, "preset": settings})
-    return with_lora_tags(GenerationOptions(**_part(values, _GENERATION)))
+    asked = with_lora_tags(GenerationOptions(**_part(values, _GENERATION)))
+    return with_preset_loras(asked, settings.get("lora_files", ()))
 
 
 def choose(

@@ -18,12 +18,20 @@ def absent_layouts(absent: Mapping[str, FileFound]) -> dict[str, tuple[TensorInf
         absent: `PresetFiles.absent`.
 
     Returns:
-        By the same fields of `ContextOptions`.
+        By the same fields of `ContextOptions`; of a LoRA, as "lora_files".
 
     Raises:
         ModelFileError: What is in one of them is not known.
     """
     return {
-        field: published_layout(found.file.role, found.file.file_name)
+        field: _lora(found)
+        if found.file.role == "lora"
+        else published_layout(found.file.role, found.file.file_name)
         for field, found in absent.items()
     }
+
+
+def _lora(found: FileFound) -> tuple[TensorInfo, ...]:
+    """As large as the file; only that matters of it."""
+    size = found.file.shown_bytes
+    return (TensorInfo(found.file.tag_name, (size // 2,), "f16", 0, size),)

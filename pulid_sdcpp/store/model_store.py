@@ -50,6 +50,7 @@ _MAX_FOLDERS = 20_000
 _SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "site-packages"}
 # Role: the option of ContextOptions; "loras" is a folder, of the pocket model only.
 _CONTEXT_FIELDS = {fact.role: name for name, fact in of(ContextOptions).items() if fact.role}
+_LORA_FIELD = "lora_files"  # of GenerationOptions
 INSTEAD = {"vae_path": "taesd_path", "model_path": "diffusion_model_path"}
 """Who gives the one is without the preset's other: the engine would prefer that."""
 # Role: the argument of IdentityExtractor, where it is another.
@@ -84,12 +85,12 @@ class PresetFiles:
 
     Attributes:
         name: The preset's name.
-        settings: Fields of GenerationOptions that suit the preset.
+        settings: Fields of GenerationOptions that suit the preset; `lora_files` has its LoRA.
         context: Fields of ContextOptions.
         extractor: Keyword arguments of IdentityExtractor, for the files that exist.
         missing_for_extraction: What extraction lacks and how to get it; "" if nothing.
-        absent: Files of `context` that are not here, by field; only if `resolve_preset` was told
-            that they need not be.
+        absent: Files of `context` that are not here, by field, and the LoRA as "lora_files"; only
+            if `resolve_preset` was told that they need not be.
     """
 
     name: str
@@ -190,21 +191,30 @@ def resolve_preset(
     preset = store.registry.preset(name)
     roles = [role for role in ROLES if _CONTEXT_FIELDS.get(role) not in without]
     found = store.find_all(preset, roles)
+    fields = {**_CONTEXT_FIELDS, "lora": _LORA_FIELD}
     absent = {
-        _CONTEXT_FIELDS[role]: one
+        fields[role]: one
         for role, one in found.items()
-        if may_be_absent and one.path is None and one.file.published and role in _CONTEXT_FIELDS
+        if may_be_absent and one.path is None and one.file.published and role in fields
     }
-    needed = {role: one for role, one in found.items() if _CONTEXT_FIELDS.get(role) not in absent}
+    needed = {role: one for role, one in found.items() if fields.get(role) not in absent}
     _raise_if_missing(name, needed, roles if extraction else GENERATION_ROLES)
     paths = packaged_files(preset)
     paths.update({role: file.path for role, file in found.items() if file.path is not None})
     paths = {r: path for r, path in paths.items() if _CONTEXT_FIELDS.get(r) not in without}
     unread = [file for role, file in found.items() if role in EXTRACTION_ROLES and not file.path]
-    named = {field_name: Path(one.file.file_name) for field_name, one in absent.items()}
+    named = {
+        field_name: Path(one.file.file_name)
+        for field_name, one in absent.items()
+        if field_name != _LORA_FIELD
+    }
+    settings = dict(preset.settings)
+    if (lora := found.get("lora")) is not None:
+        path = lora.path or Path(lora.file.file_name)
+        settings[_LORA_FIELD] = ((lora.file.tag_name, path),)
     return PresetFiles(
         name=name,
-        settings=dict(preset.settings),
+        settings=settings,
         context={
             **{_CONTEXT_FIELDS[r]: path for r, path in paths.items() if r in _CONTEXT_FIELDS},
             **named,

@@ -40,10 +40,10 @@ __all__ = [
     "preset_names",
 ]
 
-GENERATION_ROLES = ("diffusion_model", "vae", "taesd", "clip_l", "t5xxl", "pulid")
+GENERATION_ROLES = ("diffusion_model", "lora", "vae", "taesd", "clip_l", "t5xxl", "pulid")
 EXTRACTION_ROLES = ("pulid", "eva", "detector", "recogniser", "parsing")
 ROLES = tuple(dict.fromkeys((*GENERATION_ROLES, *EXTRACTION_ROLES)))
-"""What a file can be for; PuLID's weights serve both halves."""
+"""What a file can be for; PuLID's weights serve both halves. A LoRA is applied with weight 1."""
 
 BUILT_IN = Path(__file__).with_name("models.toml")
 # Settings that a preset may give.
@@ -131,6 +131,11 @@ class RegistryFile:
     def file_name(self) -> str:
         """The name under which it is published."""
         return PurePosixPath(self.url or self.path.replace("\\", "/")).name
+
+    @property
+    def tag_name(self) -> str:
+        """As a LoRA, its name in prompts and in the text of pictures."""
+        return self.key if self.published else PurePosixPath(self.file_name).stem
 
     @property
     def shown_bytes(self) -> int:

@@ -65,6 +65,32 @@ def test_a_portrait_becomes_a_picture_and_the_picture_itself_again(
     assert pixels(Path(other)) != pixels(Path(first))
 
 
+def test_a_presets_lora_is_that_lora_in_the_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = pocket_files().loras / "two-people.safetensors"
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "config.toml").write_text(
+        f"[presets.pair]\nbase = 'pocket'\nfiles.lora = '{lora}'\nsettings = {{ steps = 1 }}\n"
+    )
+    monkeypatch.setenv("PULID_SDCPP_CONFIG", str(config))
+    preset, prompt, without, again = (
+        tmp_path / f"{name}.png" for name in ("preset", "prompt", "without", "again")
+    )
+    asked = ("-W", "64", "-H", "64", "--steps", "1")
+    worker = CommandWorker()  # with this environment
+    made(worker, "--preset", "pair", *asked, "-p", "a face", "-o", str(preset))
+    made(worker, "--preset", "pocket", *asked, "-p", "a face<lora:two-people>", "-o", str(prompt))
+    made(worker, "--preset", "pair", *asked, "-p", "a face<lora:two-people:0>", "-o", str(without))
+    made(worker, "--from", str(preset), "-o", str(again))
+    worker.close()
+    assert pixels(preset) == pixels(prompt) == pixels(again)
+    assert pixels(without) != pixels(preset)
+    with Image.open(preset) as image:
+        assert image.info["parameters"].startswith("a face<lora:two-people:1>\n")
+
+
 def test_a_picture_from_before_flux_was_the_default_schedule(
     worker: CommandWorker, tmp_path: Path
 ) -> None:

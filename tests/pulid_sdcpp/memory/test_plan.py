@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -26,6 +28,7 @@ from pulid_sdcpp import (
 )
 from pulid_sdcpp.memory import plan as plan_module
 from pulid_sdcpp.system.system_memory import ComputerMemory
+from pulid_sdcpp.tensors.tensor_header import TensorInfo
 
 GIB = 1 << 30
 CPU = Device("CPU", "a processor", "cpu", 16 * GIB, 16 * GIB)
@@ -183,6 +186,22 @@ def test_two_budgets_are_a_mistake(context: ContextOptions) -> None:
 def test_a_missing_file_is_named(context: ContextOptions, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="absent"):
         plan(replace(context, diffusion_model_path=tmp_path / "absent.gguf"))
+
+
+def test_loras_count_with_twice_their_files(context: ContextOptions, tmp_path: Path) -> None:
+    def device(picture: GenerationOptions, **options: Any) -> int:
+        found = {phase.name: phase for phase in plan(context, picture, vram=48, **options).phases}
+        return found["denoise"].device_bytes
+
+    path = tmp_path / "large.safetensors"
+    path.touch()
+    os.truncate(path, 500_000_000)
+    plain = device(PICTURE)
+    named = replace(PICTURE, prompt="a face<lora:large>", lora_files=(("large", path),))
+    assert device(named) - plain == 1_000_000_000
+    assert device(replace(named, prompt="a face<lora:large:0>")) == plain
+    absent = (TensorInfo("large", (250_000_000,), "f16", 0, 500_000_000),)
+    assert device(PICTURE, layouts={"lora_files": absent}) - plain == 1_000_000_000
 
 
 def test_everything_that_makes_a_picture_larger_counts(context: ContextOptions) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pulid_sdcpp.errors import ModelFileError
-from pulid_sdcpp.model_files.lora_files_named import named_files, with_lora_tags
+from pulid_sdcpp.model_files.lora_files_named import named_files, with_lora_tags, with_preset_loras
 from pulid_sdcpp.model_files.lora_tags import prompt_loras
 from pulid_sdcpp.options.generation import GenerationOptions
 
@@ -83,3 +83,26 @@ def test_paths_of_a_batch_are_relative_to_its_file(folder: Path) -> None:
         f"{folder / 'one' / 'style.safetensors'}:0.5",
         "other:1.0",
     )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "made"),
+    [
+        ("a face", "a face<lora:turbo:1>"),
+        ("a face<lora:other:0.5>", "a face<lora:other:0.5><lora:turbo:1>"),
+        ("a face<lora:turbo:0.5>", "a face<lora:turbo:0.5>"),
+        ("a face<lora:turbo:0>", "a face<lora:turbo:0>"),
+    ],
+)
+def test_a_preset_s_lora_has_weight_1_where_the_prompt_does_not_say_another(
+    tmp_path: Path, prompt: str, made: str
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    picture = with_preset_loras(GenerationOptions(prompt), (("turbo", path),))
+    assert picture.prompt == made
+    assert picture.lora_files == (("turbo", path),)
+    assert with_preset_loras(picture, (("turbo", path),)) == picture
+    # Where a picture is made again, its own file of that name counts.
+    own = GenerationOptions(prompt, lora_files=(("turbo", "own"),))
+    assert with_preset_loras(own, (("turbo", path),)).lora_files == (("turbo", "own"),)
+    assert with_preset_loras(own, ()) is own

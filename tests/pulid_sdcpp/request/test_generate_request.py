@@ -20,7 +20,12 @@ from pulid_sdcpp.people.person_spec import PersonSpec
 from pulid_sdcpp.people.region import Region
 from pulid_sdcpp.pictures.png_text import PictureText
 from pulid_sdcpp.pictures.recipe import PictureRecipe
-from pulid_sdcpp.request.generate_request import FIELDS, GenerateRequest, settle
+from pulid_sdcpp.request.generate_request import (
+    FIELDS,
+    GenerateRequest,
+    generation_as_said,
+    settle,
+)
 from pulid_sdcpp.store.model_store import PresetFiles
 
 MODEL = {"diffusion_model_path": Path("flux.gguf"), "clip_l_path": "c", "taesd_path": "t"}
@@ -233,3 +238,21 @@ def test_a_box_as_a_list_is_a_face() -> None:
     request = settle({**GIVEN, "people": [{"files": "a.png", "face": [1, 2, 3, 4]}]})
     assert request.people[0].face == (1.0, 2.0, 3.0, 4.0)
     assert hash(request.people[0].source) == hash(((Path("a.png"),), (1, 2, 3, 4), "idformer"))
+
+
+def test_a_presets_lora_is_applied_beside_others_and_once() -> None:
+    lora = ("turbo", Path("weights.safetensors"))
+    preset = PresetFiles("turbo", settings={"steps": 8, "lora_files": (lora,)})
+    for values, recipe, prompt in (
+        ({}, None, "a face<lora:turbo:1>"),
+        ({"prompt": "a face<lora:turbo:0.5>"}, None, "a face<lora:turbo:0.5>"),
+        ({"loras": ["other:0.3"]}, None, "a face<lora:other:0.3><lora:turbo:1>"),
+        ({}, recipe_of(prompt="old<lora:turbo:1>"), "a face<lora:turbo:1>"),
+    ):
+        request = settle({**GIVEN, **values}, recipe=recipe, preset=preset)
+        assert request.generation.prompt == prompt
+        assert request.generation.lora_files == (lora,)
+    again = settle(MODEL, recipe=recipe_of(prompt="old<lora:turbo:1>"), preset=preset)
+    assert again.generation.prompt == "old<lora:turbo:1>"
+    job = generation_as_said({"prompt": "a job"}, preset.settings)
+    assert (job.prompt, job.lora_files, job.steps) == ("a job<lora:turbo:1>", (lora,), 8)

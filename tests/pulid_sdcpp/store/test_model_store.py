@@ -11,6 +11,7 @@ from huggingface_hub import constants
 
 from pulid_sdcpp import ModelFileError
 from pulid_sdcpp.pocket.pack import pocket_files
+from pulid_sdcpp.store.absent_files import absent_layouts
 from pulid_sdcpp.store.model_store import ModelStore, resolve_preset
 from pulid_sdcpp.store.registry import (
     EXTRACTION_ROLES,
@@ -101,6 +102,27 @@ def test_a_folder_is_used_as_it_is(tmp_path: Path, tree: dict[str, list[str]], b
         assert "models pull flux-schnell-q4" in found.missing_for_extraction
         with pytest.raises(ModelFileError, match=r"scrfd_10g_bnkps.onnx \(17 MB\); glintr100.onnx"):
             resolve_preset("flux-schnell-q4", [root], extraction=True)
+
+
+def test_a_preset_with_a_lora_needs_it_and_names_it(tmp_path: Path) -> None:
+    preset = "flux-dev-turbo-q4"
+    names = [
+        file.file_name for file in load_registry().files_of(load_registry().preset(preset)).values()
+    ]
+    lora = "diffusion_pytorch_model.safetensors"
+    root = write_tree(tmp_path / "tree", {"": [name for name in names if name != lora]})
+    with pytest.raises(ModelFileError, match=rf"missing model files: {lora} \(694 MB\); get them"):
+        resolve_preset(preset, [root])
+    planned = resolve_preset(preset, [root], may_be_absent=True)
+    assert set(planned.absent) == {"lora_files"}
+    (tensor,) = absent_layouts(planned.absent)["lora_files"]
+    assert tensor.nbytes == 694_082_424
+    write_sparse(root / "flux-turbo-alpha.safetensors", 694_082_424)
+    found = resolve_preset(preset, [root])
+    path = root / "flux-turbo-alpha.safetensors"
+    assert found.settings["lora_files"] == (("flux-turbo-alpha", path),)
+    assert found.settings["steps"] == 8
+    assert path not in found.context.values()
 
 
 def test_everything_that_is_missing_is_named_with_its_size() -> None:
@@ -249,6 +271,6 @@ def test_an_unknown_preset() -> None:
 
 
 def test_roles_have_a_place_in_the_engine_or_the_extractor() -> None:
-    assert ROLES == ("diffusion_model", "vae", "taesd", "clip_l", "t5xxl", "pulid", "eva",
+    assert ROLES == ("diffusion_model", "lora", "vae", "taesd", "clip_l", "t5xxl", "pulid", "eva",
                      "detector", "recogniser", "parsing")  # fmt: skip
     assert ModelStore().find(RegistryFile("x", "vae", path="relative.safetensors")).path is None

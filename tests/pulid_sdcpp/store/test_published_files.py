@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pulid_sdcpp import GenerationOptions
 from pulid_sdcpp.store.model_store import _CONTEXT_FIELDS
 from pulid_sdcpp.store.registry import GENERATION_ROLES, ROLES, load_registry
 from pulid_sdcpp.system.user_config import UserConfig
@@ -27,6 +28,7 @@ QuantStack/FLUX.1-Krea-dev-GGUF flux1-krea-dev-Q4_K_S.gguf 6797337888 - flux-dev
 QuantStack/FLUX.1-Krea-dev-GGUF flux1-krea-dev-Q8_0.gguf 12714452256 0d085b1e3ae0b90e5dbf74da049a80a565617de622a147d28ee37a07761fbd90 flux-dev
 QuantStack/FLUX.1-Kontext-dev-GGUF flux1-kontext-dev-Q4_K_S.gguf 6797337888 cc22ff7a2debb02e63765fa53af8c5ae0b6883b462d0601b9b55f51a15cdd6da flux-dev
 YarvixPA/FLUX.1-Fill-dev-GGUF flux1-fill-dev-Q4_K_S.gguf 6809920800 - flux-dev
+alimama-creative/FLUX.1-Turbo-Alpha diffusion_pytorch_model.safetensors 694082424 77f7523a5e9c3da6cfc730c6b07461129fa52997ea06168e9ed5312228aa0bff flux-dev
 black-forest-labs/FLUX.1-schnell ae.safetensors 335304388 AE apache
 Comfy-Org/Lumina_Image_2.0_Repackaged split_files/vae/ae.safetensors 335304388 AE apache
 ffxvs/vae-flux ae.safetensors 335304388 AE apache
@@ -115,6 +117,13 @@ def test_the_presets_for_pictures_from_pictures() -> None:
     assert fill.settings["guidance"] == 30.0
 
 
+def test_the_preset_with_a_lora() -> None:
+    turbo, dev = (REGISTRY.preset(name) for name in ("flux-dev-turbo-q4", "flux-dev-q4"))
+    assert turbo.files == {**dev.files, "lora": "flux-turbo-alpha"}
+    assert (turbo.settings["steps"], turbo.settings["guidance"]) == (8, 3.5)
+    assert REGISTRY.files["flux-turbo-alpha"].tag_name == "flux-turbo-alpha"
+
+
 def test_a_part_is_no_preset() -> None:
     for name, part in REGISTRY.parts.items():
         assert set(part.files) <= set(ROLES)
@@ -138,4 +147,5 @@ def test_a_misspelt_name(typed: str, said: str) -> None:
 
 
 def test_every_role_of_a_picture_is_an_option() -> None:
-    assert set(GENERATION_ROLES) <= set(_CONTEXT_FIELDS)
+    assert set(GENERATION_ROLES) - {"lora"} <= set(_CONTEXT_FIELDS)
+    assert "lora_files" in GenerationOptions.__dataclass_fields__
