@@ -116,7 +116,7 @@ def batch(
         stack.enter_context(show_engine_log(report.progress, **log, quiet_engine=without_t5))
         stack.enter_context(second_interrupt_leaves())
         pipeline = stack.enter_context(
-            create_pipeline(context, preset, given, vram, report.progress)
+            create_pipeline(context, preset, given, vram, report.progress.event)
         )
         # 2. Make it.
         try:

@@ -86,8 +86,6 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     asked_for = {**asked(given), "wildcards": wildcards(given)}
     request = settle(asked_for, recipe=recipe, preset=preset)
     check_people_flags(given, request)
-    if words := _of_preset(request):
-        progress.stage(words)
     if recipe is not None:
         remark_differences(recipe, request, given, progress)
     check_upscalers(request.generation, request.context)
@@ -108,7 +106,8 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         stack.enter_context(output_folders([*outputs.paths, *previews]))
         preview = _preview(output, request, [*outputs.paths, *inputs], progress)
         stack.enter_context(_running(request, quiet, progress))
-        made_with = (request.context, preset, given, request.vram, progress)
+        begin = _Beginning(_of_preset(request), progress)
+        made_with = (request.context, preset, given, request.vram, begin.event)
         pipeline = stack.enter_context(create_pipeline(*made_with))
 
         # 2. Who is in the pictures.
@@ -116,12 +115,12 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         _remark(request, people, progress)
 
         # 3. Generate; each picture is saved when it is finished.
-        begin = _Beginning(_summary(request, people), progress)
+        begin.say_next(_summary(request, people))
         each, arguments = request.each, _preview_arguments(output, preview)
         try:
             for index, one in enumerate(each):
                 progress.picture(index, len(each))
-                result = pipeline.make(one, people, on_event=begin.event, **arguments)
+                result = pipeline.make(one, people, **arguments)
                 outputs.save(result)
                 if preview is not None:
                     preview.finish(result.image)
@@ -230,16 +229,25 @@ def _preview_arguments(output: OutputRequest, preview: PreviewFile | None) -> di
 
 
 class _Beginning:
-    """Says what is made when it is certain that something is: all files were looked at."""
+    """Says what is done when it is certain that something is: its files were looked at.
 
-    def __init__(self, summary: str, progress: Progress) -> None:
-        self._summary = summary
+    Args:
+        line: Said before the first event; "": nothing.
+        progress: Told of the events.
+    """
+
+    def __init__(self, line: str, progress: Progress) -> None:
+        self._lines = [line] if line else []
         self._progress = progress
 
+    def say_next(self, line: str) -> None:
+        """A line to be said before the next event."""
+        self._lines.append(line)
+
     def event(self, event: ProgressEvent) -> None:
-        summary, self._summary = self._summary, ""
-        if summary:
-            self._progress.stage(summary)
+        lines, self._lines = self._lines, []
+        for line in lines:
+            self._progress.stage(line)
         self._progress.event(event)
 
 

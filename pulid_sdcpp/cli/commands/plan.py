@@ -65,9 +65,7 @@ def _print_plan(given: Mapping[str, Any], vram: Vram, measure: bool, as_json: bo
     from ...store.absent_files import absent_layouts
     from ..given.people import check_people_flags
     from ..given.picture_again import recipe_of
-    from ..given.prompt_text import with_prompt_texts
 
-    given = with_prompt_texts(given)
     recipe = recipe_of(given)
     preset = find_model(given, preset_name(given, recipe), may_be_absent=True)
     request = settle({"prompt": "", **asked(given)}, recipe=recipe, preset=preset)

@@ -83,7 +83,8 @@ def make_grid(
             grid.axes, found, sheet, overwrite=overwrite, quality=batch.quality
         )
 
-    with create_pipeline(request.context, preset, given, request.vram, report.progress) as pipeline:
+    on_event = report.progress.event
+    with create_pipeline(request.context, preset, given, request.vram, on_event) as pipeline:
         try:
             result = run_batch(
                 batch,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...options.context import ContextOptions
-from ..progress.progress import Progress
 
 if TYPE_CHECKING:
+    from ...native.progress_event import EventCallback
     from ...pipeline.pulid_flux import PulidFlux
     from ...store.model_store import PresetFiles
 
@@ -21,7 +21,7 @@ def create_pipeline(
     preset: PresetFiles | None,
     given: Mapping[str, Any],
     vram: Any,
-    progress: Progress,
+    on_event: EventCallback,
 ) -> PulidFlux:
     """A pipeline of a preset's files, or of those named one by one; nothing is loaded yet."""
     from ...pipeline.pulid_flux import PulidFlux
@@ -41,5 +41,5 @@ def create_pipeline(
         preset="" if preset is None else preset.name,
         vram=vram,
         extractor_problem=problem,
-        on_event=progress.event,
+        on_event=on_event,
     )

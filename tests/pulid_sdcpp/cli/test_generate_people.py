@@ -295,7 +295,7 @@ def test_programs_are_told_everything_in_objects(
     assert result.stderr == ""
     kinds = [event["event"] for event in events]
     a_picture = ["stage", *["step", "preview"] * 3, "saved"]
-    assert kinds == ["stage", "note", "stage", *a_picture, *a_picture]
+    assert kinds == ["note", "stage", "note", "stage", *a_picture, *a_picture]
     saved = [event for event in events if event["event"] == "saved"]
     assert [(event["path"], event["seed"]) for event in saved] == [
         ("output_0.png", 42), ("output_1.png", 43),

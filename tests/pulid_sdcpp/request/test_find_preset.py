@@ -15,7 +15,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What a preset was looked up with."""
     found: list[tuple[Any, ...]] = []
 
-    def resolve(name: str, models_dirs: Any, *, without: Any) -> PresetFiles:
+    def resolve(name: str, models_dirs: Any, *, without: Any, **_: Any) -> PresetFiles:
         found.append((name, models_dirs, set(without)))
         return PresetFiles(name, extractor={"eva": Path("eva"), "pulid_weights": Path("pulid")})
 
