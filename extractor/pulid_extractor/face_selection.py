@@ -48,8 +48,7 @@ def select_face(
     if isinstance(choice, int):
         if not 0 <= choice < len(faces):
             raise FaceNotFoundError(
-                f"face {choice} was asked for, but there {'is' if len(faces) == 1 else 'are'} "
-                f"{len(faces)} (counted from left to right from 0)"
+                f"face {choice} was asked for, but the photo has {_numbers(len(faces))}"
             )
         return by_position[choice]
     if isinstance(choice, tuple):
@@ -62,6 +61,13 @@ def select_face(
         return by_position[-1]
     middle = np.array([width_px / 2, height_px / 2])
     return min(by_position, key=lambda face: float(np.hypot(*(face.center - middle))))
+
+
+def _numbers(count: int) -> str:
+    """Which numbers the faces have."""
+    return (
+        "1 face, number 0" if count == 1 else f"{count} faces, numbers 0 to {count - 1} from left"
+    )
 
 
 def _face_in_box(faces: Sequence[Face], box: FaceBox, scale: float) -> Face:

@@ -116,7 +116,7 @@ class PeopleReader:
         """The name of somebody who is kept, of whom a table says no more."""
         if isinstance(name, str) and find_person(name) is not None:
             return name
-        known = f", and nobody is kept by the name {shown(name)}" if name else ""
+        known = f", and no person is kept by the name {shown(name)}" if name else ""
         raise ValueError(f"give either portraits or identity: photos, or an identity file{known}")
 
     def _read_table(self, table: Mapping[str, Any], name: object = "") -> dict[str, Any]:

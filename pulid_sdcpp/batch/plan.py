@@ -180,6 +180,8 @@ def make_folders(folders: Collection[Path]) -> None:
         OutputFileError: One cannot be made.
     """
     for folder in folders:
+        if folder.is_file():
+            raise OutputFileError(f"{folder} is a file; name a folder with --output-dir")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

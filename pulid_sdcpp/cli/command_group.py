@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from typing import Any, cast
 import click
 
 from ..errors import GenerationCancelled, PulidError, spelled
-from ..terminal_text import meant, shortened, shown
+from ..terminal_text import hint, meant, shortened, shown
 from .flags.completions import COMPLETE_VARIABLE
 from .progress.engine_log import show_warnings
 from .progress.interrupt import Interrupted
@@ -225,7 +226,7 @@ def _described(error: BaseException, spell: Callable[[str], str]) -> tuple[int, 
 
 
 def _usage_text(error: click.UsageError) -> str:
-    """click's words; those of an option that stands behind the command are ours."""
+    """click's words; ours of an option that is not there or stands behind the command."""
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         root = error.ctx.find_root()
         if any(error.option_name in parameter.opts for parameter in root.command.params):
@@ -233,7 +234,11 @@ def _usage_text(error: click.UsageError) -> str:
                 f"{error.option_name} belongs before the command, as in 'pulid-sdcpp "
                 f"{error.option_name} {error.ctx.info_name}'"
             )
-    return error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        near = hint(error.option_name, error.possibilities or ())
+        return f"No such option '{error.option_name}'{near}"
+    # Of a command in a group of its own.
+    return re.sub(r"\. Did you mean '(.+)'\?$", r"; did you mean \1?", error.format_message())
 
 
 def _is_of_an_interrupt(error: BaseException | None) -> bool:

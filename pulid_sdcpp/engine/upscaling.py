@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import GenerationError
+from ..errors import GenerationError, Message, named
 from ..native.calls import NativeFailure
 from ..native.library import last_error, library
 
@@ -33,9 +33,11 @@ def check_upscaled_size(size: tuple[int, int], factor: int, repeats: int) -> Non
     width, height = (side * factor**repeats for side in size)
     if width * height > MAX_PIXELS:
         raise GenerationError(
-            f"{size[0]}x{size[1]} enlarged {factor} times, {repeats} times over, would be "
-            f"{width}x{height}; {MAX_PIXELS / 1e6:.0f} million pixels are possible: make a smaller "
-            "picture, or enlarge it fewer times (upscale_repeats, --upscale-repeats)",
+            Message(
+                f"{size[0]}x{size[1]} enlarged {factor} times, {repeats} times over, would be "
+                f"{width}x{height}; {MAX_PIXELS / 1e6:.0f} million pixels are possible: make a "
+                f"smaller picture, or enlarge it fewer times ({named('upscale_repeats')})"
+            ),
             engine_is_good=True,
         )
 

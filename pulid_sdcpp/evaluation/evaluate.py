@@ -170,6 +170,8 @@ def _check_effect(
 
 
 def _make_folder(folder: Path) -> None:
+    if folder.is_file():
+        raise OutputFileError(f"{folder} is a file; name a folder for the results")
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

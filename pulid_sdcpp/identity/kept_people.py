@@ -118,7 +118,7 @@ def check_person_name(name: object) -> str:
     else:
         reason = unfit_name(name + _SUFFIX) or (unfit_name(name) if name.strip() != name else "")
     if reason:
-        raise ValueError(f"nobody can be kept by the name {shown(name)}: {reason}")
+        raise ValueError(f"{shown(name)} cannot be the name of a kept person: {reason}")
     return name
 
 
@@ -219,7 +219,7 @@ def similar_name(name: str) -> str:
     near = difflib.get_close_matches(folded(name)[:MAX_NAME_CHARS], known, 1)
     if near:
         return f"; did you mean {known[near[0]]}?"
-    return "; 'pulid-sdcpp people list' shows all" if known else "; nobody is kept yet"
+    return "; 'pulid-sdcpp people list' shows all" if known else "; no person is kept yet"
 
 
 def rename_person(name: str, new_name: str) -> KeptPerson:
@@ -305,7 +305,7 @@ def _locked() -> Iterator[Path]:
             f"another process has been changing the kept people for {_LOCK_S:.0f} s; try again"
         ) from None
     except RuntimeError as error:  # a user without a home
-        raise OutputFileError(f"nobody can be kept: {error}; set PULID_SDCPP_DATA") from None
+        raise OutputFileError(f"no person can be kept: {error}; set PULID_SDCPP_DATA") from None
     except OSError as error:
         raise OutputFileError(
             f"cannot change the kept people in {people_folder()}: {reason_of(error)}"

@@ -32,7 +32,14 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
     except TypeError:
         raise option_error(f"{named(name)} is {shown(value)}, but must be a whole number") from None
     if not low <= number <= high:
-        raise option_error(f"{named(name)} is {shown(number)}, but must be from {low} to {high}")
+        raise option_error(f"{named(name)} is {shown(number)}, but must be {_range(low, high)}")
+
+
+def _range(low: int, high: int) -> str:
+    """Without an end that is only that of the engine's numbers."""
+    if low <= -(2**31):
+        return f"{high} at most"
+    return f"{low} or more" if high >= 2**31 - 1 else f"from {low} to {high}"
 
 
 def check_multiple(name: str, value: object, step: int) -> None:

@@ -110,8 +110,9 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
         )
     enlarges_pixels = generation.hires and encodes_a_picture(generation.hires_upscaler)
     if context.vae_decode_only and enlarges_pixels:
-        raise ValueError(
-            f"hires_upscaler is {shown(generation.hires_upscaler)}, which enlarges pixels, but the "
+        raise option_error(
+            f"{named('hires_upscaler')} is {shown(generation.hires_upscaler)}, which enlarges "
+            f"pixels, but the "
             "pipeline was made with vae_decode_only, which leaves out what reads them; take Latent"
         )
     check_people(len(people))

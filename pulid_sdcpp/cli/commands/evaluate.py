@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import ModelFileError
+from ...errors import ImageFileError, ModelFileError
 from ...options.facts import of
 from ...people.identity_options import IdentityOptions
 from ...terminal_text import escaped_line, shown
 from ..flags.generate import option_names, some_options
-from ..flags.table import FILE_PATH, F, GroupedCommand, GroupedOption, HomePath
+from ..flags.table import FILE_PATH, F, GroupedCommand, GroupedOption
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_FILE = HomePath(exists=True, dir_okay=False)
 _PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _IDENTITY_FIELDS = [name for name, fact in of(IdentityOptions).items() if fact.evaluate]
 _EVALUATION_FIELDS = (
@@ -63,11 +62,11 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("portraits", nargs=-1, metavar="[PORTRAIT]...", type=HomePath(exists=True))
+@click.argument("portraits", nargs=-1, metavar="[PORTRAIT]...", type=FILE_PATH)
 @_option(
     "--identity",
     "identities",
-    type=(str, _FILE),
+    type=(str, FILE_PATH),
     multiple=True,
     metavar="IDENTITY PORTRAIT",
     help="A person: an identity file or a kept name, and a portrait to compare with; may be "
@@ -77,7 +76,8 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 @_option(
     "--prompts",
     "prompts_file",
-    type=_FILE,
+    type=FILE_PATH,
+    metavar="FILE",
     help="File with a prompt per line; in a .jsonl file, lines such as "
     '{"text": "...", "attributes": {"background": "red"}}.',
 )
@@ -116,14 +116,16 @@ def _option(*flags: str, **kwargs: Any) -> Callable[[F], F]:
 @_option(
     "--judge",
     "judges",
-    type=_FILE,
+    type=FILE_PATH,
+    metavar="FILE",
     multiple=True,
     help="A face recogniser that extraction does not use (.onnx, ArcFace's signature), such "
     "as buffalo_l's w600k_r50.onnx; may be repeated.",
 )
 @_option(
     "--attributes",
-    type=_FILE,
+    type=FILE_PATH,
+    metavar="FILE",
     help="A network (.onnx) that reads from a picture the attributes that prompts ask for.",
 )
 @_option(
@@ -243,6 +245,8 @@ def _pictures(paths: Sequence[Path]) -> list[Path]:
             if not inside:
                 raise click.UsageError(f"the folder {path} has no pictures")
             found += inside
+        elif not path.exists():
+            raise ImageFileError(f"{path}: no such file; expected a portrait")
         else:
             found.append(path)
     return found

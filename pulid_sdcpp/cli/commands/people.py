@@ -130,7 +130,7 @@ def list_people(as_json: bool) -> None:
         click.echo(json_text([_described(person) for person in everybody], indent=2))
         return
     if not everybody:
-        click.echo("nobody is kept; add somebody with: pulid-sdcpp people add NAME PHOTO")
+        click.echo("no person is kept; add one with: pulid-sdcpp people add NAME PHOTO")
         return
     width = max(len(person.name) for person in everybody)
     for person in everybody:

@@ -56,7 +56,10 @@ class QualityType(click.ParamType):
 
 
 class NamedChoice(click.Choice[str]):
-    """One of some names, which the error lists as they are written; and says which is meant."""
+    """One of some names, which errors list as they are written; and say which is meant."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"Choose from: {', '.join(self.choices)}"
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         names = ", ".join(map(repr, self.choices))

@@ -43,6 +43,8 @@ def named_people(given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
             f"{' and '.join(ways)} exclude each other; name several people with --person each"
         )
     if given.get("portraits"):
+        if "" in given["portraits"]:  # of a shell's variable that is not set: not the folder here
+            raise click.UsageError("--portrait is empty, but must be a path or a name")
         return [{"files": given["portraits"]}]
     if given.get("embedding"):  # sd-cli's flag names no photos
         return [{"identity": given["embedding"]}]

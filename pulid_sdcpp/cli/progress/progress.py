@@ -19,6 +19,9 @@ _LINES = 20  # of steps, where there is no terminal; more only when they take lo
 _LINE_INTERVAL_S = 30.0
 _SAMPLING = ("denoise", "hires")  # the stages whose steps are those that were asked for
 _USUAL_COLUMNS = 80
+_LONGEST_BAR, _SHORTEST_BAR = 24, 6  # columns
+_UNITS = {"load": "tensor", "decode": "tile", "upscale": "tile"}
+"""What is counted in a stage, where it is no step."""
 _COLORS = {"debug": 90, "info": 32, "warning": 33, "error": 31}  # ANSI: grey, green, yellow, red
 
 
@@ -93,7 +96,7 @@ class Progress:
         if event.step == 0:
             if self._moving:
                 self.clear()
-                self._show(name, 0, event.steps)
+                self._show(name, 0, event.steps, event.stage)
             elif event.stage not in self._stages_named:  # of the first picture only
                 self._write(f"{event.stage}\n")
             self._stages_named.add(event.stage)
@@ -132,9 +135,9 @@ class Progress:
             left_s = max(steps - step, 0) * mean_s
             if stage in _SAMPLING:
                 left_s += self._pictures_left_s(steps * mean_s)
-            self._show(name, step, steps, mean_s, left_s)
+            self._show(name, step, steps, stage, mean_s, left_s)
         elif step and self._is_worth_a_line(step, steps, stage):
-            what = f"{self._amount(step)}/{self._amount(steps)}, {self._pace(mean_s)}"
+            what = f"{self._counted(step, steps, stage)}, {self._pace(mean_s, stage)}"
             of = f"{self._index + 1}/{self._count} " if self._count > 1 else ""
             unit = f"{self._unit} " if stage in _SAMPLING else f"{stage} "
             self._write(f"  {of}{unit if self._unit != 'B' else ''}{what}\n")
@@ -151,7 +154,13 @@ class Progress:
         return True
 
     def _show(
-        self, name: str, step: int, steps: int, mean_s: float = 0.0, left_s: float = 0.0
+        self,
+        name: str,
+        step: int,
+        steps: int,
+        stage: str,
+        mean_s: float = 0.0,
+        left_s: float = 0.0,
     ) -> None:
         if self._bar is None:
             size = {"ncols": _columns(self._stream) - 1, "nrows": 2}  # one line, and the last
@@ -159,13 +168,27 @@ class Progress:
             self._bar = _bar_class()(file=stream, leave=False, bar_format="{desc}", **size)
         bar = self._bar
         bar.n, bar.total = step, steps
+        words = f"  {name} " if name else "  "
         if steps <= 0:
             bar.bar_format = "{desc}"
         else:
-            timing = f"{self._pace(mean_s)}, {described_time(left_s)} left"
-            counts = f"{self._amount(step)}/{self._amount(steps)}"
-            bar.bar_format = "{desc}|{bar:24}| " + counts + (f"  {timing}" if step else "")
-        bar.set_description_str(f"  {name} " if name else "  ")
+            counts = self._counted(step, steps, stage)
+            left = f"{described_time(left_s)} left"
+            timing = f"  {self._pace(mean_s, stage)}, {left}" if step else ""
+            room = bar.ncols - len(f"{words}|| {counts}{timing}")
+            if room >= _SHORTEST_BAR:
+                bar.bar_format = f"{{desc}}|{{bar:{min(room, _LONGEST_BAR)}}}| {counts}{timing}"
+            else:  # on a narrow terminal the numbers come first
+                bar.bar_format = "{desc}"
+                shorter = [f"{counts}{timing}", f"{counts}  {left}" if step else counts, counts]
+                fitting = (text for text in shorter if len(words + text) <= bar.ncols)
+                words += next(fitting, shorter[-1])
+        bar.set_description_str(words)
+
+    def _counted(self, step: int, steps: int, stage: str) -> str:
+        """`3/20`; of what is no step, `112/442 tensors`."""
+        unit = f" {_UNITS[stage]}s" if stage in _UNITS else ""
+        return f"{self._amount(step)}/{self._amount(steps)}{unit}"
 
     def _pictures_left_s(self, a_picture_s: float) -> float:
         """For the pictures after this one: as long as those before it, or as its steps."""
@@ -191,12 +214,14 @@ class Progress:
             number /= 1000
         return f"{number:.2f} GB"
 
-    def _pace(self, mean_s: float) -> str:
-        if self._unit == "B":
+    def _pace(self, mean_s: float, stage: str) -> str:
+        unit = _UNITS.get(stage, self._unit)
+        if unit == "B":
             return f"{self._amount(1 / mean_s if mean_s else 0)}/s"
         if mean_s >= 1 or mean_s <= 0:
-            return f"{mean_s:.2f} s/{self._unit}"
-        return f"{1 / mean_s:.2f} {self._unit}s/s"
+            return f"{mean_s:.2f} s/{unit}"
+        number = f"{1 / mean_s:.2f}" if mean_s > 0.01 else f"{1 / mean_s:.0f}"
+        return f"{number} {unit}s/s"
 
 
 def described_time(time_s: float) -> str:

@@ -68,7 +68,7 @@ def test_a_folder_is_its_photos(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('prompts = ["x"]\n[people.bob]', "nobody is kept by the name 'bob'"),
+        ('prompts = ["x"]\n[people.bob]', "no person is kept by the name 'bob'"),
         ('[[jobs]]\nprompt = "x"\nperson = "bob"', "there is no file"),
         ('[[jobs]]\nprompt = "x"\nperson = "data"', "there is no photo in this folder"),
         ('[[jobs]]\nprompt = "x"\nperson = "zoë:face=0"', "face chooses on a photo"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pulid_sdcpp.evaluation.options import EvaluationOptions
 from pulid_sdcpp.options.facts import Fact, of
 from pulid_sdcpp.people.person_spec import PersonSpec
 
+ROOT = Path(__file__).resolve().parents[3]
 CLASSES = (ContextOptions, GenerationOptions, IdentityOptions, PersonSpec)
 FACTS = {
     fact.name: fact for kind in CLASSES for fact in of(kind).values() if fact.flags and fact.checked
@@ -135,3 +138,35 @@ def test_in_python_an_error_names_the_keyword(make: Any) -> None:
     assert spelled(ValueError("mask_image"), str.upper) == "mask_image"
     with pytest.raises(ValueError, match=r"^mask_image is given without init_image; name"):
         GenerationOptions("x", mask_image="m.png")
+
+
+PYTHON_ALONE = {
+    "batch_count": "request/picture_request.py",  # of `PulidFlux.generate`
+    "vae_decode_only": "",  # no flag
+}
+
+
+def test_no_error_names_an_option_in_a_way_that_a_command_cannot_spell() -> None:
+    """What has a flag is written as {named("...")}; messages about the binding's arguments are not
+    about flags.
+    """
+    flagged = "|".join(name for name in FACTS if "_" in name and name not in PYTHON_ALONE)
+    pattern = re.compile(rf"(?<![\w-])({flagged})(?!\w)")
+    found = []
+    for path in (ROOT / "pulid_sdcpp").rglob("*.py"):
+        if {"_vendor", "batch"} & set(path.parts) or path.name == "binding_arguments.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise):
+                found += [f"{path.name}: {text}" for text in texts(node) if pattern.search(text)]
+    assert found == []
+
+
+def texts(node: ast.AST) -> Iterator[str]:
+    """The texts in an expression, without those that `named` has."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "named":
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from texts(child)

@@ -55,7 +55,7 @@ def add(name: str, *photos: str) -> Result:
 
 
 def test_from_photos_to_a_file_and_back(calls: list[list[Path]]) -> None:
-    assert "nobody is kept" in run("list").stdout
+    assert "no person is kept" in run("list").stdout
     short_hash = Identity.from_array(TOKENS).short_hash
     assert add("Alice", "a.png", "b.png").stdout == f"kept Alice: identity {short_hash}\n"
     assert calls == [[Path("a.png"), Path("b.png")]]
@@ -108,7 +108,7 @@ def test_nobody_is_replaced_and_nothing_extracted_for_it(calls: list[list[Path]]
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["add", "a/b", "a.png"], 2, "nobody can be kept by the name 'a/b': it has /"),
+        (["add", "a/b", "a.png"], 2, "'a/b' cannot be the name of a kept person: it has /"),
         (["add", "me.jpg", "a.png"], 2, "it is the name of a file"),
         (["add", "x", "gone.png"], 1, "gone.png: no such file; expected a photo"),
         (["add", "x"], 2, "Missing argument 'PHOTO...'"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pulid_sdcpp.cli.progress import progress as progress_module
 from pulid_sdcpp.cli.progress.choice import create_progress
 from pulid_sdcpp.cli.progress.json_progress import JsonProgress, json_line
 from pulid_sdcpp.cli.progress.progress import Progress
@@ -72,11 +73,11 @@ def test_stages_are_named_once_and_their_steps_are_lines_when_they_take_long() -
         progress.event(ProgressEvent("decode"))
     assert stream.getvalue().splitlines() == [
         "load",
-        "  1/2 load 2/3, 20.00 s/step",
+        "  1/2 load 2/3 tensors, 20.00 s/tensor",
         "denoise",
         "  1/2 step 1/1, 2.00 steps/s",
         "decode",
-        "  2/2 load 2/3, 20.00 s/step",
+        "  2/2 load 2/3 tensors, 20.00 s/tensor",
         "  2/2 step 1/1, 2.00 steps/s",
     ]
 
@@ -131,6 +132,42 @@ def test_the_bar_names_picture_and_stage_and_counts_the_pictures_to_come() -> No
     assert "2/3 denoise |########################| 4/4  10.00 s/step, 1:00 left" in (
         stream.getvalue()
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (20, "  1/3 denoise 11/20"),
+        (30, "  1/3 denoise 11/20"),
+        (36, "  1/3 denoise 11/20  8:10 left"),
+        (40, "  1/3 denoise 11/20  8:10 left"),
+        (50, "  1/3 denoise 11/20  10.00 s/step, 8:10 left"),
+        (60, "  1/3 denoise |######6     | 11/20  10.00 s/step, 8:10 left"),
+        (100, "  1/3 denoise |#############2          | 11/20  10.00 s/step, 8:10 left"),
+    ],
+)
+def test_a_narrow_terminal_shows_the_numbers(
+    columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "_columns", lambda stream: columns)
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    progress.picture(0, 3)
+    progress.event(ProgressEvent("denoise", 0, 20))
+    progress.event(ProgressEvent("denoise", 11, 20, 10.0))
+    line = stream.getvalue().split("\r")[-1].rstrip()
+    progress.clear()
+    assert line == shown
+    assert len(line) < columns
+
+
+def test_tensors_that_are_loaded_are_no_steps() -> None:
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    progress.event(ProgressEvent("load", 0, 442))
+    progress.event(ProgressEvent("load", 112, 442, 1 / 560))
+    progress.clear()
+    assert "112/442 tensors  560 tensors/s, 0:01 left" in stream.getvalue()
 
 
 def test_bytes_have_their_units() -> None:

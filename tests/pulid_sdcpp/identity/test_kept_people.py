@@ -86,7 +86,7 @@ def test_renaming_and_removing() -> None:
 
 
 def test_who_may_be_meant_is_said() -> None:
-    with pytest.raises(IdentityFileError, match="nobody is kept yet"):
+    with pytest.raises(IdentityFileError, match="no person is kept yet"):
         kept_person("alice")
     keep_person("Alice", identity_of(0.5))
     with pytest.raises(IdentityFileError, match=r"no kept person 'alise'; did you mean Alice\?"):

@@ -97,7 +97,7 @@ def test_engine_arguments_have_the_bindings_names() -> None:
 
 
 def test_a_number_of_more_digits_than_python_writes_is_refused_as_any() -> None:
-    with pytest.raises(ValueError, match="too long to show, but must be from"):
+    with pytest.raises(ValueError, match="too long to show, but must be"):
         GenerationOptions("p", seed=10**5000)
 
 
