@@ -57,13 +57,12 @@ def refused(*arguments: str) -> str:
     """The one line that a command says; it is a mistake in the command."""
     result = CliRunner().invoke(main, list(arguments))
     assert result.exit_code == 2, result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
+    (line,) = [each for each in result.stderr.splitlines() if each.startswith("error: ")]
     assert not PYTHON_ONLY.search(line), line
     return line
 
 
-@pytest.mark.parametrize("name", [name for name, fact in FACTS.items() if fact.kind != "switch"])
+@pytest.mark.parametrize("name", [name for name, fact in FACTS.items() if fact.kind in BAD])
 def test_a_value_that_an_option_cannot_have_is_refused_with_its_flag(name: str) -> None:
     fact = FACTS[name]
     base = ["generate", "--preset", "pocket"]
