@@ -79,6 +79,12 @@ def test_people_are_completed_where_they_are_taken(
     assert complete("bash", "people", "show", "b") == ["plain,Bob"]
 
 
+def test_loras_of_the_folder_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "style.safetensors").touch()
+    folder = ("generate", "--lora-model-dir", str(tmp_path))
+    assert complete("bash", *folder, "--lora", "st") == ["file,st", "plain,style"]
+
+
 def test_commands_flags_and_choices_are_completed() -> None:
     assert complete("fish", "doc")[0].startswith("plain,doctor\tShow versions and devices")
     assert "plain,completion" in complete("bash", "com")
