@@ -91,6 +91,32 @@ def test_a_presets_lora_is_that_lora_in_the_prompt(
         assert image.info["parameters"].startswith("a face<lora:two-people:1>\n")
 
 
+def test_who_is_kept_by_name_is_in_the_picture_as_from_the_photo(
+    worker: CommandWorker, portraits: list[str], tmp_path: Path
+) -> None:
+    """One photo is small, one of somebody else: both are said, and the name works anyway."""
+    photo, other = portraits[:2]
+    small = str(tmp_path / "small.png")
+    with Image.open(photo) as image:
+        image.resize((96, 96)).save(small)
+    added = worker.run(["people", "add", "Pocket Person", photo, small, other, "--preset=pocket"])
+    assert added.status == 0, added.stderr
+    warnings = [line for line in added.stderr.splitlines() if line.startswith("warning: ")]
+    assert [line.split(": ")[1] for line in warnings] == [
+        f"photo 2 ({small})",
+        f"photo 3 ({other})",
+    ]
+    assert "looks like somebody else" in warnings[1]
+    asked = ("--preset", "pocket", "-p", "a face", "-o")
+    by_name, by_photo = tmp_path / "name.png", tmp_path / "photo.png"
+    made(worker, *asked, str(by_name), "--portrait", "pocket person")
+    photos = [part for each in (photo, small, other) for part in ("--portrait", each)]
+    made(worker, *asked, str(by_photo), *photos)
+    assert pixels(by_name) == pixels(by_photo)
+    assert worker.run(["people", "rm", "Pocket Person", "--yes"]).status == 0
+    assert worker.run(["generate", "--from", str(by_name), "-o", str(by_photo)]).status == 1
+
+
 def test_a_picture_from_before_flux_was_the_default_schedule(
     worker: CommandWorker, tmp_path: Path
 ) -> None:
