@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for others in (0, cores, 2 * cores):
         with busy_processes(others):
             one, all_of_them = seconds(engines, options.turns)
-        rows.append((f"{others} busy processes", (one, all_of_them)))
+        rows.append((f"{others} more busy processes", (one, all_of_them)))
         print(rows[-1], file=sys.stderr)
     for engine in engines:
         engine.close()
