@@ -60,7 +60,7 @@ def named_person(named: str | os.PathLike[str], folder: Path = Path()) -> NamedP
         ValueError: The text is empty, or has the `~` of a user without a home.
     """
     if not os.fspath(named).strip():
-        raise ValueError(f"{shown(os.fspath(named))} names no photo and nobody")
+        raise ValueError(f"{shown(os.fspath(named))} is neither a photo nor the name of a person")
     may_be_name = isinstance(named, str) and not is_path(named)
     if may_be_name and (kept := find_person(os.fspath(named))) is not None:
         return NamedPerson(kept.stem, (kept,), is_kept=True)

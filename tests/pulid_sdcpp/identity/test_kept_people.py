@@ -182,5 +182,5 @@ def test_a_folder_is_its_photos_and_what_is_nothing_is_said() -> None:
         named_person("alic")
     assert named_identity("alice") == find_person("alice")
     for text in ("", "  "):
-        with pytest.raises(ValueError, match="names no photo and nobody"):
+        with pytest.raises(ValueError, match="is neither a photo nor the name of a person"):
             named_person(text)
