@@ -22,4 +22,5 @@ class LoraOptions:
         flags="--lora",
         group="Model files",
         metavar="PATH[:WEIGHT]",
+        evaluate=False,  # each of its prompts names its own
     )

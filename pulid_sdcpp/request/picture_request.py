@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import named, option_error
 from ..identity.identity_file import Identity, is_identity_content, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
+from ..model_files.lora_files_named import with_lora_tags
 from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
@@ -101,7 +102,7 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
         ValueError: What does not go together, or a person who would not be in the picture.
         PulidError: An identity, a mask or a LoRA that cannot be used.
     """
-    context, generation = request.context, request.generation
+    context, generation = request.context, with_lora_tags(request.generation)
     names = dict(request.image_names)
     if context.vae_decode_only and (names["init"] or names["ref"]):
         raise ValueError(

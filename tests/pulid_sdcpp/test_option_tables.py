@@ -45,7 +45,7 @@ FLAGS = """
     Model lora_model_dir --lora-model-dir path geb
     Model upscaler_path --upscale-model path gpb
     Model hires_upscalers_dir --hires-upscalers-dir path gpb
-    Model loras --lora text* geb
+    Model loras --lora text* gb
     Model wtype --type choice gpeb
     Model tensor_type_rules --tensor-type-rules text gpeb
     Identity pulid_weights --pulid-weights path gpeb
