@@ -19,7 +19,7 @@ GENERATE = ["generate", "--preset", "pocket", "-p", "x"]
         (["modls"], "did you mean models?"),
         (["docto"], "did you mean doctor?"),
         (["xyzzy"], "No such command 'xyzzy'; there are: extract, "),
-        (["models", "lst"], "Did you mean 'list'?"),
+        (["models", "lst"], "did you mean list?"),
         (["generate", "--preset", "flux-schnel-q4", "-p", "x"], "did you mean flux-schnell-q4?"),
         (["models", "pull", "flux-dev-q9"], "did you mean flux-dev-q"),
         ([*GENERATE, "--sampling-method", "eulr"], "one of 'euler', 'euler_a', 'heun'"),
@@ -32,7 +32,7 @@ GENERATE = ["generate", "--preset", "pocket", "-p", "x"]
         (["generate", "-s"], "Option '-s' requires an argument; see 'pulid-sdcpp generate --help'"),
         (["models", "pull", "--models-dir"], "see 'pulid-sdcpp models pull --help'"),
         (["generate", "--debug"], "--debug belongs before the command, as in 'pulid-sdcpp --debug"),
-        (["generate", "--stepz", "3"], "'--steps'"),
+        (["generate", "--stepz", "3"], "did you mean --steps?"),
     ],
 )  # fmt: skip
 def test_what_is_meant_is_said(arguments: list[str], said: str) -> None:
