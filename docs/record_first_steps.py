@@ -62,7 +62,7 @@ STEPS = [
     "pulid-sdcpp plan",
     "pulid-sdcpp models pull drawn --yes",
     'pulid-sdcpp generate --preset drawn --portrait rose.png -p "photo of a person" -o first.png',
-    "pulid-sdcpp people add omar omar.png",
+    "pulid-sdcpp people add omar omar.png --preset drawn",
     'pulid-sdcpp generate --preset drawn --person omar -p "photo of a person" -o second.png',
     "cat jobs.toml",
     "pulid-sdcpp batch jobs.toml -o pictures",
