@@ -72,6 +72,16 @@ STEPS = [
 
 _KEPT = ("PATH", "LANG", "LC_", "PIP_", "CMAKE_", "CCACHE_")
 _REPOSITORY = "drawn/portraits"
+_WHAT = {
+    "diffusion_model": "a small Flux of drawn portraits",
+    "taesd": "its autoencoder",
+    "clip_l": "its text encoder",
+    "pulid": "its PuLID weights",
+    "detector": "finds faces",
+    "recogniser": "recognises them",
+    "eva": "looks at them",
+    "parsing": "finds their outlines",
+}
 _COLORS = {"green": "#7ec699", "red": "#e06c75", "brown": "#e5c07b", "blue": "#61afef"}
 _TEXT_COLOR, _BACKGROUND = "#d7dae0", "#1e2127"
 _CHARACTER_PX, _LINE_PX, _MARGIN_PX = 8.4, 19, 16
@@ -203,7 +213,7 @@ def _config(published: dict[str, Path]) -> str:
         lines += [
             f"[files.drawn-{role}]",
             f"role = '{role}'",
-            f"what = 'the {role.replace('_', ' ')} of drawn portraits'",
+            f"what = '{_WHAT[role]}'",
             f"repository = '{_REPOSITORY}'",
             f"path = '{path.name}'",
             "license = 'mit'",

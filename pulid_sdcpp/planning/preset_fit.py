@@ -22,8 +22,8 @@ from ..system.system_memory import ComputerMemory
 
 __all__ = ["Computer", "PresetFit", "Verdict", "disk_free_bytes", "preset_fits", "recommend"]
 
-Verdict = Literal["fits", "offloaded", "in segments", "does not fit"]
-_ORDER: tuple[Verdict, ...] = ("fits", "offloaded", "in segments", "does not fit")
+Verdict = Literal["fits", "offloaded", "in segments", "unknown", "does not fit"]
+_USABLE: tuple[Verdict, ...] = ("fits", "offloaded", "in segments")
 _FEW_STEPS = 4
 
 
@@ -54,9 +54,10 @@ class PresetFit:
         size_bytes: Of all its files; 0: they are in the package.
         missing_bytes: Of those that are not here.
         verdict: "fits", also with the text encoders on the CPU; "offloaded": weights wait in RAM
-            and are moved to the card for each picture; "in segments": at each step.
-        plan: None: it does not fit.
-        problem: Why it does not fit; "".
+            and are moved to the card for each picture; "in segments": at each step; "unknown":
+            its files would have to be here.
+        plan: None: it does not fit, or is unknown.
+        problem: Why it does not fit, or is unknown; "".
         needs_free_memory: Whether it takes more RAM than is free now.
         non_commercial: Whether a license of a file that makes pictures forbids commercial use.
     """
@@ -107,7 +108,7 @@ def recommend(fits: Sequence[PresetFit]) -> tuple[PresetFit, str] | None:
     First what needs no moving of weights, then what takes few steps, then what is here; among those
     the most bits if all fits the card, else the fewest.
     """
-    usable = [fit for fit in fits if fit.verdict != "does not fit" and not fit.packaged]
+    usable = [fit for fit in fits if fit.verdict in _USABLE and not fit.packaged]
     if not usable:
         packaged = next((fit for fit in fits if fit.packaged), None)
         return None if packaged is None else (packaged, "no other fits, and it needs no download")
@@ -126,7 +127,7 @@ def _preference(fit: PresetFit) -> tuple[int, bool, bool, int]:
     on_card = fit.plan is not None and fit.plan.budget_bytes is not None
     most_bits = on_card and fit.verdict == "fits"
     size = -fit.weights_bytes if most_bits else fit.weights_bytes
-    return _ORDER.index(fit.verdict), fit.steps > _FEW_STEPS, not fit.complete, size
+    return _USABLE.index(fit.verdict), fit.steps > _FEW_STEPS, not fit.complete, size
 
 
 def disk_free_bytes() -> int | None:
@@ -184,8 +185,10 @@ def _fit(store: ModelStore, name: str, computer: Computer, given: dict[str, Any]
         if plan.budget_bytes is None and _too_much(plan, computer):
             tiled = with_checked(request.generation, vae_tiling=True)
             plan = replace(make_plan(tiled), generation={"vae_tiling": True})
-    except (MemoryPlanError, ModelFileError) as error:
+    except MemoryPlanError as error:
         return replace(fit, problem=str(error))
+    except ModelFileError as error:
+        return replace(fit, verdict="unknown", problem=str(error))
     if problem := _too_much(plan, computer):
         return replace(fit, problem=problem)
     ram = computer.ram

@@ -67,11 +67,10 @@ def pull_presets(
             progress.note(source.note)
         progress.stage(f"{number}/{len(plan.missing)} {source.file.file_name}")
         try:
-            path = download(source, _Pace(progress))
+            download(source, _Pace(progress))
         except KeyboardInterrupt:
             progress.clear()
             raise Interrupted("interrupted; what has arrived is kept for the next pull") from None
-        progress.stage(f"saved {path}")
     progress.stage(f"ready: {', '.join(presets)}")
 
 

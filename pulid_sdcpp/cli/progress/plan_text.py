@@ -157,7 +157,7 @@ def _verdict(fit: PresetFit) -> str:
 
     plan = fit.plan
     if plan is None:
-        return f"does not fit: {fit.problem}"
+        return f"{fit.verdict}: {fit.problem}"
     size = f"{plan.width}x{plan.height}"
     if plan.budget_bytes is None:
         return f"fits: {size}, {gib(plan.host_peak_bytes)} of RAM"

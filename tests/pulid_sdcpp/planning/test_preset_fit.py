@@ -108,7 +108,7 @@ def test_what_is_here_goes_before_what_is_as_good() -> None:
     assert recommend([]) is None
 
 
-def test_a_preset_whose_files_nobody_knows_is_one_that_does_not_fit(
+def test_a_preset_whose_files_nobody_knows_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "config.toml"
@@ -118,5 +118,5 @@ def test_a_preset_whose_files_nobody_knows_is_one_that_does_not_fit(
     )
     monkeypatch.setenv("PULID_SDCPP_CONFIG", str(tmp_path))
     fit = fit_of(ModelStore(), Computer([CPU], ram=MUCH), "mine")
-    assert fit.verdict == "does not fit"
+    assert fit.verdict == "unknown"
     assert "does not say of which type it is" in fit.problem
