@@ -15,6 +15,7 @@ computed: blocks take a * tokens + b * tokens^2 (matrices, attention).
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import math
 import time
@@ -81,6 +82,8 @@ class FluxTime:
         identity_s: What one person adds to the evaluation of a whole Flux; 0: not asked for.
         small_part_s: As `part_s`, at `SMALL_TOKENS`.
         processor_share: On a CPU, how much of its threads' time the process had meanwhile.
+        alone_s: On a CPU, an evaluation of a whole Flux as the processor time tells it, which
+            other programs hardly change: what it would take if there were none.
     """
 
     tokens: int
@@ -90,6 +93,7 @@ class FluxTime:
     identity_s: float = 0.0
     small_part_s: float = 0.0
     processor_share: float = 1.0
+    alone_s: float = 0.0
 
     @property
     def evaluation_s(self) -> float:
@@ -169,26 +173,40 @@ def measure_flux(
         calls = [lambda inputs: part.evaluate(*inputs), lambda inputs: two_blocks.evaluate(*inputs)]
         if identity is not None:
             calls.append(lambda inputs: two_blocks.evaluate(*inputs, pulid_id_embedding=identity))
-        small = _in_turn(calls, SMALL_TOKENS, _SMALL_TURNS, _SMALL_LIMIT_S, clock)
-        constant_s = min(max(3 * small[1] - 2 * small[0], 0.0), _MOST_CONSTANT * small[1])
+        clocks = (clock, time.process_time)
+        small, small_cpu = _in_turn(calls, SMALL_TOKENS, _SMALL_TURNS, _SMALL_LIMIT_S, clocks)
         chosen = _tokens_within(tokens, small[0], limit_s)
-        at_chosen = small[0]
+        larger, larger_cpu = small, small_cpu
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         if chosen != SMALL_TOKENS:
-            at_chosen = _in_turn(calls[:1], chosen, 2, limit_s / 2, clock)[0]
+            larger, larger_cpu = _in_turn(calls[:1], chosen, 2, limit_s / 2, clocks)
         else:
             part.evaluate(*evaluation_inputs(SMALL_TOKENS))
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    part_s = _computed(
-        (SMALL_TOKENS, small[0] - constant_s), (chosen, max(at_chosen - constant_s, 0.0)), tokens
-    )
+    constant_s, part_s = _told(small, larger[0], chosen, tokens)
+    constant_cpu_s, part_cpu_s = _told(small_cpu, larger_cpu[0], chosen, tokens)
+    alone_s = (constant_cpu_s + PARTS * part_cpu_s) / context.threads
     identity_s = 0.0
     if identity is not None:
         extra_s = min(max(small[2] - small[1], 0.0), _MOST_IDENTITY * small[1])
         identity_s = IDENTITY_LAYERS / 2 * extra_s * tokens / SMALL_TOKENS  # it has two layers
     share = min(cpu_s / (wall_s * context.threads), 1.0)
     small_part_s = small[0] - constant_s
-    return FluxTime(tokens, chosen, part_s, constant_s, identity_s, small_part_s, share)
+    return FluxTime(tokens, chosen, part_s, constant_s, identity_s, small_part_s, share, alone_s)
+
+
+def _told(
+    small: Sequence[float], at_chosen: float, chosen: int, tokens: int
+) -> tuple[float, float]:
+    """What does not depend on blocks, and a part of them at `tokens`.
+
+    Args:
+        small: Seconds at `SMALL_TOKENS`, of 1 and 2 blocks, then of 1 and 1.
+        at_chosen: Of 1 and 2 blocks at `chosen` tokens.
+    """
+    constant_s = min(max(3 * small[1] - 2 * small[0], 0.0), _MOST_CONSTANT * small[1])
+    many = (chosen, max(at_chosen - constant_s, 0.0))
+    return constant_s, _computed((SMALL_TOKENS, small[0] - constant_s), many, tokens)
 
 
 def time_matrices(
@@ -205,7 +223,7 @@ def time_matrices(
     """
     with _flux(context, folder, HIDDEN, dtype, load, 1, 1) as engine:
         calls = [lambda inputs: engine.evaluate(*inputs)]
-        spent_s = _in_turn(calls, SMALL_TOKENS, _SMALL_TURNS, _SMALL_LIMIT_S, clock)[0]
+        spent_s = _in_turn(calls, SMALL_TOKENS, _SMALL_TURNS, _SMALL_LIMIT_S, (clock,))[0][0]
     return 2 * _MACS_PER_TOKEN * (SMALL_TOKENS + T5_TOKENS) / spent_s
 
 
@@ -236,24 +254,26 @@ def _in_turn(
     tokens: int,
     turns: int,
     limit_s: float,
-    clock: Callable[[], float] = time.perf_counter,
-) -> list[float]:
-    """The least seconds of each, made in turn, so that a busy computer is busy for all of them.
+    clocks: Sequence[Callable[[], float]],
+) -> list[list[float]]:
+    """The least seconds of each by each clock; in turn, so that a busy computer is so for all.
 
     The first turn makes room for this size. It counts only if it took all the time there is.
     """
     inputs = evaluation_inputs(tokens)
-    least = [math.inf] * len(calls)
+    nothing = [[math.inf] * len(calls) for _ in clocks]
+    least = copy.deepcopy(nothing)
     began_s = time.perf_counter()
     for turn in range(1 + turns):
         if turn == 1 and time.perf_counter() - began_s < limit_s:
-            least = [math.inf] * len(calls)
+            least = nothing
         elif turn and time.perf_counter() - began_s >= limit_s:
             break
         for index, call in enumerate(calls):
-            started_s = clock()
+            started = [clock() for clock in clocks]
             call(inputs)
-            least[index] = min(least[index], clock() - started_s)
+            for found, clock, started_s in zip(least, clocks, started, strict=True):
+                found[index] = min(found[index], clock() - started_s)
     return least
 
 

@@ -294,7 +294,8 @@ def _busy(flux: FluxTime, context: ContextOptions) -> str:
         return ""
     return (
         f"other programs were busy: this one had {flux.processor_share:.0%} of the time of its "
-        f"{context.threads} threads, and is faster when the computer is quiet"
+        f"{context.threads} threads; by its processor time, an evaluation takes "
+        f"{flux.alone_s:.3g} s when the computer is quiet"
     )
 
 

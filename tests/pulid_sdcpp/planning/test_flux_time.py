@@ -61,7 +61,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     monkeypatch.setattr(flux_time, "_flux", small)
     monkeypatch.setattr(flux_time, "write_random_pulid", lambda *_: None)
-    monkeypatch.setattr(flux_time.time, "perf_counter", found)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(flux_time.time, name, found)
     return found
 
 
@@ -83,6 +84,8 @@ def test_a_whole_flux_is_computed_from_a_part(clock: Clock, limit_s: float, tmp_
     assert found.evaluation_s == pytest.approx(expected_s, rel=tolerance)
     assert found.identity_s == pytest.approx(20 * PER_LAYER_S * 4096)
     assert found.constant_s == pytest.approx(CONSTANT_S)
+    # Processor time is that of all threads together.
+    assert found.alone_s == pytest.approx(found.evaluation_s / CONTEXT.threads)
 
 
 def test_noise_gives_no_nonsense() -> None:
