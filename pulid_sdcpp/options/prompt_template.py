@@ -85,10 +85,12 @@ class PromptTemplate:
     Attributes:
         text: As it was written.
         parts: What it is made of.
+        is_open: Whether it has a choice that nothing closes, as in "{red|blue": it is text.
     """
 
     text: str
     parts: tuple[_Part, ...]
+    is_open: bool = False
 
     @property
     def has_choices(self) -> bool:
@@ -116,7 +118,8 @@ def parse_template(text: str) -> PromptTemplate:
     Raises:
         ValueError: Choices are nested too deeply.
     """
-    return PromptTemplate(text, _Parser(text).parts(0, len(text), 0))
+    parser = _Parser(text)
+    return PromptTemplate(text, parser.parts(0, len(text), 0), parser.is_open)
 
 
 def parse_option(text: str) -> Option:
@@ -151,6 +154,7 @@ class _Parser:
             elif text[place] == "|" and opened:
                 self._bars[opened[-1]].append(place)
             place += 1
+        self.is_open = any(self._bars[brace] for brace in opened)
 
     def parts(self, place: int, end: int, depth: int) -> tuple[_Part, ...]:
         if depth > MAX_DEPTH:

@@ -60,7 +60,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     from ..given.people import check_people_flags, enroll
     from ..given.picture_again import find_model_again, read_recipe, remark_differences
     from ..given.pipeline import create_pipeline
-    from ..given.prompt_text import with_prompt_texts
+    from ..given.prompt_text import remark_open_choices, with_prompt_texts
     from ..progress.batch_report import BatchReport
 
     # 1. What was asked for, refused here if it cannot be done.
@@ -113,6 +113,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         # 2. Who is in the pictures.
         people = enroll(pipeline, request, progress)
         _remark(request, people, progress)
+        remark_open_choices(given, progress)
 
         # 3. Generate; each picture is saved when it is finished.
         begin.say_next(_summary(request, people))
@@ -141,6 +142,7 @@ def _make_grid(
     from ..given.grid_jobs import grid_jobs, grid_output
     from ..given.make_grid import make_grid
     from ..given.picture_again import remark_differences
+    from ..given.prompt_text import remark_open_choices
 
     folder, sheet = grid_output(output, given)
     grid = grid_jobs(axes, given, recipe, preset, output, folder)
@@ -150,6 +152,7 @@ def _make_grid(
         remark_differences(recipe, request, given, progress)
         inputs.append(given["from_picture"])
     _remark(request, request.people, progress)
+    remark_open_choices(given, progress)
     if request.vram is not None:
         count = max(len(request.people), 1)
         plan_for(request.context, request.generation, request.vram, progress, people=count)

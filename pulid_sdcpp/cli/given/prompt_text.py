@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -15,7 +15,10 @@ from ...system.text_encoding import decoded
 from ...system.user_folders import with_home
 from ...terminal_text import reason_of
 
-__all__ = ["STDIN", "stdin_bytes", "with_prompt_texts"]
+if TYPE_CHECKING:
+    from ..progress.progress import Progress
+
+__all__ = ["STDIN", "remark_open_choices", "stdin_bytes", "with_prompt_texts"]
 
 STDIN = "-"
 _MAX_BYTES = 1 << 20  # far more than a prompt may have, which its check says in characters
@@ -36,6 +39,15 @@ def with_prompt_texts(given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise click.UsageError("only one of --prompt and --negative-prompt can be read from stdin")
     found = {name: _read(given[name], flag) for name, flag in _FLAGS.items() if given.get(name)}
     return {**given, **found}
+
+
+def remark_open_choices(given: Mapping[str, Any], progress: Progress) -> None:
+    """Say where a choice may have been meant, as in "{red|blue", which is taken as text."""
+    from ...options.prompt_template import parse_template
+
+    for name, flag in _FLAGS.items() if not given.get("no_wildcards") else ():
+        if given.get(name) and parse_template(given[name]).is_open:
+            progress.note(f"{flag} has a {{ with | that no }} closes; it is taken as it is")
 
 
 def stdin_bytes(what: str, max_bytes: int) -> bytes:

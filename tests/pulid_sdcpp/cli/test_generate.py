@@ -424,6 +424,13 @@ def test_each_picture_has_its_own_choices_and_from_has_the_same(engine: FakeEngi
     assert parse_text(text).values["Negative Template"] == "{old|new}"
 
 
+def test_a_choice_that_nothing_closes_is_remarked_on(engine: FakeEngine) -> None:
+    words = "note: --prompt has a { with | that no } closes; it is taken as it is"
+    assert words in run("-p", "a {red|blue hat").stderr
+    assert words not in run("-p", "a {red|blue} hat {x").stderr
+    assert words not in run("-p", "a {red|blue hat", "--no-wildcards").stderr
+
+
 def test_prompts_can_be_taken_as_they_are(engine: FakeEngine) -> None:
     assert run("-p", "{a|b} __c__", "--no-wildcards").exit_code == 0
     assert engine.calls[0].picture.prompt == "{a|b} __c__"

@@ -45,6 +45,7 @@ def found(text: str, count: int = 300) -> set[str]:
         "{red|blue",
         "red|blue}",
         "a}|{b",
+        "a}|{b|",
         "red | blue",
         "____",
         "__ a __",
@@ -63,6 +64,7 @@ def test_what_is_no_complete_choice_stays(text: str) -> None:
     template = parse_template(text)
     assert resolve(text) == text
     assert not template.has_choices
+    assert template.is_open == (text in ("{red|blue", "a}|{b|"))
 
 
 @pytest.mark.parametrize(
