@@ -170,6 +170,8 @@ def _job(
     check_people_flags(given, request)
     merged = {**({} if recipe is None else recipe_values(recipe)), **values}
     settings = {name: merged[name] for name in GENERATION_FIELDS if name in merged}
+    settings.pop("loras", None)  # they are tags of the prompt by now
+    settings["lora_files"] = request.generation.lora_files
     if "negative_prompt" in settings:
         settings["negative_prompt"] = request.generation.negative_prompt
     return request, BatchJob(

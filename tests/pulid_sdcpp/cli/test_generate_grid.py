@@ -11,10 +11,12 @@ from click.testing import CliRunner, Result
 
 from fake_engine import Call, FakeEngine
 from pulid_sdcpp import Identity
+from pulid_sdcpp.batch import key as batch_key
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine import factory
 from pulid_sdcpp.errors import GenerationError
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
+from pulid_sdcpp.request import picture_request
 
 FILES = ("flux.gguf", "taef1.safetensors", "clip_l.gguf", "pulid.safetensors")
 BASE = [
@@ -193,3 +195,18 @@ def test_an_axis_that_would_change_nothing_is_refused(engine: FakeEngine) -> Non
     assert "a person has a weight of their own" in run(*person).stderr
     nobody = run("-p", "a", "--grid", "id-weight=0.5,1")
     assert "--id-weight is about a person, and none is given" in nobody.stderr
+
+
+def test_a_lora_counts_once_in_each_picture(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (picture_request, batch_key):  # this file is no LoRA
+        monkeypatch.setattr(module, "check_prompt_loras", lambda *args, **options: None)
+    Path("far").mkdir()
+    Path("far/style.safetensors").write_bytes(b"{}")
+    result = run("-p", "a face", "--grid", "seed=1,2", "--lora", "far/style:0.5")
+    assert result.exit_code == 0, result.output
+    assert [call.picture.prompt for call in engine.calls] == ["a face<lora:style:0.5>"] * 2
+    assert [dict(call.picture.lora_files) for call in engine.calls] == [
+        {"style": Path("far/style.safetensors").absolute()}
+    ] * 2
