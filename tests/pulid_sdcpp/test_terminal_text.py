@@ -10,6 +10,7 @@ import pytest
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.terminal_text import (
     control_character,
+    counted,
     escaped,
     escaped_line,
     reason_of,
@@ -101,3 +102,9 @@ def test_no_error_of_a_command_is_of_pages(capsys: pytest.CaptureFixture[str]) -
 )
 def test_a_reason_is_the_system_s_without_number_and_name(error: Exception, words: str) -> None:
     assert reason_of(error) == words
+
+
+def test_one_of_something_is_no_plural() -> None:
+    found = [counted(number, "picture") for number in (0, 1, 2, 1000)]
+    assert found == ["0 pictures", "1 picture", "2 pictures", "1,000 pictures"]
+    assert [counted(number, "entry", "entries") for number in (1, 2)] == ["1 entry", "2 entries"]

@@ -105,8 +105,9 @@ class OutputFiles:
     def interrupted(self) -> Interrupted:
         """What to say after Ctrl-C."""
         count = len(self._paths)
+        pictures = "1 picture is" if count == 1 else f"{count} pictures are"
         return Interrupted(
-            f"interrupted; {len(self._saved)} of {count} pictures are finished and saved"
+            f"interrupted; {len(self._saved)} of {pictures} finished and saved"
             if self._saved
             else "interrupted; nothing was left half-written"
         )

@@ -74,6 +74,8 @@ def test_jobs_come_from_stdin_in_any_format(engine: FakeEngine, text: str) -> No
     result = from_stdin(text, "-o", "pictures")
     assert result.exit_code == 0, result.output
     assert Path("pictures", "one.png").is_file()
+    assert "checking 1 job and" in result.stderr
+    assert "1 picture for the folder pictures: 1 to make, 0 already there" in result.stderr
     again = from_stdin(text, "-o", "pictures")
     assert "0 to make, 1 already there" in again.stderr
     without = from_stdin(text)
