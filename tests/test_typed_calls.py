@@ -6,10 +6,13 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import generate_option_keywords
 import pytest
 
+import pulid_extractor
+import pulid_sdcpp
 from pulid_sdcpp import PulidFlux
 from pulid_sdcpp.pipeline import keywords
 
@@ -54,6 +57,12 @@ def test_the_keywords_are_those_of_the_options() -> None:
         "a field of GenerationOptions or ContextOptions is new or has changed; run: "
         "python docs/generate_option_keywords.py"
     )
+
+
+@pytest.mark.parametrize("package", [pulid_sdcpp, pulid_extractor])
+def test_type_checkers_of_others_look_at_the_types(package: ModuleType) -> None:
+    assert package.__file__ is not None
+    assert (Path(package.__file__).parent / "py.typed").is_file()
 
 
 @pytest.mark.parametrize(
