@@ -90,6 +90,10 @@ def test_a_whole_flux_is_computed_from_a_part(clock: Clock, limit_s: float, tmp_
 
 def test_noise_gives_no_nonsense() -> None:
     assert flux_time._computed((256, 1.0), (1024, 1.5), 4096) == pytest.approx(1.5 * 4352 / 1280)
+    # Eight times as slow as matrices is the most that attention is taken for.
+    share = 8 / (6 * 3072)
+    expected = 1.0 * (4352 + share * 4352**2) / (1280 + share * 1280**2)
+    assert flux_time._computed((256, 0.1), (1024, 1.0), 4096) == pytest.approx(expected)
     assert flux_time._computed((256, 1.0), (256, 1.0), 256) == 1.0
     assert FluxTime(256, 256, 2.0, 1.0).of_parts(3) == 7.0
 
