@@ -17,7 +17,7 @@ from pulid_sdcpp.planning.preset_fit import Computer, PresetFit, preset_fits, re
 from pulid_sdcpp.store.model_store import ModelStore
 from pulid_sdcpp.system.system_memory import ComputerMemory
 
-__all__ = ["OUTPUT", "cpu_step_s", "render"]
+__all__ = ["CARDS_GIB", "CPU_SIDE", "NO_CARD", "OUTPUT", "cpu_step_s", "place", "ram_gib", "render"]
 
 OUTPUT = Path(__file__).with_name("quick-start.md")
 GIB = 1 << 30
@@ -29,6 +29,7 @@ METAL_PART = 0.75
 """Of a Mac's memory, what its driver offers to programs."""
 FAMILIES = ("flux-schnell-", "flux-dev-")
 CPU_SIDE = {"width": 512, "height": 512}
+NO_CARD = Computer((Device("CPU", "a processor", "cpu", 0, 0),), "auto")
 # Of Flux: blocks, and multiplications for a token in each, in squares of the width.
 DOUBLE, SINGLE, DOUBLE_COST, SINGLE_COST = 19, 38, 18, 15
 
@@ -74,8 +75,8 @@ def _table() -> str:
             continue
         presets = [f"`{one.preset}`" if one is not None else "none fits" for one in best]
         plans = [one.plan for one in best if one is not None and one.plan is not None]
-        places = dict.fromkeys(_where(plan) for plan in plans)
-        cells = [name, *presets, "; ".join(places), f"{max(map(_ram_gib, plans))} GiB"]
+        places = dict.fromkeys(place(plan) for plan in plans)
+        cells = [name, *presets, "; ".join(places), f"{max(map(ram_gib, plans))} GiB"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -88,8 +89,7 @@ def _computers() -> Iterator[tuple[str, Computer, dict[str, int]]]:
         metal = Device("MTL0", "Apple M1", "gpu", int(total * METAL_PART), total)
         ram = ComputerMemory(total, total - MAC_USED_GIB * GIB)
         yield f"a Mac of {gib} GB", Computer((metal,), "auto", ram), {}
-    cpu = Device("CPU", "a processor", "cpu", 0, 0)
-    yield "no card, 512 x 512", Computer((cpu,), "auto"), CPU_SIDE
+    yield "no card, 512 x 512", NO_CARD, CPU_SIDE
 
 
 def _fits(computer: Computer, given: dict[str, int]) -> list[PresetFit]:
@@ -101,7 +101,8 @@ def _best(fits: list[PresetFit], family: str) -> PresetFit | None:
     return None if found is None else found[0]
 
 
-def _where(plan: Plan) -> str:
+def place(plan: Plan) -> str:
+    """Where it runs, in words."""
     if plan.budget_bytes is None:
         return "on the CPU"
     if plan.context.get("max_vram"):
@@ -111,7 +112,7 @@ def _where(plan: Plan) -> str:
     return "text encoders on the CPU" if plan.placements["clip"] == "CPU" else "all on the card"
 
 
-def _ram_gib(plan: Plan) -> int:
+def ram_gib(plan: Plan) -> int:
     """What it takes of the computer's own memory."""
     peak = plan.host_peak_bytes if plan.shared_bytes is None else plan.shared_peak_bytes
     return math.ceil(peak / GIB)

@@ -5,17 +5,27 @@ python docs/generate_memory_table.py
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from pulid_sdcpp.memory.measures import CONTEXT_BYTES, GIB, choose_measures, least_budget
-from pulid_sdcpp.memory.model import Measures, Phase, PictureSizes, device_peak, phases
+from pulid_sdcpp.memory.model import Measures, PictureSizes, device_peak, phases
 from pulid_sdcpp.memory.parameters import ModelSizes, row_bytes
-from pulid_sdcpp.store.registry import Registry, load_registry
-from pulid_sdcpp.system.user_config import UserConfig
+from pulid_sdcpp.planning.preset_fit import Computer, preset_fits
+from pulid_sdcpp.store.model_store import ModelStore
+
+sys.path.insert(0, str(Path(__file__).parent))
+from generate_computers_table import (
+    CARDS_GIB,
+    CPU_SIDE,
+    NO_CARD,
+    place,
+    ram_gib,
+)
+
+sys.path.remove(str(Path(__file__).parent))
 
 __all__ = ["OUTPUT", "PRESETS_OUTPUT", "PUBLISHED", "render", "render_presets"]
 
@@ -42,9 +52,8 @@ PUBLISHED = ModelSizes(
     tiny=False,
 )
 TYPES = ("q8_0", "q6_k", "q5_k", "q4_0", "q3_k", "q2_k")
-PRESET_TYPES = {"q4": "q4_0", "q5": "q5_k", "q6": "q6_k", "q8": "q8_0"}
-"""How the names of presets end, and what their Flux is in; q4_k takes as much as q4_0."""
-CARDS_GIB = (4, 6, 8, 10, 12, 16, 24)
+PRESET_KINDS = ("q4", "q5", "q6", "q8")
+"""How the names of presets end."""
 SIZES = (1024, 512)
 
 
@@ -69,58 +78,24 @@ def _put(page: str, name: str, table: str) -> str:
 
 
 def _presets_table() -> str:
-    """Cards and the presets of each Flux size: what is done, and how much RAM it takes."""
-    registry = load_registry(UserConfig(Path("none")))  # the package's own
-    largest: dict[str, str] = {}  # of the presets of each type
-    for name in registry.presets:
-        kind = name.rpartition("-")[2]
-        if kind in PRESET_TYPES and _bytes(registry, name) > _bytes(registry, largest.get(kind)):
-            largest[kind] = name
-    models = {kind: _preset_sizes(registry, largest[kind]) for kind in PRESET_TYPES}
+    """Cards and the presets of dev in each type: where they run, and how much RAM it takes."""
     lines = [
-        "| card | " + " | ".join(f"`-{kind}` | RAM" for kind in models) + " |",
-        "| --- |" + " --- | --- |" * len(models),
+        "| card | " + " | ".join(f"`-{kind}` | RAM" for kind in PRESET_KINDS) + " |",
+        "| --- |" + " --- | --- |" * len(PRESET_KINDS),
     ]
-    picture = PictureSizes(SIZES[0], SIZES[0], identities=1)
     for gib in CARDS_GIB:
-        cells = [_in_words(sizes, picture, gib) for sizes in models.values()]
-        lines.append(f"| {gib} GiB | " + " | ".join(cells) + " |")
-    picture, on_cpu = replace(picture, width=SIZES[1], height=SIZES[1]), Measures(True)
-    ram = [_ram_gib(phases(sizes, picture, on_cpu, on_cpu=True)) for sizes in models.values()]
-    lines.append("| none | " + " | ".join(f"on the CPU | {one} GiB" for one in ram) + " |")
+        lines.append(_preset_cells(f"{gib} GiB", Computer(vram=float(gib)), {}))
+    lines.append(_preset_cells("none", NO_CARD, CPU_SIDE))
     return "\n".join(lines)
 
 
-def _preset_sizes(registry: Registry, name: str) -> ModelSizes:
-    files = registry.files_of(registry.preset(name))
-    dtype = PRESET_TYPES[name.rpartition("-")[2]]
-    t5 = files["t5xxl"].shown_bytes
-    segment = PUBLISHED.t5_segment * t5 // PUBLISHED.t5
-    return replace(_flux_in(dtype), t5=t5, t5_segment=segment)
-
-
-def _bytes(registry: Registry, name: str | None) -> int:
-    """What a preset's files take; 0 of None."""
-    if name is None:
-        return 0
-    return sum(file.shown_bytes for file in registry.files_of(registry.preset(name)).values())
-
-
-def _in_words(models: ModelSizes, picture: PictureSizes, gib: int) -> str:
-    measures = choose_measures(models, picture, gib * GIB)
-    if measures is None:
-        return "no | "
-    if measures.segment_bytes:
-        what = "in segments"
-    elif measures.offload:
-        what = "offloaded"
-    else:
-        what = "text encoders on the CPU" if measures.text_on_cpu else "all on the card"
-    return f"{what} | {_ram_gib(phases(models, picture, measures))} GiB"
-
-
-def _ram_gib(found: Sequence[Phase]) -> int:
-    return math.ceil(max(phase.host_bytes for phase in found) / GIB)
+def _preset_cells(card: str, computer: Computer, given: dict[str, int]) -> str:
+    plans = {fit.preset: fit.plan for fit in preset_fits(ModelStore(), computer, given)}
+    cells = [card]
+    for kind in PRESET_KINDS:
+        plan = plans[f"flux-dev-{kind}"]
+        cells += ["no", ""] if plan is None else [place(plan), f"{ram_gib(plan)} GiB"]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _table(side: int) -> str:

@@ -16,7 +16,7 @@ _SUMMARIES = {
     "faces": "Number the faces in a photo, for --face.",
     "generate": "Make pictures, with a person if you name one.",
     "batch": "Make all the pictures of a job file.",
-    "plan": "Show how a picture would fit into a graphics card's memory.",
+    "plan": "Show which preset suits this computer, and what fits in memory.",
     "evaluate": "Measure how well a model keeps faces and follows prompts.",
     "convert": "Quantize a Flux model, a text encoder or PuLID weights.",
     "models": "Download, find, check and remove the files of presets.",
