@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import FaceNotFoundError
+from ...errors import FaceNotFoundError, IdentityFileError
 from ...identity.face_choice import FaceChoice
 from ...identity.fusion import FUSIONS, Fusion
 from ...terminal_text import escaped_line
@@ -180,20 +180,34 @@ def rm(names: tuple[str, ...], yes: bool) -> None:
     Pictures stay, and so do files that you exported. 'generate --from' then no longer finds the
     person of a picture.
     """
-    from ...identity.kept_people import kept_people, kept_person, remove_person
+    from ...identity.kept_people import find_person, kept_people, kept_person, remove_person
     from ...store.kept_files import find_of_person, remove_files
     from ..given.model_pull import ask
 
-    everybody = [kept_person(name) for name in names]
+    identities: dict[str, Identity | None] = {}
+    for name in names:
+        try:
+            person = kept_person(name)
+            identities[person.name] = person.identity
+        except IdentityFileError:
+            if (damaged := find_person(name)) is None:
+                raise
+            identities[damaged.stem] = None
     if not yes:
-        ask(f"Forget {', '.join(person.name for person in everybody)}?", "--yes")
-    for person in everybody:
-        remove_person(person.name)
-        click.echo(f"forgot {escaped_line(person.name)}")
+        ask(f"Forget {', '.join(identities)}?", "--yes")
+    for name in identities:
+        remove_person(name)
+        click.echo(f"forgot {escaped_line(name)}")
     still = {person.identity.short_hash for person in kept_people()}
-    for person in everybody:
-        if person.identity.short_hash not in still:
-            remove_files(find_of_person(person.identity))
+    for name, identity in identities.items():
+        if identity is None:
+            click.echo(
+                f"note: the file of {escaped_line(name)} was damaged, so the cache was not looked "
+                "through; 'pulid-sdcpp cache clear identities folded' removes everybody's",
+                err=True,
+            )
+        elif identity.short_hash not in still:
+            remove_files(find_of_person(identity))
 
 
 @people.command()

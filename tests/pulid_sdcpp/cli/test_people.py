@@ -160,6 +160,19 @@ def test_who_is_forgotten_is_in_the_cache_no_more(monkeypatch: pytest.MonkeyPatc
     assert kept_names() == ()
 
 
+def test_who_is_named_twice_or_is_damaged_is_forgotten(tmp_path: Path) -> None:
+    identity = Identity.from_array(TOKENS)
+    keep_identity(identity)
+    for name in ("alice", "bob"):
+        add(name, "a.png")
+    (tmp_path / "data" / "people" / "bob.pulidembd").write_bytes(b"GGUF")
+    result = run("rm", "alice", "Alice", "bob", "--yes")
+    assert result.stdout == "forgot alice\nforgot bob\n"
+    assert "the file of bob was damaged" in result.stderr
+    assert kept_names() == ()
+    assert find_identity(identity.short_hash) is None
+
+
 def test_a_preview_has_nothing_of_the_photo_but_the_face() -> None:
     from pulid_sdcpp.pictures.face_thumbnail import THUMBNAIL_PX, face_thumbnail
 
