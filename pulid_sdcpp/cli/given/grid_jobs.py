@@ -171,6 +171,9 @@ def _job(
     merged = {**({} if recipe is None else recipe_values(recipe)), **values}
     settings = {name: merged[name] for name in GENERATION_FIELDS if name in merged}
     settings.pop("loras", None)  # they are tags of the prompt by now
+    for side in ("width", "height"):
+        if request.sources[side] == "picture":  # to start from, and not the recipe's
+            settings.pop(side, None)
     settings["lora_files"] = request.generation.lora_files
     if "negative_prompt" in settings:
         settings["negative_prompt"] = request.generation.negative_prompt

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from fake_engine import Call, FakeEngine
 from pulid_sdcpp import Identity
@@ -116,6 +117,19 @@ def test_a_picture_that_is_there_is_varied(engine: FakeEngine) -> None:
     one, other = text_of("again/id-weight-1.0.png"), text_of("first.png")
     assert one.pop("Batch job")
     assert one == other
+
+
+def test_another_picture_to_start_from_gives_the_size(engine: FakeEngine) -> None:
+    for name, width in (("a.png", 64), ("b.png", 96)):
+        Image.new("RGB", (width, 32)).save(name)
+    model = [*BASE[:8], "--steps", "2"]
+    runner = CliRunner()
+    first = ["generate", *model, "-p", "a hat", "-i", "a.png", "-o", "first.png"]
+    assert runner.invoke(main, first).exit_code == 0
+    again = ["generate", *model, "--from", "first.png", "-i", "b.png", "--grid", "seed=1,2"]
+    result = runner.invoke(main, again)
+    assert result.exit_code == 0, result.output
+    assert [call.picture.width for call in engine.calls] == [64, 96, 96]
 
 
 def test_somebody_else_takes_the_place_of_a_pictures_person(engine: FakeEngine) -> None:
