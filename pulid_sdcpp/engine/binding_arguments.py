@@ -258,6 +258,11 @@ def check_parts(
             f"{named('control_image')} is given, but the model is no FLUX.1 Canny or Depth; the "
             "engine has no ControlNets for Flux"
         )
+    if arguments["control_image"] is not None and loaded_with["vae_decode_only"]:
+        raise option_error(  # the engine would make the picture without it
+            f"{named('control_image')} is given, but the engine was loaded with vae_decode_only, "
+            "which leaves out what reads it"
+        )
     for name, given, part in needs:
         if given and not loaded_with[part]:
             raise option_error(

@@ -104,10 +104,12 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
     """
     context, generation = request.context, with_lora_tags(request.generation)
     names = dict(request.image_names)
-    if context.vae_decode_only and (names["init"] or names["ref"]):
-        raise ValueError(
-            "a picture to start from is given, but the pipeline was made with vae_decode_only, "
-            "which leaves out what reads it"
+    is_started = names["init"] or names["ref"]
+    if context.vae_decode_only and (is_started or names["control"]):
+        what = "a picture to start from" if is_started else named("control_image")
+        raise option_error(
+            f"{what} is given, but the pipeline was made with vae_decode_only, which leaves out "
+            "what reads it"
         )
     enlarges_pixels = generation.hires and encodes_a_picture(generation.hires_upscaler)
     if context.vae_decode_only and enlarges_pixels:

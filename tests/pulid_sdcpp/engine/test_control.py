@@ -45,6 +45,17 @@ def test_the_picture_is_followed(
             made(control_image=square, hires=True)
 
 
+def test_it_is_not_left_out_where_nothing_reads_it(
+    make_weights: Callable[..., dict[str, Path]], load_engine: Callable[..., StableDiffusion]
+) -> None:
+    weights = make_weights(depth=1, depth_single=1, hidden=128, in_channels=128)
+    with (
+        load_engine(weights, backend="cpu", vae_decode_only=True) as engine,
+        pytest.raises(ValueError, match=r"control_image is given.*vae_decode_only"),
+    ):
+        engine.generate_image("", control_image=Image.new("RGB", (32, 32)), **PICTURE)
+
+
 def test_other_models_take_none(
     standin_weights: dict[str, Path], load_engine: Callable[..., StableDiffusion]
 ) -> None:

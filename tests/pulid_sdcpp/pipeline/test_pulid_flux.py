@@ -251,7 +251,7 @@ def test_what_reads_pictures_may_be_left_out(
         diffusion_model_path="f", clip_l_path="c", taesd_path="t", vae_decode_only=True
     )
     image = Image.new("RGB", (16, 16))
-    for images in ({"init_image": image}, {"ref_images": [image]}):
+    for images in ({"init_image": image}, {"ref_images": [image]}, {"control_image": image}):
         with pytest.raises(ValueError, match="vae_decode_only"):
             make(engine, context=context).generate("p", **images)
 
