@@ -99,7 +99,7 @@ def measure_picture(
 ) -> PictureTime:
     """Measure what a picture takes here, with small models of random weights.
 
-    Takes 20 to 40 seconds on two processor cores, and up to 1.3 GB for temporary files.
+    Takes 20 to 40 seconds on two processor cores, and up to 1.4 GB for temporary files.
 
     Args:
         context, generation: What is asked for; its model files are not loaded.

@@ -35,7 +35,7 @@ _MODELS = ("preset", "diffusion_model_path", "model_path", "from_picture")
     heading="Memory and speed",
     is_flag=True,
     help="Measure how long a picture takes on this computer: real kernels compute with small "
-    "models of random weights for 20 to 40 seconds. Needs up to 1.3 GB for temporary files.",
+    "models of random weights for 20 to 40 seconds. Needs up to 1.4 GB for temporary files.",
 )
 @click.option(
     "--json", "as_json", cls=GroupedOption, heading="Output", is_flag=True, help="Print JSON."
