@@ -61,6 +61,8 @@ def test_every_file_of_every_preset_is_known() -> None:
     checked = 0
     for preset in registry.presets.values():
         for role, file in registry.files_of(preset, GENERATION_ROLES).items():
+            if role == "lora":  # counted by its size
+                continue
             computed = sum(t.nbytes for t in published_layout(role, file.file_name))
             if role == "pulid":  # the network that makes identities is not counted
                 assert computed == pytest.approx(839e6, rel=0.001)
