@@ -197,7 +197,7 @@ SOMEBODY = '[people.alice]\nportraits = "alice.jpg"\n'
         (".toml", 'prompts = ["a", 3]', "prompt 2: prompt: the text is 3"),
         (".toml", 'prompts = [{name = "a"}]', "prompt 1: prompt is empty"),
         (".toml", 'prompts = [{prompt = "a", seed = 3}]', "prompt 1: .*no field 'seed'"),
-        (".toml", 'seeds = [-1]\nprompts = "a"', "seeds: seed is -1, but must be from 0"),
+        (".toml", 'seeds = [-1]\nprompts = "a"', "seeds: seed is -1, but must be 0 or more"),
         (".toml", 'seeds = {count = 0}\nprompts = "a"', "seeds: count is 0"),
         (".toml", 'seeds = {last = 3}\nprompts = "a"', "seeds: there is no field 'last'"),
         (".toml", 'seed = 1\nseeds = [2]\nprompts = "a"', "seed and seeds are both given"),

@@ -32,18 +32,27 @@ REQUIRE_POCKET = os.environ.get("PULID_REQUIRE_POCKET") == "1"
 
 
 class WorkingEngine(FakeEngine):
-    """Each step takes `step_s`, which nothing shortens: an evaluation of the model."""
+    """Each step takes `step_s`, which nothing shortens: an evaluation of the model.
+
+    With `beats`, it also waits for the loop: one that waits for the engine would wait forever.
+    """
 
     step_s = 0.01
 
     def __init__(self) -> None:
         super().__init__()
         self.ended, self.steps = 0, 0
+        self.beats: list[None] | None = None
 
     def step(self, call: Call, step: int) -> None:
         super().step(call, step)
         if step:
+            before = len(self.beats or ())
             time.sleep(self.step_s)
+            deadline = time.monotonic() + 30
+            while self.beats is not None and len(self.beats) == before:
+                assert time.monotonic() < deadline, "the loop waits for the engine"
+                time.sleep(0.001)
             self.steps += 1
 
     def generate(self, *args: Any, **options: Any) -> Any:
@@ -74,24 +83,23 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def heartbeat() -> AsyncIterator[list[float]]:
-    """How long the loop was away, in seconds."""
-    pauses: list[float] = []
+async def heartbeat() -> AsyncIterator[list[None]]:
+    """As many items as the loop has come round."""
+    beats: list[None] = []
 
     async def beat() -> None:
         while True:
-            before = time.monotonic()
             await asyncio.sleep(0.001)
-            pauses.append(time.monotonic() - before)
+            beats.append(None)
 
     beating = asyncio.ensure_future(beat())
-    yield pauses
+    yield beats
     beating.cancel()
 
 
 def run(test: Any) -> Any:
     """In a loop that says when a callback is slow or nobody awaits a coroutine."""
-    return asyncio.run(asyncio.wait_for(test, 60))
+    return asyncio.run(asyncio.wait_for(test, 600))
 
 
 def test_methods_are_the_pipeline_s_own(
@@ -206,7 +214,7 @@ def test_a_hundred_requests_of_which_thirty_are_cancelled(make: Callable[..., Pu
     engine, chance = WorkingEngine(), random.Random(3)
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline, heartbeat() as pauses:
+        async with AsyncPulidFlux(make(engine)) as pipeline, heartbeat() as engine.beats:
             tasks = [
                 asyncio.ensure_future(pipeline.generate(f"p{number}", seed=number))
                 for number in range(100)
@@ -224,7 +232,6 @@ def test_a_hundred_requests_of_which_thirty_are_cancelled(make: Callable[..., Pu
                     assert number in chosen
             made = [call.picture.prompt for call in engine.calls]
             assert made == sorted(made, key=lambda prompt: int(prompt[1:]))
-            assert sorted(pauses)[len(pauses) // 2] < 0.02
 
     run(test())
 
@@ -325,7 +332,7 @@ def test_a_hundred_requests_of_the_pocket_model() -> None:
         options: Any = {"width": 16, "height": 16, "steps": 1}
         async with (
             await AsyncPulidFlux.from_preset("pocket", backend="cpu") as pipeline,
-            heartbeat() as pauses,
+            heartbeat() as beats,
         ):
             await pipeline.load()
             tasks = [
@@ -346,7 +353,7 @@ def test_a_hundred_requests_of_the_pocket_model() -> None:
             again = await pipeline.generate("p0", seed=0, **options)
             if isinstance(outcomes[0], Result):
                 assert again.image.tobytes() == outcomes[0].image.tobytes()
-            assert sorted(pauses)[len(pauses) // 2] < 0.05
+            assert len(beats) > 2 * 70  # a loop that waits for pictures comes round once for each
 
     run(test())
 
