@@ -34,7 +34,7 @@ from pulid_sdcpp import (
 )
 
 MOST_BYTES = 16 << 20
-"""Of a request: a photo of a telephone has 3 to 8 MB, and a third more in base64."""
+"""Of a request: a phone's photo has 3 to 8 MB, and a third more in base64."""
 MOST_CLIENTS = 64
 MOST_STEPS = 50
 KNOWN = {"prompt", "photo", "steps", "seed"}
