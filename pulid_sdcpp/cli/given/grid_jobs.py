@@ -72,8 +72,8 @@ def read_axes(given: Mapping[str, Any]) -> tuple[GridAxis, ...]:
         raise click.UsageError(
             "--grid knows its pictures by their text, which --disable-image-metadata leaves out"
         )
-    if given.get("preview_path"):
-        raise click.UsageError("--grid has no previews; leave --preview-path out")
+    if given.get("preview_path") or given.get("preview", "none") != "none":
+        raise click.UsageError("--grid has no previews; leave --preview and --preview-path out")
     axes = tuple(map(parse_axis, texts))
     check_axes(axes)
     return axes

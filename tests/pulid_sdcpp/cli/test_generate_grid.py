@@ -187,6 +187,7 @@ def test_ctrl_c_keeps_what_is_finished(engine: FakeEngine, monkeypatch: pytest.M
         (["--grid", "steps=1", "-s", "-1"], "--grid needs a seed of 0 or more"),
         (["--grid", "seed=1", "--disable-image-metadata"], "knows its pictures by their text"),
         (["--grid", "seed=1", "-o", "-"], "-o - takes one picture"),
+        (["--grid", "seed=1", "--preview", "proj"], "--grid has no previews; leave --preview"),
         (["--grid", "seed=1", "-o", "{seed}"], "with --grid, -o is a folder, without fields"),
         (["--grid", "replace=green,blue"], "replace green: the prompt has no 'green' to replace"),
         (["--grid", "id-start-step=0,7"], "the grid's id-start-step 7: "),
