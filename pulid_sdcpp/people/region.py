@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..options.checks import check_number, check_path
-from ..options.facts import plain_number
+from ..options.facts import described, plain_number
 from ..system.given_content import FileContent, is_content
 from ..terminal_text import shown
 
@@ -23,7 +23,7 @@ _MAX_SIDE = 65536.0
 _ROUNDING = 1e-6  # a third and two thirds of a picture are a whole one
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Region:
     """A part of a picture; exactly one of the two is given.
 
@@ -55,6 +55,9 @@ class Region:
             from ..system.image_file import picture_bytes
 
             object.__setattr__(self, "mask", picture_bytes(self.mask))
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def in_parts(self) -> bool:

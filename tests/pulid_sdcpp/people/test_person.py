@@ -91,6 +91,7 @@ def test_no_repr_has_numbers_of_a_face() -> None:
         Person(numbers, weight=0.5),
         Person(identity, region=Region(box=(0, 0, 0.5, 1))),
         Person(identity.to_bytes()),
+        Person(identity, region=Region(mask=b"a photo's bytes")),
         IdentityOptions(numbers),
         IdentityOptions(people=(Person(identity),)),
         PersonSpec("alice", identity=numbers),
@@ -99,13 +100,14 @@ def test_no_repr_has_numbers_of_a_face() -> None:
         GenerationOptions("p", init_image=b"a photo's bytes", ref_images=(numbers,)),
     ]
     for one in given:
-        for text in (repr(one), repr([one]), f"{one}"):
+        region = getattr(one, "region", None)
+        for text in (repr(one), repr([one]), f"{one}", repr(region)):
             assert "0.123" not in text
             assert "photo's" not in text
             assert "pulid" not in text
     assert repr(given[0]) == "Person(identity=<array of (3, 4)>, weight=0.5)"
     assert repr(given[1]).startswith(f"Person(identity=Identity({identity.short_hash}, ")
-    assert repr(given[8]).startswith("GenerationOptions(prompt='p', init_image=<15 bytes>")
+    assert repr(given[9]).startswith("GenerationOptions(prompt='p', init_image=<15 bytes>")
 
 
 def test_a_person_is_given_by_what_is_in_the_file() -> None:
