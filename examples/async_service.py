@@ -72,7 +72,7 @@ class Service:
         try:
             request = read_request(line)
             person = None
-            if request.get("photo"):
+            if "photo" in request:
                 person = await self._pipeline.enroll(request["photo"])
             drawing = self._pipeline.stream(
                 request["prompt"],

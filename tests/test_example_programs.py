@@ -199,6 +199,7 @@ class TestRuns:
                 *(ask(port, json.dumps(one).encode()) for one in asked),
                 ask(port, b'{"prompt": "p", "stepz": 3}'),
                 ask(port, b'{"prompt": "p", "photo": "!"}'),
+                ask(port, b'{"prompt": "p", "photo": ""}'),
                 ask(port, b"hello"),
             )
             for answer, seed in zip(answers, (7, 8), strict=False):
@@ -208,7 +209,8 @@ class TestRuns:
                 assert [one["step"] for one in answer if "preview" in one] == [1, 2]
             assert answers[2] == [{"error": "unknown: stepz"}]
             assert answers[3] == [{"error": "photo is not base64"}]
-            assert set(answers[4][0]) == {"error"}
+            assert answers[4] == [{"error": "the given picture: nothing is in it"}]
+            assert set(answers[5][0]) == {"error"}
 
             # Who hangs up is not drawn for, and the next one is.
             _, writer = await asyncio.open_connection("127.0.0.1", port)
