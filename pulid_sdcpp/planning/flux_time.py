@@ -129,6 +129,7 @@ def small_context(context: ContextOptions, flux: Path, **paths: Any) -> ContextO
             "lora_model_dir": None,
             "offload_params_to_cpu": False,
             "max_vram": 0.0,
+            "enable_mmap": False,  # Windows removes no file that is mapped
             "vae_decode_only": True,
             "wtype": "default",
             "tensor_type_rules": "",

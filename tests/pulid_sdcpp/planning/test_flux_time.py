@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,12 @@ def test_the_small_model_is_a_flux(dtype: str, tmp_path: Path) -> None:
     info = check_diffusion_model(tmp_path / "flux.gguf")
     assert (info.depth, info.depth_single, info.hidden_size) == (1, 2, 256)
     assert dtype in info.dtypes
+
+
+def test_the_small_model_is_not_mapped(tmp_path: Path) -> None:
+    """Its file is removed as soon as it is loaded, which Windows refuses of a mapped one."""
+    mapped = dataclasses.replace(CONTEXT, enable_mmap=True)
+    assert not flux_time.small_context(mapped, tmp_path / "flux.gguf").enable_mmap
 
 
 def test_every_published_type_has_random_weights() -> None:
