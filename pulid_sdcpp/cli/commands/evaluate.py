@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import ImageFileError, ModelFileError
+from ...identity.photo_files import PHOTO_SUFFIXES
 from ...options.facts import of
 from ...people.identity_options import IdentityOptions
 from ...terminal_text import escaped_line, shown
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _IDENTITY_FIELDS = [name for name, fact in of(IdentityOptions).items() if fact.evaluate]
 _EVALUATION_FIELDS = (
     "output",
@@ -241,7 +241,9 @@ def _pictures(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in _PICTURES)
+            inside = sorted(
+                each for each in path.iterdir() if each.suffix.lower() in PHOTO_SUFFIXES
+            )
             if not inside:
                 raise click.UsageError(f"the folder {path} has no pictures")
             found += inside

@@ -65,6 +65,14 @@ def figures(result: Result) -> dict[str, list[str]]:
     return {line[:17].strip(): line[17:].split() for line in lines if "note:" not in line}
 
 
+def test_a_folder_of_portraits_may_have_every_kind_of_photo(tmp_path: Path) -> None:
+    from pulid_sdcpp.cli.commands.evaluate import _pictures
+
+    for name in ("a.heic", "b.JPG", "c.avif", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in _pictures([tmp_path])] == ["a.heic", "b.JPG", "c.avif"]
+
+
 def test_files_and_folders_of_portraits_are_evaluated(engine: DrawingEngine) -> None:
     result = run(
         "people", "cyd.png", "-p", "navy wall", "-p", "gold wall", "-s", "1", "-s", "2",
