@@ -27,6 +27,7 @@ from .system.package_version import package_version
 from .system.size_text import described_size
 from .system.user_config import CONFIG_NAME, load_user_config
 from .system.user_folders import cache_folder
+from .terminal_text import counted
 
 __all__ = ["Finding", "Report", "examine"]
 
@@ -283,7 +284,7 @@ def _kept() -> list[Finding]:
     findings = [Finding("cache", "folder", "ok", str(cache_folder()))]
     for kept in kinds:
         if kept.paths:
-            count = f"{len(kept.paths)} files" if len(kept.paths) > 1 else "1 file"
+            count = counted(len(kept.paths), "file")
             value = f"{kept.what}, {count}, {described_size(kept.size_bytes)}"
             findings.append(Finding("cache", kept.name, "ok", value))
     return findings

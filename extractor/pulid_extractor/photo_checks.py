@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pulid_sdcpp.identity import photo_warning
 from pulid_sdcpp.identity.face_choice import FaceChoice
 from pulid_sdcpp.identity.photo_warning import PhotoWarning
 
@@ -35,13 +36,13 @@ __all__ = [
 
 MIN_FACE_PX = ARCFACE_PX
 """Shorter side of a face's box: what ArcFace looks at. A smaller one is enlarged."""
-MIN_SHARPNESS = 0.01
+MIN_SHARPNESS = photo_warning.MIN_SHARPNESS
 """Of `sharpness`. A portrait of scikit-image (astronaut) has 0.16, the drawn ones in the package
 0.5 to 1.4; a Gaussian blur of 1.5 pixels in ArcFace's crop takes the first to 0.01."""
 MAX_TURN_DEGREES = 40.0
 MIN_SCORE = 0.6
 """Detector's score. Below 0.5 there is no face; those that are seen well have more than 0.7."""
-SAME_PERSON_COSINE = 0.2
+SAME_PERSON_COSINE = photo_warning.SAME_PERSON_COSINE
 """Of two ArcFace embeddings. Source: insightface, recognition/arcface_onnx and the example that
 comes with it: less than 0.2 is not the same person, 0.28 and more is."""
 

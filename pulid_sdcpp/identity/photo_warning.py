@@ -10,7 +10,9 @@ from typing import Literal, cast, get_args
 from ..terminal_text import escaped_line
 
 __all__ = [
+    "MIN_SHARPNESS",
     "PHOTO_WARNINGS",
+    "SAME_PERSON_COSINE",
     "PhotoWarning",
     "WarningCode",
     "log_photo_warnings",
@@ -28,6 +30,10 @@ WarningCode = Literal[
 
 PHOTO_WARNINGS = "photo_warnings"
 """The metadata of an identity that has them."""
+
+MIN_SHARPNESS = 0.01
+SAME_PERSON_COSINE = 0.2
+"""Limits of `pulid_extractor.photo_checks`, which has their sources."""
 
 _CODES = get_args(WarningCode)
 _MOST_PHOTOS = 10_000
@@ -71,8 +77,8 @@ class PhotoWarning:
         return {
             "small_face": f"the face is {value:.0f} pixels wide, and the networks look at 112 and "
             "336; use a larger photo, or crop one of more than 1024 pixels around the face",
-            "blurred_face": f"the face is blurred (sharpness {value:.3f}, less than 0.01); use a "
-            "sharper photo",
+            "blurred_face": f"the face is blurred (sharpness {value:.3f}, less than "
+            f"{MIN_SHARPNESS:g}); use a sharper photo",
             "turned_face": f"the face is turned aside by about {value:.0f} degrees; use a photo "
             "that looks at the camera",
             "unsure_face": f"the detector is not sure of the face (score {value:.2f}); use a "
@@ -80,7 +86,7 @@ class PhotoWarning:
             "several_faces": f"there are {value:.0f} faces, and the largest is used; --face "
             "chooses another",
             "different_people": f"{'look' if several else 'looks'} like somebody else than the "
-            f"other photos (cosine {value:.2f}, less than 0.2); leave "
+            f"other photos (cosine {value:.2f}, less than {SAME_PERSON_COSINE:g}); leave "
             f"{'them' if several else 'it'} out, or choose the right face",
         }[self.code]
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from ...terminal_text import escaped_line
+from ...terminal_text import counted, escaped_line
 from ..flags.completions import complete_person_or_file
 from ..flags.types import NamedChoice
 from ..progress.json_progress import json_text
-
-if TYPE_CHECKING:
-    from ...store.kept_files import KeptFiles
 
 __all__ = ["cache"]
 
@@ -58,7 +53,7 @@ def info(as_json: bool) -> None:
     for kept in kinds:
         size = described_size(kept.size_bytes) if kept.paths else "nothing"
         private = ", personal data" if kept.private and kept.paths else ""
-        files = f" in {_count(kept)}" if kept.paths else ""
+        files = f" in {counted(len(kept.paths), 'file')}" if kept.paths else ""
         click.echo(f"{kept.name:<12}{size:>8}{files}: {kept.what}{private}")
         click.echo(f"{'':<12}{escaped_line(kept.folder)}")
     total = sum(kept.size_bytes for kept in kinds)
@@ -86,8 +81,8 @@ def clear(names: tuple[str, ...], yes: bool) -> None:
         click.echo("nothing to remove")
         return
     for kept in kinds:
-        size = _size(kept.size_bytes)
-        click.echo(f"goes:  {kept.name}, {_count(kept)}, {size}, in {escaped_line(kept.folder)}")
+        files, size = counted(len(kept.paths), "file"), _size(kept.size_bytes)
+        click.echo(f"goes:  {kept.name}, {files}, {size}, in {escaped_line(kept.folder)}")
     if not yes:
         ask("Remove?", "--yes")
     click.echo(f"freed {_size(clear_kept(kinds))}")
@@ -122,7 +117,3 @@ def _size(size_bytes: int) -> str:
     from ...system.size_text import described_size
 
     return described_size(size_bytes) if size_bytes else "nothing"
-
-
-def _count(kept: KeptFiles) -> str:
-    return "1 file" if len(kept.paths) == 1 else f"{len(kept.paths)} files"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import GenerationCancelled
+from ...terminal_text import counted
 from ..flags.generate import generate_options
 from ..flags.not_offered import GenerateCommand
 from ..progress.choice import create_progress
@@ -281,11 +282,7 @@ def _summary(request: GenerateRequest, people: Sequence[Person]) -> str:
         size += " and then {}x{}".format(*generation.second_size)
         steps += f" and {generation.second_steps.made}"
     return (
-        f"generating {_counted(generation.batch_count, 'picture')}, "
+        f"generating {counted(generation.batch_count, 'picture')}, "
         f"{size}, {steps} {'step' if steps == '1' else 'steps'}, "
-        f"seed {generation.seed}{whose}, {_counted(context.threads, 'CPU thread')}"
+        f"seed {generation.seed}{whose}, {counted(context.threads, 'CPU thread')}"
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
