@@ -147,6 +147,7 @@ def record(
             shown = shown[len(text.encode()) :]
             after_s, before_s = time.monotonic() - before_s, time.monotonic()
             recording.output(text.replace(str(folder.parent), "~"), after_s)
+    recording.now_s += time.monotonic() - before_s
     os.close(ours)
     if process.returncode:
         said = "".join(text for _, kind, text in recording.events[-50:] if kind == "o")
@@ -241,7 +242,8 @@ def draw(cast: Path) -> str:
         _, kind, text = json.loads(line)
         if kind == "o":
             stream.feed(text)
-    count = max(row for row in range(MAX_ROWS) if screen.display[row].strip()) + 1
+    shown = screen.display
+    count = max(row for row in range(MAX_ROWS) if shown[row].strip()) + 1
     rows = [screen.buffer[row] for row in range(count)]
     width = round(COLUMNS * _CHARACTER_PX + 2 * _MARGIN_PX)
     height = len(rows) * _LINE_PX + 2 * _MARGIN_PX
