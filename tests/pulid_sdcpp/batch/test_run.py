@@ -448,7 +448,7 @@ def test_everything_is_checked_before_anything_is_made(folder: Path) -> None:
         plan(folder, 'prompts = "a"\n[people.a]\nidentity = "a.pulidembd"')
     (folder / "file").touch()
     batch, pictures = plan(folder, f'output_dir = "file"\n{JOBS}')
-    with pytest.raises(OutputFileError, match="cannot make the folder"):
+    with pytest.raises(OutputFileError, match="is a file; name a folder"):
         run_batch(batch, pictures, FakePipeline(), {})  # type: ignore[arg-type]
 
 
