@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,6 +25,7 @@ from ..system.package_version import package_version
 from ..terminal_text import shown
 from .model_hashes import (
     FileHashes,
+    file_digits,
     files_known,
     hashes_from,
     hashes_now,
@@ -103,7 +105,30 @@ class PictureRecipe:
 
         They are where they were when they were hashed on this computer, or renamed in that folder.
         """
-        return files_known(hashes_from(self.text.values))
+        then = hashes_from(self.text.values).files
+        of_context = {name: digits for name, digits in then.items() if name != "hires_upscaler"}
+        return files_known(FileHashes(of_context, {}))
+
+    def find_hires_upscaler(
+        self, folder: str | os.PathLike[str] | None, *, is_chosen: bool = False
+    ) -> Path | None:
+        """The second pass's upscaling model, if it is not in a folder under its name.
+
+        Args:
+            folder: Where it is looked for, as `hires_upscalers_dir`.
+            is_chosen: What has the name there is meant, even if it is another model.
+
+        Returns:
+            A file with the picture's hash, found as by `find_files`; None: none is needed or known.
+        """
+        digits = hashes_from(self.text.values).files.get("hires_upscaler")
+        if digits is None:
+            return None
+        with contextlib.suppress(PulidError, ValueError):
+            there = second_pass_upscaler(self.generation, folder)
+            if there is None or is_chosen or file_digits(there) == digits:
+                return None
+        return files_known(FileHashes({"hires_upscaler": digits}, {})).get("hires_upscaler")
 
     def lora_files(
         self, folder: str | os.PathLike[str] | None, *, is_chosen: bool = False

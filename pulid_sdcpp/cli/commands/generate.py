@@ -59,7 +59,12 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     from ..given.output_request import OutputRequest
     from ..given.output_stdout import OutputStdout, check_stdout
     from ..given.people import check_people_flags, enroll
-    from ..given.picture_again import find_model_again, read_recipe, remark_differences
+    from ..given.picture_again import (
+        find_model_again,
+        read_recipe,
+        remark_differences,
+        with_upscaler_again,
+    )
     from ..given.pipeline import create_pipeline
     from ..given.prompt_text import remark_open_choices, with_prompt_texts
     from ..progress.batch_report import BatchReport
@@ -80,6 +85,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     if pull:
         _pull(name, given, create_progress(quiet=quiet, as_json=as_json, unit="B"))
     preset = find_model_again(given, name, recipe, progress)
+    given, recipe = with_upscaler_again(given, recipe, progress)
     if axes:
         report = BatchReport(progress, as_json=as_json, quiet=quiet)
         is_whole = _make_grid(axes, given, recipe, preset, output, report)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import ModelFileError
+from ...options.context import ContextOptions
+from ...options.generation import with_checked
 from ...options.lora_spec import parse_lora
 from .given_values import find_model
 from .people import names_people
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
     from ...store.model_store import PresetFiles
     from ..progress.progress import Progress
 
-__all__ = ["find_model_again", "read_recipe", "recipe_of", "remark_differences"]
+__all__ = [
+    "find_model_again",
+    "read_recipe",
+    "recipe_of",
+    "remark_differences",
+    "with_upscaler_again",
+]
 
 
 def read_recipe(ctx: click.Context, given: Mapping[str, Any]) -> PictureRecipe | None:
@@ -79,6 +87,30 @@ def find_model_again(
                 "its hash"
             )
     return dataclasses.replace(preset, context={**preset.context, **used})
+
+
+def with_upscaler_again(
+    given: Mapping[str, Any], recipe: PictureRecipe | None, progress: Progress
+) -> tuple[Mapping[str, Any], PictureRecipe | None]:
+    """What is given and the picture, with the upscaling model of its second pass where it is now.
+
+    It is found as the files of `find_model_again` are.
+    """
+    if recipe is None or "hires_upscaler" in given or given.get("hires") is False:
+        return given, recipe
+    folder = given.get("hires_upscalers_dir", ContextOptions.hires_upscalers_dir)
+    is_chosen = "hires_upscalers_dir" in given
+    path = recipe.find_hires_upscaler(folder, is_chosen=is_chosen)
+    if path is None:
+        return given, recipe
+    was = recipe.generation.hires_upscaler
+    progress.note(
+        f"the upscaling model {was} of {given['from_picture']} is {path}, which has its hash"
+    )
+    name = was if path.stem == was else path.name
+    generation = with_checked(recipe.generation, hires_upscaler=name)
+    given = {**given, "hires_upscalers_dir": path.parent}
+    return given, dataclasses.replace(recipe, generation=generation)
 
 
 def remark_differences(

@@ -13,6 +13,7 @@ from file_drafts import draft_safetensors
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine import factory
 from pulid_sdcpp.request import picture_request
+from standin.esrgan import esrgan_weights, write_esrgan
 
 FILES = ("--diffusion-model", "m/flux.gguf", "--vae", "m/ae.safetensors", "--clip_l", "m/clip.gguf")
 SIZE = ("-W", "64", "-H", "32", "--steps", "1")
@@ -77,6 +78,26 @@ def test_a_renamed_file_is_used_and_said(engine: FakeEngine) -> None:
     look = Path("loras/look.safetensors").absolute()
     assert f"note: the LoRA style of a.png is {look}, which has its hash" in notes
     assert not [note for note in notes if "not as in" in note]
+
+
+def test_an_upscaling_model_is_found_where_it_is(engine: FakeEngine) -> None:
+    Path("up").mkdir()
+    write_esrgan(Path("up", "x2.safetensors"), esrgan_weights(2))
+    os.utime("up/x2.safetensors", ns=(10**18, 10**18))
+    two_passes = ("--hires", "--hires-upscaler", "x2", "--hires-upscalers-dir", "up")
+    done(*FILES, *SIZE, "-p", "a cat", *two_passes, "-o", "a.png", "--overwrite")
+    assert not [note for note in again("--hires-upscalers-dir", "up") if "x2" in note]
+    # Another folder: the same bytes.
+    found = f"note: the upscaling model x2 of a.png is {Path('up/x2.safetensors').absolute()}"
+    assert f"{found}, which has its hash" in again()
+    assert Path("again.png").read_bytes() == Path("a.png").read_bytes()
+    # Another name.
+    Path("up/x2.safetensors").rename("up/new.safetensors")
+    for flags in ((), ("--hires-upscalers-dir", "up")):
+        assert any("new.safetensors, which has its hash" in note for note in again(*flags))
+        assert engine.calls[-1].picture.hires_upscaler == "new.safetensors"
+    # Whoever names another one means it.
+    assert not [note for note in again("--hires-upscaler", "Lanczos") if "x2" in note]
 
 
 def test_another_file_of_the_name_is_said(engine: FakeEngine) -> None:
