@@ -15,7 +15,7 @@ __all__ = ["completion"]
 @click.argument("shell", type=NamedChoice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets your shell complete commands, flags and names of presets.
+    """Print the script that lets your shell complete commands, flags and names.
 
     \b
     bash:        pulid-sdcpp completion bash >> ~/.bashrc
@@ -23,6 +23,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     fish:        pulid-sdcpp completion fish > ~/.config/fish/completions/pulid-sdcpp.fish
     PowerShell:  pulid-sdcpp completion powershell >> $PROFILE
 
-    Then open a new terminal.
+    Then open a new terminal. Names are those of presets, people and LoRAs, and of samplers and the like.
     """
     click.echo(completion_script(shell, ctx.find_root().command, COMPLETE_VARIABLE))
