@@ -21,6 +21,7 @@ from hub_server import hub_of_a_user
 from pulid_sdcpp.pocket.pack import PocketFiles, pocket_files
 from pulid_sdcpp.store.registry import load_registry
 from pulid_sdcpp.system.user_config import CONFIG_NAME
+from standin.esrgan import esrgan_weights, write_esrgan
 
 __all__ = ["DATA", "LANGUAGES", "PAGES", "PROGRAM", "ROOT", "Block", "commands", "pocket_reader",
            "read_blocks", "runnable_command", "runnable_data", "runnable_python"]  # fmt: skip
@@ -209,6 +210,9 @@ def _lay_out_models(files: PocketFiles, folder: Path) -> None:
     (folder / "ComfyUI" / "models" / "pulid").mkdir(parents=True)
     shutil.copy(files.pulid_weights, folder / "ComfyUI" / "models" / "pulid")
     _link(files.clip_l, models / "clip_l.safetensors")
+    (folder / "loras").mkdir()
+    shutil.copy(files.loras / "two-people.safetensors", folder / "loras" / "ink.safetensors")
+    write_esrgan(folder / "RealESRGAN_x4plus.safetensors", esrgan_weights(scale=4))
     (folder / "wildcards").mkdir()
     (folder / "wildcards" / "place.txt").write_text("in a cafe\non a beach\n", encoding="utf-8")
     (folder / "prompts.txt").write_text("a photo of a smiling person\n", encoding="utf-8")

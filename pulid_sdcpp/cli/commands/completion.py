@@ -23,6 +23,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     fish:        pulid-sdcpp completion fish > ~/.config/fish/completions/pulid-sdcpp.fish
     PowerShell:  pulid-sdcpp completion powershell >> $PROFILE
 
-    Then open a new terminal. Names are those of presets, people and LoRAs, and of samplers and the like.
+    Then open a new terminal. Names are those of presets, people and LoRAs, and of samplers and
+    the like.
     """
     click.echo(completion_script(shell, ctx.find_root().command, COMPLETE_VARIABLE))
