@@ -11,12 +11,12 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ..options.context import ContextOptions
 from ..options.former_schedule import former_default, has_former_schedule
-from ..options.generation import GenerationOptions
+from ..options.generation import GenerationOptions, with_checked
 from ..people.identity_options import IdentityOptions
 from .model_hashes import FileHashes, write_hashes
 from .people_text import describe_people
@@ -115,6 +115,8 @@ def describe_picture(
     """
     values: dict[str, str] = {}
     generation = generation.with_named_scheduler(default_scheduler)
+    upscaler = _file_name(generation.hires_upscaler)
+    generation = with_checked(generation, hires_upscaler=upscaler)
     values.update(write_entries(_GENERATION[:_BEGINNING], generation))
     values["Seed"] = str(generation.seeds[index])
     values["Size"] = f"{generation.width}x{generation.height}"
@@ -173,7 +175,16 @@ def generation_options_from(text: PictureText) -> GenerationOptions:
     if has_former_schedule(values):
         method = options.get("sampling_method", GenerationOptions.sampling_method)
         options["scheduler"] = former_default(method)
+    if "hires_upscaler" in options:
+        options["hires_upscaler"] = _file_name(options["hires_upscaler"])
     return GenerationOptions(text.prompt, text.negative_prompt, **options)
+
+
+def _file_name(upscaler: str) -> str:
+    """An upscaler's name without folders, of whatever system: neither are one's own told to others,
+    nor is a file looked for where somebody else's picture says.
+    """
+    return PureWindowsPath(upscaler).name or upscaler
 
 
 def picture_notes(text: PictureText) -> tuple[str, ...]:

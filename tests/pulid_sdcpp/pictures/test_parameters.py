@@ -271,6 +271,15 @@ def test_context_options_and_file_names_come_back() -> None:
     assert context_values_from(plain) == {}
 
 
+@pytest.mark.parametrize("folder", ["/some/models/", "C:\\models\\", "\\\\host\\share\\", "../"])
+def test_an_upscaling_model_is_named_without_its_folder(folder: str) -> None:
+    options = GenerationOptions("p", hires=True, hires_upscaler=f"{folder}4x.pth")
+    text = describe_picture(CONTEXT, options)
+    assert text.values["Hires upscaler"] == "4x.pth"
+    text.values["Hires upscaler"] = f"{folder}4x.pth"  # type: ignore[index]
+    assert generation_options_from(text).hires_upscaler == "4x.pth"
+
+
 def test_an_autoencoder_for_previews_is_not_named() -> None:
     context = dataclasses.replace(CONTEXT, taesd_path="taef1.safetensors")
     assert "TAESD" in describe_picture(context, GenerationOptions("p")).values
