@@ -88,9 +88,9 @@ def option_error(message: str) -> ValueError:
     return ValueError(Message(message))
 
 
-def spelled(error: BaseException, spell: Callable[[str], str]) -> str:
-    """An error's message, with the options in it as `spell` writes their names."""
-    message = error.args[0] if error.args else ""
+def spelled(error: BaseException | str, spell: Callable[[str], str]) -> str:
+    """The message of an error or a note, with the options in it as `spell` writes their names."""
+    message = error if isinstance(error, str) else error.args[0] if error.args else ""
     if not isinstance(message, Message):
         return str(error)
     return _NAME.sub(lambda found: spell(found[1]), message.marked)

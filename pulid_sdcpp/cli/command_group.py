@@ -25,6 +25,7 @@ import click
 from ..errors import GenerationCancelled, PulidError, spelled
 from ..terminal_text import hint, meant, shortened, shown
 from .flags.completions import COMPLETE_VARIABLE
+from .flags.spelling import flag_of
 from .progress.engine_log import show_warnings
 from .progress.interrupt import Interrupted
 from .progress.streams import EXIT_READER_GONE, ReaderGone, command_streams, stdout_problem
@@ -128,7 +129,7 @@ class CommandGroup(click.Group):
 
         def spell(name: str) -> str:
             params = self._running.params if self._running is not None else ()
-            return _flag(name, params, sys.argv[1:] if args is None else args)
+            return flag_of(name, params, sys.argv[1:] if args is None else args)
 
         try:
             returned = super().main(args, prog_name, complete_var, False, **extra)
@@ -162,22 +163,6 @@ class CommandGroup(click.Group):
             if inner is not None:
                 path, command = [*path, word], inner
         return " ".join(path)
-
-
-def _flag(name: str, params: Sequence[click.Parameter], typed: Sequence[str]) -> str:
-    """The flag of an option that an error names as Python does; its name where it has none.
-
-    Args:
-        name: Of the option's field.
-        params: Those of the command; the parameter of a field has its name, or that of several.
-        typed: The command line: of several flags, the one that is in it.
-    """
-    for param in params:
-        if isinstance(param, click.Option) and param.name in (name, f"{name}s"):
-            given = {argument.partition("=")[0].replace("_", "-") for argument in typed}
-            flags = [*param.opts, *param.secondary_opts]
-            return next((flag for flag in flags if flag in given), param.opts[-1])
-    return name
 
 
 def _report(error: BaseException, as_json: bool, spell: Callable[[str], str]) -> int:

@@ -198,12 +198,12 @@ def find_lora(name: str, folder: str | os.PathLike[str], files: LoraFiles = ()) 
 def _weight(name: str, text: str | None) -> float:
     if text is None:
         return 1.0
+    tag = quoted(f"<lora:{name}:{text}>")
     if not _NUMBER.fullmatch(text.strip()):
-        raise ValueError(f"{quoted(f'<lora:{name}>')}: its weight {quoted(text)} is not a number")
+        raise ValueError(f"{tag}: its weight {quoted(text)} is not a number")
     weight = float(text)
     if abs(weight) > MAX_LORA_WEIGHT:
         raise ValueError(
-            f"{quoted(f'<lora:{name}>')}: its weight {weight:g} must be from "
-            f"{-MAX_LORA_WEIGHT:g} to {MAX_LORA_WEIGHT:g}"
+            f"{tag}: its weight must be from {-MAX_LORA_WEIGHT:g} to {MAX_LORA_WEIGHT:g}"
         )
     return weight

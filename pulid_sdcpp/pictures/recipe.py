@@ -9,7 +9,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import IdentityFileError, ImageFileError, ModelFileError, PulidError
+from ..errors import (
+    IdentityFileError,
+    ImageFileError,
+    Message,
+    ModelFileError,
+    PulidError,
+    named,
+)
 from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..identity.store import find_identity
@@ -187,9 +194,11 @@ class PictureRecipe:
             hash_then, hash_now = then.files.get(name), now.files.get(name)
             if hash_then and hash_now:
                 if hash_then != hash_now:
-                    found.append(f"{name} was {was} ({hash_then}), and is {is_now} ({hash_now})")
+                    found.append(
+                        f"{named(name)} was {was} ({hash_then}), and is {is_now} ({hash_now})"
+                    )
             elif is_now != was:
-                found.append(f"{name} was {was}, and is {is_now or 'none'}")
+                found.append(f"{named(name)} was {was}, and is {is_now or 'none'}")
         hash_then, hash_now = (of.files.get("hires_upscaler") for of in (then, now))
         if hash_then and hash_now and hash_then != hash_now:
             name = self.generation.hires_upscaler
@@ -202,11 +211,11 @@ class PictureRecipe:
             was_given = self.context.get(name, getattr(ContextOptions, name))
             if getattr(context, name) != was_given:
                 found.append(
-                    f"{name} was {shown(was_given)}, and is {shown(getattr(context, name))}"
+                    f"{named(name)} was {shown(was_given)}, and is {shown(getattr(context, name))}"
                 )
         if self.version != package_version():
             found.append(f"{PROGRAM} was {self.version}, and is {package_version()}")
-        return tuple(found)
+        return tuple(Message(difference) for difference in found)
 
 
 def _hires_upscaler(generation: GenerationOptions, context: ContextOptions) -> Path | None:

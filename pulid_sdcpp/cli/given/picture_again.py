@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import ModelFileError
+from ...errors import ModelFileError, spelled
 from ...options.context import ContextOptions
 from ...options.generation import with_checked
 from ...options.lora_spec import parse_lora
+from ..flags.spelling import flag_of
 from .given_values import find_model
 from .people import names_people
 
@@ -134,5 +135,7 @@ def remark_differences(
         request.generation.lora_files,
         on_read=lambda: progress.stage("comparing the model files with the picture's, once"),
     )
+    params = click.get_current_context().command.params
     for difference in differences:
-        progress.note(f"not as in {picture}: {difference}")
+        said = spelled(difference, lambda name: flag_of(name, params))
+        progress.note(f"not as in {picture}: {said}")

@@ -105,7 +105,7 @@ def test_another_file_of_the_name_is_said(engine: FakeEngine) -> None:
     settled("loras2/style.safetensors", lora(b"5678"))
     notes = again("--diffusion-model", "alt/flux.gguf", "--lora-model-dir", "loras2")
     (model, of_lora) = [note for note in notes if "not as in a.png" in note]
-    assert "was flux (" in model
+    assert "not as in a.png: --diffusion-model was flux (" in model
     assert "and is flux (" in model
     assert "the LoRA style was " in of_lora
     assert engine.context is not None

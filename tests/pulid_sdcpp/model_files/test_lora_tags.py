@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def test_tags_are_taken_out(prompt: str, rest: str, tags: list[LoraTag]) -> None
 )  # fmt: skip
 def test_what_is_almost_a_tag_is_refused(tag: str) -> None:
     with pytest.raises(ValueError, match=r"lora|LORA|lyco|LyCORIS"):
+        read_lora_tags(f"a {tag} cat")
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("<lora:x:1e9>", "'<lora:x:1e9>': its weight must be from -100 to 100"),
+        ("<lora:x:0,5>", "'<lora:x:0,5>': its weight '0,5' is not a number"),
+    ],
+)
+def test_a_wrong_weight_is_shown_as_typed(tag: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         read_lora_tags(f"a {tag} cat")
 
 
