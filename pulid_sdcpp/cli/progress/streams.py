@@ -83,8 +83,10 @@ class _Stream:
         binary = getattr(self._stream, "buffer", None)
         if binary is None:
             raise OutputFileError("cannot write the picture to stdout: it is closed")
+        left = memoryview(content)
         try:
-            binary.write(content)
+            while left:  # with PYTHONUNBUFFERED a part may be written, as after a signal
+                left = left[binary.write(left) or 0 :]
             binary.flush()
         except (OSError, ValueError) as error:
             self._leave(error)

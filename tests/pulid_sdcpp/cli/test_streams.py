@@ -8,11 +8,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pulid_sdcpp.cli.progress.progress import Progress
-from pulid_sdcpp.cli.progress.streams import ReaderGone, bar_stream, command_streams, stdout_problem
+from pulid_sdcpp.cli.progress.streams import (
+    ReaderGone,
+    bar_stream,
+    command_streams,
+    stdout_problem,
+    write_to_stdout,
+)
 
 TESTS = Path(__file__).resolve().parents[2]
 # A command whose engine computes nothing.
@@ -115,6 +122,26 @@ def test_what_steers_is_escaped_and_the_bar_is_not(monkeypatch: pytest.MonkeyPat
     assert sys.stdout is output
     assert output.getvalue() == "a\\x1b[2Jb\\u202e\nsaved x\\ny.png (seed 1)\n"
     assert errors.getvalue() == "c\\rd\n\r 1/2reading a\\nsaved b.png\\x9b\n"
+
+
+class Unbuffered(io.StringIO):
+    """As stdout with PYTHONUNBUFFERED, which may take a part of what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer, self.taken = self, b""
+
+    def write(self, content: Any) -> int:
+        self.taken += bytes(content[:1000])
+        return min(len(content), 1000)
+
+
+def test_a_picture_is_written_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Unbuffered()
+    monkeypatch.setattr(sys, "stdout", output)
+    with command_streams():
+        write_to_stdout(bytes(2500))
+    assert output.taken == bytes(2500)
 
 
 class Failing(io.StringIO):
