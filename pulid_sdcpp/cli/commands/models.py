@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...terminal_text import escaped_line
+from ...terminal_text import counted, escaped_line
 from ..flags.completions import complete_preset_or_part
 from ..flags.table import FILE_PATH
 from ..progress.json_progress import json_text
@@ -311,7 +311,9 @@ def _show_row(row: Mapping[str, Any], width: int, is_restricted: object) -> None
     """A preset or a part in two lines."""
     from ...system.size_text import described_size
 
-    there = f"{row['there']} of {row['files']} files" if row["files"] else "in the package"
+    there = (
+        f"{row['there']} of {counted(row['files'], 'file')}" if row["files"] else "in the package"
+    )
     size = described_size(row["bytes"]) if row["files"] else ""
     use = "non-commercial" if is_restricted else "any use"
     click.echo(f"{row['preset']:<{width}}{size:>8}  {there:<15}{use:<15}{row['what']}")

@@ -193,7 +193,7 @@ def test_list(tmp_path: Path) -> None:
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
     after = dict(itertools.pairwise(result.stdout.splitlines()))
     assert after[lines["flux-dev-q5"]].startswith("    for cards of 10 and 12 GB")
-    assert "17 MB  0 of 1 files   non-commercial the face detector" in lines["faces"]
+    assert "17 MB  0 of 1 file    non-commercial the face detector" in lines["faces"]
     assert "12.6 GB  0 of 9 files   any use        4 steps, 4 bits" in lines["flux-schnell-q4"]
     assert "non-commercial" in lines["flux-dev-q8"]
     assert "in the package any use" in lines["pocket"]
