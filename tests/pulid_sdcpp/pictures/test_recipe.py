@@ -237,8 +237,9 @@ def test_an_identity_is_found_where_it_is_kept(folder: Path) -> None:
     identity = Identity.from_array(np.random.default_rng(5).normal(size=(8, 256)))
     with PulidFlux(CONTEXT, create_engine=engine.create, remember_identities=False) as forgetful:
         path = forgetful.generate("p", identity).save("out.png")
-    with pytest.raises(IdentityFileError, match=rf"{identity.short_hash}, which is not kept"):
+    with pytest.raises(IdentityFileError, match=rf"{identity.short_hash}, which is not kept") as no:
         recipe_from(path)
+    assert "or give the photos again with --portrait" in str(no.value)
     identity.save("rounded.pulidembd", "f16")
     with pytest.raises(IdentityFileError, match="another copy of the identity"):
         recipe_from(path)
