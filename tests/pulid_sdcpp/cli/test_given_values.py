@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from pulid_sdcpp.cli.flags.generate import generate_options
 from pulid_sdcpp.cli.given.given_values import asked, given_values, preset_name
 from pulid_sdcpp.cli.given.output_request import OutputRequest
+from pulid_sdcpp.identity.named_person import named_person
 from pulid_sdcpp.people.region import Region
 
 PACKAGE = Path(__file__).parents[3] / "pulid_sdcpp"
@@ -58,14 +59,14 @@ def test_circular_stands_for_both_axes() -> None:
     [
         (
             ("--portrait", "a.jpg", "--portrait", "b.jpg"),
-            [{"files": (Path("a.jpg"), Path("b.jpg"))}],
+            [{"files": ("a.jpg", "b.jpg")}],
         ),
         (("--pulid-id-embedding", "a.bin"), [{"identity": Path("a.bin")}]),
         (
             ("--person", "a.jpg:weight=0.5:end=80%", "--person", "b.jpg"),
             [
-                {"files": (Path("a.jpg"),), "weight": 0.5, "end_step": 0.8},
-                {"files": (Path("b.jpg"),)},
+                {"files": ("a.jpg",), "weight": 0.5, "end_step": 0.8},
+                {"files": ("b.jpg",)},
             ],
         ),
     ],
@@ -77,14 +78,16 @@ def test_people_are_plain_mappings_with_what_was_said(
     assert asked(given)["people"] == people
 
 
-def test_a_persons_mask_may_be_in_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_s_mask_and_photos_may_be_in_the_users_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HOME", "/home/a")
     monkeypatch.setenv("USERPROFILE", "/home/a")
     given, _ = said("--person", "~/a.jpg:mask=~/left.png")
     (person,) = asked(given)["people"]
     assert isinstance(person["region"], Region)
     assert Path(person["region"].mask) == Path.home() / "left.png"  # type: ignore[arg-type]
-    assert person["files"] == (Path.home() / "a.jpg",)
+    assert [named_person(text).files for text in person["files"]] == [(Path.home() / "a.jpg",)]
 
 
 def test_a_preset_that_is_given_goes_before_the_pictures() -> None:

@@ -75,5 +75,5 @@ def test_an_interrupt_is_told_by_what_is_behind_an_error() -> None:
     """Python up to 3.11 makes a RuntimeError of what comes while a class is made."""
     error = RuntimeError("Error calling __set_name__")
     error.__cause__ = KeyboardInterrupt()
-    assert _described(error)[0] == 130
-    assert _described(RuntimeError("another"))[0] == 1
+    assert _described(error, str)[0] == 130
+    assert _described(RuntimeError("another"), str)[0] == 1
