@@ -100,8 +100,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise OutputFileError(f"cannot write {target}: it is a folder; name a file in it")
     folder = target.parent
     if not folder.is_dir():
-        found = "is not one" if folder.exists() else "does not exist"
-        raise OutputFileError(f"cannot write {target}: the folder {folder} {found}")
+        if folder.exists():
+            raise OutputFileError(f"cannot write {target}: the folder {folder} is not one")
+        raise OutputFileError(f"cannot write {target}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
         raise OutputFileError(f"cannot write {target}: the folder {folder} is read-only")
 
