@@ -203,10 +203,13 @@ def _written(
     wildcards = given.get("wildcards")
     if wildcards is None:
         return (WrittenPrompts(**said, templates=kept),) * generation.batch_count
+    words = {name: given[name] for name in said if name in given}
+    # The tags behind them are names of files, in which there is nothing to choose.
+    tags = {name: said[name].removeprefix(text) for name, text in words.items()}
     found = []
     for seed in generation.seeds:
-        new = wildcards.write({name: text for name, text in said.items() if name in given}, seed)
-        texts = {name: getattr(new, name) if name in given else said[name] for name in said}
+        new = wildcards.write(words, seed)
+        texts = said | {name: getattr(new, name) + tag for name, tag in tags.items()}
         found.append(WrittenPrompts(**texts, templates={**kept, **new.templates}))
     return tuple(found)
 

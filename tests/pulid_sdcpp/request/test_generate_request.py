@@ -26,6 +26,7 @@ from pulid_sdcpp.request.generate_request import (
     generation_as_said,
     settle,
 )
+from pulid_sdcpp.request.wildcards import Wildcards
 from pulid_sdcpp.store.model_store import PresetFiles
 
 MODEL = {"diffusion_model_path": Path("flux.gguf"), "clip_l_path": "c", "taesd_path": "t"}
@@ -238,6 +239,13 @@ def test_a_box_as_a_list_is_a_face() -> None:
     request = settle({**GIVEN, "people": [{"files": "a.png", "face": [1, 2, 3, 4]}]})
     assert request.people[0].face == (1.0, 2.0, 3.0, 4.0)
     assert hash(request.people[0].source) == hash(((Path("a.png"),), (1, 2, 3, 4), "idformer"))
+
+
+def test_names_of_loras_have_no_choices_in_them() -> None:
+    given = {**MODEL, "prompt": "a {face|face}", "loras": ["__x__:0.5", "{a|b}"], "seed": 1}
+    request = settle({**given, "wildcards": Wildcards()})
+    assert request.generation.prompt == "a face<lora:__x__:0.5><lora:{a|b}:1>"
+    assert request.written[0].templates == {"prompt": "a {face|face}"}
 
 
 def test_a_presets_lora_is_applied_beside_others_and_once() -> None:
