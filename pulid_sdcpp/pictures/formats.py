@@ -6,11 +6,14 @@ from typing import Literal
 
 from ..terminal_text import shown
 
-__all__ = ["FORMATS", "PICTURE_SUFFIXES", "QUALITY", "Quality", "check_quality", "suffix_of"]
+__all__ = ["FORMATS", "MAX_SIDE_PX", "PICTURE_SUFFIXES", "QUALITY", "Quality", "check_quality",
+           "suffix_of"]  # fmt: skip
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pillow's name of each, by suffix."""
 PICTURE_SUFFIXES = tuple(FORMATS)
+MAX_SIDE_PX = {"PNG": (1 << 31) - 1, "JPEG": 65_500, "WEBP": 16_383}
+"""The longest side: PNG's standard, libjpeg's JPEG_MAX_DIMENSION, WebP's 14 bits."""
 
 Quality = int | Literal["lossless"]
 """Of JPEG and WebP: 1 to 100; "lossless", of WebP, keeps every pixel, as PNG always does."""

@@ -28,7 +28,14 @@ from ..system.image_file import picture_bytes, picture_name
 from ..system.output_names import save_under_free_name
 from ..system.picture_decoding import opened_picture
 from ..terminal_text import shown
-from .formats import FORMATS, PICTURE_SUFFIXES, QUALITY, Quality, check_quality
+from .formats import (
+    FORMATS,
+    MAX_SIDE_PX,
+    PICTURE_SUFFIXES,
+    QUALITY,
+    Quality,
+    check_quality,
+)  # fmt: skip
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -187,6 +194,11 @@ def encoded_picture(
     check_picture_path(f"picture{suffix}", text)
     check_quality(quality, suffix)
     format_name = FORMATS[suffix.lower()]
+    if max(image.size) > (longest := MAX_SIDE_PX[format_name]):
+        raise ValueError(
+            f"the picture has {image.width}x{image.height} pixels, and {format_name} "
+            f"{longest} a side at most; write PNG"
+        )
     options: dict[str, Any] = {}
     if format_name == "PNG":
         chunks = PngImagePlugin.PngInfo()

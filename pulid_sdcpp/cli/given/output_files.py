@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...pictures.formats import FORMATS, MAX_SIDE_PX
 from ...pictures.names import fill_in, numbered_paths
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
@@ -85,6 +86,10 @@ class OutputFiles:
         from ...pictures.png_text import save_new_picture
 
         path = self._paths[len(self._saved)]
+        if max(result.image.size) > MAX_SIDE_PX[FORMATS[path.suffix.lower()]]:
+            # An upscaling model made it so large; nobody shall lose it.
+            self._progress.warning(f"{path} would be too large for its format, so it is a PNG")
+            path = path.with_suffix(".png")
         text = result.text if self._with_text else ""
         saved = save_new_picture(
             result.image, path, text, overwrite=self._overwrite, quality=self._quality

@@ -22,7 +22,8 @@ from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people.identity_options import IdentityOptions
-from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
+from pulid_sdcpp.pictures.formats import MAX_SIDE_PX
+from pulid_sdcpp.pictures.png_text import encoded_picture, parse_text, read_picture_text
 
 BASE = [
     *("--diffusion-model", "flux1-schnell-Q4_K_S.gguf", "--vae", "ae.safetensors"),
@@ -371,6 +372,17 @@ def test_jpeg_and_webp_have_a_quality(engine: FakeEngine) -> None:
     with Image.open("exact.webp") as webp, Image.open("exact.png") as png:
         assert webp.convert("RGB").tobytes() == png.tobytes()
     assert read_picture_text("exact.webp") == read_picture_text("exact.png")
+
+
+def test_a_picture_that_its_format_cannot_hold_is_a_png(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MAX_SIDE_PX, "WEBP", 32)
+    result = run("-o", "a.webp", "-W", "64", "-H", "32")
+    assert result.stdout == "saved a.png (seed 42)\n"
+    assert "a.webp would be too large for its format" in result.stderr
+    with pytest.raises(ValueError, match="64x32 pixels, and WEBP 32 a side at most; write PNG"):
+        encoded_picture(Image.new("RGB", (64, 32)), ".webp")
 
 
 @pytest.mark.parametrize(
