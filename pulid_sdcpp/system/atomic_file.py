@@ -101,7 +101,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     folder = target.parent
     if not folder.is_dir():
         if folder.exists():
-            raise OutputFileError(f"cannot write {target}: the folder {folder} is not one")
+            raise OutputFileError(f"cannot write {target}: {folder} is a file, not a folder")
         raise OutputFileError(f"cannot write {target}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
         raise OutputFileError(f"cannot write {target}: the folder {folder} is read-only")
