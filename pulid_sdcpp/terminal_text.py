@@ -12,6 +12,7 @@ __all__ = [
     "escaped",
     "escaped_line",
     "hint",
+    "listed",
     "meant",
     "nearest",
     "quoted",
@@ -67,6 +68,13 @@ def shown(value: object) -> str:
     if len(text) > 2 * _MAX_VALUE_CHARS:
         return f"{text[: 2 * _MAX_VALUE_CHARS]}…"
     return text
+
+
+def listed(values: object) -> str:
+    """Numbers as one types them, "0, 0.5, 1"; what is no list of them as `shown`."""
+    if not isinstance(values, list | tuple):
+        return shown(values)
+    return ", ".join(f"{one:g}" if isinstance(one, float) else shown(one) for one in values)
 
 
 def shortened(message: str) -> str:

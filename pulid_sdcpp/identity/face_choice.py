@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, cast
 
-from ..terminal_text import shown
+from ..terminal_text import listed, shown
 
 __all__ = [
     "FACE_WORDS",
@@ -49,7 +49,7 @@ def check_face_choice(choice: object) -> FaceChoice:
         if len(numbers) == 4 and all(map(math.isfinite, numbers)) and min(numbers[2:]) > 0:
             return cast(FaceBox, tuple(numbers))
         raise ValueError(
-            f"face {shown(choice)}: expected a box as x, y, width, height in pixels of the photo, "
+            f"face {listed(choice)}: expected a box as x, y, width, height in pixels of the photo, "
             "width and height more than 0"
         )
     raise ValueError(

@@ -167,8 +167,7 @@ class GenerationOptions:
     )
     cfg_scale: float = option(
         1.0,
-        "True CFG; 1 is off, other values take twice the time. (sd-cli's default is 7, which does "
-        "not suit distilled Flux models.)",
+        "True CFG; 1 is off, other values take twice the time.",
         flags="--cfg-scale",
         group="Sampling",
         low=0,

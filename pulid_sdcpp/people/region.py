@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..options.checks import check_number, check_path
 from ..options.facts import described, plain_number
 from ..system.given_content import FileContent, is_content
-from ..terminal_text import shown
+from ..terminal_text import listed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,7 +67,7 @@ class Region:
 
 def _check_box(box: tuple[float, float, float, float]) -> None:
     if not isinstance(box, tuple | list) or len(box) != 4:
-        raise ValueError(f"box is {shown(box)}, but must be four numbers: x, y, width, height")
+        raise ValueError(f"box is {listed(box)}, but must be four numbers: x, y, width, height")
     for name, value in zip(("x", "y", "width", "height"), box, strict=True):
         check_number(f"box {name}", value, 0.0, _MAX_SIDE)
     x, y, width, height = box

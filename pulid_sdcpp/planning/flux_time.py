@@ -156,7 +156,7 @@ def measure_flux(
         context: How it will compute: devices, threads, flash attention.
         dtype: Type of the blocks' matrices.
         tokens: Of the picture that is asked for, without the text.
-        folder: For a file at a time, removed again: 0.4 GB in 4 bits, 0.8 GB in 8, 1.3 GB in 16.
+        folder: For a file at a time, removed again: 0.5 GB in 4 bits, 0.9 GB in 8, 1.4 GB in 16.
         with_identity: Whether PuLID's layers are timed, too.
         load: Loads an engine.
         hidden: Width of the blocks; another than Flux's only tries this out.

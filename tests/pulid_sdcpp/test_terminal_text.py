@@ -13,6 +13,7 @@ from pulid_sdcpp.terminal_text import (
     counted,
     escaped,
     escaped_line,
+    listed,
     reason_of,
     shortened,
     shown,
@@ -108,3 +109,11 @@ def test_one_of_something_is_no_plural() -> None:
     found = [counted(number, "picture") for number in (0, 1, 2, 1000)]
     assert found == ["0 pictures", "1 picture", "2 pictures", "1,000 pictures"]
     assert [counted(number, "entry", "entries") for number in (1, 2)] == ["1 entry", "2 entries"]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [((0.0, 0.5, 1.0), "0, 0.5, 1"), ([1, "a"], "1, 'a'"), ("text", "'text'"), ((), "")],
+)
+def test_numbers_are_listed_as_one_types_them(values: object, text: str) -> None:
+    assert listed(values) == text

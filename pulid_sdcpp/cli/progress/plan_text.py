@@ -191,7 +191,10 @@ def _absent_lines(preset: str, absent: Mapping[str, FileFound]) -> Iterator[str]
     for found in absent.values():
         yield f"    {found.describe_missing()}"
     total = sum(found.file.shown_bytes for found in absent.values())
-    yield f"  download these {described_size(total)} with 'pulid-sdcpp models pull {preset}'"
+    yield (
+        f"  {described_size(total)} in all; 'pulid-sdcpp models pull {preset}' downloads them, and "
+        "what reads faces from photos"
+    )
 
 
 def _people(count: int) -> str:

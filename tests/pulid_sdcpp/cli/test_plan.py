@@ -171,7 +171,7 @@ def test_a_preset_is_planned_without_its_files(card: None) -> None:
     assert result.exit_code == 0, result.output
     assert "1024x1024 in 8.00 GiB of Vulkan0: 7.89 GiB at most" in result.stdout
     assert "    flux1-schnell-Q4_K_S.gguf (6.8 GB)" in result.stdout
-    assert "download these 11.4 GB with 'pulid-sdcpp models pull flux-schnell-q4'" in result.stdout
+    assert "11.4 GB in all; 'pulid-sdcpp models pull flux-schnell-q4' downloads" in result.stdout
     shown = json.loads(run_preset("--preset", "flux-schnell-q4", "--json").stdout)
     assert shown["absent_files"]["clip_l.safetensors"] == 246144152
 
