@@ -55,7 +55,7 @@ class Service:
             async with self._places:
                 line = await asyncio.wait_for(reader.readline(), 60)
                 answering = asyncio.ensure_future(self._answer(line, writer))
-                hanging_up = asyncio.ensure_future(reader.read())
+                hanging_up = asyncio.ensure_future(_gone(reader))
                 await asyncio.wait([answering, hanging_up], return_when=asyncio.FIRST_COMPLETED)
                 for task in (answering, hanging_up):
                     task.cancel()
@@ -116,6 +116,12 @@ def read_request(line: bytes) -> dict[str, Any]:
         except (TypeError, binascii.Error):
             raise ValueError("photo is not base64") from None
     return request
+
+
+async def _gone(reader: asyncio.StreamReader) -> None:
+    """Wait until the client hangs up; what it still sends is dropped."""
+    while await reader.read(4096):
+        pass
 
 
 async def _send(writer: asyncio.StreamWriter, told: dict[str, Any]) -> None:

@@ -117,12 +117,12 @@ def parse_axis(text: str) -> GridAxis:
     may_be_empty = field in ("negative_prompt", REPLACE) and texts[:1] != [""]
     if not texts or ("" in texts and not may_be_empty):
         raise ValueError(f"{shown(text)} has an empty value; leave it out")
-    for one in texts:
-        if texts.count(one) > 1:
-            raise ValueError(f"{label} has {shown(one)} twice; leave one out")
-    values = texts
+    values: list[Any] = list(texts)
     if fact is not None:
         values = [field_values({field: one}, Path())[field] for one in texts]
+    for one, value in zip(texts, values, strict=True):
+        if values.count(value) > 1:
+            raise ValueError(f"{label} has {shown(one)} twice; leave one out")
     return GridAxis(label, field, tuple(texts), tuple(values))
 
 

@@ -86,7 +86,7 @@ def named_photos(photos: Any) -> Any:
     for photo in several:
         if isinstance(photo, str | os.PathLike):
             named = named_person(photo)
-            if named.is_kept or os.path.isdir(photo):
+            if named.is_kept or os.path.isdir(with_home(photo)):
                 found += named.files
                 continue
         found.append(photo)

@@ -154,6 +154,8 @@ def show(name: str, preview: Path | None, as_json: bool) -> None:
 
     person = kept_person(name)
     if preview is not None:
+        if preview.suffix.lower() not in (".jpg", ".jpeg"):
+            raise click.UsageError(f"--preview {preview}: the face is a JPEG; name a .jpg")
         if not person.preview:
             raise FaceNotFoundError(
                 f"there is no picture of {person.name}: only photos leave one; add them again"

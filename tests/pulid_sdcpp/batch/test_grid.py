@@ -55,6 +55,7 @@ def test_an_axis_is_a_flag_and_its_values(
         ("replace=,a", "an empty value"),
         ("seed=1,1", "seed has '1' twice"),
         ("seed=1-2,2", "seed has '2' twice"),
+        ("guidance=1.0,1", "guidance has '1.0' twice"),
         ("seed=3-1", "'3-1' is no range"),
         ("seed=a", "'a' is not a whole number"),
         ("id-weight=a", "'a' is not a number"),

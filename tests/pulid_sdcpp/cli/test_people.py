@@ -81,6 +81,7 @@ def test_from_photos_to_a_file_and_back(calls: list[list[Path]]) -> None:
 def test_the_face_is_kept_as_a_small_picture() -> None:
     add("alice", "a.png")
     run("show", "alice", "--preview", "face.jpg")
+    assert "name a .jpg" in run("show", "alice", "--preview", "face.png", status=2).stderr
     with Image.open("face.jpg") as face:
         assert (face.format, face.size) == ("JPEG", (180, 180))
         middle, corner = face.getpixel((90, 90)), face.getpixel((10, 10))

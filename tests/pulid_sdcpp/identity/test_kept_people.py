@@ -167,7 +167,9 @@ def test_a_kept_name_goes_before_a_file_of_that_name() -> None:
     assert find_person("alice") == kept.path
 
 
-def test_a_folder_is_its_photos_and_what_is_nothing_is_said() -> None:
+def test_a_folder_is_its_photos_and_what_is_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Path("holiday").mkdir()
     for name in ("b.jpg", "a.jpg"):
         Path("holiday", name).write_bytes(b"photo")
@@ -176,6 +178,9 @@ def test_a_folder_is_its_photos_and_what_is_nothing_is_said() -> None:
     photos = [Path("holiday/a.jpg"), Path("holiday/b.jpg")]
     assert named_photos("holiday") == photos
     assert named_photos(["holiday", b"bytes", "me.jpg"]) == [*photos, b"bytes", "me.jpg"]
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, os.getcwd())
+    assert named_photos("~/holiday") == [Path.cwd() / photo for photo in photos]
     assert named_person("absent.jpg").files == (Path("absent.jpg"),)  # its reader says it
     keep_person("alice", identity_of(0.5))
     with pytest.raises(IdentityFileError, match=r"no such file, and no kept person .* mean alice"):
