@@ -259,7 +259,7 @@ def test_a_portrait_that_only_the_judge_does_not_see_is_refused_too(
     ("arguments", "status", "words"),
     [
         (["--portrait", "absent.png"], 1, "absent.png"),
-        (["-o", "me.txt/a.png"], 1, "folder me.txt does not exist"),
+        (["-o", "me.txt/a.png"], 1, "me.txt is a file, not a folder"),
         (["-o", "a.xyz"], 2, ".xyz is not a picture format"),
         (["--seed", "-1"], 2, "-1"),
         (["--seed", str(2**63 - 3)], 2, "must be 0 to"),

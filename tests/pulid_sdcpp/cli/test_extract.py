@@ -257,7 +257,7 @@ def test_identity_jobs(tmp_path: Path) -> None:
         (["me.jpg", "too.jpg", "--each", "-o", "all"], 2, "an existing folder; all is not"),
         (["me.jpg", "--aligner", "dlib"], 2, "'dlib' is not one of"),
         (["https://example.org/me.jpg"], 2, "is a web address; download the photo first"),
-        (["me.jpg", "-o", "me.jpg/a.pulidembd"], 1, "folder me.jpg does not exist"),
+        (["me.jpg", "-o", "me.jpg/a.pulidembd"], 1, "me.jpg is a file, not a folder"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_loaded(

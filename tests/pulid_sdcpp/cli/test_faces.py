@@ -143,7 +143,11 @@ finally:
             "both.png is a file that is read",
         ),
         (["both.png", "-o", "both.txt", "--preset", "pocket"], 2, ".txt is not a picture format"),
-        (["both.png", "-o", "both.png/a.png", "--preset", "pocket"], 1, "both.png does not exist"),
+        (
+            ["both.png", "-o", "both.png/a.png", "--preset", "pocket"],
+            1,
+            "both.png is a file, not a folder",
+        ),
         (["both.png"], 1, "missing model files: scrfd_10g_bnkps.onnx (17 MB); get them with"),
         (["both.png", "--models-dir", "m"], 1, "m: expected the models folder, found nothing"),
         (["both.png", "--models-dir", "."], 1, "the SCRFD face detector scrfd_10g_bnkps.onnx is"),
