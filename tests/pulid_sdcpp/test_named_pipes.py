@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pulid_sdcpp import Identity
-from pulid_sdcpp.batch.formats import read_csv, read_json_lines, read_toml
+from pulid_sdcpp.batch.formats import read_text
 from pulid_sdcpp.errors import PulidError
 from pulid_sdcpp.evaluation.prompts import read_prompts
 from pulid_sdcpp.folding.folded_file import FoldedLayout, read_folded_file
@@ -32,9 +32,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "mask": read_mask,
     "--from": recipe_from,
     "identity": Identity.load,
-    "jobs in TOML": read_toml,
-    "jobs in CSV": lambda path: list(read_csv(path)),
-    "jobs in JSON lines": lambda path: list(read_json_lines(path)),
+    "jobs": read_text,
     "prompts": read_prompts,
     "config file": load_user_config,
     "model": describe_file,
