@@ -38,7 +38,7 @@ from page_examples import (
 )
 from pulid_sdcpp import Identity
 from pulid_sdcpp.cli import main
-from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
+from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER, pocket_files
 from pulid_sdcpp.store.registry import load_registry
 from pulid_sdcpp.system.user_config import CONFIG_NAME, load_user_config
 
@@ -119,6 +119,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def folder(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reader's folder, as it is before a page is worked through."""
     copy = tmp_path / "reader"
+    pocket_files()  # a page before may have cleared the cache, where the text encoder is
     shutil.copytree(reader, copy, copy_function=os.link)
     monkeypatch.chdir(copy)
     return copy
