@@ -9,7 +9,6 @@ The first axis makes the columns of a sheet, the second its rows, a third sheets
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import itertools
 import re
@@ -23,7 +22,7 @@ from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
 from ..people.person_spec import PersonSpec
 from ..pictures.names import slug
-from ..terminal_text import shown
+from ..terminal_text import meant, shown
 from .fields import field_values
 
 __all__ = ["REPLACE", "GridAxis", "GridCell", "check_axes", "grid_cells", "parse_axis"]
@@ -172,9 +171,7 @@ def _field(label: str) -> str:
     if name in flags:
         return flags[name]
     known = sorted(one.replace("_", "-") for one in {*flags, *_FACTS, *_OWN})
-    near = difflib.get_close_matches(label[:100], known, 1)
-    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(f"{shown(label)} is nothing that a grid can vary; {meant}")
+    raise ValueError(f"{shown(label)} is nothing that a grid can vary; {meant(label, known)}")
 
 
 def _numbers(text: str) -> list[str]:

@@ -13,7 +13,6 @@ under a lock, so any number of processes may use the folder. It is readable only
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ from ..system.output_names import folded, unfit_name
 from ..system.user_folders import data_folder
 from ..tensors.file_bytes import FileBytes
 from ..tensors.gguf_header import parse_gguf
-from ..terminal_text import control_character, reason_of, shown
+from ..terminal_text import control_character, hint, reason_of, shown
 from .identity_file import MAX_HEADER_BYTES, Identity, identity_bytes
 from .photo_files import PHOTO_SUFFIXES
 
@@ -215,10 +214,9 @@ def kept_person(name: str) -> KeptPerson:
 
 def similar_name(name: str) -> str:
     """`; did you mean alice?`, or how to see who is kept."""
-    known = {folded(one): one for one in kept_names()}
-    near = difflib.get_close_matches(folded(name)[:MAX_NAME_CHARS], known, 1)
-    if near:
-        return f"; did you mean {known[near[0]]}?"
+    known = kept_names()
+    if found := hint(name, known):
+        return found
     return "; 'pulid-sdcpp people list' shows all" if known else "; no person is kept yet"
 
 

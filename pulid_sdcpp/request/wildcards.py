@@ -7,7 +7,6 @@ folder animals. Lines may have choices and wildcards in them, and begin with a w
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from ..system.regular_file import read_regular
 from ..system.text_encoding import decoded
 from ..system.user_config import load_user_config
 from ..system.user_folders import config_folder
-from ..terminal_text import reason_of
+from ..terminal_text import nearest, reason_of
 
 __all__ = ["Wildcards", "WrittenPrompts", "expand_prompt", "user_wildcards"]
 
@@ -101,8 +100,8 @@ class Wildcards:
             path = folder / f"{name}{_SUFFIX}"
             if path.is_file():
                 return _options_in(path)
-        near = difflib.get_close_matches(name, self._names(), 1)
-        meant = f"did you mean __{near[0]}__? " if near else ""
+        near = nearest(name, self._names())
+        meant = f"did you mean __{near}__? " if near else ""
         places = " or ".join(map(str, self._folders)) or "any folder: none is named"
         raise ValueError(
             f"there is no wildcard {name}: no file {name}{_SUFFIX} in {places}; {meant}"

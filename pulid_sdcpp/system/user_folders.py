@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..terminal_text import shown
@@ -12,6 +13,36 @@ from ..terminal_text import shown
 __all__ = ["cache_folder", "config_folder", "data_folder", "with_home"]
 
 _NAME = "pulid-sdcpp"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a kind of files is: the variable that names another folder, then each system's own."""
+
+    variable: str
+    windows: tuple[str, str, tuple[str, ...]]  # variable, its usual folder in AppData, behind it
+    macos: tuple[str, ...]
+    xdg: tuple[str, tuple[str, ...]]  # variable, its usual folder
+
+
+_CACHE = _Place(
+    "PULID_SDCPP_CACHE",
+    ("LOCALAPPDATA", "Local", ("Cache",)),
+    ("Library", "Caches"),
+    ("XDG_CACHE_HOME", (".cache",)),
+)
+_CONFIG = _Place(
+    "PULID_SDCPP_CONFIG",
+    ("APPDATA", "Roaming", ()),
+    ("Library", "Application Support"),
+    ("XDG_CONFIG_HOME", (".config",)),
+)
+_DATA = _Place(
+    "PULID_SDCPP_DATA",
+    ("LOCALAPPDATA", "Local", ("Data",)),
+    ("Library", "Application Support"),
+    ("XDG_DATA_HOME", (".local", "share")),
+)
 
 
 def cache_folder(
@@ -22,17 +53,7 @@ def cache_folder(
     PULID_SDCPP_CACHE names another. Else: ~/.cache/pulid-sdcpp (or under XDG_CACHE_HOME),
     ~/Library/Caches/pulid-sdcpp, %LOCALAPPDATA%\\pulid-sdcpp\\Cache.
     """
-    variables = os.environ if environment is None else environment
-    if own := variables.get("PULID_SDCPP_CACHE"):
-        return Path(own)
-    if platform == "win32":
-        local = variables.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / _NAME / "Cache"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Caches" / _NAME
-    xdg = variables.get("XDG_CACHE_HOME", "")
-    # XDG base directory specification: a relative path is to be ignored.
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / _NAME
+    return _folder(_CACHE, platform, environment)
 
 
 def config_folder(
@@ -43,16 +64,7 @@ def config_folder(
     PULID_SDCPP_CONFIG names another. Else: ~/.config/pulid-sdcpp (or under XDG_CONFIG_HOME),
     ~/Library/Application Support/pulid-sdcpp, %APPDATA%\\pulid-sdcpp.
     """
-    variables = os.environ if environment is None else environment
-    if own := variables.get("PULID_SDCPP_CONFIG"):
-        return Path(own)
-    if platform == "win32":
-        roaming = variables.get("APPDATA")
-        return (Path(roaming) if roaming else Path.home() / "AppData" / "Roaming") / _NAME
-    if platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / _NAME
-    xdg = variables.get("XDG_CONFIG_HOME", "")
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".config") / _NAME
+    return _folder(_CONFIG, platform, environment)
 
 
 def data_folder(platform: str = sys.platform, environment: Mapping[str, str] | None = None) -> Path:
@@ -61,16 +73,24 @@ def data_folder(platform: str = sys.platform, environment: Mapping[str, str] | N
     PULID_SDCPP_DATA names another. Else: ~/.local/share/pulid-sdcpp (or under XDG_DATA_HOME),
     ~/Library/Application Support/pulid-sdcpp, %LOCALAPPDATA%\\pulid-sdcpp\\Data.
     """
+    return _folder(_DATA, platform, environment)
+
+
+def _folder(place: _Place, platform: str, environment: Mapping[str, str] | None) -> Path:
     variables = os.environ if environment is None else environment
-    if own := variables.get("PULID_SDCPP_DATA"):
+    if own := variables.get(place.variable):
         return Path(own)
     if platform == "win32":
-        local = variables.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / _NAME / "Data"
+        variable, usual, behind = place.windows
+        local = variables.get(variable)
+        home = Path(local) if local else Path.home() / "AppData" / usual
+        return home.joinpath(_NAME, *behind)
     if platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / _NAME
-    xdg = variables.get("XDG_DATA_HOME", "")
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "share") / _NAME
+        return Path.home().joinpath(*place.macos, _NAME)
+    variable, inside = place.xdg
+    xdg = variables.get(variable, "")
+    # XDG base directory specification: a relative path is to be ignored.
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home().joinpath(*inside)) / _NAME
 
 
 def with_home(path: str | os.PathLike[str]) -> Path:

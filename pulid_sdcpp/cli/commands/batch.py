@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from ...batch.fields import SHARED_FIELDS
-from ...errors import GenerationCancelled
 from ...pictures.formats import QUALITY
 from ...terminal_text import counted
 from ..flags.generate import option_names, some_options
@@ -18,7 +17,6 @@ from ..flags.table import FILE_PATH, GroupedCommand, grouped_option
 from ..flags.types import QualityType
 from ..progress.batch_report import BatchReport
 from ..progress.choice import create_progress
-from ..progress.interrupt import Interrupted
 
 __all__ = ["batch"]
 
@@ -77,7 +75,6 @@ def batch(
     from ...batch.formats import MAX_BYTES
     from ...batch.job_file import read_batch
     from ...batch.plan import plan_batch
-    from ...batch.run import run_batch
     from ...request.generate_request import settle_context
     from ..given.given_values import find_model, given_values, preset_name, wildcards
     from ..given.pipeline import create_pipeline
@@ -119,21 +116,7 @@ def batch(
             create_pipeline(context, preset, given, vram, report.progress.event)
         )
         # 2. Make it.
-        try:
-            result = run_batch(
-                jobs,
-                pictures,
-                pipeline,
-                settings,
-                overwrite=overwrite,
-                on_begin=report.begin,
-                on_end=report.end,
-                on_stop=report.stopped,
-            )
-        except (KeyboardInterrupt, GenerationCancelled):
-            raise Interrupted(
-                "interrupted; finished pictures are kept; run the same command again to continue"
-            ) from None
+        result = report.made(jobs, pictures, pipeline, settings, overwrite=overwrite)
 
     # 3. Say what came of it.
     report.finished(result)

@@ -93,6 +93,7 @@ def add(
     from ...identity.photo_files import photo_list
     from ..given.extraction_files import enroller_files
     from ..given.given_values import given_values
+    from ..given.people import face_note
 
     progress = Progress(quiet)
     given = given_values(ctx)
@@ -103,7 +104,7 @@ def add(
                 paths,
                 face=face,
                 fusion=fusion,
-                on_face=lambda found: _tell_which(found, progress),
+                on_face=face_note(progress),
                 on_extract=lambda: progress.stage("extracting"),
             )
 
@@ -283,11 +284,3 @@ def _described(person: KeptPerson) -> dict[str, Any]:
         "weights_sha256": identity.metadata.get("weights_sha256"),
         "path": str(person.path),
     }
-
-
-def _tell_which(found: Any, progress: Progress) -> None:
-    if found.n_faces > 1:
-        progress.note(
-            f"{found.photo} has {found.n_faces} faces, counted from 0 at the left; number "
-            f"{found.index} is used (--face {found.index})"
-        )

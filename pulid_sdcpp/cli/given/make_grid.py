@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import GenerationCancelled
 from ..progress.batch_report import BatchReport
-from ..progress.interrupt import Interrupted
 from .grid_jobs import Grid
 from .pipeline import create_pipeline
 
@@ -49,7 +47,6 @@ def make_grid(
     """
     from ...batch.grid_sheet import sheet_paths, write_grid_sheets
     from ...batch.plan import is_of_a_batch, plan_batch
-    from ...batch.run import run_batch
     from ...pictures.png_text import check_picture_path
     from ...system.atomic_file import check_new, check_writable
     from ...system.output_folders import output_folders
@@ -85,21 +82,8 @@ def make_grid(
 
     on_event = report.progress.event
     with create_pipeline(request.context, preset, given, request.vram, on_event) as pipeline:
-        try:
-            result = run_batch(
-                batch,
-                pictures,
-                pipeline,
-                settings,
-                overwrite=overwrite,
-                write_sheets=write_sheets,
-                on_begin=report.begin,
-                on_end=report.end,
-                on_stop=report.stopped,
-            )
-        except (KeyboardInterrupt, GenerationCancelled):
-            raise Interrupted(
-                "interrupted; finished pictures are kept; run the same command again to continue"
-            ) from None
+        result = report.made(
+            batch, pictures, pipeline, settings, overwrite=overwrite, write_sheets=write_sheets
+        )
     report.finished(result)
     return not result.failures

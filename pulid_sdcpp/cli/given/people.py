@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,15 +80,21 @@ def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) ->
     from ...pipeline.enroll_people import enroll_people
 
     flag = ":face=" if len(request.people) > 1 else "--face "
+    on_face = face_note(progress, flag)
+    return enroll_people(pipeline, request.people, on_face=on_face)
 
-    def tell_which(found: Any) -> None:
+
+def face_note(progress: Progress, flag: str = "--face ") -> Callable[[Any], None]:
+    """Says of a found face which one it is, where a photo has several, and what chooses another."""
+
+    def note(found: Any) -> None:
         if found.n_faces > 1:
             progress.note(
                 f"{found.photo} has {found.n_faces} faces, counted from 0 at the left; "
                 f"number {found.index} is used ({flag}{found.index})"
             )
 
-    return enroll_people(pipeline, request.people, on_face=tell_which)
+    return note
 
 
 def names_photos(given: Mapping[str, Any]) -> bool:

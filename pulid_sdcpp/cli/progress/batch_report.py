@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...errors import GenerationCancelled
 from ...terminal_text import counted, escaped_line
+from .interrupt import Interrupted
 from .json_progress import json_line
 from .progress import Progress, described_time
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ...batch.plan import PlannedPicture
     from ...batch.run import BatchResult, Outcome
     from ...pictures.result import Result
+    from ...pipeline.pulid_flux import PulidFlux
 
 __all__ = ["BatchReport"]
 
@@ -52,10 +55,38 @@ class BatchReport:
             f"{states.count('new')} to make, {states.count('there')} already there"
         )
 
-    def begin(self, picture: PlannedPicture, index: int, count: int) -> None:
+    def made(
+        self,
+        batch: Batch,
+        pictures: Sequence[PlannedPicture],
+        pipeline: PulidFlux,
+        settings: Mapping[str, Any],
+        **options: Any,
+    ) -> BatchResult:
+        """Make the pictures, and say how it gets on.
+
+        Args:
+            batch, pictures, pipeline, settings: As `run_batch` takes them.
+            **options: Others of its keywords.
+
+        Raises:
+            Interrupted: By Ctrl-C; what is finished is kept.
+            PulidError: As `run_batch`.
+        """
+        from ...batch.run import run_batch
+
+        says: dict[str, Any] = {"on_begin": self._begin, "on_end": self._end, "on_stop": self._sum}
+        try:
+            return run_batch(batch, pictures, pipeline, settings, **says, **options)
+        except (KeyboardInterrupt, GenerationCancelled):
+            raise Interrupted(
+                "interrupted; finished pictures are kept; run the same command again to continue"
+            ) from None
+
+    def _begin(self, picture: PlannedPicture, index: int, count: int) -> None:
         self.progress.picture(index, count)
 
-    def end(self, outcome: Outcome, result: Result | None) -> None:
+    def _end(self, outcome: Outcome, result: Result | None) -> None:
         picture = outcome.picture
         if result is not None:
             details = {
@@ -72,9 +103,6 @@ class BatchReport:
             name = picture.job.file_name
             self.progress.note(f"{name} failed; the end says why, and what else failed")
         self._has_failed |= result is None
-
-    def stopped(self, result: BatchResult) -> None:
-        self._sum(result)
 
     def finished(self, result: BatchResult) -> None:
         for sheet in result.sheets:
