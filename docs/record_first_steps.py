@@ -38,7 +38,7 @@ from pulid_sdcpp.pocket.pack import PocketFiles, pocket_files  # noqa: E402
 from pulid_sdcpp.system.user_config import CONFIG_NAME  # noqa: E402
 
 __all__ = ["CAST", "COLUMNS", "INSTALL", "PICTURE", "STEPS", "Recording", "commands_of", "draw",
-           "newcomer", "record"]  # fmt: skip
+           "newcomer", "record", "record_steps"]  # fmt: skip
 
 CAST = Path(__file__).with_name("first-steps.cast")
 PICTURE = Path(__file__).with_name("first-steps.svg")
@@ -269,6 +269,13 @@ def _spans(row: Mapping[int, pyte.screens.Char]) -> str:
     return text.rstrip()
 
 
+def record_steps(recording: Recording, folder: Path, environment: dict[str, str]) -> None:
+    """STEPS, one after another; the preset of the tests' hub is there from the pull on."""
+    before = {**environment, "PULID_SDCPP_CONFIG": str(folder / "none")}
+    for number, command in enumerate(STEPS):
+        record(command, recording, folder=folder, environment=environment if number else before)
+
+
 def main() -> None:
     """Record everything, the installation too, and draw it."""
     with tempfile.TemporaryDirectory() as home, newcomer(Path(home)) as (folder, environment):
@@ -276,8 +283,7 @@ def main() -> None:
         environment["PATH"] = f"{home}/venv/bin:{environment['PATH']}"
         recording = Recording()
         record(INSTALL, recording, folder=ROOT, environment=environment)
-        for command in STEPS:
-            record(command, recording, folder=folder, environment=environment)
+        record_steps(recording, folder, environment)
     recording.output(PROMPT, after_s=0.5)
     recording.write(CAST)
     PICTURE.write_text(draw(CAST), encoding="utf-8")

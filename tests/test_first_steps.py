@@ -40,8 +40,7 @@ def test_every_command_does_what_the_recording_shows(tmp_path: Path) -> None:
     recording = first_steps.Recording()
     with first_steps.newcomer(tmp_path) as (folder, environment):
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        for command in first_steps.STEPS:
-            first_steps.record(command, recording, folder=folder, environment=environment)
+        first_steps.record_steps(recording, folder, environment)
         made = {str(path.relative_to(folder)) for path in folder.rglob("*.png")}
     assert {"first.png", "second.png", "pictures/contact-sheet.png"} <= made
     assert len([name for name in made if name.startswith("pictures/")]) == 5

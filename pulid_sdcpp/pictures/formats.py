@@ -7,7 +7,7 @@ from typing import Literal
 from ..terminal_text import shown
 
 __all__ = ["FORMATS", "MAX_SIDE_PX", "PICTURE_SUFFIXES", "QUALITY", "Quality", "check_quality",
-           "suffix_of"]  # fmt: skip
+           "holding_suffix", "suffix_of"]  # fmt: skip
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pillow's name of each, by suffix."""
@@ -30,6 +30,16 @@ def suffix_of(format_name: str) -> str:
     if suffix not in FORMATS:
         raise ValueError(f"format is {shown(format_name)}, but must be one of png, jpeg, webp")
     return suffix
+
+
+def holding_suffix(suffix: str, size_px: tuple[int, int]) -> str:
+    """The suffix, or .png where its format has no room for so large a picture.
+
+    Args:
+        suffix: Of PICTURE_SUFFIXES, in any case of its letters.
+        size_px: Width and height.
+    """
+    return suffix if max(size_px) <= MAX_SIDE_PX[FORMATS[suffix.lower()]] else ".png"
 
 
 def check_quality(quality: object, suffix: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...pictures.formats import FORMATS, MAX_SIDE_PX
+from ...pictures.formats import holding_suffix
 from ...pictures.names import fill_in, numbered_paths
 from ...system.atomic_file import check_writable
 from ...system.output_names import check_is_no_input
@@ -85,14 +85,14 @@ class OutputFiles:
         """
         from ...pictures.png_text import save_new_picture
 
-        path = self._paths[len(self._saved)]
-        if max(result.image.size) > MAX_SIDE_PX[FORMATS[path.suffix.lower()]]:
-            # An upscaling model made it so large; nobody shall lose it.
+        path, overwrite = self._paths[len(self._saved)], self._overwrite
+        # An upscaling model may make it too large for the format, and nobody shall lose it.
+        if (suffix := holding_suffix(path.suffix, result.image.size)) != path.suffix:
             self._progress.warning(f"{path} would be too large for its format, so it is a PNG")
-            path = path.with_suffix(".png")
+            path, overwrite = path.with_suffix(suffix), False  # that name was not given
         text = result.text if self._with_text else ""
         saved = save_new_picture(
-            result.image, path, text, overwrite=self._overwrite, quality=self._quality
+            result.image, path, text, overwrite=overwrite, quality=self._quality
         )
         self._saved.append(saved)
         if saved != path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...pictures.formats import holding_suffix
 from ..progress.interrupt import Interrupted
 from ..progress.streams import write_to_stdout
 from .output_request import OutputRequest
@@ -67,7 +68,10 @@ class OutputStdout:
 
         output = self._output
         text = result.text if output.with_text else ""
-        content = encoded_picture(result.image, output.suffix, text, quality=output.quality)
+        suffix = holding_suffix(output.suffix, result.image.size)
+        if suffix != output.suffix:
+            self._progress.warning("the picture is too large for its format, so it is a PNG")
+        content = encoded_picture(result.image, suffix, text, quality=output.quality)
         write_to_stdout(content)
         self._progress.stage(f"wrote {len(content)} bytes to stdout (seed {result.seed})")
 

@@ -381,6 +381,11 @@ def test_a_picture_that_its_format_cannot_hold_is_a_png(
     result = run("-o", "a.webp", "-W", "64", "-H", "32")
     assert result.stdout == "saved a.png (seed 42)\n"
     assert "a.webp would be too large for its format" in result.stderr
+    again = run("-o", "a.webp", "-W", "64", "-H", "32", "--overwrite")
+    assert again.stdout == "saved a-2.png (seed 42)\n"  # a.png was not named
+    piped = run("-o", "-", "--format", "webp", "-W", "64", "-H", "32")
+    assert piped.stdout_bytes == Path("a.png").read_bytes()
+    assert "so it is a PNG" in piped.stderr
     with pytest.raises(ValueError, match="64x32 pixels, and WEBP 32 a side at most; write PNG"):
         encoded_picture(Image.new("RGB", (64, 32)), ".webp")
 
