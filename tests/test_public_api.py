@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("request", "extraction"),
     ("pipeline",),
     ("batch", "evaluation", "conversion", "planning", "doctor"),
+    ("server",),
     ("cli",),
     ("__main__",),
 )
