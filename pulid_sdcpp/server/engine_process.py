@@ -1,0 +1,135 @@
+"""The engine in a process of its own: `python -m pulid_sdcpp.server.engine_process`.
+
+Commands are read from stdin and events written to stdout, as `engine_messages` has them; stderr is
+the log. A failed assertion of a native library or the kernel's want of memory ends this process,
+and not the server with its queue; when it ends, the graphics card is free.
+
+It ends with its parent: then stdin does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+from .engine_messages import (
+    CancelCommand,
+    EngineEvent,
+    JobCommand,
+    LogEvent,
+    QuitCommand,
+    as_line,
+    command_from,
+)
+from .engine_worker import CreatePipeline, EngineWorker, create_pipeline_of
+
+__all__ = ["QUIT_GRACE_S", "run_engine_process"]
+
+QUIT_GRACE_S = 10.0
+"""How long a running evaluation may take to stop when the process has to end."""
+
+_LOGGERS = ("pulid_sdcpp", "pulid_extractor")
+
+
+def run_engine_process(
+    create_pipeline: CreatePipeline = create_pipeline_of, *, quit_grace_s: float = QUIT_GRACE_S
+) -> int:
+    """Do what stdin says until it ends; the exit status.
+
+    Args:
+        create_pipeline: Makes the pipeline of a model.
+        quit_grace_s: After the end of stdin the process ends, at the latest after so long.
+    """
+    source, out = _own_streams()
+    _leave_signals_to_the_parent()
+    writing = threading.Lock()
+
+    def send(event: EngineEvent) -> None:
+        line = as_line(event)
+        # Without a parent there is nobody to tell, and stdin has ended, too.
+        with writing, contextlib.suppress(OSError):
+            out.write(line)
+            out.flush()
+
+    _send_log(send)
+    worker = EngineWorker(send, create_pipeline)
+    commands: queue.SimpleQueue[JobCommand | None] = queue.SimpleQueue()
+    threading.Thread(
+        target=_read, args=(source, worker, commands, quit_grace_s), daemon=True
+    ).start()
+    while (command := commands.get()) is not None:
+        worker.do(command)
+    worker.close()
+    return 0
+
+
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Stdin and stdout for messages only: what native code or a library prints goes to stderr."""
+    source, out = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return os.fdopen(source, "rb"), os.fdopen(out, "wb")
+
+
+def _leave_signals_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; the server decides what ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _read(
+    source: BinaryIO,
+    worker: EngineWorker,
+    commands: queue.SimpleQueue[JobCommand | None],
+    quit_grace_s: float,
+) -> None:
+    """Take commands as they come, so that a running one can be cancelled."""
+    with contextlib.suppress(OSError):
+        for line in source:
+            try:
+                command = command_from(line)
+            except ValueError as error:
+                print(error, file=sys.stderr, flush=True)
+                os._exit(2)  # the parent is of another version
+            if isinstance(command, QuitCommand):
+                break
+            if isinstance(command, CancelCommand):
+                worker.cancel(command.job)
+            else:
+                worker.accept(command)
+                commands.put(command)
+    worker.stop()
+    commands.put(None)
+    # The main thread ends the process, unless it is in native code that does not stop.
+    threading.Event().wait(quit_grace_s)
+    os._exit(0)
+
+
+class _LogSender(logging.Handler):
+    def __init__(self, send: Callable[[EngineEvent], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record).rstrip()
+        self._send(LogEvent(record.levelname.lower(), text))
+
+
+def _send_log(send: Callable[[EngineEvent], object]) -> None:
+    """The packages' warnings and errors are events, so that they keep their level."""
+    handler = _LogSender(send)
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(handler)
+
+
+if __name__ == "__main__":
+    sys.exit(run_engine_process())
