@@ -230,9 +230,11 @@ class EngineClient:
         return self._child
 
     async def _end_child(self, grace_s: float) -> None:
-        child, self._child, self.model = self._child, None, None
+        child, self.model = self._child, None
         if child is not None:
             await child.close(grace_s)
+            if self._child is child:
+                self._child = None
 
     def _begin_idle(self) -> None:
         if self._idle_unload_s > 0 and not self._is_closed and self._child is not None:

@@ -17,7 +17,21 @@ def test_a_name_is_a_file_of_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../a", "a/../b", "/etc/passwd", "a//b", "C:/a", "a\\b", "a\0b", "a\n", None, 1],
+    [
+        "",
+        ".",
+        "..",
+        "../a",
+        "a/../b",
+        "/etc/passwd",
+        "a//b",
+        "C:/a",
+        "a\\b",
+        "a\0b",
+        "a\n",
+        None,
+        1,
+    ],
 )
 def test_other_names_are_refused(tmp_path: Path, name: Any) -> None:
     with pytest.raises(ValueError, match="job's folder"):
