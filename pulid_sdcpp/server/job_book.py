@@ -1,0 +1,154 @@
+"""All jobs of the server, in memory and on the disk: one place where a job is changed.
+
+    book.change(job_id, lambda job: job.with_picture(picture))
+
+The disk comes first: what a client was told is there after a failure, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from ..errors import OutputFileError
+from .job_store import JobStore
+from .jobs import Job
+from .restart import after_restart, waiting_in_line
+
+__all__ = ["JobBook"]
+
+LOGGER = logging.getLogger("pulid_sdcpp.server")
+
+
+class JobBook:
+    """All jobs of the server. Reading never waits; writing waits for the disk, so not in a loop of
+    asyncio.
+
+    Args:
+        store: Where they are kept; nobody else may change it.
+        clock: Gives unix seconds.
+    """
+
+    def __init__(self, store: JobStore, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
+        self._clock = clock
+        self._changing = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+
+    def load(self) -> list[Job]:
+        """Read all jobs, as the server starts and before any is accepted.
+
+        Returns:
+            Those that wait, the next one first.
+        """
+        with self._changing:
+            found = {}
+            for kept in self.store.load_all():
+                job = after_restart(kept, self._clock())
+                if job is not kept:
+                    self._write_if_possible(job)
+                if job.is_finished:
+                    self.store.remove_photos(job.id)
+                found[job.id] = job
+            self._jobs = found
+        return waiting_in_line(found.values())
+
+    def accept(
+        self,
+        job: Job,
+        files: Mapping[str, bytes] | None = None,
+        photos: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """As `JobStore.accept`; after it, the job is known."""
+        self.store.accept(job, files, photos)
+        with self._changing:
+            self._jobs[job.id] = job
+
+    def get(self, job_id: str, owner: str | None = None) -> Job | None:
+        """A job; None: there is none, or it is somebody else's.
+
+        Args:
+            job_id: Any text.
+            owner: Who asks; None: an administrator, or the server itself.
+        """
+        job = self._jobs.get(job_id)
+        return job if job is not None and owner in (None, job.owner) else None
+
+    def newest(
+        self,
+        owner: str | None = None,
+        *,
+        status: str = "",
+        limit: int | None = 200,
+        before: str = "",
+    ) -> list[Job]:
+        """Jobs, the newest first.
+
+        Args:
+            owner: Whose; None: everybody's.
+            status: Only these; "": all.
+            limit: How many at most; None: all.
+            before: An id, for the next page: only older jobs.
+        """
+        with self._changing:
+            jobs = sorted(self._jobs.items(), reverse=True)
+        fit = (
+            job
+            for job_id, job in jobs
+            if owner in (None, job.owner)
+            and status in ("", job.status)
+            and (not before or job_id < before)
+        )
+        return list(itertools.islice(fit, limit))
+
+    def change(self, job_id: str, changed: Callable[[Job], Job]) -> Job:
+        """Change a job, on the disk and then in memory.
+
+        Args:
+            job_id: The job.
+            changed: Gives the new one of the one that is there. No other change comes between.
+
+        Returns:
+            The new job.
+
+        Raises:
+            KeyError: It was removed.
+            OutputFileError: It cannot be written; then nothing has changed.
+        """
+        with self._changing:
+            former = self._jobs[job_id]
+            job = changed(former)
+            if job != former:
+                self.store.update(job)
+                self._jobs[job_id] = job
+        if job.is_finished and not former.is_finished:
+            self.store.remove_photos(job_id)
+        return job
+
+    def remove(self, job_id: str, *, unless_favourite: bool = False) -> bool:
+        """Remove a finished job and its pictures.
+
+        Args:
+            job_id: The job.
+            unless_favourite: Leave it if one of its pictures is marked by now.
+
+        Returns:
+            False: it stays, for it has not ended; or it is not there.
+        """
+        with self._changing:
+            job = self._jobs.get(job_id)
+            if job is None or not job.is_finished or (unless_favourite and job.has_favourite):
+                return False
+            del self._jobs[job_id]
+            self.store.remove(job_id)
+        return True
+
+    def _write_if_possible(self, job: Job) -> None:
+        """On a full disk, a server still starts: else nobody could remove pictures."""
+        try:
+            self.store.update(job)
+        except OutputFileError as error:
+            LOGGER.error("%s: what became of it is not written: %s", job.id, error)
