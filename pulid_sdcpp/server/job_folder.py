@@ -30,8 +30,8 @@ __all__ = [
     "JOB_FILE",
     "PHOTOS_FOLDER",
     "found_picture",
+    "picture_file",
     "picture_index",
-    "picture_name",
     "recovered_job",
     "write_job",
 ]
@@ -46,7 +46,7 @@ _MAX_JOB_BYTES = 8 << 20
 _PICTURE = re.compile(r"([0-9]{3,6})\.png")
 
 
-def picture_name(index: int) -> str:
+def picture_file(index: int) -> str:
     """The name of a picture's file: 000.png for the first."""
     return f"{index:03}.png"
 
@@ -55,7 +55,7 @@ def picture_index(name: str) -> int | None:
     """Which picture a file's name is that of; None: of none."""
     match = _PICTURE.fullmatch(name)
     index = int(match[1]) if match else -1
-    return index if name == picture_name(index) else None
+    return index if name == picture_file(index) else None
 
 
 def write_job(folder: Path, job: Job) -> None:
@@ -141,7 +141,7 @@ def _read(folder: Path) -> Job | None:
 
 def _with_pictures(job: Job, folder: Path, names: set[str]) -> Job:
     """The job with pictures that it does not know yet, and without those that are gone."""
-    here = tuple(one for one in job.pictures if picture_name(one.index) in names)
+    here = tuple(one for one in job.pictures if picture_file(one.index) in names)
     if here != job.pictures:
         job = replace(job, pictures=here)
     known = {picture.index for picture in here}

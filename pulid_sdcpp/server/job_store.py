@@ -24,8 +24,8 @@ from ..terminal_text import reason_of, shown
 from .job_folder import (
     JOB_FILE,
     PHOTOS_FOLDER,
+    picture_file,
     picture_index,
-    picture_name,
     recovered_job,
     write_job,
 )
@@ -91,7 +91,7 @@ class JobStore:
 
     def picture_path(self, job_id: str, index: int) -> Path:
         """The file of a job's picture, which may not be there; `index` counts from 0."""
-        return self.folder(job_id) / picture_name(index)
+        return self.folder(job_id) / picture_file(index)
 
     def accept(
         self,
