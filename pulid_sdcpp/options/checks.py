@@ -18,6 +18,7 @@ __all__ = [
     "check_pair",
     "check_path",
     "check_text",
+    "check_texts",
     "check_whole",
 ]
 
@@ -86,6 +87,14 @@ def check_text(name: str, value: object, max_chars: int) -> None:
         raise option_error(
             f"{named(name)} is not valid Unicode at position {error.start}; write it as UTF-8"
         ) from None
+
+
+def check_texts(name: str, value: object, max_chars: int) -> None:
+    """Refuse what is not a list of texts; one text looks like a list of letters."""
+    if not isinstance(value, tuple | list):
+        raise option_error(f"{named(name)} is {shown(value)}, but must be a list of texts")
+    for text in value:
+        check_text(name, text, max_chars)
 
 
 def check_pair(name: str, value: object) -> None:

@@ -28,6 +28,7 @@ from .checks import (
     check_pair,
     check_path,
     check_text,
+    check_texts,
     check_whole,
 )
 from .lora_spec import check_loras
@@ -49,7 +50,18 @@ __all__ = [
 T = TypeVar("T")
 P = ParamSpec("P")
 
-Group = Literal["Model files", "Identity", "Picture", "Sampling", "Memory and speed", "Output"]
+Group = Literal[
+    "Model files",
+    "Identity",
+    "Picture",
+    "Sampling",
+    "Memory and speed",
+    "Output",
+    "Server",
+    "Access",
+    "Answers",
+    "Limits",
+]
 """The headings of the help."""
 Kind = Literal[
     "switch",  # a bool
@@ -64,6 +76,7 @@ Kind = Literal[
     "identity",  # a path, what is in the file, or the identity itself
     "numbers",  # several floats
     "whole numbers",  # several ints
+    "texts",  # several, each by itself
     "pair",  # two floats
     "whole pair",  # two ints
     "step",  # a StepPoint
@@ -81,6 +94,7 @@ _KINDS: Mapping[str, Kind] = {
     "Sequence[float]": "numbers",
     "Sequence[int]": "whole numbers",
     "Sequence[FilePath]": "loras",
+    "Sequence[str]": "texts",
     "tuple[float, float]": "pair",
     "tuple[int, int]": "whole pair",
     "StepPoint": "step",
@@ -128,6 +142,7 @@ class Fact:
         places: Whether it only places the work, so that a batch's pictures are the same.
         binding: Its name in the engine's binding; "": the same.
         binding_names: Choices that the binding spells otherwise: how it does.
+        repeated: Whether several numbers are given by the flag again, not with commas.
         name, default, kind, optional: What the field says, filled in by `of`. `default` is
             dataclasses.MISSING where there is none; `optional`: it may be None.
     """
@@ -155,6 +170,7 @@ class Fact:
     places: bool = False
     binding: str = ""
     binding_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    repeated: bool = False
     name: str = ""
     default: Any = None
     kind: Kind = "text"
@@ -175,6 +191,8 @@ class Fact:
                 self._check_number(part, whole=self.kind.startswith("whole"))
         elif self.kind == "loras":
             check_loras(value)
+        elif self.kind == "texts":
+            check_texts(self.name, value, self.max_chars)
         elif self.kind in ("whole", "number"):
             self._check_number(value, whole=self.kind == "whole")
         elif self.kind == "choice":

@@ -24,6 +24,7 @@ __all__ = [
     "check_host",
     "check_origin",
     "cors_headers",
+    "host_name",
     "host_rules",
     "preflight_headers",
 ]
@@ -80,8 +81,8 @@ def host_rules(
     """
     names = {
         "localhost",
-        _host_name("host", host),
-        *(_host_name("allow_host", n) for n in allow_host),
+        host_name("host", host),
+        *(host_name("allow_host", n) for n in allow_host),
     }
     public_origin = ""
     if public_url:
@@ -233,7 +234,16 @@ def _is_unspecified(name: str) -> bool:
     return address is not None and address.is_unspecified
 
 
-def _host_name(option: str, given: str) -> str:
+def host_name(option: str, given: str) -> str:
+    """A host name or address as it is compared: in lower case, or the address's one spelling.
+
+    Args:
+        option: The field that has it, for errors.
+        given: Without scheme and port.
+
+    Raises:
+        ValueError: It is none.
+    """
     address = _address(given)
     if address is not None:
         return str(address)
@@ -262,7 +272,7 @@ def _public(url: str) -> tuple[str, str]:
         raise option_error(
             f"{named('public_url')} is {shown(url)}, but must be like https://example.org/pulid"
         )
-    return origin, _host_name("public_url", name)
+    return origin, host_name("public_url", name)
 
 
 def _origin(option: str, given: str) -> str:

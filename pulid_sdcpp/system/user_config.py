@@ -1,4 +1,4 @@
-"""The user's own config file: folders of models, files and presets."""
+"""The user's own config file: folders of models, files and presets, settings of the server."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ CONFIG_NAME = "config.toml"
 _MAX_BYTES = 256 << 10
 _FOLDERS = ("models_dirs", "wildcards_dirs")
 _TABLES = ("files", "presets", "licenses")
+_SERVER = "server"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class UserConfig:
         models_dirs: Folders where models are looked for.
         wildcards_dirs: Folders where wildcards of prompts are looked for.
         files, presets, licenses: Tables as in the package's models.toml, not checked yet.
+        server: Settings of `serve`, not checked yet.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class UserConfig:
     files: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Any] = field(default_factory=dict)
     licenses: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
@@ -60,13 +63,16 @@ def load_user_config(path: str | os.PathLike[str] | None = None) -> UserConfig:
         raise ModelFileError(f"{file}: cannot read the config file: {reason_of(error)}") from error
     except ValueError as error:
         raise ModelFileError(f"{file}: expected a config file in TOML: {error}") from None
+    known_names = (*_FOLDERS, *_TABLES, _SERVER)
     for name in tables:
-        if name not in (*_FOLDERS, *_TABLES):
-            known = ", ".join((*_FOLDERS, *_TABLES))
+        if name not in known_names:
+            known = ", ".join(known_names)
             raise ModelFileError(f"{file}: {name} is unknown; there are {known}")
     for name in _TABLES:
         if not isinstance(tables.get(name, {}), Mapping):
             raise ModelFileError(f"{file}: {name} must be tables, as in [{name}.NAME]")
+    if not isinstance(tables.get(_SERVER, {}), Mapping):
+        raise ModelFileError(f"{file}: {_SERVER} must be a table, [{_SERVER}]")
     found = {name: _folders(file, name, tables.pop(name, [])) for name in _FOLDERS}
     return UserConfig(file, **found, **tables)  # type: ignore[arg-type]
 

@@ -25,6 +25,7 @@ _TYPES: Mapping[Kind, Any] = {
     "identity": FILE_PATH,
     "numbers": Numbers(float),
     "whole numbers": Numbers(int),
+    "texts": str,
     "pair": Pair(float),
     "whole pair": Pair(int),
     "step": StepPointType(),
@@ -52,10 +53,14 @@ def _fact_option(fact: Fact) -> Any:
         settings["type"] = NamedChoice(fact.choices, case_sensitive=_is_lower(fact.choices))
     else:
         settings["type"] = _TYPES["text" if fact.kind == "choice" else fact.kind]
+    if fact.repeated:
+        settings["type"] = int if fact.kind == "whole numbers" else float
     if fact.kind == "loras":
         settings["shell_complete"] = complete_lora
-    if fact.kind in ("pictures", "loras"):
+    if fact.kind in ("pictures", "loras", "texts") or fact.repeated:
         settings["multiple"] = True
+        if fact.default:
+            settings |= {"default": fact.default, "show_default": True}
     elif fact.kind != "switch" and fact.default is not MISSING:
         says_something = fact.default not in (None, "", ())
         settings["default"] = fact.default
@@ -66,7 +71,7 @@ def _fact_option(fact: Fact) -> Any:
 def _switch(fact: Fact) -> dict[str, Any]:
     """True as the default makes a flag that switches off; "--on/--off" makes both."""
     if "/" in fact.flags:
-        return {"default": fact.default, "show_default": True}
+        return {"default": fact.default, "show_default": fact.shown_default or True}
     return {"is_flag": True, "default": fact.default, "flag_value": not fact.default}
 
 

@@ -175,9 +175,10 @@ def test_every_kind_of_value_is_known_where_options_are_used() -> None:
     kinds = set(get_args(Kind))
     assert fact_option._TYPES.keys() == kinds - {"switch", "choice"}
     # Pictures and identities have entries of their own, which say whose face it was.
-    elsewhere = {"picture", "pictures", "identity", "face", "choice", "loras"}
+    # Only settings of the server are lists of texts.
+    elsewhere = {"picture", "pictures", "identity", "face", "choice", "loras", "texts"}
     assert text_entries._FORMS.keys() == kinds - elsewhere
-    assert batch_fields._READERS.keys() == kinds - {"identity"}
+    assert batch_fields._READERS.keys() == kinds - {"identity", "texts"}
     settings = [fact for fact in of(GenerationOptions).values() if fact.preset]
     assert {fact.kind for fact in settings} <= registry._TYPES.keys()
 

@@ -37,6 +37,7 @@ def test_folders_are_whole_or_beside_the_config_file(tmp_path: Path) -> None:
         (b"models_dirs = 'x'", "models_dirs must be a list of folders"),
         (b"models_dirs = ['']", "models_dirs must be a list of folders"),
         (b"files = 1", "files must be tables"),
+        (b"server = 1", "server must be a table"),
         (b"files = " + b"[" * 5000, "too deeply nested"),
         (b"files = " + b"{a = " * 5000, "too deeply nested"),
         (b"models_dirs = ['~nosuchuser/x']", "there is no home folder for ~nosuchuser"),
