@@ -19,6 +19,7 @@ __all__ = [
     "picture_bytes",
     "picture_name",
     "read_image",
+    "upright",
 ]
 
 ImageSource = str | os.PathLike[str] | FileContent | Image.Image
@@ -56,10 +57,10 @@ def open_upright(source: ImageSource, content: bytes | None = None) -> Image.Ima
     if isinstance(source, Image.Image):
         with decoding(name):
             source.load()  # pictures are read from their file when first used
-            return _upright(source)
+            return upright(source)
     content = picture_bytes(source) if content is None else content
     with opened_picture(content, name) as image:
-        return _upright(image)
+        return upright(image)
 
 
 def picture_bytes(path: str | os.PathLike[str] | FileContent) -> bytes:
@@ -94,10 +95,11 @@ def is_transparent(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
+def upright(image: Image.Image) -> Image.Image:
+    """A Pillow image as its EXIF orientation says, with 8 bits a channel."""
+    turned = ImageOps.exif_transpose(image)
     # A PNG of 16 bits is "I" in some versions of Pillow; its own conversion cuts off at 255.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        upright.info.pop("transparency", None)  # of 16 bits
-        upright = upright.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
-    return upright
+        turned.info.pop("transparency", None)  # of 16 bits
+        turned = turned.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    return turned

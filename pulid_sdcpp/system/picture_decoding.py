@@ -11,14 +11,14 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageFileError
 from .file_signature import SIGNATURE_BYTES, signature
 
-__all__ = ["MAX_PICTURE_BYTES", "decoding", "opened_picture"]
+__all__ = ["MAX_PICTURE_BYTES", "decoding", "described_content", "is_heic", "opened_picture"]
 
 MAX_PICTURE_BYTES = 1 << 30
 
@@ -49,26 +49,30 @@ _filters = threading.RLock()
 
 
 @contextlib.contextmanager
-def opened_picture(content: bytes, name: str, expected: str = "a picture") -> Iterator[Image.Image]:
+def opened_picture(
+    content: bytes, name: str, expected: str = "a picture", only: Collection[str] = ()
+) -> Iterator[Image.Image]:
     """Open a picture file by its bytes; what is wrong inside the block is said as by `decoding`.
 
     Args:
         content: All that is in the file.
         name: What to call it in messages.
         expected: What it should be, with an article.
+        only: Formats, as Pillow names them, where not all are wanted.
 
     Raises:
         ImageFileError: It is no picture in a format that is read, damaged, or too big.
     """
     Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]
-    if _is_heic(content) and _has_heif_reader():
+    formats = [name for name in only or _FORMATS if name in Image.OPEN]
+    if not only and is_heic(content) and _has_heif_reader():
         formats.append("HEIF")
     with decoding(name, expected, content), Image.open(io.BytesIO(content), formats=formats) as it:
         yield it
 
 
-def _is_heic(content: bytes) -> bool:
+def is_heic(content: bytes) -> bool:
+    """Whether it begins as HEIC does, the format of iPhones."""
     return content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
 
 
@@ -103,7 +107,8 @@ def decoding(name: str, expected: str = "a picture", content: bytes = b"") -> It
         raise
     except UnidentifiedImageError:
         raise ImageFileError(
-            f"{name}: expected {expected} (JPEG, PNG, WebP, TIFF, ...), found {_what_is(content)}"
+            f"{name}: expected {expected} (JPEG, PNG, WebP, TIFF, ...), found "
+            f"{described_content(content)}"
         ) from None
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"{name}: the picture is too big: {_one_line(error)}") from error
@@ -118,12 +123,12 @@ def decoding(name: str, expected: str = "a picture", content: bytes = b"") -> It
         ) from error
 
 
-def _what_is(content: bytes) -> str:
+def described_content(content: bytes) -> str:
     """A few words on a file that is no picture we know."""
     if not content:
         return "an empty file"
     if content[4:8] == b"ftyp":
-        if _is_heic(content):
+        if is_heic(content):
             if _has_heif_reader():
                 return "a HEIC picture that is damaged, or of a kind that cannot be read"
             return f"a HEIC picture, {_NEEDS} 'pip install pillow-heif', or convert it to JPEG"
