@@ -112,6 +112,7 @@ GROUPS = {
         "BatchFileError",
         "ImageFileError",
         "FaceNotFoundError",
+        "FaceNotThereError",
         "MissingDependencyError",
         "NativeLibraryError",
         "DeviceError",

@@ -9,6 +9,7 @@
     ├── BatchFileError          a file of jobs that cannot be used
     ├── ImageFileError          a photo or picture that cannot be read
     ├── FaceNotFoundError       a photo without a usable face
+    │   └── FaceNotThereError   it has faces, but not the one that was asked for
     ├── MissingDependencyError  an optional package or system library is absent
     ├── NativeLibraryError      the compiled engine cannot be loaded or built
     ├── DeviceError             a compute device that does not exist or cannot be used
@@ -35,6 +36,7 @@ __all__ = [
     "DeviceError",
     "DownloadError",
     "FaceNotFoundError",
+    "FaceNotThereError",
     "GenerationCancelled",
     "GenerationError",
     "IdentityFileError",
@@ -130,6 +132,10 @@ class ImageFileError(PulidError):
 
 class FaceNotFoundError(PulidError):
     """A photo has no face, or not the one that was asked for."""
+
+
+class FaceNotThereError(FaceNotFoundError):
+    """A photo has faces, but not the one that was asked for; says which it has."""
 
 
 class MissingDependencyError(PulidError):

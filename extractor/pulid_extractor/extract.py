@@ -268,7 +268,7 @@ class IdentityExtractor:
         except FaceNotFoundError as error:
             if str(error).startswith(photo.name):
                 raise
-            raise FaceNotFoundError(f"{photo.name}: {error}") from None
+            raise type(error)(f"{photo.name}: {error}") from None
         # 3. Grey, on white.
         picture = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255
         picture = face_only(picture, self._parser)

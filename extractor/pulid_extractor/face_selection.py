@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pulid_sdcpp.errors import FaceNotFoundError
+from pulid_sdcpp.errors import FaceNotThereError
 from pulid_sdcpp.identity.face_choice import FaceBox, FaceChoice, check_face_choice
 
 from .faces import Face
@@ -41,13 +41,13 @@ def select_face(
 
     Raises:
         ValueError: No such choice.
-        FaceNotFoundError: The number is that of no face, or there is none in the box.
+        FaceNotThereError: The number is that of no face, or there is none in the box.
     """
     choice = check_face_choice(choice)
     by_position = from_left(faces)
     if isinstance(choice, int):
         if not 0 <= choice < len(faces):
-            raise FaceNotFoundError(
+            raise FaceNotThereError(
                 f"face {choice} was asked for, but the photo has {_numbers(len(faces))}"
             )
         return by_position[choice]
@@ -80,7 +80,7 @@ def _face_in_box(faces: Sequence[Face], box: FaceBox, scale: float) -> Face:
     if not meant:
         where = "; ".join(",".join(f"{edge:.0f}" for edge in face.box_in(scale)) for face in faces)
         asked = ",".join(f"{edge:g}" for edge in box)
-        raise FaceNotFoundError(
+        raise FaceNotThereError(
             f"no face in the box {asked}; the faces are at {where} (x, y, width, height in "
             "pixels of the photo, upright)"
         )

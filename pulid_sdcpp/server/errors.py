@@ -22,6 +22,7 @@ from ..errors import (
     DeviceError,
     DownloadError,
     FaceNotFoundError,
+    FaceNotThereError,
     GenerationCancelled,
     GenerationError,
     IdentityFileError,
@@ -34,6 +35,7 @@ from ..errors import (
     NativeLibraryError,
     OutputExistsError,
     OutputFileError,
+    PulidError,
     spelled,
 )
 from ..terminal_text import escaped_line, shortened
@@ -46,6 +48,7 @@ __all__ = [
     "api_error_of",
     "body_of",
     "headers_of",
+    "is_ours",
     "retry_after_s",
     "type_of",
 ]
@@ -89,6 +92,7 @@ DEFECT = "the server made a mistake; its log says which"
 
 # The first that fits counts, so a kind of error stands before what it is a kind of.
 _OF_EXCEPTIONS: tuple[tuple[type[Exception], str], ...] = (
+    (FaceNotThereError, "face_not_there"),
     (FaceNotFoundError, "no_face"),
     (ImageFileError, "bad_image"),
     (IdentityFileError, "bad_identity"),
@@ -173,10 +177,15 @@ def api_error_of(exception: BaseException) -> ApiError:
     """
     if isinstance(exception, ApiError):
         return exception
+    own_code = str(getattr(exception, "code", ""))
+    if (
+        isinstance(exception, PulidError) and own_code in STATUSES
+    ):  # of the server's own, such as "engine_crashed"
+        return ApiError(own_code, _line(str(exception)))
     for kind, code in _OF_EXCEPTIONS:
         if isinstance(exception, kind):
             return ApiError(code, _line(str(exception)))
-    if type(exception) is ValueError and ((param := _option_in(exception)) or _is_ours(exception)):
+    if type(exception) is ValueError and ((param := _option_in(exception)) or is_ours(exception)):
         return ApiError("invalid_value", _line(str(exception)), param)
     if isinstance(exception, OSError) and exception.errno in _DISK_FULL:
         return ApiError("disk_full", "there is no space left on the server's disk")
@@ -245,8 +254,11 @@ def _option_in(error: ValueError) -> str | None:
     return names[0] if names else None
 
 
-def _is_ours(error: ValueError) -> bool:
-    """Whether this package raised it: then its text is meant for the caller."""
+def is_ours(error: ValueError) -> bool:
+    """Whether this package raised an error itself: then its text is meant for the caller.
+
+    A ValueError of another library, deep in the work, is a defect.
+    """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -22,6 +22,7 @@ from pulid_extractor.photo import load_photo
 from pulid_extractor.retinaface import RetinaFaceFinder
 from pulid_sdcpp.errors import (
     FaceNotFoundError,
+    FaceNotThereError,
     ImageFileError,
     ModelFileError,
     ModelMismatchError,
@@ -142,7 +143,7 @@ def test_selection_by_box_is_in_pixels_of_the_photo_as_given(
     with Image.open(t1_path) as photo:
         photo.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
     assert extractor.extract(turned, face=(750, 350, 100, 120)).sha256 == six[3].sha256
-    with pytest.raises(FaceNotFoundError, match=r"turned\.png: no face in the box 0,700,60,60"):
+    with pytest.raises(FaceNotThereError, match=r"turned\.png: no face in the box 0,700,60,60"):
         extractor.extract(turned, face=(0, 700, 60, 60))
 
 
@@ -275,7 +276,7 @@ def test_a_photo_without_a_face_is_named(extractor: IdentityExtractor, tmp_path:
 def test_a_face_that_is_not_there_names_the_photo(
     extractor: IdentityExtractor, t1_path: Path
 ) -> None:
-    with pytest.raises(FaceNotFoundError, match=r"t1\.jpg: face 6 was asked for"):
+    with pytest.raises(FaceNotThereError, match=r"t1\.jpg: face 6 was asked for"):
         extractor.extract(t1_path, face=6)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pulid_extractor.face_selection import from_left, select_face
 from pulid_extractor.faces import Face
-from pulid_sdcpp.errors import FaceNotFoundError
+from pulid_sdcpp.errors import FaceNotThereError
 from pulid_sdcpp.identity.face_choice import FaceChoice
 
 
@@ -30,7 +30,7 @@ def test_selection(choice: FaceChoice, index: int) -> None:
 @pytest.mark.parametrize("choice", [4, -1])
 def test_a_face_that_is_not_there(choice: int) -> None:
     said = f"face {choice} was asked for, but the photo has 4 faces, numbers 0 to 3"
-    with pytest.raises(FaceNotFoundError, match=said):
+    with pytest.raises(FaceNotThereError, match=said):
         select_face(FACES, choice, width_px=1000, height_px=600)
 
 
@@ -62,7 +62,7 @@ def test_selection_by_box(box: tuple[int, int, int, int], index: int) -> None:
 @pytest.mark.parametrize("box", [(0, 500, 80, 80), (540, 340, 300, 100)])
 def test_a_box_without_a_face_says_where_they_are(box: tuple[int, int, int, int]) -> None:
     """The second box touches a face, but means none that was found."""
-    with pytest.raises(FaceNotFoundError) as raised:
+    with pytest.raises(FaceNotThereError) as raised:
         select_face(FACES, box, width_px=1000, height_px=600, scale=0.5)
     assert str(raised.value).startswith(f"no face in the box {','.join(map(str, box))}; the faces")
     assert "at 140,40,120,120; 790,130,100,100; 910,510,180,180; 1720,920,160,160" in str(

@@ -12,6 +12,7 @@ import pytest
 from pulid_sdcpp import errors
 from pulid_sdcpp.errors import named, option_error
 from pulid_sdcpp.identity.fusion import check_fusion
+from pulid_sdcpp.server.engine_errors import EngineCrashedError
 from pulid_sdcpp.server.errors import (
     DEFECT,
     STATUSES,
@@ -122,6 +123,8 @@ def test_how_long_to_wait(picture_s: float, waiting: int, expected: int) -> None
     ("exception", "code"),
     [
         (errors.FaceNotFoundError("a.jpg: no face found"), "no_face"),
+        (errors.FaceNotThereError("a.jpg: face 3 was asked for"), "face_not_there"),
+        (EngineCrashedError("the engine ended with signal 6"), "engine_crashed"),
         (errors.ImageFileError("a.jpg: not an image"), "bad_image"),
         (errors.IdentityFileError("a.pulidembd: damaged"), "bad_identity"),
         (errors.BatchFileError("line 1"), "invalid_value"),
