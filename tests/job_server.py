@@ -68,9 +68,7 @@ def accept(book: JobBook, queue: JobQueue, start: str) -> None:
     for number in range(JOBS_A_START):
         key = f"{start}-{number}"
         job_id = new_job_id()
-        if keys.claim("local", key, "0", job_id, time.time()) != job_id:
-            continue
-        with queue.room() as sequence:
+        with keys.claimed("local", key, "0", job_id, time.time()), queue.room() as sequence:
             job = Job(
                 job_id, "img_gen", "local", time.time(), sequence, {"prompt": "a test"},
                 seeds_of(key), idempotency_key=key, body_sha256="0",

@@ -12,8 +12,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ..errors import OutputFileError
+from ..terminal_text import reason_of
 from .job_store import JobStore
 from .jobs import Job
 from .restart import after_restart, waiting_in_line
@@ -37,6 +39,12 @@ class JobBook:
         self._clock = clock
         self._changing = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._is_loaded = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all jobs of the disk are known."""
+        return self._is_loaded
 
     def load(self) -> list[Job]:
         """Read all jobs, as the server starts and before any is accepted.
@@ -54,6 +62,7 @@ class JobBook:
                     self.store.remove_photos(job.id)
                 found[job.id] = job
             self._jobs = found
+            self._is_loaded = True
         return waiting_in_line(found.values())
 
     def accept(
@@ -62,7 +71,13 @@ class JobBook:
         files: Mapping[str, bytes] | None = None,
         photos: Mapping[str, bytes] | None = None,
     ) -> None:
-        """As `JobStore.accept`; after it, the job is known."""
+        """As `JobStore.accept`; after it, the job is known.
+
+        Raises:
+            RuntimeError: Before `load`, which would remove a job that is only half there.
+        """
+        if not self.is_loaded:
+            raise RuntimeError("no job can be accepted before the jobs are loaded")
         self.store.accept(job, files, photos)
         with self._changing:
             self._jobs[job.id] = job
@@ -144,6 +159,29 @@ class JobBook:
                 return False
             del self._jobs[job_id]
             self.store.remove(job_id)
+        return True
+
+    def remove_picture(self, job_id: str, index: int) -> bool:
+        """Remove a picture of a finished job; False: the job has not ended, or has none such.
+
+        Raises:
+            KeyError: The job was removed.
+            OutputFileError: The file cannot be removed, or the job not be written.
+        """
+        with self._changing:
+            job = self._jobs[job_id]
+            others = tuple(one for one in job.pictures if one.index != index)
+            if not job.is_finished or others == job.pictures:
+                return False
+            # The file first: a file that the job does not know would be adopted again.
+            path = self.store.picture_path(job_id, index)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputFileError(f"cannot remove {path}: {reason_of(error)}") from error
+            job = replace(job, pictures=others)
+            self.store.update(job)
+            self._jobs[job_id] = job
         return True
 
     def _write_if_possible(self, job: Job) -> None:

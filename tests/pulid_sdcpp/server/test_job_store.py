@@ -37,6 +37,12 @@ def save(store: JobStore, job: Job, index: int, seed: object, size: int = 16) ->
     return path
 
 
+def loaded_book(store: JobStore) -> JobBook:
+    book = JobBook(store)
+    book.load()
+    return book
+
+
 def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
@@ -199,6 +205,7 @@ def test_a_job_in_another_s_folder_is_set_aside(store: JobStore) -> None:
 
 def test_the_book_starts_where_a_killed_server_ended(store: JobStore) -> None:
     book = JobBook(store, clock=lambda: 200.0)
+    book.load()
     first, second, third, gone, done = (a_job(number) for number in range(1, 6))
     gone = replace(gone, synchronous=True)
     for job in (first, second, third, gone, done):
@@ -226,7 +233,7 @@ def test_the_book_starts_where_a_killed_server_ended(store: JobStore) -> None:
 
 
 def test_the_book_shows_each_owner_its_own(store: JobStore) -> None:
-    book = JobBook(store)
+    book = loaded_book(store)
     jobs = [replace(a_job(number), owner="ab"[number % 2]) for number in range(6)]
     for job in jobs:
         book.accept(job)
@@ -243,7 +250,7 @@ def test_the_book_shows_each_owner_its_own(store: JobStore) -> None:
 
 
 def test_the_book_removes_finished_jobs_only(store: JobStore) -> None:
-    book = JobBook(store)
+    book = loaded_book(store)
     job = a_job()
     book.accept(job)
     assert not book.remove(job.id)
@@ -260,10 +267,49 @@ def test_the_book_removes_finished_jobs_only(store: JobStore) -> None:
         book.change(job.id, lambda job: job)
 
 
+def test_nothing_is_accepted_before_the_jobs_are_loaded(store: JobStore) -> None:
+    book = JobBook(store)
+    assert not book.is_loaded
+    with pytest.raises(RuntimeError, match="before the jobs are loaded"):
+        book.accept(a_job())
+    book.load()
+    assert book.is_loaded
+    book.accept(a_job())
+
+
+def test_a_removed_picture_does_not_come_back(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = loaded_book(store)
+    job = a_job()
+    book.accept(job)
+    for index, seed in enumerate(job.seeds):
+        save(store, job, index, seed)
+        made = MadePicture(index, seed, 16, 8)
+        book.change(job.id, lambda job, made=made: job.with_picture(made))
+    assert not book.remove_picture(job.id, 0)
+    book.change(job.id, lambda job: job.ended("completed", 1))
+    assert not book.remove_picture(job.id, 2)
+    assert book.remove_picture(job.id, 0)
+    monkeypatch.setattr(store, "update", killed)
+    with pytest.raises(OSError, match="killed"):
+        book.remove_picture(job.id, 1)
+    monkeypatch.undo()
+    book = loaded_book(store)
+    found = book.get(job.id)
+    assert found is not None
+    assert (found.status, found.pictures) == ("completed", ())
+    assert files(store.folder(job.id)) == {"job.json"}
+
+
+def killed(job: Job) -> None:
+    raise OSError("killed")
+
+
 def test_what_cannot_be_written_has_not_happened(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = JobBook(store)
+    book = loaded_book(store)
     job = a_job()
     book.accept(job)
 

@@ -81,6 +81,7 @@ def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, content: bytes) -> Non
 
 def test_old_finished_jobs_go_with_their_files(tmp_path: Path) -> None:
     book = JobBook(JobStore(tmp_path))
+    book.load()
     gone = GoneJobs(tmp_path / "gone.json", NOW)
     base = Job("", "img_gen", "a", 0.0, 1, {}, (7,))
     old, favourite, waiting, new = jobs = [replace(base, id=new_job_id()) for _ in range(4)]
@@ -101,6 +102,7 @@ def test_old_finished_jobs_go_with_their_files(tmp_path: Path) -> None:
 
 def test_a_full_disk_does_not_keep_it_full(tmp_path: Path) -> None:
     book = JobBook(JobStore(tmp_path))
+    book.load()
     job = Job(new_job_id(), "img_gen", "a", 0.0, 1, {}, (7,))
     book.accept(job)
     book.change(job.id, lambda job: job.ended("completed", 1))
