@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .api_keys import LOCAL, ApiKey, ApiKeys
 from .errors import ApiError
+from .login_links import LoginLinks
 from .signing import SESSION_COOKIE, new_session, session_key
 
 __all__ = ["MAX_FAILURES", "WINDOW_S", "Auth", "Caller", "FailedKeys", "is_open", "presented_keys"]
@@ -96,6 +97,7 @@ class Auth:
         self._keys = keys
         self._secret = secret
         self._failed = FailedKeys()
+        self._links = LoginLinks()
 
     def caller(
         self, headers: Mapping[str, str], *, address: str, now: float, clock: float
@@ -142,9 +144,28 @@ class Auth:
         """
         if not self._keys:
             return Caller(LOCAL, is_admin=True), ""
-        found = self._checked((key.strip(),), address, clock)
-        caller = Caller(found.owner, found.is_admin, by_cookie=True)
-        return caller, new_session(self._secret, found, now)
+        return self._session(self._checked((key.strip(),), address, clock), now)
+
+    def new_link(self, clock: float) -> str:
+        """A token that logs in once; "" on a server without keys."""
+        return self._links.new(self._keys, clock)
+
+    def log_in_by_link(
+        self, token: str, *, address: str, now: float, clock: float
+    ) -> tuple[Caller, str]:
+        """As `log_in`, with a token of `new_link`."""
+        if not self._keys:
+            return Caller(LOCAL, is_admin=True), ""
+        self._failed.check(address, clock)
+        found = self._links.take(token, clock)
+        if found is None:
+            self._failed.add(address, clock)
+            raise ApiError("unauthorized", "the link was used, or is too old; log in with the key")
+        return self._session(found, now)
+
+    def _session(self, key: ApiKey, now: float) -> tuple[Caller, str]:
+        caller = Caller(key.owner, key.is_admin, by_cookie=True)
+        return caller, new_session(self._secret, key, now)
 
     def _checked(self, presented: tuple[str, ...], address: str, clock: float) -> ApiKey:
         self._failed.check(address, clock)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pulid_sdcpp.server.api_keys import ApiKeys, keys_in_text
 from pulid_sdcpp.server.auth import Auth, Caller, FailedKeys, is_open, presented_keys
@@ -91,6 +93,37 @@ def test_the_page_logs_in_once() -> None:
     other = 'a={"b": "c; pulid_session=no; '
     assert caller(auth, cookie=f"{other}pulid_session={value}") == who
     assert caller(auth, cookie=f"pulid_session={value}", x_api_key=TOM).owner == "tom"
+
+
+def test_a_link_logs_in_once_as_an_administrator() -> None:
+    auth = new_auth()
+    token = auth.new_link(0)
+    who, value = auth.log_in_by_link(token, address=HERE, now=1000.0, clock=1)
+    assert who == Caller("tom", is_admin=True, by_cookie=True)
+    assert caller(auth, cookie=f"pulid_session={value}") == who
+    with pytest.raises(ApiError, match="was used"):
+        auth.log_in_by_link(token, address=HERE, now=1000.0, clock=1)
+    for number in range(9):
+        with pytest.raises(ApiError, match="was used"):
+            auth.log_in_by_link(f"guess {number}", address=HERE, now=1000.0, clock=2)
+    with pytest.raises(ApiError, match="10 wrong keys"):
+        auth.log_in_by_link(auth.new_link(3), address=HERE, now=1000.0, clock=3)
+
+
+def test_a_server_without_keys_needs_no_link() -> None:
+    auth = Auth(ApiKeys(), bytes(32))
+    assert auth.new_link(0) == ""
+    who, value = auth.log_in_by_link("", address=HERE, now=0, clock=0)
+    assert (who.owner, value) == ("local", "")
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_header_breaks_it(authorization: str, key: str, cookie: str) -> None:
+    headers = {"authorization": authorization, "x-api-key": key, "cookie": cookie}
+    for scheme in ("", "Basic ", "Bearer "):
+        headers["authorization"] = scheme + authorization
+        with pytest.raises(ApiError):
+            new_auth().caller(headers, address=key, now=0, clock=0)
 
 
 def test_ten_wrong_keys_a_minute() -> None:

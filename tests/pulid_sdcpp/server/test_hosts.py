@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.hosts import (
@@ -117,6 +121,17 @@ def test_foreign_pages_may_nothing(
     with pytest.raises(ApiError) as caught:
         check_origin(rules, origin, host)
     assert (caught.value.code, caught.value.status) == ("forbidden", 403)
+
+
+@given(st.text(alphabet="evil.example:0123456789[]@/\\#?%-_ \t\nLocalhost\0é"))
+def test_no_header_breaks_it(text: str) -> None:
+    for rules in (HERE, EVERYWHERE):
+        with contextlib.suppress(ApiError):
+            check_host(rules, text)
+        with contextlib.suppress(ApiError):
+            check_origin(rules, f"http://{text}", text)
+        with pytest.raises(ApiError):
+            check_origin(rules, f"https://x{text}", "localhost")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
