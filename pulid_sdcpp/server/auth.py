@@ -104,8 +104,8 @@ class Auth:
     ) -> Caller:
         """Who a request is from.
 
-        A missing key is no wrong one: it is not counted. A session goes on while keys from its
-        address are refused.
+        A missing key is no wrong one: it is not counted; nor is one beside a session, which may be
+        that of a proxy in between. A session goes on while keys from its address are refused.
 
         Args:
             headers: The request's, by names in lower case.
@@ -118,14 +118,17 @@ class Auth:
         """
         if not self._keys:
             return Caller(LOCAL, is_admin=True)
+        session = self._session_of(headers, now)
         if presented := presented_keys(headers):
-            key = self._checked(presented, address, clock)
-            return Caller(key.owner, key.is_admin)
-        sessions = _sessions_in(headers)
-        for value in sessions:
-            if session := session_key(self._secret, self._keys, value, now):
-                return Caller(session.owner, session.is_admin, by_cookie=True)
-        if sessions:
+            try:
+                key = self._checked(presented, address, clock, counts=session is None)
+                return Caller(key.owner, key.is_admin)
+            except ApiError:
+                if session is None:
+                    raise
+        if session is not None:
+            return Caller(session.owner, session.is_admin, by_cookie=True)
+        if _sessions_in(headers):
             raise ApiError("unauthorized", "the session is over; log in again")
         raise ApiError("unauthorized", "a key is needed: Authorization: Bearer KEY")
 
@@ -167,13 +170,20 @@ class Auth:
         caller = Caller(key.owner, key.is_admin, by_cookie=True)
         return caller, new_session(self._secret, key, now)
 
-    def _checked(self, presented: tuple[str, ...], address: str, clock: float) -> ApiKey:
+    def _session_of(self, headers: Mapping[str, str], now: float) -> ApiKey | None:
+        found = (session_key(self._secret, self._keys, one, now) for one in _sessions_in(headers))
+        return next((key for key in found if key is not None), None)
+
+    def _checked(
+        self, presented: tuple[str, ...], address: str, clock: float, *, counts: bool = True
+    ) -> ApiKey:
         self._failed.check(address, clock)
         found = [self._keys.find(key) for key in presented if len(key) <= _MAX_KEY_CHARS]
         for key in found:
             if key is not None:
                 return key
-        self._failed.add(address, clock)
+        if counts:
+            self._failed.add(address, clock)
         raise ApiError("unauthorized", "the key is wrong")
 
 

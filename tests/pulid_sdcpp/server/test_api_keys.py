@@ -105,3 +105,9 @@ def test_what_is_no_key_file_is_named(tmp_path: Path) -> None:
         read_key_file(key_file(tmp_path, b"rose \xff\xfe\xfd"))
     with pytest.raises(ValueError, match="more than 1 MiB"):
         read_key_file(key_file(tmp_path, b"#" * (1 << 20) + b"\n"))
+
+
+def test_too_many_keys() -> None:
+    text = "\n".join(f"key-number-{number:05}" for number in range(1001))
+    with pytest.raises(ValueError, match="1001 keys; 1000 are the most"):
+        keys_in_text(text, "keys")

@@ -143,6 +143,16 @@ def test_ten_wrong_keys_a_minute() -> None:
     assert caller(auth, clock=61, x_api_key=ROSE).owner == "rose"
 
 
+def test_a_proxy_s_password_beside_a_session_is_no_wrong_key() -> None:
+    auth = new_auth()
+    _, session = auth.log_in(ROSE, address=HERE, now=1000.0, clock=0)
+    for _ in range(20):
+        headers = {"authorization": basic("user:of-the-proxy")}
+        who = caller(auth, cookie=f"pulid_session={session}", **headers)
+        assert who == Caller("rose", is_admin=False, by_cookie=True)
+    assert caller(auth, x_api_key=TOM).owner == "tom"
+
+
 def test_no_key_is_no_wrong_one() -> None:
     auth = new_auth()
     for _ in range(20):

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from pulid_sdcpp.errors import OutputFileError
 from pulid_sdcpp.server.api_keys import ApiKeys, keys_in_text
 from pulid_sdcpp.server.signing import (
     PICTURE_S,
@@ -113,3 +114,21 @@ def test_a_damaged_secret_is_made_anew(tmp_path: Path, damaged: bytes) -> None:
     secret = load_secret(tmp_path)
     assert len(secret) == 32
     assert path.read_bytes() == secret
+
+
+def test_another_process_may_be_faster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+
+    def token_bytes(count: int) -> bytes:
+        path.write_bytes(SECRET)
+        path.chmod(0o600)
+        return bytes(count)
+
+    monkeypatch.setattr("secrets.token_bytes", token_bytes)
+    assert load_secret(tmp_path) == SECRET
+
+
+def test_what_is_no_file_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    with pytest.raises(OutputFileError, match=r"cannot read .*found a folder"):
+        load_secret(tmp_path)
