@@ -71,6 +71,8 @@ PLACES: Mapping[str, str] = MappingProxyType(
 
 _ALIASES = {
     "n": "batch_count",
+    "num_outputs": "batch_count",
+    "num_images": "batch_count",
     "num_steps": "steps",
     "num_inference_steps": "steps",
     "sample_steps": "steps",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from ..options.facts import of
@@ -62,13 +62,19 @@ def warned(code: str, field_name: str, message: str) -> Warned:
 
 
 def body_fields(
-    body: Mapping[str, Any], *, ignored: Sequence[str] = (), own: bool = False, strict: bool = False
+    body: Mapping[str, Any],
+    *,
+    ignored: Collection[str] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
+    own: bool = False,
+    strict: bool = False,
 ) -> BodyFields:
     """Sort the fields of a body.
 
     Args:
         body: As JSON has it.
         ignored: Names that are passed over in silence.
+        names: What a family calls options, beside the names that all have.
         own: Whether it is a body of our own endpoints, in which an unknown field is an error.
         strict: Whether that is an error everywhere, and what is not offered, too.
 
@@ -97,8 +103,8 @@ def body_fields(
             continue
         if param == "image_preprocess" and not isinstance(value, bool):
             warnings.append(_not_offered(param, strict))
-        elif param in NAMES:
-            say(NAMES[param], value, param)
+        elif option := names.get(param) or NAMES.get(param):
+            say(option, value, param)
         elif param in PAIR_PLACES:
             name, number = PAIR_PLACES[param]
             pairs.setdefault(name, {})[number] = value
@@ -164,8 +170,3 @@ def _unknown(param: str, *, refuse: bool) -> Warned:
     if refuse:
         raise ApiError("unknown_field", message, param)
     return warned("unknown_field", param, f"{message}; it has no effect")
-
-
-def with_warnings(fields: BodyFields, *more: Warned) -> BodyFields:
-    """The fields, with more warnings."""
-    return dataclasses.replace(fields, warnings=(*fields.warnings, *more))

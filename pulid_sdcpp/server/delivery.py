@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from ..options.facts import check, option
 from ..options.preview import PREVIEW_METHODS
 
-__all__ = ["OUTPUT_FORMATS", "PREVIEWS", "PREVIEW_NAMES", "DeliveryOptions"]
+__all__ = ["OTHER_NAMES", "OUTPUT_FORMATS", "PREVIEWS", "DeliveryOptions"]
 
 OUTPUT_FORMATS = ("png", "jpeg", "webp")
 PREVIEWS = ("none", *PREVIEW_METHODS)
-PREVIEW_NAMES = {"latent": "proj", "decoded": "vae"}
-"""What else clients call a preview. The autoencoder is there with every model."""
+OTHER_NAMES = {
+    "preview": {"latent": "proj", "decoded": "vae"},  # the autoencoder is there with every model
+    "output_format": {"jpg": "jpeg"},
+}
+"""What else clients call a value."""
 
 
 @dataclass(frozen=True)

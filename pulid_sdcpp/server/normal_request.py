@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..people.identity_options import IdentityOptions
 from ..terminal_text import meant, shown
 from .aliases import PICTURES
 from .body_fields import BodyFields, Warned, body_fields, warned
-from .delivery import PREVIEW_NAMES, DeliveryOptions
+from .delivery import OTHER_NAMES, DeliveryOptions
 from .errors import ApiError
 from .people_fields import people_in
 from .person_fields import Kept, PersonFields, Readers
@@ -37,6 +37,7 @@ _MAX_REFERENCES = 16
 _MAX_LORAS = 100
 _MODEL_OF_OTHERS = re.compile(r"dall-e-[23]|gpt-image-[\w.-]*|chatgpt-image-latest|sd-cpp-local|")
 _FILE_NAME = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9 ._+-]{1,100}")
+_SIDES = ("width", "height", "hires_width", "hires_height")
 _UNSAID: Mapping[str, Sequence[Any]] = {
     "sampling_method": ("default", ""),
     "scheduler": ("",),
@@ -86,7 +87,7 @@ def normalised(
     default_model: str,
     readers: Readers,
     limits: RequestLimits | None = None,
-    ignored: Sequence[str] = (),
+    ignored: Collection[str] = (),
     own: bool = False,
     strict: bool = False,
     draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32),
@@ -132,7 +133,8 @@ def normalised_fields(
     people, of_picture = people_in(fields.people, readers, limits)
     if of_picture:
         fields = body_fields(of_picture).over(fields)
-    model = _model(fields.delivery.get("model"), models, default_model)
+    param = fields.params.get("model", "model")
+    model = _model(fields.delivery.get("model"), param, models, default_model)
     options = _options(fields, warnings)
     if (seed := options.get("seed", -1)) < 0:
         options["seed"] = min(draw_seed(), MAX_SEED - options.get("batch_count", 1) + 1)
@@ -144,17 +146,17 @@ def normalised_fields(
     return NormalRequest(model, options, pictures, people, delivery, tuple(warnings))
 
 
-def _model(value: Any, models: Mapping[str, Any], default: str) -> str:
+def _model(value: Any, param: str, models: Mapping[str, Any], default: str) -> str:
     if value is None or value == default:
         return default
     if not isinstance(value, str):
-        raise invalid("model", value, "text")
+        raise invalid(param, value, "text")
     if value in models:
         return value
     if _MODEL_OF_OTHERS.fullmatch(value):
         return default
     raise ApiError(
-        "model_not_found", f"there is no model {shown(value)}; {meant(value, models)}", "model"
+        "model_not_found", f"there is no model {shown(value)}; {meant(value, models)}", param
     )
 
 
@@ -171,7 +173,7 @@ def _options(fields: BodyFields, warnings: list[Warned]) -> dict[str, Any]:
             if loras := _loras(value, param, warnings):
                 found[name] = loras
             continue
-        if name in ("width", "height"):
+        if name in _SIDES and value not in (0, "0"):
             value = _rounded(value, name, param, warnings)
         found[name] = typed(_FACTS[name], value, param)
     prompt = found.get("prompt")
@@ -233,10 +235,9 @@ def _delivery(said: Mapping[str, Any]) -> DeliveryOptions:
     facts = of(DeliveryOptions)
     values = {}
     for name, value in said.items():
-        if name == "preview" and isinstance(value, str):
-            value = PREVIEW_NAMES.get(value, value)
         if name != "model":
-            values[name] = typed(facts[name], value, name)
+            other = OTHER_NAMES.get(name, {}).get(value) if isinstance(value, str) else None
+            values[name] = typed(facts[name], other or value, name)
     return DeliveryOptions(**values)
 
 

@@ -5,6 +5,7 @@ One person may stand in the body itself or in its `pulid`, several in `people`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -163,11 +164,15 @@ def _identity(value: Any, param: str) -> str:
 
 
 def _name(value: Any, param: str) -> str:
-    """What the person is called; of several labels (mold has one a photo) the first."""
+    """What the person is called; of mold's labels, one a photo and often its file, the first."""
     if isinstance(value, list) and value:
         value = value[0]
+    if isinstance(value, str):
+        value = value.strip()
+        if param.rpartition(".")[2] != "name":
+            value = re.sub(r"\.\w{2,5}$", "", value)
     try:
-        return check_person_name(value.strip() if isinstance(value, str) else value)
+        return check_person_name(value)
     except ValueError as error:
         raise ApiError("invalid_value", f"{param}: {error}", param) from None
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from ..errors import Message, spelled
+from ..errors import spelled
 from ..identity.face_choice import check_face_choice, parse_face_choice
-from ..options.facts import Fact, Kind
+from ..options.facts import Fact, Kind, of
 from ..options.step_point import parse_step_point
 from ..terminal_text import shown
 from .errors import ApiError
 
-__all__ = ["invalid", "refused", "typed", "unwrapped_list"]
+__all__ = ["invalid", "refused", "typed", "typed_fields", "unwrapped_list"]
+
+T = TypeVar("T")
 
 MAX_LIST = 1001
 """The longest list of numbers: noise levels of the most steps."""
@@ -39,6 +41,20 @@ def typed(fact: Fact, value: Any, param: str) -> Any:
     except ValueError as error:
         raise refused(error, param, {fact.name: param}) from None
     return found
+
+
+def typed_fields(options: type[T], body: Mapping[str, Any]) -> T:
+    """Options of a body's fields by the same names; others are passed over, and None is not said.
+
+    Raises:
+        ApiError: As `typed`.
+    """
+    values = {
+        name: typed(fact, body[name], name)
+        for name, fact in of(options).items()
+        if body.get(name) is not None
+    }
+    return options(**values)
 
 
 def refused(error: ValueError, param: str | None, names: Mapping[str, str]) -> ApiError:
@@ -82,9 +98,9 @@ def unwrapped_list(value: Any, param: str, most: int) -> list[Any]:
 def _switch(value: Any) -> bool:
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
-    if not isinstance(value, bool):
-        raise ValueError(Message(f"{shown(value)} is neither true nor false"))
-    return value
+    if not isinstance(value, bool) and not (isinstance(value, int) and value in (0, 1)):
+        raise ValueError(f"{shown(value)} is neither true nor false")
+    return bool(value)
 
 
 def _whole(value: Any) -> int:

@@ -220,7 +220,7 @@ def test_sizes_are_rounded_with_a_warning(asked: int, made: int):
         ({"prompt": "x", "preview_interval": 0}, "invalid_value", "preview_interval"),
         ({"prompt": "x", "title": "t" * 101}, "invalid_value", "title"),
         ({"prompt": "x", "timeout_s": -1}, "invalid_value", "timeout_s"),
-        ({"prompt": "x", "store": 1}, "invalid_value", "store"),
+        ({"prompt": "x", "store": 2}, "invalid_value", "store"),
         ({"prompt": "x", "cfg_start_step": -1}, "invalid_value", "cfg_start_step"),
     ],
 )
@@ -312,4 +312,5 @@ def test_delivery():
     assert (delivery.output_format, delivery.output_compression) == ("webp", 80)
     assert (delivery.preview, delivery.preview_interval) == ("proj", 2)
     assert (delivery.store, delivery.timeout_s, delivery.title) == (False, 60.0, "mine")
+    assert request_of({"prompt": "x", "output_format": "jpg"}).delivery.output_format == "jpeg"
     assert request_of({"prompt": "x", "preview": "decoded"}).delivery.preview == "vae"
