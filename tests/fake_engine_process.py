@@ -1,7 +1,8 @@
 """An engine process that computes nothing, as a program; a picture's prompt says what happens.
 
 "die": it ends at the second step of seed 8, as often as the file named by the negative prompt says.
-"hang": the first step never ends. "slow": each takes a moment. "print": to stdout, as native code.
+"hang": the first step never ends. "sleep": it takes its time. "slow": each takes a moment.
+"print": to stdout, as native code.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class ScriptedEngine(FakeEngine):
             time.sleep(0.02)
         if prompt == "hang" and step == 1:
             time.sleep(600)
+        if prompt == "sleep" and step == 1:
+            time.sleep(0.3)
         if prompt == "print":
             os.write(1, b"native words\n")
             print("a library's words")

@@ -7,13 +7,15 @@ import os
 from .. import errors
 from ..errors import GenerationError, Message, PulidError
 from .engine_messages import ErrorEvent
+from .errors import ApiError, api_error_of
 
 __all__ = ["EngineCrashedError", "error_event", "exception_of"]
 
-_PLAIN: dict[str, type[Exception]] = {"ValueError": ValueError, "TypeError": TypeError}
+_OF_OTHERS = "another's "
+"""Before the class of a ValueError that is no caller's mistake: a library's, so a defect."""
 
 
-class EngineCrashedError(PulidError):
+class EngineCrashedError(ApiError):
     """The engine process ended while it worked.
 
     Args:
@@ -21,10 +23,8 @@ class EngineCrashedError(PulidError):
         out_of_memory: Whether the kernel ended it for want of memory.
     """
 
-    code = "engine_crashed"
-
     def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
-        super().__init__(message)
+        super().__init__("engine_crashed", message)
         self.out_of_memory = out_of_memory
 
 
@@ -41,14 +41,17 @@ def error_event(job: str, error: BaseException, folder: str = "") -> ErrorEvent:
     if folder:
         text = text.replace(os.path.join(folder, ""), "")
     log_lines = error.log_lines if isinstance(error, GenerationError) else ()
-    return ErrorEvent(job, type(error).__name__, text, log_lines)
+    kind = type(error).__name__
+    if isinstance(error, ValueError) and api_error_of(error).code == "defect":
+        kind = _OF_OTHERS + kind
+    return ErrorEvent(job, kind, text, log_lines)
 
 
 def exception_of(event: ErrorEvent) -> Exception:
     """The exception again, to raise; a RuntimeError of what nobody foresaw."""
     message = Message(event.message)
-    if event.kind in _PLAIN:
-        return _PLAIN[event.kind](message)
+    if event.kind == "ValueError":
+        return ValueError(message)
     kind = getattr(errors, event.kind, None) if event.kind in errors.__all__ else None
     if kind is None:
         return RuntimeError(f"{event.kind}: {message}")

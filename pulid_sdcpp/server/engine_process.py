@@ -16,7 +16,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from .engine_messages import (
@@ -30,7 +30,7 @@ from .engine_messages import (
 )
 from .engine_worker import CreatePipeline, EngineWorker, create_pipeline_of
 
-__all__ = ["QUIT_GRACE_S", "run_engine_process"]
+__all__ = ["QUIT_GRACE_S", "run_engine_process", "serve_commands"]
 
 QUIT_GRACE_S = 10.0
 """How long a running evaluation may take to stop when the process has to end."""
@@ -48,7 +48,26 @@ def run_engine_process(
         quit_grace_s: After the end of stdin the process ends, at the latest after so long.
     """
     source, out = _own_streams()
-    _leave_signals_to_the_parent()
+    # Ctrl-C reaches every process of a terminal; the server decides what ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return serve_commands(source, out, create_pipeline, quit_grace_s=quit_grace_s)
+
+
+def serve_commands(
+    source: BinaryIO,
+    out: BinaryIO,
+    create_pipeline: CreatePipeline,
+    *,
+    quit_grace_s: float = QUIT_GRACE_S,
+    leave: Callable[[int], object] = os._exit,
+) -> int:
+    """Do what `source` says until it ends; the exit status.
+
+    Args:
+        source, out: Where commands are read, and events written.
+        create_pipeline, quit_grace_s: As for `run_engine_process`.
+        leave: Ends the process at once.
+    """
     writing = threading.Lock()
 
     def send(event: EngineEvent) -> None:
@@ -58,15 +77,24 @@ def run_engine_process(
             out.write(line)
             out.flush()
 
-    _send_log(send)
     worker = EngineWorker(send, create_pipeline)
     commands: queue.SimpleQueue[JobCommand | None] = queue.SimpleQueue()
-    threading.Thread(
-        target=_read, args=(source, worker, commands, quit_grace_s), daemon=True
-    ).start()
-    while (command := commands.get()) is not None:
-        worker.do(command)
-    worker.close()
+    has_ended = threading.Event()
+
+    def read() -> None:
+        status = _read(source, worker, commands)
+        worker.stop()
+        commands.put(None)
+        # The main thread ends the process, unless it is in native code that does not stop.
+        if not has_ended.wait(0 if status else quit_grace_s):
+            leave(status)
+
+    threading.Thread(target=read, name="pulid-commands", daemon=True).start()
+    with _log_sent(send):
+        while (command := commands.get()) is not None:
+            worker.do(command)
+        worker.close()
+    has_ended.set()
     return 0
 
 
@@ -81,25 +109,17 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
     return os.fdopen(source, "rb"), os.fdopen(out, "wb")
 
 
-def _leave_signals_to_the_parent() -> None:
-    """Ctrl-C reaches every process of a terminal; the server decides what ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _read(
-    source: BinaryIO,
-    worker: EngineWorker,
-    commands: queue.SimpleQueue[JobCommand | None],
-    quit_grace_s: float,
-) -> None:
-    """Take commands as they come, so that a running one can be cancelled."""
+    source: BinaryIO, worker: EngineWorker, commands: queue.SimpleQueue[JobCommand | None]
+) -> int:
+    """Take commands as they come, so that a running one can be cancelled; the exit status."""
     with contextlib.suppress(OSError):
         for line in source:
             try:
                 command = command_from(line)
             except ValueError as error:
                 print(error, file=sys.stderr, flush=True)
-                os._exit(2)  # the parent is of another version
+                return 2  # the parent is of another version
             if isinstance(command, QuitCommand):
                 break
             if isinstance(command, CancelCommand):
@@ -107,11 +127,7 @@ def _read(
             else:
                 worker.accept(command)
                 commands.put(command)
-    worker.stop()
-    commands.put(None)
-    # The main thread ends the process, unless it is in native code that does not stop.
-    threading.Event().wait(quit_grace_s)
-    os._exit(0)
+    return 0
 
 
 class _LogSender(logging.Handler):
@@ -124,11 +140,17 @@ class _LogSender(logging.Handler):
         self._send(LogEvent(record.levelname.lower(), text))
 
 
-def _send_log(send: Callable[[EngineEvent], object]) -> None:
+@contextlib.contextmanager
+def _log_sent(send: Callable[[EngineEvent], object]) -> Iterator[None]:
     """The packages' warnings and errors are events, so that they keep their level."""
     handler = _LogSender(send)
     for name in _LOGGERS:
         logging.getLogger(name).addHandler(handler)
+    try:
+        yield
+    finally:
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(handler)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import PulidError
+from ..identity.identity_file import Identity
 from ..native.progress_event import ProgressEvent
 from ..people.person import Person
 from ..pipeline.cancel_token import CancelToken
@@ -30,11 +30,13 @@ from .engine_messages import (
     LoadCommand,
     MakeCommand,
     ModelChoice,
+    NoteEvent,
     PreviewEvent,
     SavedEvent,
     StageEvent,
     StepEvent,
 )
+from .errors import api_error_of
 from .job_paths import file_in, given_in
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ class EngineWorker:
             token.check()
             end: EngineEvent = DoneEvent(command.job, self._done(command, token))
         except Exception as error:
-            if not isinstance(error, PulidError | ValueError | TypeError):
+            if api_error_of(error).code == "defect":
                 LOGGER.exception("job %s failed", command.job)
             end = error_event(command.job, error, folder)
         finally:
@@ -226,6 +228,10 @@ class EngineWorker:
             "short_hash": identity.short_hash,
             "has_unconditional": identity.uncond_tokens is not None,
             "faces": faces,
+            "photo_warnings": [
+                {"code": one.code, "photos": list(one.photos), "message": one.message()}
+                for one in identity.photo_warnings
+            ],
         }
 
 
@@ -236,7 +242,12 @@ def _people(
     enrolling = SimpleNamespace(
         enroll=functools.partial(pipeline.enroll, cancel=token, on_event=events.progress)
     )
-    return enroll_people(cast("PulidFlux", enrolling), request.people)
+    people = enroll_people(cast("PulidFlux", enrolling), request.people)
+    for spec, person in zip(request.people, people, strict=True):
+        if spec.files and isinstance(person.identity, Identity):
+            for warning in person.identity.photo_warnings:
+                events.note(f"{spec.name}: {warning.message()}")
+    return people
 
 
 class _Events:
@@ -253,6 +264,9 @@ class _Events:
 
     def begin(self, picture: int) -> None:
         self._picture, self._steps, self._preview_s = picture, 0, 0.0
+
+    def note(self, text: str) -> None:
+        self._send(NoteEvent(self._job, text))
 
     def progress(self, event: ProgressEvent) -> None:
         place = (self._picture, self._pictures)

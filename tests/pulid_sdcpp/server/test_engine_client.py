@@ -66,7 +66,7 @@ def run(test: Callable[[], Awaitable[object]]) -> None:
 
 
 def is_alive(pid: int | None) -> bool:
-    if pid is None:
+    if pid is None or os.name == "nt":  # there, a signal of 0 is one
         return False
     try:
         os.kill(pid, 0)

@@ -9,8 +9,10 @@ import pytest
 
 from pulid_sdcpp import errors
 from pulid_sdcpp.errors import GenerationCancelled, GenerationError, named, option_error, spelled
-from pulid_sdcpp.server.engine_errors import error_event, exception_of
+from pulid_sdcpp.options.generation import GenerationOptions
+from pulid_sdcpp.server.engine_errors import EngineCrashedError, error_event, exception_of
 from pulid_sdcpp.server.engine_messages import as_line, event_from
+from pulid_sdcpp.server.errors import api_error_of
 
 
 def crossed(error: BaseException, folder: str = "") -> Exception:
@@ -25,9 +27,22 @@ def test_every_error_of_ours_stays_what_it_is(name: str) -> None:
     assert str(found) == "what is wrong"
 
 
-@pytest.mark.parametrize("kind", [ValueError, TypeError])
-def test_a_caller_s_mistake_stays_one(kind: type[Exception]) -> None:
-    assert type(crossed(kind("words"))) is kind
+def test_a_caller_s_mistake_stays_one() -> None:
+    with pytest.raises(ValueError, match="batch_count") as caught:
+        GenerationOptions("", batch_count=0)
+    found = crossed(caught.value)
+    assert type(found) is ValueError
+    assert api_error_of(found).code == api_error_of(caught.value).code == "invalid_value"
+
+
+def test_a_library_s_mistake_is_none_of_the_caller_s() -> None:
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        int("words")
+    assert api_error_of(crossed(caught.value)).code == "defect"
+
+
+def test_a_crash_has_a_code() -> None:
+    assert api_error_of(EngineCrashedError("words")).code == "engine_crashed"
 
 
 def test_the_options_in_a_message_can_still_be_spelled() -> None:
@@ -43,7 +58,9 @@ def test_the_log_of_a_failure_comes_with_it() -> None:
     assert isinstance(crossed(GenerationCancelled("cancelled")), GenerationCancelled)
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), OSError(5, "words"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), TypeError("words"), OSError(5, "words"), MemoryError()]
+)
 def test_what_nobody_foresaw_says_its_class(error: Exception) -> None:
     found = crossed(error)
     assert type(found) is RuntimeError
