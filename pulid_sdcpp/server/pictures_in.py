@@ -6,6 +6,7 @@ places and names of a photo, text, a second file behind it, ends here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import threading
@@ -30,6 +31,7 @@ __all__ = [
     "mask_from",
     "photo_from",
     "picture_from",
+    "reads_avif",
 ]
 
 MAX_IMAGE_SIDE = 8192
@@ -110,6 +112,12 @@ def mask_from(
     return _normalised(value, param, limits, fetch, "a mask", read)
 
 
+@functools.cache
+def reads_avif() -> bool:
+    """Whether this Pillow reads AVIF; older ones have not heard of it."""
+    return "avif" in features.modules and bool(features.check("avif"))
+
+
 def _normalised(
     value: object,
     param: str,
@@ -150,11 +158,11 @@ def _normalised(
 def _checked_format(content: bytes, param: str, expected: str) -> str:
     """The format, of a file whose header has nothing against it."""
     kind = picture_format(content)
-    if kind == "AVIF" and not features.check("avif"):
+    if kind == "AVIF" and not reads_avif():
         kind = ""
     if not kind:
         found = "a HEIC picture" if is_heic(content) else described_content(content)
-        known = [name for name in FORMATS if name != "AVIF" or features.check("avif")]
+        known = [name for name in FORMATS if name != "AVIF" or reads_avif()]
         raise ApiError(
             "bad_image",
             f"{param}: expected {expected} as {', '.join(known[:-1])} or {known[-1]}, "

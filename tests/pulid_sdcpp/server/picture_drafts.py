@@ -18,11 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def noise(width: int = 24, height: int = 16, mode: str = "RGB") -> Image.Image:
     """Pixels that no two places have in common, the same in every run."""
     numbers = np.random.default_rng(7).integers(0, 256, (height, width, 4), np.uint8)
-    return (
-        Image.fromarray(numbers, "RGBA").convert(mode)
-        if mode != "RGBA"
-        else (Image.fromarray(numbers, "RGBA"))
-    )
+    return Image.fromarray(numbers).convert(mode)
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:

@@ -7,9 +7,10 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image
 
 from pulid_sdcpp.server.picture_header import jpeg_scans, picture_format, picture_size
+from pulid_sdcpp.server.pictures_in import reads_avif
 
 from .picture_drafts import file_of, noise, png_of_size, webp_of_size
 
@@ -57,7 +58,7 @@ def test_formats_are_told_by_content(kind: str, name: str) -> None:
     assert picture_format(file_of(noise(), kind)) == name
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.skipif(not reads_avif(), reason="this Pillow has no AVIF")
 def test_avif_is_told_by_content() -> None:
     assert picture_format(file_of(noise(), "AVIF")) == "AVIF"
 

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from pulid_sdcpp.server import pictures_in
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
-from pulid_sdcpp.server.pictures_in import PictureIn, mask_from, photo_from, picture_from
+from pulid_sdcpp.server.pictures_in import (
+    PictureIn,
+    mask_from,
+    photo_from,
+    picture_from,
+    reads_avif,
+)
 from pulid_sdcpp.system.image_file import read_image
 from pulid_sdcpp.system.mask_image import read_mask
 
@@ -23,7 +29,7 @@ from .picture_drafts import file_of, noise, png_chunks
 
 LIMITS = Limits()
 SECRET = "Rose lives at 12 Main Street"
-AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+AVIF = pytest.mark.skipif(not reads_avif(), reason="this Pillow has no AVIF")
 INSIDE = np.zeros((16, 24), np.uint8)
 INSIDE[4:12, 6:18] = 255
 
