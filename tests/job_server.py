@@ -25,6 +25,7 @@ from pulid_sdcpp.server.jobs import Job, MadePicture
 
 JOBS_A_START = 3
 SIZE_PX = 16
+PICTURE_S = 0.01
 
 
 def seeds_of(key: str) -> tuple[int, ...]:
@@ -83,6 +84,7 @@ def make(book: JobBook, job_id: str) -> None:
     for index in job.missing:
         seed = job.seeds[index]
         image, text = picture(seed)
+        time.sleep(PICTURE_S)
         save_picture(image, book.store.picture_path(job_id, index), text)
         made = MadePicture(index, seed, *image.size)
         book.change(job_id, lambda job, made=made: job.with_picture(made))

@@ -217,8 +217,8 @@ def test_threads_and_a_loop_together_lose_no_job() -> None:
             if sequence % 7 == 0:
                 time.sleep(0.0005)  # so that they fall asleep in between
 
-    workers = [threading.Thread(target=work) for _ in range(2)]
-    workers.append(threading.Thread(target=asyncio.run, args=(main(),)))
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    workers.append(threading.Thread(target=asyncio.run, args=(main(),), daemon=True))
     givers = [threading.Thread(target=give) for _ in range(4)]
     for thread in workers + givers:
         thread.start()
@@ -268,7 +268,7 @@ def test_a_loop_that_ended_stops_nobody() -> None:
 
 def in_thread(queue: JobQueue) -> list[str | None]:
     taken: list[str | None] = []
-    threading.Thread(target=lambda: taken.append(queue.take(10)), daemon=True).start()
+    threading.Thread(target=lambda: taken.append(queue.take(60)), daemon=True).start()
     return taken
 
 

@@ -115,6 +115,19 @@ def test_a_removed_job_is_not_written_again(store: JobStore) -> None:
         store.update(job)
 
 
+def test_a_server_killed_while_it_removes_a_job_has_removed_it(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = a_job()
+    store.accept(job, {"abcd.png": b"start"})
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, ignore_errors: None)
+    store.remove(job.id)
+    monkeypatch.undo()
+    assert files(store.folder(job.id)) == {"abcd.png"}
+    assert store.load_all() == []
+    assert list((store.root / "jobs").iterdir()) == []
+
+
 def test_one_server_only(store: JobStore) -> None:
     with store.only_server():
         other = JobStore(store.root)
