@@ -28,6 +28,7 @@ from .errors import ApiError
 from .people_fields import people_in
 from .person_fields import Kept, PersonFields, Readers
 from .request_limits import RequestLimits, check_picture
+from .safe_names import plain_name
 from .typed_values import invalid, typed, unwrapped_list
 
 __all__ = ["NormalRequest", "normalised", "normalised_fields"]
@@ -36,7 +37,6 @@ _FACTS = {**of(GenerationOptions), "cfg_start_step": of(IdentityOptions)["cfg_st
 _MAX_REFERENCES = 16
 _MAX_LORAS = 100
 _MODEL_OF_OTHERS = re.compile(r"dall-e-[23]|gpt-image-[\w.-]*|chatgpt-image-latest|sd-cpp-local|")
-_FILE_NAME = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9 ._+-]{1,100}")
 _SIDES = ("width", "height", "hires_width", "hires_height")
 _UNSAID: Mapping[str, Sequence[Any]] = {
     "sampling_method": ("default", ""),
@@ -181,7 +181,7 @@ def _options(fields: BodyFields, warnings: list[Warned]) -> dict[str, Any]:
         raise ApiError("invalid_value", "prompt is missing; say what to show", "prompt")
     upscaler = found.get("hires_upscaler", "Latent")
     if upscaler not in HIRES_UPSCALERS:
-        _file_name(upscaler, fields.params["hires_upscaler"])
+        plain_name(upscaler, param=fields.params["hires_upscaler"])
     return found
 
 
@@ -220,15 +220,8 @@ def _loras(value: Any, param: str, warnings: list[Warned]) -> tuple[tuple[str, f
             _FACTS["guidance"], low=-MAX_LORA_WEIGHT, high=MAX_LORA_WEIGHT, name="multiplier"
         )
         weight = 1.0 if weight is None else typed(fact, weight, f"{place}.multiplier")
-        found.append((_file_name(names[0], f"{place}.name"), weight))
+        found.append((plain_name(names[0], param=f"{place}.name"), weight))
     return tuple(found)
-
-
-def _file_name(value: Any, param: str) -> str:
-    """The name of a file in a folder of the server's."""
-    if not isinstance(value, str) or not _FILE_NAME.fullmatch(value):
-        raise invalid(param, value, "a name without folder: letters, digits, space . _ + -")
-    return value
 
 
 def _delivery(said: Mapping[str, Any]) -> DeliveryOptions:

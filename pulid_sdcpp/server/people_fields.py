@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 from ..identity.face_choice import FaceChoice
-from ..identity.kept_people import check_person_name
 from ..options.facts import of
 from ..people.person_spec import PersonSpec
 from ..people.region import Region
@@ -19,6 +18,7 @@ from ..terminal_text import meant, shown
 from .aliases import NAMES, PERSON_NAMES
 from .errors import ApiError
 from .person_fields import Kept, PersonFields, PersonLimits, Readers, is_said
+from .safe_names import name_of_person, person_in_path
 from .typed_values import invalid, refused, typed, unwrapped_list
 
 __all__ = ["people_in"]
@@ -29,8 +29,6 @@ _OPTIONS = ("weight", "start_step", "end_step", "fusion")
 _IN_PEOPLE = MappingProxyType({**PERSON_NAMES, "name": "name"})
 _OF_THE_PICTURE = tuple(name for name, option in NAMES.items() if option == "cfg_start_step")
 """What `pulid` may have beside a person: the picture's."""
-_MAX_IDENTITY_CHARS = 100
-_ROOM_OF_FOLDERS = 1000
 
 
 def people_in(
@@ -151,16 +149,11 @@ def _person(
 
 
 def _identity(value: Any, param: str) -> str:
-    """An id or a name; of a path of this program's forks, the name of the file."""
-    if not isinstance(value, str) or len(value) > _ROOM_OF_FOLDERS:
-        raise invalid(param, value, "the id or the name of a kept identity")
-    if param.endswith("pulid_id_embedding_path"):
-        value = value.replace("\\", "/").rpartition("/")[2]
-        value = value.removesuffix(".pulidembd").removesuffix(".safetensors")
-    try:
-        return check_person_name(value.strip())
-    except ValueError as error:
-        raise ApiError("invalid_value", f"{param}: {error}", param) from None
+    """An id or a name; forks of sd-server and their front ends name a file of the server's."""
+    if param.rpartition(".")[2] == "pulid_id_embedding_path":
+        plain = value.removesuffix(".safetensors") if isinstance(value, str) else value
+        return person_in_path(plain, param=param)
+    return name_of_person(value.strip() if isinstance(value, str) else value, param=param)
 
 
 def _name(value: Any, param: str) -> str:
@@ -171,10 +164,7 @@ def _name(value: Any, param: str) -> str:
         value = value.strip()
         if param.rpartition(".")[2] != "name":
             value = re.sub(r"\.\w{2,5}$", "", value)
-    try:
-        return check_person_name(value)
-    except ValueError as error:
-        raise ApiError("invalid_value", f"{param}: {error}", param) from None
+    return name_of_person(value, param=param)
 
 
 def _face(value: Any, param: str, photos: int) -> FaceChoice:
