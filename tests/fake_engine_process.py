@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fake_engine import Call, FakeEngine
 from fake_pipeline import CONTEXT, SETTINGS
-from pulid_sdcpp import PulidFlux
+from pulid_sdcpp import ModelFileError, PulidFlux
 from pulid_sdcpp.server.engine_messages import ModelChoice
 
 __all__ = ["create_fake_pipeline"]
@@ -44,7 +44,7 @@ class ScriptedEngine(FakeEngine):
 def create_fake_pipeline(model: ModelChoice) -> PulidFlux:
     """A pipeline of a ScriptedEngine, whatever the model; "missing" cannot be had."""
     if model.preset == "missing":
-        raise ValueError("there is no preset 'missing'")
+        raise ModelFileError("files of 'missing' are not there")
     return PulidFlux(
         CONTEXT, settings=SETTINGS, preset=model.preset, create_engine=ScriptedEngine().create
     )

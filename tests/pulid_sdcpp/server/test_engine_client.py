@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import fake_engine_process
-from pulid_sdcpp.errors import GenerationCancelled
+from pulid_sdcpp.errors import GenerationCancelled, ModelFileError
 from pulid_sdcpp.server.engine_client import EngineClient
 from pulid_sdcpp.server.engine_errors import EngineCrashedError
 from pulid_sdcpp.server.engine_messages import (
@@ -131,7 +131,7 @@ def test_a_failed_job_says_why_and_the_next_is_made(tmp_path: Path) -> None:
                 await events_of(engine, make(tmp_path, request={"steps": 0}))
             with pytest.raises(ValueError, match="job's folder"):
                 await events_of(engine, make(tmp_path, request={"init_image": "../x.png"}))
-            with pytest.raises(ValueError, match="missing"):
+            with pytest.raises(ModelFileError, match="missing"):
                 await events_of(engine, make(tmp_path, model=ModelChoice("missing")))
             pid = engine.pid
             assert (await events_of(engine, make(tmp_path)))[-1] == DoneEvent("job_1")
