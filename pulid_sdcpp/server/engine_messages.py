@@ -7,15 +7,13 @@ Both sides make the messages as dataclasses here, which check the types of all t
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..terminal_text import shown
+from .checked_message import CheckedMessage, message_of
 
 __all__ = [
     "CancelCommand",
@@ -43,20 +41,8 @@ __all__ = [
 ]
 
 
-class _Checked:
-    """A message whose fields are what they are declared to be."""
-
-    def __post_init__(self) -> None:
-        message: Any = type(self)
-        for name, kind in _kinds(message).items():
-            value = getattr(self, name)
-            if not _is_a(value, kind):
-                what = f"{type(self).__name__}.{name}"
-                raise ValueError(f"{what} is {shown(value)}, which is of another type")
-
-
 @dataclass(frozen=True)
-class ModelChoice(_Checked):
+class ModelChoice(CheckedMessage):
     """A model and how it is loaded; a job with another one closes it and makes its own.
 
     Args:
@@ -75,7 +61,7 @@ class ModelChoice(_Checked):
 
 
 @dataclass(frozen=True)
-class MakeCommand(_Checked):
+class MakeCommand(CheckedMessage):
     """Make pictures of one request and save them as `000.png`, `001.png`, ... in its folder.
 
     Args:
@@ -99,7 +85,7 @@ class MakeCommand(_Checked):
 
 
 @dataclass(frozen=True)
-class ExtractCommand(_Checked):
+class ExtractCommand(CheckedMessage):
     """Make an identity of photos and save it in the job's folder.
 
     Args:
@@ -120,7 +106,7 @@ class ExtractCommand(_Checked):
 
 
 @dataclass(frozen=True)
-class LoadCommand(_Checked):
+class LoadCommand(CheckedMessage):
     """Load a model now."""
 
     job: str
@@ -128,26 +114,26 @@ class LoadCommand(_Checked):
 
 
 @dataclass(frozen=True)
-class UnloadCommand(_Checked):
+class UnloadCommand(CheckedMessage):
     """Free the model and the extractor's networks."""
 
     job: str
 
 
 @dataclass(frozen=True)
-class CancelCommand(_Checked):
+class CancelCommand(CheckedMessage):
     """Stop a job that was sent; one that has ended is left alone."""
 
     job: str
 
 
 @dataclass(frozen=True)
-class QuitCommand(_Checked):
+class QuitCommand(CheckedMessage):
     """Stop everything and end."""
 
 
 @dataclass(frozen=True)
-class StageEvent(_Checked):
+class StageEvent(CheckedMessage):
     """A stage begins: those of `ProgressEvent`. `picture` counts from 0."""
 
     job: str
@@ -157,7 +143,7 @@ class StageEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class StepEvent(_Checked):
+class StepEvent(CheckedMessage):
     """A finished step of a stage, as of `ProgressEvent`."""
 
     job: str
@@ -170,7 +156,7 @@ class StepEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class PreviewEvent(_Checked):
+class PreviewEvent(CheckedMessage):
     """An unfinished picture: a PNG in base64, after so many steps."""
 
     job: str
@@ -181,7 +167,7 @@ class PreviewEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class SavedEvent(_Checked):
+class SavedEvent(CheckedMessage):
     """A picture is in the job's folder, whole.
 
     Args:
@@ -202,7 +188,7 @@ class SavedEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class NoteEvent(_Checked):
+class NoteEvent(CheckedMessage):
     """Something that the user of a job should know."""
 
     job: str
@@ -210,7 +196,7 @@ class NoteEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class LogEvent(_Checked):
+class LogEvent(CheckedMessage):
     """A line of the log; `level` as in `logging`, in small letters."""
 
     level: str
@@ -218,7 +204,7 @@ class LogEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class RestartedEvent(_Checked):
+class RestartedEvent(CheckedMessage):
     """The engine process died; the job is made again from the picture that it was at.
 
     Only the client says this.
@@ -234,7 +220,7 @@ class RestartedEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class DoneEvent(_Checked):
+class DoneEvent(CheckedMessage):
     """The job's end; `result` is what an extraction found."""
 
     job: str
@@ -242,7 +228,7 @@ class DoneEvent(_Checked):
 
 
 @dataclass(frozen=True)
-class ErrorEvent(_Checked):
+class ErrorEvent(CheckedMessage):
     """The job's end where it failed: see `engine_errors`.
 
     Args:
@@ -333,41 +319,6 @@ def _read(line: bytes | str, key: str, kinds: Mapping[str, Any]) -> Any:
     if not isinstance(name, str) or name not in kinds:
         raise ValueError(f"{shown(line[:200])} is not a message with {key}")
     try:
-        return _made(kinds[name], values)
+        return message_of(kinds[name], values)
     except TypeError:  # a field too many, or one that is missing
         raise ValueError(f"{key} {name} has other fields: {shown(sorted(values))}") from None
-
-
-def _made(kind: Any, values: Mapping[str, Any]) -> Any:
-    """JSON has lists where messages have tuples, and objects where they have dataclasses."""
-    found = dict(values)
-    for name, value in values.items():
-        declared = _kinds(kind).get(name)
-        if declared is ModelChoice and isinstance(value, dict):
-            found[name] = _made(ModelChoice, value)
-        elif isinstance(value, list):
-            found[name] = tuple(value)
-    return kind(**found)
-
-
-@functools.cache
-def _kinds(message: Any) -> dict[str, Any]:
-    return typing.get_type_hints(message)
-
-
-def _is_a(value: object, kind: Any) -> bool:
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        return any(_is_a(value, one) for one in typing.get_args(kind))
-    if origin is tuple:
-        (part, _) = typing.get_args(kind)
-        return isinstance(value, tuple) and all(_is_a(one, part) for one in value)
-    if origin is not None:
-        return isinstance(value, origin)
-    if kind is Any:
-        return True
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
