@@ -57,6 +57,8 @@ class OpenaiRequest:
         stream: Whether the answer is a stream of events.
         partial_images: How many unfinished pictures are in it, 0 to 3.
         has_mask: Whether there is a mask, of which what is transparent may change.
+        image_role: Of EDIT_ROLES: what the picture of an edit is; "": it is no edit.
+        image_param: What the field of that picture is called.
     """
 
     fields: BodyFields
@@ -64,6 +66,8 @@ class OpenaiRequest:
     stream: bool = False
     partial_images: int = 0
     has_mask: bool = False
+    image_role: str = ""
+    image_param: str = ""
 
 
 def generations_request(body: Mapping[str, Any], *, strict: bool = False) -> OpenaiRequest:
@@ -138,7 +142,7 @@ def edits_request(
     renamed = {"ref_images": param, "init_image": param, "mask_image": "mask"}
     names = {name: renamed[name] for name in said if name in renamed}
     fields = replace(found.fields, params={**found.fields.params, **names})
-    return replace(found, fields=fields, has_mask=bool(mask))
+    return replace(found, fields=fields, has_mask=bool(mask), image_role=role, image_param=param)
 
 
 def _request(
