@@ -5,9 +5,14 @@ One identity file each, named as the person. Beside what every identity file has
     person.added     when it was kept, UTC
     person.photos    names of the photos, as a JSON list
     person.preview   a small JPEG of the face, as an I8 tensor; optional
+    person.recognisers, person.references
+                     names of face recognisers, as a JSON list, and the numbers that each has for
+                     the face: float32, little-endian, in an I8 tensor; optional
 
 Readers of identity files ignore these. A file appears whole or not at all, and changes are made
 under a lock, so any number of processes may use the folder. It is readable only by its owner.
+
+The functions take another folder for the people of somebody else, as a server has them.
 """
 
 from __future__ import annotations
@@ -16,12 +21,14 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import IdentityFileError, ModelFileError, OutputExistsError, OutputFileError
 from ..system.atomic_file import atomic_file, private_folder
@@ -44,8 +51,10 @@ __all__ = [
     "kept_names",
     "kept_people",
     "kept_person",
+    "people_files",
     "people_folder",
     "preview_in",
+    "read_person",
     "remove_person",
     "rename_person",
 ]
@@ -57,11 +66,13 @@ IDENTITY_SUFFIXES = (".pulidembd", ".gguf")
 
 _SUFFIX = IDENTITY_SUFFIXES[0]
 _ADDED, _PHOTOS, _PREVIEW = "person.added", "person.photos", "person.preview"
+_RECOGNISERS, _REFERENCES = "person.recognisers", "person.references"
 _SEPARATORS = "=,;:/\\"
 """Between the parts of --person and of a batch's cells."""
 _LOCK_S = 30.0
 _MAX_PREVIEW_BYTES = 1 << 20
 _MAX_PHOTO_NAMES = 100
+_MAX_REFERENCES_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +86,7 @@ class KeptPerson:
         added: When it was kept, "2026-01-31T12:00:00Z"; "" if the file does not say.
         photos: Names of the photos it was made from, without folders; empty if that is not known.
         preview: A small JPEG of the face; empty if there is none.
+        references: (n,) float32 that a face recogniser has for the face, by its name.
     """
 
     name: str
@@ -83,6 +95,7 @@ class KeptPerson:
     added: str = ""
     photos: tuple[str, ...] = ()
     preview: bytes = field(default=b"", repr=False)
+    references: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
 
 def people_folder() -> Path:
@@ -121,7 +134,7 @@ def check_person_name(name: object) -> str:
     return name
 
 
-def check_name_is_free(name: str, *, overwrite: bool = False) -> None:
+def check_name_is_free(name: str, *, overwrite: bool = False, folder: Path | None = None) -> None:
     """Refuse early, before minutes of work, a name that somebody could not be kept by.
 
     Raises:
@@ -129,7 +142,7 @@ def check_name_is_free(name: str, *, overwrite: bool = False) -> None:
     """
     check_person_name(name)
     with contextlib.suppress(RuntimeError):
-        _check_is_free(name, people_folder(), overwrite)
+        _check_is_free(name, folder or people_folder(), overwrite)
 
 
 def keep_person(
@@ -138,7 +151,9 @@ def keep_person(
     *,
     photos: Sequence[str] = (),
     preview: bytes = b"",
+    references: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     overwrite: bool = False,
+    folder: Path | None = None,
 ) -> KeptPerson:
     """Keep somebody.
 
@@ -147,7 +162,9 @@ def keep_person(
         identity: It is written in float16, as `pulid-sdcpp extract` does, if that can hold it.
         photos: Names of the photos.
         preview: A small JPEG of the face.
+        references: (n,) float32 by recogniser, all equally long.
         overwrite: Whether somebody of this name may be replaced.
+        folder: Where; None: the user's own people.
 
     Raises:
         ValueError: No such name is possible, or the preview is larger than 1 MiB.
@@ -163,40 +180,44 @@ def keep_person(
     if names:
         texts[_PHOTOS] = json.dumps(names)
     arrays = {_PREVIEW: np.frombuffer(preview, np.int8)} if preview else {}
+    if references:
+        texts[_RECOGNISERS] = json.dumps(list(references))
+        numbers = np.stack([np.asarray(one, "<f4") for one in references.values()])
+        arrays[_REFERENCES] = np.frombuffer(numbers.tobytes(), np.int8)
     try:
         content = identity_bytes(identity, "f16", texts, arrays)
     except ValueError:  # more than float16 can hold
         content = identity_bytes(identity, "f32", texts, arrays)
-    with _locked() as folder:
-        former = _check_is_free(name, folder, overwrite)
-        path = folder / f"{name}{_SUFFIX}"
+    with _locked(folder) as home:
+        former = _check_is_free(name, home, overwrite)
+        path = home / f"{name}{_SUFFIX}"
         with atomic_file(path, private=True) as file:
             file.write(content)
         if former is not None and former.name != path.name and not os.path.samefile(former, path):
             former.unlink(missing_ok=True)  # the same name in another case
-    return _read(path)
+    return read_person(path)
 
 
-def kept_names() -> tuple[str, ...]:
+def kept_names(folder: Path | None = None) -> tuple[str, ...]:
     """Names of all who are kept, in order; no file is read."""
-    return tuple(path.stem for path in _files())
+    return tuple(path.stem for path in people_files(folder))
 
 
-def kept_people() -> tuple[KeptPerson, ...]:
+def kept_people(folder: Path | None = None) -> tuple[KeptPerson, ...]:
     """All who are kept, by name; a damaged file is logged and left out."""
     found = []
-    for path in _files():
+    for path in people_files(folder):
         try:
-            found.append(_read(path))
+            found.append(read_person(path))
         except IdentityFileError as error:
             LOGGER.warning("%s", error)
     return tuple(found)
 
 
-def find_person(name: str) -> Path | None:
+def find_person(name: str, folder: Path | None = None) -> Path | None:
     """The identity file of somebody who is kept, by the name in any case; None: nobody is."""
     with contextlib.suppress(RuntimeError):
-        return _path_of(name, people_folder())
+        return _path_of(name, folder or people_folder())
     return None
 
 
@@ -209,18 +230,18 @@ def kept_person(name: str) -> KeptPerson:
     path = find_person(name)
     if path is None:
         raise IdentityFileError(f"there is no kept person {shown(name)}{similar_name(name)}")
-    return _read(path)
+    return read_person(path)
 
 
-def similar_name(name: str) -> str:
+def similar_name(name: str, folder: Path | None = None) -> str:
     """`; did you mean alice?`, or how to see who is kept."""
-    known = kept_names()
+    known = kept_names(folder)
     if found := hint(name, known):
         return found
     return "; 'pulid-sdcpp people list' shows all" if known else "; no person is kept yet"
 
 
-def rename_person(name: str, new_name: str) -> KeptPerson:
+def rename_person(name: str, new_name: str, folder: Path | None = None) -> KeptPerson:
     """Give somebody who is kept another name.
 
     Raises:
@@ -230,39 +251,48 @@ def rename_person(name: str, new_name: str) -> KeptPerson:
         OutputFileError: The folder cannot be written to.
     """
     check_person_name(new_name)
-    with _locked() as folder:
-        path = _path_of(name, folder)
+    with _locked(folder) as home:
+        path = _path_of(name, home)
         if path is None:
-            raise IdentityFileError(f"there is no kept person {shown(name)}{similar_name(name)}")
-        other = _path_of(new_name, folder)
+            raise IdentityFileError(
+                f"there is no kept person {shown(name)}{similar_name(name, home)}"
+            )
+        other = _path_of(new_name, home)
         if other is not None and other != path:
             raise OutputExistsError(
                 f"there is a kept person {other.stem}; choose another name, or remove "
                 f"{other.stem} with 'pulid-sdcpp people rm'"
             )
-        target = folder / f"{new_name}{_SUFFIX}"
+        target = home / f"{new_name}{_SUFFIX}"
         path.rename(target)
-    return _read(target)
+    return read_person(target)
 
 
-def remove_person(name: str) -> None:
+def remove_person(name: str, folder: Path | None = None) -> None:
     """Remove somebody who is kept.
 
     Raises:
         IdentityFileError: Nobody has the name.
         OutputFileError: The file cannot be removed.
     """
-    with _locked() as folder:
-        path = _path_of(name, folder)
+    with _locked(folder) as home:
+        path = _path_of(name, home)
         if path is None:
-            raise IdentityFileError(f"there is no kept person {shown(name)}{similar_name(name)}")
+            raise IdentityFileError(
+                f"there is no kept person {shown(name)}{similar_name(name, home)}"
+            )
         path.unlink(missing_ok=True)
 
 
-def _files() -> list[Path]:
+def people_files(folder: Path | None = None) -> list[Path]:
+    """The files of all who are kept, by name."""
     try:
         return sorted(
-            (path for path in people_folder().glob(f"*{_SUFFIX}") if path.name[0] != "."),
+            (
+                path
+                for path in (folder or people_folder()).glob(f"*{_SUFFIX}")
+                if path.name[0] != "."
+            ),
             key=lambda path: folded(path.stem),
         )
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
@@ -290,14 +320,14 @@ def _check_is_free(name: str, folder: Path, overwrite: bool) -> Path | None:
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[Path]:
+def _locked(folder: Path | None) -> Iterator[Path]:
     """The folder, made if needed, while no other process changes it."""
     from filelock import FileLock, Timeout
 
     try:
-        folder = private_folder(people_folder(), f"*{_SUFFIX}")
-        with FileLock(folder / ".lock", timeout=_LOCK_S):
-            yield folder
+        home = private_folder(folder or people_folder(), f"*{_SUFFIX}")
+        with FileLock(home / ".lock", timeout=_LOCK_S):
+            yield home
     except Timeout:
         raise OutputFileError(
             f"another process has been changing the kept people for {_LOCK_S:.0f} s; try again"
@@ -306,7 +336,7 @@ def _locked() -> Iterator[Path]:
         raise OutputFileError(f"no person can be kept: {error}; set PULID_SDCPP_DATA") from None
     except OSError as error:
         raise OutputFileError(
-            f"cannot change the kept people in {people_folder()}: {reason_of(error)}"
+            f"cannot change the kept people in {folder or people_folder()}: {reason_of(error)}"
         ) from error
 
 
@@ -316,28 +346,48 @@ def preview_in(path: Path) -> bytes:
     Raises:
         IdentityFileError: The file is damaged.
     """
-    return _extras(path)[2]
+    return _extras(path)[1][_PREVIEW]
 
 
-def _read(path: Path) -> KeptPerson:
+def read_person(path: Path) -> KeptPerson:
+    """What a file of the folder has.
+
+    Raises:
+        IdentityFileError: It is missing or damaged.
+    """
     identity = Identity.load(path)
-    added, photos, preview = _extras(path)
-    return KeptPerson(path.stem, path, identity, added, _names(photos), preview)
+    texts, arrays = _extras(path)
+    recognisers = _names(texts[_RECOGNISERS])
+    numbers = np.frombuffer(arrays[_REFERENCES][: len(arrays[_REFERENCES]) // 4 * 4], "<f4")
+    references: dict[str, NDArray[np.float32]] = {}
+    if recognisers and numbers.size % len(recognisers) == 0 and np.isfinite(numbers).all():
+        rows = numbers.astype(np.float32).reshape(len(recognisers), -1)
+        references = dict(zip(recognisers, rows, strict=True))
+    return KeptPerson(
+        path.stem,
+        path,
+        identity,
+        texts[_ADDED],
+        _names(texts[_PHOTOS]),
+        arrays[_PREVIEW],
+        references,
+    )
 
 
-def _extras(path: Path) -> tuple[str, str, bytes]:
-    """When it was kept, the photos' names in JSON, and the preview; empty what is not there."""
+def _extras(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Texts and bytes beside the identity; empty what is not there."""
+    most = {_PREVIEW: _MAX_PREVIEW_BYTES, _REFERENCES: _MAX_REFERENCES_BYTES}
     try:
         with FileBytes(path, "a kept person") as content:
             header = parse_gguf(content, str(path), MAX_HEADER_BYTES)
-            preview = b""
-            if (info := header.tensors.get(_PREVIEW)) and info.nbytes <= _MAX_PREVIEW_BYTES:
-                preview = bytes(content[info.offset : info.offset + info.nbytes])
+            arrays = dict.fromkeys(most, b"")
+            for name, max_bytes in most.items():
+                if (info := header.tensors.get(name)) and info.nbytes <= max_bytes:
+                    arrays[name] = bytes(content[info.offset : info.offset + info.nbytes])
     except ModelFileError as error:
         raise IdentityFileError(str(error)) from None
-    texts = [header.metadata.get(key) for key in (_ADDED, _PHOTOS)]
-    added, photos = (text if isinstance(text, str) else "" for text in texts)
-    return added, photos, preview
+    found = {key: header.metadata.get(key) for key in (_ADDED, _PHOTOS, _RECOGNISERS)}
+    return {key: text if isinstance(text, str) else "" for key, text in found.items()}, arrays
 
 
 def _names(text: str) -> tuple[str, ...]:
