@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from PIL import Image, features
 
 from ..errors import ImageFileError
+from ..pictures.png_text import read_picture_text
 from ..system.image_file import is_transparent, read_image, upright
 from ..system.mask_image import read_mask
 from ..system.picture_decoding import decoding, described_content, is_heic, opened_picture
@@ -31,6 +32,7 @@ __all__ = [
     "mask_from",
     "photo_from",
     "picture_from",
+    "picture_text_from",
     "reads_avif",
 ]
 
@@ -112,6 +114,29 @@ def mask_from(
     return _normalised(value, param, limits, fetch, "a mask", read)
 
 
+def picture_text_from(
+    value: object, *, param: str, limits: Limits, fetch: Fetch | None = None
+) -> str | None:
+    """The text in a picture that says how it was made; None: there is none.
+
+    Args:
+        value, param, limits, fetch: As for `picture_from`.
+
+    Raises:
+        ApiError: As `picture_from`; bad_image also for a text that is too long.
+    """
+    content, kind = _checked(value, param, limits, fetch, "a picture")
+    with _one_at_a_time:
+        try:
+            with opened_picture(content, param, "a picture", FORMATS[kind]) as opened:
+                wrong = _size_error(opened.size, param, limits)
+            if wrong is not None:
+                raise wrong
+            return read_picture_text(content)
+        except (ImageFileError, ValueError) as error:
+            raise _image_error(error, param) from error
+
+
 @functools.cache
 def reads_avif() -> bool:
     """Whether this Pillow reads AVIF; older ones have not heard of it."""
@@ -126,16 +151,7 @@ def _normalised(
     expected: str,
     read: Callable[[Image.Image], Image.Image],
 ) -> PictureIn:
-    content = given_bytes(
-        value,
-        param=param,
-        max_bytes=limits.max_image_bytes,
-        fetch=fetch,
-        too_large="image_too_large",
-    )
-    kind = _checked_format(content, param, expected)
-    if (size := picture_size(content)) and (wrong := _size_error(size, param, limits)):
-        raise wrong
+    content, kind = _checked(value, param, limits, fetch, expected)
     with _one_at_a_time:
         try:
             with opened_picture(content, param, expected, FORMATS[kind]) as opened:
@@ -153,6 +169,23 @@ def _normalised(
             picture.save(file, "PNG", compress_level=_COMPRESSION)
     png = file.getvalue()
     return PictureIn(png, picture.width, picture.height, hashlib.sha256(png).hexdigest())
+
+
+def _checked(
+    value: object, param: str, limits: Limits, fetch: Fetch | None, expected: str
+) -> tuple[bytes, str]:
+    """A file whose header has nothing against it, and its format."""
+    content = given_bytes(
+        value,
+        param=param,
+        max_bytes=limits.max_image_bytes,
+        fetch=fetch,
+        too_large="image_too_large",
+    )
+    kind = _checked_format(content, param, expected)
+    if (size := picture_size(content)) and (wrong := _size_error(size, param, limits)):
+        raise wrong
+    return content, kind
 
 
 def _checked_format(content: bytes, param: str, expected: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "scheduler_label",
     "scheduler_list",
     "takes_eta",
+    "titled_model",
 ]
 
 _SAMPLERS = {
@@ -91,6 +92,11 @@ def scheduler_from(name: str) -> tuple[str | None, bool]:
         return None, True
     found = _SCHEDULER_KEYS.get(key)
     return found, found is not None
+
+
+def titled_model(title: str) -> str:
+    """The model of a title: A1111's end with a hash, as in "flux-dev [0123456789]"."""
+    return re.sub(r" \[\w+\]$", "", title)
 
 
 def takes_eta(method: str | None) -> bool:

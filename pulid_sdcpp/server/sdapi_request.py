@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +23,7 @@ from .sdapi_fields import (
     PARAMS,
     SILENT,
 )
-from .sdapi_names import sampler_from, scheduler_from, takes_eta
+from .sdapi_names import sampler_from, scheduler_from, takes_eta, titled_model
 from .sdapi_people import people_of_scripts
 from .typed_values import invalid, typed_fields
 
@@ -184,8 +183,7 @@ def _settings(plain: Mapping[str, Any], said: dict[str, Any]) -> None:
     if not isinstance(settings, Mapping):
         raise invalid("override_settings", settings, "an object")
     if model := settings.get("sd_model_checkpoint"):
-        # Titles end with a hash: "flux-dev [0123456789]".
-        said["model"] = re.sub(r" \[\w+\]$", "", model) if isinstance(model, str) else model
+        said["model"] = titled_model(model) if isinstance(model, str) else model
     layers = settings.get("CLIP_stop_at_last_layers")
     if layers not in (None, 0, 1):
         said.setdefault("clip_skip", layers)
