@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 
-from ..pictures.formats import QUALITY, suffix_of
+from ..pictures.formats import holding_suffix, suffix_of
 
 __all__ = ["enlarged_preview"]
 
 
-def enlarged_preview(png: bytes, width: int, height: int, output_format: str) -> bytes:
-    """The preview as a file that a client can show in the place of the picture.
+def enlarged_preview(png: bytes, scale: int, output_format: str) -> tuple[bytes, tuple[int, int]]:
+    """The preview as a file that a client can show in the place of the picture, and its size.
 
     Args:
         png: The engine's.
-        width, height: Of the picture, in pixels.
-        output_format: "png", "jpeg" or "webp".
+        scale: How many pixels of the picture are one of it, along a side.
+        output_format: "png", "jpeg" or "webp"; too large for that, it is a PNG.
     """
     from PIL import Image
 
@@ -23,6 +23,8 @@ def enlarged_preview(png: bytes, width: int, height: int, output_format: str) ->
 
     with Image.open(io.BytesIO(png)) as opened:
         image = opened.convert("RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    return bytes(encoded_picture(image, suffix_of(output_format), quality=QUALITY))
+    size_px = image.width * scale, image.height * scale
+    if scale != 1:
+        image = image.resize(size_px, Image.Resampling.BICUBIC)
+    suffix = holding_suffix(suffix_of(output_format), size_px)
+    return bytes(encoded_picture(image, suffix)), size_px

@@ -25,7 +25,7 @@ MAX_IMAGES = 16
 _SILENT = ("quality", "style", "moderation", "user", "safety_identifier", "background", "size",
            "response_format", "stream", "partial_images", "image_role", "input_fidelity", "image",
            "image[]", "images", "mask", "api-version")  # fmt: skip
-_NOT_OURS = ("frame_count", "frame_duration_ms", "complexity", "svg")
+_NOT_OURS = ("frame_count", "frame_duration_ms", "complexity", "svg", "markup")
 """Fields of other models' pictures."""
 _SIZE = re.compile(r"(\d{1,5})\s*[xX]\s*(\d{1,5})", re.ASCII)
 _LOW_FIDELITY_WEIGHT = 0.8

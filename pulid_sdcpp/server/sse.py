@@ -36,7 +36,7 @@ def sse_event(
     lines = [] if number is None else [f"id: {number}"]
     if retry_ms is not None:
         lines.append(f"retry: {retry_ms}")
-    # In ASCII, with "\\n" for a line break: so it is one line, whatever a reader takes for an end.
+    # In ASCII, with "\n" for a line break: so it is one line, whatever a reader takes for an end.
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     lines += [f"event: {name}", f"data: {text}"]
     return ("\n".join(lines) + "\n\n").encode("ascii")

@@ -130,7 +130,9 @@ def test_previews_have_the_size_and_format_of_the_picture(
     small.paste("blue", (0, 0, small.width // 2, small.height))
     png = io.BytesIO()
     small.save(png, "PNG")
-    made = Image.open(io.BytesIO(enlarged_preview(png.getvalue(), 64, 32, output_format)))
+    content, size_px = enlarged_preview(png.getvalue(), scale, output_format)
+    made = Image.open(io.BytesIO(content))
+    assert size_px == (64, 32)
     assert (made.format, made.size, made.mode) == (name, (64, 32), "RGB")
     left, right = made.getpixel((2, 16)), made.getpixel((61, 16))
     assert left[2] > 200 > 50 > left[0]

@@ -116,6 +116,7 @@ def test_defaults():
         ({"frame_duration_ms": 40}, "frame_duration_ms"),
         ({"complexity": 1}, "complexity"),
         ({"svg": {}}, "svg"),
+        ({"markup": b"p"}, "markup"),
     ],
 )
 def test_what_is_not_offered_is_an_error(body: dict[str, Any], param: str):
