@@ -41,8 +41,11 @@ class Readers:
 class PersonLimits(Protocol):
     """The limits that concern people."""
 
-    max_people: int
-    max_photos: int
+    @property
+    def max_people(self) -> int: ...
+
+    @property
+    def max_photos(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,23 @@ __all__ = ["RequestLimits", "check_picture"]
 class RequestLimits(Protocol):
     """What one request may ask for."""
 
-    max_batch: int
-    max_steps: int
-    max_pixels: int
-    max_side: int
-    max_people: int
-    max_photos: int
+    @property
+    def max_batch(self) -> int: ...
+
+    @property
+    def max_steps(self) -> int: ...
+
+    @property
+    def max_pixels(self) -> int: ...
+
+    @property
+    def max_side(self) -> int: ...
+
+    @property
+    def max_people(self) -> int: ...
+
+    @property
+    def max_photos(self) -> int: ...
 
 
 def check_picture(

@@ -1,0 +1,148 @@
+"""Answers that wait for a job: proxies and clients that give up early are kept waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from .errors import STATUSES, ApiError
+from .jobs import Job
+from .service import PictureService
+
+__all__ = ["answered_when_finished", "failure_of", "job_headers", "warned_as_header"]
+
+LOGGER = logging.getLogger("pulid_sdcpp.server")
+
+_SPACE_S = 15.0
+_LOOK_S = 0.5
+"""How often it is looked whether the client is still there."""
+
+MakeJson = Callable[[Job], Any]
+
+
+def failure_of(job: Job) -> ApiError | None:
+    """Why a finished job has no answer; None: it was completed."""
+    if job.status == "completed":
+        return None
+    if job.error is None or job.error.code not in STATUSES:
+        return ApiError("generation_failed", "the job failed")
+    return ApiError(job.error.code, job.error.message, job.error.param)
+
+
+def job_headers(job: Job) -> dict[str, str]:
+    """The headers that say which job an answer is of, and what it was warned of."""
+    headers = {"X-Pulid-Job": job.id}
+    if warned := warned_as_header(job):
+        headers["X-Pulid-Warning"] = warned
+    return headers
+
+
+def warned_as_header(job: Job) -> str:
+    """The codes of a job's warnings, each once."""
+    return "; ".join(dict.fromkeys(warning["code"] for warning in job.warnings))
+
+
+async def answered_when_finished(
+    service: PictureService,
+    job: Job,
+    request: Request,
+    make_json: MakeJson,
+    *,
+    failure: Callable[[Job], ApiError | None] = failure_of,
+) -> Response:
+    """The answer of a synchronous call, when its job has ended.
+
+    If that takes longer than `--sync-keepalive`, the answer begins with spaces, which JSON allows.
+    A job that fails then breaks the connection off: nobody takes half an answer for a whole one.
+
+    Args:
+        service: The server.
+        job: The job.
+        request: The call. A client that leaves cancels the job, unless the server's settings say
+            otherwise.
+        make_json: Makes the answer of the finished job, in a thread; it may read pictures.
+        failure: Which finished job is an error.
+
+    Raises:
+        ApiError: The job failed or was cancelled in time.
+    """
+    keepalive_s = service.settings.sync_keepalive_s
+    waiting = asyncio.ensure_future(service.finished(job.id))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    try:
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=_LOOK_S)
+            if waiting.done():
+                break
+            if await request.is_disconnected():
+                await _left(service, job)
+                raise ApiError("client_gone", "the client left")
+            if keepalive_s and loop.time() - begun >= keepalive_s:
+                return _late_answer(service, job, waiting, make_json, failure)
+    except BaseException:
+        waiting.cancel()
+        raise
+    return await _whole_answer(service, waiting.result(), make_json, failure)
+
+
+async def _whole_answer(
+    service: PictureService,
+    job: Job,
+    make_json: MakeJson,
+    failure: Callable[[Job], ApiError | None],
+) -> Response:
+    if (error := failure(job)) is not None:
+        error.headers.update(job_headers(job))
+        raise error
+    content = await asyncio.to_thread(make_json, job)
+    response = JSONResponse(content, headers=job_headers(job))
+    await _delivered(service, job)
+    return response
+
+
+def _late_answer(
+    service: PictureService,
+    job: Job,
+    waiting: asyncio.Future[Job],
+    make_json: MakeJson,
+    failure: Callable[[Job], ApiError | None],
+) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            yield b" "
+            while not waiting.done():
+                await asyncio.wait({waiting}, timeout=_SPACE_S)
+                if not waiting.done():
+                    yield b" "
+            ended = waiting.result()
+            if (error := failure(ended)) is not None:
+                LOGGER.warning("%s: the answer is broken off: %s", job.id, error.code)
+                raise error
+            content = await asyncio.to_thread(make_json, ended)
+            yield json.dumps(content).encode("utf-8")
+            await _delivered(service, ended)
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                service.background(_left(service, job))
+
+    return StreamingResponse(chunks(), media_type="application/json", headers=job_headers(job))
+
+
+async def _left(service: PictureService, job: Job) -> None:
+    """The client is gone, and nobody else may see this job's answer."""
+    if service.settings.on_disconnect == "cancel":
+        await service.cancel(job.id)
+
+
+async def _delivered(service: PictureService, job: Job) -> None:
+    """Remove what is not to be kept: the answer has it. By its address, it would be asked for."""
+    if not service.is_kept(job) and not job.request.get("answer_urls"):
+        service.background(service.remove(job.id))
