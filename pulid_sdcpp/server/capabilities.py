@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from ..model_files.lora_listing import lora_names
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..options.preview import PREVIEW_METHODS
 from ..options.sampling_names import SAMPLING_METHODS, SCHEDULERS
 from .delivery import OUTPUT_FORMATS
 from .service import PictureService
 
-__all__ = ["capabilities", "lora_names"]
+__all__ = ["capabilities", "loras_of"]
 
 _MODE = "img_gen"
 _FEATURES = ("init_image", "mask_image", "ref_images", "lora", "vae_tiling", "hires",
@@ -51,7 +50,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
         "features_by_mode": {_MODE: features},
         "samplers": list(SAMPLING_METHODS),
         "schedulers": list(SCHEDULERS),
-        "loras": [{"name": lora, "path": lora} for lora in lora_names(service)],
+        "loras": [{"name": lora, "path": lora} for lora in loras_of(service)],
         "upscalers": [],
         "preview_modes": list(PREVIEW_METHODS),
         "limits": {
@@ -72,7 +71,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
     }
 
 
-def lora_names(service: PictureService) -> list[str]:
+def loras_of(service: PictureService) -> list[str]:
     """Names of the LoRAs in the server's folder, as prompts and `lora` name them."""
     folder = service.models.choice(service.models.default).context.get("lora_model_dir")
-    return sorted({Path(name).stem for name in lora_files(Path(folder))}) if folder else []
+    return lora_names(folder) if folder else []

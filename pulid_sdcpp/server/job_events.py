@@ -8,7 +8,7 @@ from typing import Any
 from .job_view import job_view
 from .jobs import FINISHED, Job
 from .service import PictureService
-from .sse import KEEPALIVE_S
+from .sse import KEEP_ALIVE_S
 
 __all__ = ["events_of_job", "events_of_owner"]
 
@@ -28,7 +28,7 @@ async def events_of_job(service: PictureService, job: Job) -> AsyncIterator[_Eve
             yield now.status, {"error": job_view(service, now)["error"]}
             return
         while True:
-            event = await events.next(KEEPALIVE_S)
+            event = await events.next(KEEP_ALIVE_S)
             if event is None:
                 yield None
                 continue
@@ -47,5 +47,5 @@ async def events_of_owner(service: PictureService, owner: str | None) -> AsyncIt
         jobs = [job for job in service.book.newest(owner, limit=None) if not job.is_finished]
         yield "snapshot", {"jobs": [job_view(service, job) for job in jobs]}
         while True:
-            event = await events.next(KEEPALIVE_S)
+            event = await events.next(KEEP_ALIVE_S)
             yield None if event is None else (event.name, {"job": event.job, **event.data})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .body_fields import BodyFields
 from .errors import ApiError
@@ -25,6 +25,7 @@ from .job_runner import QUEUED_KINDS, JobRunner, Work
 from .job_store import JobStore
 from .jobs import Job, MadePicture
 from .normal_request import NormalRequest, normalised_fields
+from .people_library import PeopleLibrary
 from .request_files import RequestFiles
 from .request_forms import to_json
 from .retention import GoneJobs, remove_old_jobs
@@ -32,7 +33,7 @@ from .served_models import ServedModels
 from .settings import ServerSettings
 from .signing import load_secret
 
-__all__ = ["People", "PictureService"]
+__all__ = ["PictureService"]
 
 LOGGER = logging.getLogger("pulid_sdcpp.server")
 
@@ -41,29 +42,6 @@ _UNKEPT_S = 3600.0
 """So long the pictures stay that are not kept: for as long as their addresses are good."""
 _MAX_OTHERS = 16
 """Jobs at once that need no place in the queue."""
-
-
-class _FoundPerson(Protocol):
-    """Somebody who is kept."""
-
-    @property
-    def name(self) -> str:
-        """As the owner calls them."""
-
-    @property
-    def id(self) -> str:
-        """The identity's short hash."""
-
-    @property
-    def path(self) -> Path:
-        """The identity file."""
-
-
-class People(Protocol):
-    """The people that each owner keeps."""
-
-    def find(self, owner: str, wanted: str, /) -> _FoundPerson:
-        """One by name or id; raises ApiError identity_not_found."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +72,7 @@ class PictureService:
         settings: ServerSettings,
         models: ServedModels,
         engines: Sequence[JobEngine],
-        people: People,
+        people: PeopleLibrary,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings

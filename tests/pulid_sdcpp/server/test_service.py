@@ -1,0 +1,189 @@
+"""The server without HTTP: jobs are accepted, made, cancelled, and go on after a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pulid_sdcpp.server.body_fields import body_fields
+from pulid_sdcpp.server.errors import ApiError
+from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.request_files import RequestFiles
+from pulid_sdcpp.server.service import PictureService
+from served import run_service, started
+
+
+async def submitted(
+    service: PictureService, prompt: str = "plain", owner: str = "local", **body: Any
+) -> Job:
+    synchronous = body.pop("synchronous", False)
+    key = body.pop("idempotency_key", "")
+    files = RequestFiles(service.limits)
+    fields = body_fields({"prompt": prompt, "seed": 7, **body})
+    request = await service.read(fields, files)
+    return await service.submit(
+        request, files.contents, owner=owner, synchronous=synchronous, idempotency_key=key
+    )
+
+
+def test_a_job_is_accepted_made_and_kept(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        async with service.hub.subscribe(owner="local") as events:
+            job = await submitted(service, batch_count=2)
+            assert job.status == "queued"
+            ended = await service.finished(job.id)
+            names = []
+            while (event := await events.next(0)) is not None:
+                assert event.job == job.id
+                names.append(event.name)
+        assert names[0] == "queued"
+        assert names[-1] == "completed"
+        assert {"stage", "step"} <= set(names)
+        assert names.count("saved") == 2
+        assert ended.status == "completed"
+        assert [picture.seed for picture in ended.pictures] == [7, 8]
+        assert service.queue.mean_picture_s > 0
+        path = service.picture(f"{job.id}-1", "local")[2]
+        assert path.read_bytes().startswith(b"\x89PNG")
+        with pytest.raises(ApiError, match="no such picture"):
+            service.picture(f"{job.id}-2", "local")
+        with pytest.raises(ApiError, match="no such job"):
+            service.picture(f"{job.id}-1", "another")
+
+    run_service(tmp_path, test)
+
+
+def test_a_failed_job_says_why(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        job = await submitted(service, people=[{"embedding": "AAAA"}])
+        raise AssertionError(job)
+
+    with pytest.raises(ApiError) as caught:
+        run_service(tmp_path, test)
+    assert caught.value.code == "bad_identity"
+
+
+def test_a_person_who_is_not_kept_is_refused_at_once(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        with pytest.raises(ApiError) as caught:
+            await submitted(service, identity="nobody")
+        assert caught.value.code == "identity_not_found"
+        assert service.book.newest() == []
+
+    run_service(tmp_path, test)
+
+
+def test_jobs_are_cancelled_while_they_wait_and_while_they_run(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        running = await submitted(service, "slow", steps=150)
+        waiting = await submitted(service)
+        while service.hub.progress(running.id) is None:
+            await asyncio.sleep(0.01)
+        assert (await service.cancel(waiting.id)).status == "cancelled"
+        ended = await service.cancel(running.id)
+        assert (ended.status, ended.error and ended.error.code) == ("cancelled", "cancelled")
+        assert (await service.cancel(running.id)) == ended
+        assert (await service.finished((await submitted(service)).id)).status == "completed"
+
+    run_service(tmp_path, test)
+
+
+def test_the_queue_is_bounded_and_a_key_is_one_job(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        first = await submitted(service, "slow", idempotency_key="one")
+        again = await submitted(service, "slow", idempotency_key="one")
+        assert again.id == first.id
+        await submitted(service)
+        with pytest.raises(ApiError) as caught:
+            await submitted(service)
+        assert caught.value.code == "queue_full"
+        assert caught.value.headers["Retry-After"]
+
+    from pulid_sdcpp.server.limits import Limits
+
+    run_service(tmp_path, test, limits=Limits(queue_size=2))
+
+
+def test_jobs_that_take_too_long_fail(tmp_path: Path) -> None:
+    from pulid_sdcpp.server.limits import Limits
+
+    async def test(service: PictureService) -> None:
+        running = await submitted(service, "slow", steps=150, timeout_s=0.5)
+        waiting = await submitted(service)
+        for job in (running, waiting):
+            ended = await service.finished(job.id)
+            assert (ended.status, ended.error and ended.error.code) == ("failed", "timed_out")
+
+    run_service(tmp_path, test, limits=Limits(queue_timeout_s=0.2))
+
+
+def test_after_a_stop_in_good_order_the_jobs_go_on(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with started(tmp_path) as service:
+            running = await submitted(service, "slow", steps=100, batch_count=2)
+            waiting = await submitted(service)
+            synchronous = await submitted(service, synchronous=True)
+            while service.hub.progress(running.id) is None:
+                await asyncio.sleep(0.01)
+        assert service.job(running.id, None).status == "queued"
+        with pytest.raises(ApiError, match="being stopped"):
+            await submitted(service)
+        async with started(tmp_path) as service:
+            for job in (running, waiting):
+                ended = await service.finished(job.id)
+                assert ended.status == "completed"
+                assert ended.seeds == job.seeds
+                assert len(ended.pictures) == len(job.seeds)
+            assert service.job(running.id, None).interruptions == 0
+            assert service.job(synchronous.id, None).status == "cancelled"
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_other_kinds_of_jobs_run_beside_the_queue(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        async def grid(job: Job) -> dict[str, Any]:
+            inner = await submitted(service)
+            await service.finished(inner.id)
+            return {"pictures": [f"{inner.id}-0"], **job.request}
+
+        async def fails(job: Job) -> dict[str, Any]:
+            await asyncio.sleep(job.request["s"])
+            raise ValueError(f"{job.kind} cannot be done")
+
+        service.do("grid", grid)
+        service.do("download", fails)
+        done = await service.finished((await service.submit_other("grid", "local", {"a": 1})).id)
+        assert (done.status, done.result["a"]) == ("completed", 1)
+        failed = await service.finished(
+            (await service.submit_other("download", "local", {"s": 0})).id
+        )
+        assert failed.status == "failed"
+        long = await service.submit_other("download", "local", {"s": 100})
+        await asyncio.sleep(0)
+        assert (await service.cancel(long.id)).status == "cancelled"
+
+    run_service(tmp_path, test)
+
+
+def test_what_was_not_to_be_kept_is_removed(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        now = service.clock()
+        unkept = await submitted(service, store=False)
+        kept = await submitted(service)
+        await service.finished(kept.id)
+        await service.clean()
+        assert service.job(unkept.id, None).status == "completed"
+        service.clock = lambda: now + 4000
+        await service.clean()
+        with pytest.raises(ApiError, match="no such job"):
+            service.job(unkept.id, None)
+        service.clock = lambda: now + 40 * 86400
+        await service.clean()
+        with pytest.raises(ApiError, match="was removed"):
+            service.job(kept.id, "local")
+
+    run_service(tmp_path, test)
