@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pipeline",),
     ("batch", "evaluation", "conversion", "planning", "doctor"),
     ("server",),
+    ("page",),
     ("cli",),
     ("__main__",),
 )

@@ -1,0 +1,89 @@
+"""The page, put beside the API: its screens, its look, and the route to it.
+
+    app = create_app(service, access)
+    mount_page(app, service)
+
+Gradio has a queue of its own: the page's events only hand jobs to the server's queue and follow
+them, so that a closed page, a second tab and an HTTP client all see the same jobs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .create_screen import create_screen
+from .gallery_screen import gallery_screen
+from .grid_screen import grid_screen
+from .models_screen import models_screen
+from .navigation import navigation, screen_marker
+from .page_routes import PageRoutes
+from .parts import PageParts
+from .people_screen import people_screen
+from .queue_screen import queue_screen
+from .texts import PRODUCT, SCREENS
+from .theme import page_css, page_theme
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["build_page", "mount_page"]
+
+_SCREENS = {
+    "create": create_screen,
+    "people": people_screen,
+    "gallery": gallery_screen,
+    "grid": grid_screen,
+    "queue": queue_screen,
+    "models": models_screen,
+}
+
+
+def build_page(service: Any) -> gr.Blocks:
+    """The page of all its users; what one of them sees is filled in when it is opened.
+
+    Args:
+        service: Whose jobs, pictures, people and models it shows.
+    """
+    page: gr.Blocks
+    with gr.Blocks(title=PRODUCT, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        parts = PageParts(service, navigation())
+        for name, fill in _SCREENS.items():
+            with gr.Column(elem_id=f"screen-{name}", elem_classes="screen"):
+                gr.HTML(f"<h2 tabindex='-1'>{SCREENS[name]}</h2>", apply_default_css=False)
+                parts.markers[name] = screen_marker(name)
+                fill(service, parts)
+        parts.connect(page)
+    page.queue(default_concurrency_limit=None, api_open=False)
+    for event in page.fns.values():  # nobody calls them but the page
+        event.api_visibility = "private"
+    return page
+
+
+def mount_page(app: FastAPI, service: Any) -> None:
+    """Put the page at "/", behind all routes that `app` has already.
+
+    Args:
+        app: With the door that says who calls.
+        service: As for `build_page`.
+    """
+    folder = service.settings.server_folder / "page"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Where Gradio puts files that are uploaded, until the event that they are for is through.
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    gr.mount_gradio_app(
+        app,
+        build_page(service),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=True,
+        max_file_size=service.limits.max_image_bytes,
+        theme=page_theme(),
+        css=page_css(),
+    )
+    mount = app.router.routes[-1]
+    mount.app = PageRoutes(mount.app)  # type: ignore[attr-defined]

@@ -1,0 +1,35 @@
+// Shows the screen that the address names behind its #.
+const links = [...element.querySelectorAll("[data-screen]")];
+const names = links.map((link) => link.dataset.screen);
+const more = element.querySelector(".more");
+const open = (is) => {
+  element.classList.toggle("opened", is);
+  more.setAttribute("aria-expanded", String(is));
+};
+const headingOf = (name) => document.querySelector(`#screen-${name} h2`);
+const show = (moveFocus) => {
+  const wanted = location.hash.slice(1);
+  const name = names.includes(wanted) ? wanted : names[0];
+  document.body.dataset.screen = name;
+  for (const link of links) {
+    if (link.dataset.screen === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  more.classList.toggle("current", element.querySelector("[aria-current]").matches(".beyond"));
+  open(false);
+  window.scrollTo(0, 0);
+  if (moveFocus) headingOf(name)?.focus({preventScroll: true});
+  document.dispatchEvent(new CustomEvent("pulid-screen", {detail: name}));
+};
+more.addEventListener("click", () => open(more.getAttribute("aria-expanded") !== "true"));
+element.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") { open(false); more.focus(); }
+});
+element.querySelector(".skip").addEventListener("click", () =>
+  headingOf(document.body.dataset.screen)?.focus());
+window.addEventListener("hashchange", () => show(true));
+watch("value", () => {
+  if (names.includes(props.value)) location.hash = props.value;
+});
+document.documentElement.lang = "en";
+show(false);

@@ -1,0 +1,104 @@
+"""Which of Gradio's routes the page needs, and what a browser may do with what they answer."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from ..server.errors import ApiError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["PageRoutes", "content_policy", "is_of_the_page"]
+
+_ROUTES = re.compile(
+    r"/|/config/?|/theme\.css|/manifest\.json|/favicon\.ico|/robots\.txt"
+    r"|/(assets|static|svelte)/.+"
+    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|heartbeat/\w+|file=.+|component_server/?"
+    r"|cancel|reset/?|app_id/?|startup-events|theme\.css|custom_component/.+)"
+)
+_FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
+"""What Gradio says of itself to other sites, with addresses of theirs."""
+
+
+def is_of_the_page(path: str) -> bool:
+    """Whether the page asks for such a path; Gradio has more, such as an API and a proxy."""
+    return _ROUTES.fullmatch(path) is not None and ".." not in path
+
+
+def content_policy(nonce: str) -> str:
+    """The Content-Security-Policy: nothing is loaded from elsewhere, or sent there.
+
+    Gradio makes functions of templates, so 'unsafe-eval'; its styles are in attributes.
+
+    Args:
+        nonce: Of the scripts in the document itself.
+    """
+    return (
+        "default-src 'none'; "
+        f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; "
+        "style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; "
+        "connect-src 'self' data: blob:; worker-src 'self' blob:; manifest-src 'self'; "
+        "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+class PageRoutes:
+    """Gradio's app behind a list of its routes.
+
+    Args:
+        app: Gradio's.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = (
+            scope["path"][len(scope.get("root_path", "").rstrip("/")) :]
+            if _is_below(scope)
+            else scope["path"]
+        )
+        if scope["type"] != "http" or not is_of_the_page(path or "/"):
+            raise ApiError("not_found", "there is nothing at this address")
+        if path in ("", "/"):
+            await self._document(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The page itself: its scripts get the nonce, so that no other script in it runs."""
+        nonce = secrets.token_urlsafe(16)
+        scope = dict(scope)
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+        started: dict[str, Any] = {}
+        content = b""
+
+        async def changed(message: Message) -> None:
+            nonlocal content, started
+            if message["type"] == "http.response.start":
+                started = dict(message)
+                return
+            content += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            content = _FOREIGN.sub(b"", content)
+            content = content.replace(b"<script", f'<script nonce="{nonce}"'.encode())
+            headers = [pair for pair in started["headers"] if pair[0] != b"content-length"]
+            headers += [
+                (b"content-length", str(len(content)).encode()),
+                (b"content-security-policy", content_policy(nonce).encode()),
+                (b"cache-control", b"no-store"),
+            ]
+            await send({**started, "headers": headers})
+            await send({**message, "body": content})
+
+        await self._app(scope, receive, changed)
+
+
+def _is_below(scope: Scope) -> bool:
+    prefix = scope.get("root_path", "").rstrip("/")
+    return bool(prefix) and scope["path"].startswith(prefix)
