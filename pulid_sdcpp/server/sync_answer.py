@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +16,14 @@ from .errors import STATUSES, ApiError
 from .jobs import Job
 from .service import PictureService
 
-__all__ = ["answered_when_finished", "failure_of", "job_headers", "warned_as_header"]
+__all__ = [
+    "answer_arrived",
+    "answered_when_finished",
+    "client_left",
+    "failure_of",
+    "job_headers",
+    "warned_as_header",
+]
 
 LOGGER = logging.getLogger("pulid_sdcpp.server")
 
@@ -24,6 +32,15 @@ _LOOK_S = 0.5
 """How often it is looked whether the client is still there."""
 
 MakeJson = Callable[[Job], Any]
+
+
+@dataclass(frozen=True)
+class _JobAnswer:
+    """As of `answered_when_finished`."""
+
+    make_json: MakeJson
+    failure: Callable[[Job], ApiError | None]
+    has_urls: bool
 
 
 def failure_of(job: Job) -> ApiError | None:
@@ -55,6 +72,7 @@ async def answered_when_finished(
     make_json: MakeJson,
     *,
     failure: Callable[[Job], ApiError | None] = failure_of,
+    has_urls: bool = False,
 ) -> Response:
     """The answer of a synchronous call, when its job has ended.
 
@@ -68,6 +86,7 @@ async def answered_when_finished(
             otherwise.
         make_json: Makes the answer of the finished job, in a thread; it may read pictures.
         failure: Which finished job is an error.
+        has_urls: Whether the answer has addresses of pictures, which the client asks for later.
 
     Raises:
         ApiError: The job failed or was cancelled in time.
@@ -76,43 +95,48 @@ async def answered_when_finished(
     waiting = asyncio.ensure_future(service.finished(job.id))
     loop = asyncio.get_running_loop()
     begun = loop.time()
+    answer = _JobAnswer(make_json, failure, has_urls)
     try:
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=_LOOK_S)
             if waiting.done():
                 break
             if await request.is_disconnected():
-                await _left(service, job)
+                await client_left(service, job)
                 raise ApiError("client_gone", "the client left")
             if keepalive_s and loop.time() - begun >= keepalive_s:
-                return _late_answer(service, job, waiting, make_json, failure)
+                return _late_answer(service, job, waiting, answer)
     except BaseException:
         waiting.cancel()
         raise
-    return await _whole_answer(service, waiting.result(), make_json, failure)
+    return await _whole_answer(service, waiting.result(), answer)
 
 
-async def _whole_answer(
-    service: PictureService,
-    job: Job,
-    make_json: MakeJson,
-    failure: Callable[[Job], ApiError | None],
-) -> Response:
-    if (error := failure(job)) is not None:
+async def client_left(service: PictureService, job: Job) -> None:
+    """The client is gone, and nobody else may see this job's answer."""
+    if service.settings.on_disconnect == "cancel":
+        await service.cancel(job.id)
+
+
+def answer_arrived(service: PictureService, job: Job) -> None:
+    """Remove what is not to be kept: the answer has it."""
+    if not service.is_kept(job):
+        service.background(service.remove(job.id))
+
+
+async def _whole_answer(service: PictureService, job: Job, answer: _JobAnswer) -> Response:
+    if (error := answer.failure(job)) is not None:
         error.headers.update(job_headers(job))
         raise error
-    content = await asyncio.to_thread(make_json, job)
+    content = await asyncio.to_thread(answer.make_json, job)
     response = JSONResponse(content, headers=job_headers(job))
-    await _delivered(service, job)
+    if not answer.has_urls:
+        answer_arrived(service, job)
     return response
 
 
 def _late_answer(
-    service: PictureService,
-    job: Job,
-    waiting: asyncio.Future[Job],
-    make_json: MakeJson,
-    failure: Callable[[Job], ApiError | None],
+    service: PictureService, job: Job, waiting: asyncio.Future[Job], answer: _JobAnswer
 ) -> Response:
     async def chunks() -> AsyncIterator[bytes]:
         try:
@@ -122,27 +146,16 @@ def _late_answer(
                 if not waiting.done():
                     yield b" "
             ended = waiting.result()
-            if (error := failure(ended)) is not None:
+            if (error := answer.failure(ended)) is not None:
                 LOGGER.warning("%s: the answer is broken off: %s", job.id, error.code)
                 raise error
-            content = await asyncio.to_thread(make_json, ended)
+            content = await asyncio.to_thread(answer.make_json, ended)
             yield json.dumps(content).encode("utf-8")
-            await _delivered(service, ended)
+            if not answer.has_urls:
+                answer_arrived(service, ended)
         finally:
             if not waiting.done():
                 waiting.cancel()
-                service.background(_left(service, job))
+                service.background(client_left(service, job))
 
     return StreamingResponse(chunks(), media_type="application/json", headers=job_headers(job))
-
-
-async def _left(service: PictureService, job: Job) -> None:
-    """The client is gone, and nobody else may see this job's answer."""
-    if service.settings.on_disconnect == "cancel":
-        await service.cancel(job.id)
-
-
-async def _delivered(service: PictureService, job: Job) -> None:
-    """Remove what is not to be kept: the answer has it. By its address, it would be asked for."""
-    if not service.is_kept(job) and not job.request.get("answer_urls"):
-        service.background(service.remove(job.id))
