@@ -20,6 +20,7 @@ __all__ = ["DEFAULT_PORT", "ServerSettings"]
 DEFAULT_PORT = 7860
 """A1111's, which clients try."""
 
+_DEVICE = re.compile(r"[a-z]+[0-9]*")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
@@ -44,6 +45,9 @@ class ServerSettings:
         load: Whether the model is loaded at the start.
         strict: Whether what is not offered is an error, not a warning.
         engine: Whether the engine runs in a process of its own, or in the server's.
+        devices: Names of devices with commas between them, each for an engine process; "": one
+            where the model's options say.
+        workers: Engine processes on each of them.
         log_prompts, log_format: What is logged, and how.
         open_metrics: Whether /metrics needs no key.
         thumbnails: Whether small pictures of kept people's faces are kept.
@@ -199,6 +203,23 @@ class ServerSettings:
         group="Server",
         choices=("process", "inline"),
     )
+    devices: str = option(
+        "",
+        "Devices that make pictures at the same time, each with a model of its own: cuda0,cuda1.",
+        flags="--devices",
+        group="Server",
+        metavar="NAMES",
+        shown_default="the engine's choice",
+        max_chars=300,
+    )
+    workers: int = option(
+        1,
+        "Engines on each device, each with a model of its own.",
+        flags="--workers",
+        group="Server",
+        low=1,
+        high=64,
+    )
     log_prompts: bool = option(
         False, "Write prompts into the log.", flags="--log-prompts", group="Server"
     )
@@ -246,6 +267,25 @@ class ServerSettings:
             raise option_error(
                 f"{named('root_path')} is {shown(self.root_path)}, but must be like /pulid"
             )
+
+        names = self.device_names
+        if self.devices and (
+            not all(map(_DEVICE.fullmatch, names)) or len(set(names)) < len(names)
+        ):
+            raise option_error(
+                f"{named('devices')} is {shown(self.devices)}, but must be different devices such "
+                "as cuda0,cuda1"
+            )
+        if self.engine == "inline" and (self.devices or self.workers > 1):
+            raise option_error(
+                f"{named('engine')} is inline, which is one engine; leave out "
+                f"{named('devices')} and {named('workers')}"
+            )
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """The devices, one by one; none where the engine chooses."""
+        return tuple(name.strip().lower() for name in self.devices.split(",") if self.devices)
 
     @property
     def server_folder(self) -> Path:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pulid_sdcpp.cli.flags.fact_option import fact_options
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.facts import Group, of
+from pulid_sdcpp.server.engines import create_engines
 from pulid_sdcpp.server.given_settings import given_settings, settings_in_config
 from pulid_sdcpp.server.limits import Limits
 from pulid_sdcpp.server.settings import ServerSettings
@@ -38,6 +39,8 @@ FLAGS = """
     load --load False
     strict --strict False
     engine --engine 'process'
+    devices --devices ''
+    workers --workers 1
     log_prompts --log-prompts False
     log_format --log-format 'text'
     open_metrics --open-metrics False
@@ -224,3 +227,20 @@ def test_what_is_wrong_in_the_file_is_said(tmp_path: Path, line: str, wrong: str
     with pytest.raises(ValueError, match=wrong) as caught:
         settings_in_config(given)
     assert str(caught.value).startswith(f"{given.path}: [server]")
+
+
+def test_devices_and_workers():
+    assert ServerSettings().device_names == ()
+    assert ServerSettings(devices="cuda0, CUDA1").device_names == ("cuda0", "cuda1")
+    for wrong in ({"devices": "cuda0,,cuda1"}, {"devices": "cuda0,cuda0"}, {"devices": "../x"}):
+        with pytest.raises(ValueError, match="devices"):
+            ServerSettings(**wrong)
+    with pytest.raises(ValueError, match="one engine"):
+        ServerSettings(engine="inline", workers=2)
+    assert [
+        engine._context for engine in create_engines(ServerSettings(devices="cuda0,cuda1"))
+    ] == [
+        {"backend": "cuda0"},
+        {"backend": "cuda1"},
+    ]
+    assert len(create_engines(ServerSettings(workers=3))) == 3
