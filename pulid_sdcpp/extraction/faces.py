@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pulid_extractor import Face, Photo, PhotoSource
 
-__all__ = ["ListedFace", "PhotoFaces", "list_faces"]
+__all__ = ["ListedFace", "PhotoFaces", "face_words", "list_faces"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def list_faces(photo: PhotoSource, detector: str | os.PathLike[str]) -> PhotoFac
 
     looked_at = load_photo(photo)
     found = from_left(FaceDetector(detector).find(looked_at))
-    words = _words(found, looked_at)
+    words = face_words(found, looked_at)
     faces = (
         ListedFace(face.box, face.box_in(looked_at.scale), face.score, meant)
         for face, meant in zip(found, words, strict=True)
@@ -75,9 +75,12 @@ def list_faces(photo: PhotoSource, detector: str | os.PathLike[str]) -> PhotoFac
     return PhotoFaces(looked_at.pixels, tuple(faces))
 
 
-def _words(found: Sequence[Face], photo: Photo) -> list[tuple[str, ...]]:
+def face_words(found: Sequence[Face], photo: Photo) -> list[tuple[str, ...]]:
+    """The choices in words that mean each of a photo's faces."""
     from pulid_extractor.face_selection import select_face
 
+    if not found:
+        return []
     height, width = photo.pixels.shape[:2]
     meant = {
         word: select_face(found, word, width_px=width, height_px=height) for word in FACE_WORDS

@@ -29,6 +29,7 @@ from .engine_messages import (
     command_from,
 )
 from .engine_worker import CreatePipeline, EngineWorker, create_pipeline_of
+from .process_streams import own_streams
 
 __all__ = ["QUIT_GRACE_S", "run_engine_process", "serve_commands"]
 
@@ -47,7 +48,7 @@ def run_engine_process(
         create_pipeline: Makes the pipeline of a model.
         quit_grace_s: After the end of stdin the process ends, at the latest after so long.
     """
-    source, out = _own_streams()
+    source, out = own_streams()
     # Ctrl-C reaches every process of a terminal; the server decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return serve_commands(source, out, create_pipeline, quit_grace_s=quit_grace_s)
@@ -96,17 +97,6 @@ def serve_commands(
         worker.close()
     has_ended.set()
     return 0
-
-
-def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Stdin and stdout for messages only: what native code or a library prints goes to stderr."""
-    source, out = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return os.fdopen(source, "rb"), os.fdopen(out, "wb")
 
 
 def _read(
