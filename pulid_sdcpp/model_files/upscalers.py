@@ -18,7 +18,7 @@ from ..options.second_pass import HIRES_UPSCALERS, is_upscaling_model
 from ..terminal_text import shown
 from .engine_checks import check_upscaler
 
-__all__ = ["check_upscalers", "second_pass_upscaler"]
+__all__ = ["check_upscalers", "second_pass_upscaler", "upscaler_names"]
 
 _SUFFIXES = (".gguf", ".safetensors", ".pt", ".pth")
 
@@ -59,7 +59,7 @@ def _find(name: str, folder: Path) -> Path:
             return candidate
     if path.suffix in _SUFFIXES:
         raise ModelFileError(f"{path}: there is no such file")
-    known = [*HIRES_UPSCALERS, *_names_in(folder)]
+    known = [*HIRES_UPSCALERS, *upscaler_names(folder)[:20]]
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
     raise option_error(
@@ -68,9 +68,10 @@ def _find(name: str, folder: Path) -> Path:
     )
 
 
-def _names_in(folder: Path) -> list[str]:
+def upscaler_names(folder: FilePath) -> list[str]:
+    """Names of the files in a folder that may be upscaling models; none is opened."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
-    return [Path(name).stem for name in names if Path(name).suffix in _SUFFIXES][:20]
+    return [Path(name).stem for name in names if Path(name).suffix in _SUFFIXES]

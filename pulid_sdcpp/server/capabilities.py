@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..model_files.lora_listing import lora_names
+from ..model_files.upscalers import upscaler_names
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..options.preview import PREVIEW_METHODS
 from ..options.sampling_names import SAMPLING_METHODS, SCHEDULERS
+from ..options.second_pass import HIRES_UPSCALERS
 from .delivery import OUTPUT_FORMATS
 from .service import PictureService
 
-__all__ = ["capabilities", "loras_of"]
+__all__ = ["capabilities", "loras_of", "upscalers_of"]
 
 _MODE = "img_gen"
 _FEATURES = ("init_image", "mask_image", "ref_images", "lora", "vae_tiling", "hires",
@@ -51,7 +53,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
         "samplers": list(SAMPLING_METHODS),
         "schedulers": list(SCHEDULERS),
         "loras": [{"name": lora, "path": lora} for lora in loras_of(service)],
-        "upscalers": [],
+        "upscalers": [{"name": name} for name in (*HIRES_UPSCALERS, *upscalers_of(service))],
         "preview_modes": list(PREVIEW_METHODS),
         "limits": {
             "min_width": SIZE_MULTIPLE_PX,
@@ -75,3 +77,9 @@ def loras_of(service: PictureService) -> list[str]:
     """Names of the LoRAs in the server's folder, as prompts and `lora` name them."""
     folder = service.models.choice(service.models.default).context.get("lora_model_dir")
     return lora_names(folder) if folder else []
+
+
+def upscalers_of(service: PictureService) -> list[str]:
+    """Names of the upscaling models in the server's folder, as `hires.upscaler` names them."""
+    folder = service.models.choice(service.models.default).context.get("hires_upscalers_dir")
+    return upscaler_names(folder) if folder else []

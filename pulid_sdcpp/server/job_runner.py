@@ -36,6 +36,7 @@ QUEUED_KINDS = ("img_gen", "extract")
 Work = Callable[[Job], Awaitable[Mapping[str, Any]]]
 """Does a job of some kind; gives what it found, for the job's `result`."""
 
+_OF_A_PICTURE = ("fold", "encode", "denoise", "decode")
 _CANCEL_WAIT_S = 2.0
 _CANCELLED = JobFailure("cancelled", "it was cancelled")
 _JOB_TIMED_OUT = JobFailure("timed_out", "the job took longer than it may; ask for less")
@@ -79,6 +80,7 @@ class JobRunner:
         self._ended: dict[str, asyncio.Event] = {}
         self._cancelled: set[str] = set()
         self._timed_out: set[str] = set()
+        self._skipped: dict[str, int] = {}
         self._is_stopping = False
         self._loads = 0
 
@@ -156,6 +158,20 @@ class JobRunner:
         with contextlib.suppress(asyncio.TimeoutError):
             job = await asyncio.wait_for(self.finished(job_id), _CANCEL_WAIT_S)
         return self._book.get(job_id) or job
+
+    def skip(self, job_id: str) -> None:
+        """Leave out the picture that a job is at, and go on with its next one.
+
+        A job that waits, loads or extracts stays as it is.
+        """
+        progress = self._hub.progress(job_id)
+        if progress is not None and progress.stage in _OF_A_PICTURE:
+            self._skipped[job_id] = progress.picture
+            self._pool.cancel(job_id)
+
+    def skipped(self, job_id: str) -> int | None:
+        """The picture at which a job was stopped to go on with the next; told once."""
+        return self._skipped.pop(job_id, None)
 
     async def run(self, job: Job, command: JobCommand) -> Mapping[str, Any]:
         """Let an engine do a command of a running job; gives what it found.
@@ -238,6 +254,7 @@ class JobRunner:
                 killer.cancel()
             self._cancelled.discard(job_id)
             self._timed_out.discard(job_id)
+            self._skipped.pop(job_id, None)
 
     def _work_of(self, job: Job) -> Work:
         if job.kind == "img_gen":

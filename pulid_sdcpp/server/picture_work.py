@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import OutputFileError
+from ..errors import GenerationCancelled, OutputFileError
 from ..terminal_text import reason_of
 from .engine_messages import ExtractCommand, JobCommand, MakeCommand
 from .job_book import JobBook
@@ -37,6 +37,8 @@ class _Runner(Protocol):
     async def change(self, job_id: str, changed: Callable[[Job], Job], /) -> Job: ...
 
     def note(self, job: Job, warning: Mapping[str, str], /) -> None: ...
+
+    def skipped(self, job_id: str, /) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,16 @@ class PictureWork:
             preview=request.delivery.preview,
             preview_interval=request.delivery.preview_interval,
         )
-        await self._runner.run(job, command)
+        while command.pictures:
+            try:
+                await self._runner.run(job, command)
+                break
+            except GenerationCancelled:
+                skipped = self._runner.skipped(job.id)
+                if skipped is None:
+                    raise
+                left = tuple(index for index in command.pictures if index > skipped)
+                command = replace(command, pictures=left)
         return {}
 
     def _request(self, job: Job, folder: Path) -> NormalRequest:

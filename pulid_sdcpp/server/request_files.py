@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..identity.identity_file import Identity, identity_bytes
 from .errors import ApiError
 from .given_bytes import Fetch, given_bytes
 from .limits import Limits
+from .mask_change import MaskChange
 from .person_fields import Readers
 from .pictures_in import PictureIn, mask_from, photo_from, picture_from
 
@@ -64,7 +66,12 @@ class RequestFiles:
         self._parts = parts
         self._fetch = fetch
         self._transparent_is_inside = transparent_is_inside
+        self._mask_changes: dict[str, MaskChange] = {}
         self._contents: dict[str, bytes] = {}
+
+    def change_mask(self, param: str, change: MaskChange) -> None:
+        """Have the mask in a field changed when it is read."""
+        self._mask_changes[param] = change
 
     @property
     def readers(self) -> Readers:
@@ -82,15 +89,14 @@ class RequestFiles:
         return MappingProxyType(self._contents)
 
     def _mask(self, value: Any, param: str) -> PictureIn:
-        return self._picture(
-            mask_from, value, param, transparent_is_inside=self._transparent_is_inside
-        )
+        read = functools.partial(mask_from, transparent_is_inside=self._transparent_is_inside)
+        if (change := self._mask_changes.get(param)) is not None:
+            read = functools.partial(_changed_mask, read, change)
+        return self._picture(read, value, param)
 
-    def _picture(
-        self, read: Callable[..., PictureIn], value: Any, param: str, **how: bool
-    ) -> PictureIn:
+    def _picture(self, read: Callable[..., PictureIn], value: Any, param: str) -> PictureIn:
         picture = read(
-            self._given(value, param), param=param, limits=self._limits, fetch=self._fetch, **how
+            self._given(value, param), param=param, limits=self._limits, fetch=self._fetch
         )
         self._contents[picture.sha256] = picture.png
         return picture
@@ -116,3 +122,11 @@ class RequestFiles:
                 "invalid_value", f"{param}: there is no file of this name in the form", param
             )
         return self._parts[name]
+
+
+def _changed_mask(
+    read: Callable[..., PictureIn], change: MaskChange, value: Any, **how: Any
+) -> PictureIn:
+    picture = read(value, **how)
+    png = change.of(picture.png)
+    return replace(picture, png=png, sha256=hashlib.sha256(png).hexdigest())

@@ -273,6 +273,10 @@ class PictureService:
         """
         return await self.runner.cancel(job_id)
 
+    def skip(self, job_id: str) -> None:
+        """Leave out the picture that a running job is at; see `JobRunner.skip`."""
+        self.runner.skip(job_id)
+
     def job(self, job_id: str, owner: str | None) -> Job:
         """A job.
 

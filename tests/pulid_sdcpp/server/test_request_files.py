@@ -13,6 +13,7 @@ from PIL import Image
 from pulid_sdcpp.identity.identity_file import Identity, identity_bytes
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
+from pulid_sdcpp.server.mask_change import MaskChange
 from pulid_sdcpp.server.normal_request import normalised
 from pulid_sdcpp.server.request_files import MAX_EMBEDDING_BYTES, RequestFiles
 
@@ -135,3 +136,15 @@ def test_what_is_no_identity_file(content: bytes) -> None:
     with pytest.raises(ApiError, match=r"^embedding: ") as caught:
         RequestFiles(LIMITS).readers.embedding(content, "embedding")
     assert caught.value.code == "bad_identity"
+
+
+def test_a_mask_is_changed_in_the_field_that_is_named() -> None:
+    files = RequestFiles(LIMITS)
+    files.change_mask("mask", MaskChange(invert=True))
+    mask = Image.new("L", (16, 16), 255)
+    mask.paste(0, (8, 0, 16, 16))
+    plain = files.readers.mask(file_of(mask), "people[0].region.mask")
+    changed = files.readers.mask(file_of(mask), "mask")
+    assert set(files.contents) == {plain.sha256, changed.sha256}
+    with Image.open(io.BytesIO(files.contents[changed.sha256])) as image:
+        assert (image.getpixel((0, 0)), image.getpixel((15, 0))) == (0, 255)

@@ -91,6 +91,37 @@ def test_jobs_are_cancelled_while_they_wait_and_while_they_run(tmp_path: Path) -
     run_service(tmp_path, test)
 
 
+async def skipped_at(service: PictureService, job: Job, picture: int) -> None:
+    while True:
+        progress = service.hub.progress(job.id)
+        if progress and progress.picture == picture and progress.stage == "denoise":
+            service.skip(job.id)
+            return
+        await asyncio.sleep(0.01)
+
+
+def test_a_picture_is_skipped_and_the_next_ones_are_made(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        service.skip("job_that_is_not_there")
+        job = await submitted(service, "slow", steps=20, batch_count=4)
+        await skipped_at(service, job, 1)
+        await skipped_at(service, job, 2)
+        ended = await service.finished(job.id)
+        assert ended.status == "completed"
+        assert [picture.seed for picture in ended.pictures] == [7, 10]
+
+        last = await submitted(service, "slow", steps=20)
+        await skipped_at(service, last, 0)
+        ended = await service.finished(last.id)
+        assert (ended.status, ended.pictures) == ("completed", ())
+
+        both = await submitted(service, "slow", steps=20, batch_count=2)
+        await skipped_at(service, both, 0)
+        assert (await service.cancel(both.id)).status == "cancelled"
+
+    run_service(tmp_path, test)
+
+
 def test_the_queue_is_bounded_and_a_key_is_one_job(tmp_path: Path) -> None:
     async def test(service: PictureService) -> None:
         first = await submitted(service, "slow", idempotency_key="one")
