@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable
 from ..terminal_text import quoted
 from .errors import ApiError
 
-__all__ = ["BODY_TIME_S", "check_body_length", "read_body"]
+__all__ = ["BODY_TIME_S", "check_body_length", "read_body", "too_large", "too_slow"]
 
 BODY_TIME_S = 300.0
 """For all of a body; a client that sends a byte a minute is gone after it."""
@@ -34,7 +34,7 @@ def check_body_length(content_length: str | None, max_bytes: int) -> None:
             f"expected a number of bytes as Content-Length, found {quoted(content_length)}",
         )
     if int(content_length) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
 
 
 async def read_body(
@@ -53,10 +53,7 @@ async def read_body(
     try:
         return await asyncio.wait_for(_collected(chunks, max_bytes), time_s)
     except asyncio.TimeoutError:  # another one than TimeoutError in Python 3.10
-        raise ApiError(
-            "timed_out",
-            f"the request did not arrive within {time_s:g} s; send it faster, or less of it",
-        ) from None
+        raise too_slow(time_s) from None
 
 
 async def _collected(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
@@ -64,13 +61,22 @@ async def _collected(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
     async for chunk in chunks:
         body += chunk
         if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
     return bytes(body)
 
 
-def _too_large(max_bytes: int) -> ApiError:
+def too_large(max_bytes: int) -> ApiError:
+    """The error of a body above that."""
     return ApiError(
         "too_large",
         f"the request may have {max_bytes:,} bytes at most (--max-body-mib); send smaller or "
         "fewer pictures",
+    )
+
+
+def too_slow(time_s: float) -> ApiError:
+    """The error of a body that did not come within that time."""
+    return ApiError(
+        "timed_out",
+        f"the request did not arrive within {time_s:g} s; send it faster, or less of it",
     )

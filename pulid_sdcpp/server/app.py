@@ -1,0 +1,75 @@
+"""The server as an ASGI application: the door, the endpoints, and errors as answers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ..system.package_version import package_version
+from .access import Access
+from .auth import Auth
+from .door import Door
+from .error_answers import add_error_handlers
+from .health_api import health_router
+from .login_api import login_router
+from .metrics import PrometheusMetrics
+from .nowhere import add_index, close_prefixes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any as PictureService
+
+    from fastapi import APIRouter, FastAPI
+
+__all__ = ["create_app"]
+
+
+def create_app(service: PictureService, access: Access, *, with_page: bool = False) -> FastAPI:
+    """The application of a server.
+
+    `app.state` has the `service`, `access`, `auth` and `metrics`.
+
+    Args:
+        service: What makes the pictures; it is started and stopped by who called this.
+        access: Who may reach it.
+        with_page: Whether the page is at `/`; needs the extra [ui].
+    """
+    from fastapi import FastAPI
+
+    app = FastAPI(
+        title="pulid-sdcpp",
+        version=package_version(),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    auth = Auth(access.keys, service.secret)
+    metrics = PrometheusMetrics(service)
+    service.metrics = metrics
+    app.state.service, app.state.access = service, access
+    app.state.auth, app.state.metrics = auth, metrics
+
+    app.include_router(health_router(service, metrics.text))
+    app.include_router(login_router(service, auth))
+    for router in _routers(service):
+        app.include_router(router)
+    add_index(app, for_programs_only=with_page)
+    close_prefixes(app)
+    add_error_handlers(app, log_texts=service.settings.log_prompts)
+    app.add_middleware(
+        Door,
+        service=service,
+        access=access,
+        auth=auth,
+        count=metrics.request_answered,
+        has_page=with_page,
+    )
+    if with_page:
+        page = importlib.import_module(".page.build_page", __package__)
+        page.mount_page(app, service)
+    return app
+
+
+def _routers(service: PictureService) -> Iterator[APIRouter]:
+    """The endpoints of each family; a line for each."""
+    yield from ()

@@ -1,0 +1,294 @@
+"""The door of the server: every request comes through it, before anything of it is read.
+
+1. the Host it asks for, and the Origin of the page that asks   421, 403
+2. OPTIONS, which browsers send first                           204
+3. who it is from                                               401, 429
+4. whether that may be done by a page's session                 403
+5. how much comes                                               413, 503
+
+Every answer leaves through it, too: with the headers that all have, and a line in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote
+
+from .access import Access
+from .answer_headers import ANSWER_HEADERS, REQUEST_ID, request_id
+from .auth import Auth, Caller, is_open
+from .call import STATE_KEY, Call
+from .error_answers import ERROR_KEY, PATH_KEY, error_response, family_of_path, log_defect
+from .errors import ApiError, Family, api_error_of
+from .hosts import (
+    Origin,
+    check_cookie_use,
+    check_host,
+    check_origin,
+    cors_headers,
+    preflight_headers,
+)
+from .read_body import BODY_TIME_S, check_body_length, too_large, too_slow
+from .request_log import log_request, route_of
+from .signing import is_signed_picture
+
+if TYPE_CHECKING:
+    from typing import Any as PictureService
+
+__all__ = ["Door"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PICTURES = "/pulid/v1/pictures/"
+_CLIENT_GONE = 499
+
+
+class Door:
+    """An ASGI application around that of the server.
+
+    Args:
+        app: What answers.
+        service: Whose settings count.
+        access: Who may come in.
+        auth: Knows the keys and sessions.
+        count: Told of each request: family, route, method, status, and the code of its error.
+        has_page: Whether a browser can be sent to the page, to log in there.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        service: PictureService,
+        access: Access,
+        auth: Auth,
+        count: Callable[[str, str, str, int, str], None],
+        has_page: bool = False,
+    ) -> None:
+        self._app = app
+        self._service = service
+        self._settings = service.settings
+        self._access = access
+        self._auth = auth
+        self._count = count
+        self._has_page = has_page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # nothing of ours speaks it
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = time.perf_counter()
+        method, path = scope["method"], self._without_prefix(scope)
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
+        family = family_of_path(path)
+        state = scope.setdefault("state", {})
+        state[PATH_KEY] = path
+        answer = _Answer(send, request_id(headers.get("x-request-id")), is_head=method == "HEAD")
+        if method == "HEAD":  # every GET can be asked for its head
+            scope["method"] = "GET"
+        owner = ""
+        try:
+            origin = self._origin(headers, answer)
+            if method == "OPTIONS":
+                await self._preflight(origin, headers, scope, receive, answer)
+                return
+            caller = self._caller(scope, method, path, headers)
+            if caller is not None:
+                owner = caller.owner
+                if caller.by_cookie:
+                    check_cookie_use(method, origin)
+                base_url = self._base_url(scope, headers)
+                state[STATE_KEY] = Call(caller, origin, answer.request_id, base_url)
+            limits = self._service.limits
+            check_body_length(headers.get("content-length"), limits.max_body_bytes)
+            body = _Body(receive, limits.max_body_bytes)
+            await self._app(scope, body.receive, answer.send)
+        except Exception as exception:
+            await self._failed(exception, family, path, headers, scope, receive, answer)
+        finally:
+            status = answer.status or _CLIENT_GONE
+            error = str(state.get(ERROR_KEY, "")) if status >= 400 else ""
+            self._count(family, route_of(scope), method, status, error)
+            log_request(
+                scope,
+                method=method,
+                status=status,
+                time_s=time.perf_counter() - start,
+                sent_bytes=answer.sent_bytes,
+                owner=owner,
+                request_id=answer.request_id,
+                job=answer.job,
+                as_json=self._settings.log_format == "json",
+            )
+
+    def _without_prefix(self, scope: Scope) -> str:
+        """The path without a proxy's prefix, whether the proxy took that away or not."""
+        prefix = self._settings.root_path
+        path: str = scope["path"]
+        if prefix:
+            rest = path[len(prefix) :]
+            if path.startswith(prefix) and (not rest or rest.startswith("/")):
+                path = rest or "/"
+            scope["root_path"], scope["path"] = prefix, prefix + path
+        return path
+
+    def _origin(self, headers: dict[str, str], answer: _Answer) -> Origin:
+        host, given = headers.get("host"), headers.get("origin")
+        check_host(self._access.rules, host)
+        origin = check_origin(self._access.rules, given, host)
+        answer.headers |= cors_headers(origin, given)
+        return origin
+
+    async def _preflight(
+        self,
+        origin: Origin,
+        headers: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+        answer: _Answer,
+    ) -> None:
+        from starlette.responses import Response
+
+        allowed = preflight_headers(origin, headers.get("origin"), headers)
+        await Response(status_code=204, headers=allowed)(scope, receive, answer.send)
+
+    def _caller(
+        self, scope: Scope, method: str, path: str, headers: dict[str, str]
+    ) -> Caller | None:
+        """Who it is from; None: nobody, and nobody needs to be."""
+        client = scope.get("client")
+        now = time.time()
+        try:
+            return self._auth.caller(
+                headers, address=client[0] if client else "", now=now, clock=time.monotonic()
+            )
+        except ApiError:
+            if is_open(method, path, open_metrics=self._settings.open_metrics):
+                return None
+            if method in ("GET", "HEAD") and self._is_signed(scope, path, now):
+                return Caller("", is_admin=True)  # sees this picture, whose ever it is
+            raise
+
+    def _is_signed(self, scope: Scope, path: str, now: float) -> bool:
+        """Whether the address of a picture says itself that it may be had."""
+        picture = path.removeprefix(_PICTURES)
+        if picture == path or "/" in picture:
+            return False
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        given = query.get("expires", ""), query.get("signature", "")
+        return is_signed_picture(self._service.secret, picture, *given, now)
+
+    def _base_url(self, scope: Scope, headers: dict[str, str]) -> str:
+        if self._settings.public_url:
+            return str(self._settings.public_url).rstrip("/")
+        return f"{scope.get('scheme', 'http')}://{headers['host']}{self._settings.root_path}"
+
+    async def _failed(
+        self,
+        exception: Exception,
+        family: Family,
+        path: str,
+        headers: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+        answer: _Answer,
+    ) -> None:
+        """Answer for what went wrong; a begun answer is broken off, and is never whole."""
+        from starlette.requests import ClientDisconnect
+        from starlette.responses import RedirectResponse
+
+        if isinstance(exception, ClientDisconnect):
+            return
+        error = api_error_of(exception)
+        scope["state"][ERROR_KEY] = error.code
+        if error.code == "defect":
+            log_defect(exception, with_text=self._settings.log_prompts)
+        if answer.status:
+            raise exception
+        if error.status == 401 and self._is_of_page(scope, path, headers):
+            query = scope.get("query_string", b"").decode("latin-1")
+            wanted = quote(path + (f"?{query}" if query else ""), safe="/")
+            to = f"{self._settings.root_path}/ui/login?next={wanted}"
+            await RedirectResponse(to, status_code=303)(scope, receive, answer.send)
+            return
+        await error_response(error, family)(scope, receive, answer.send)
+
+    def _is_of_page(self, scope: Scope, path: str, headers: dict[str, str]) -> bool:
+        """Whether a person in a browser asks for the page, who is to log in."""
+        is_api = family_of_path(path) != "own" or path.startswith(("/pulid/", "/metrics"))
+        wants_page = "text/html" in headers.get("accept", "")
+        return self._has_page and scope["method"] == "GET" and wants_page and not is_api
+
+
+class _Answer:
+    """What is sent: with the headers that all answers have, and counted."""
+
+    def __init__(self, send: Send, request_id: str, *, is_head: bool) -> None:
+        self.request_id = request_id
+        self.headers = {**ANSWER_HEADERS, REQUEST_ID: request_id, "Vary": "Origin"}
+        self.status = 0
+        self.sent_bytes = 0
+        self.job = ""
+        self._send = send
+        self._is_head = is_head
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": self._with_ours(message.get("headers", ()))}
+        elif self._is_head:
+            message = {**message, "body": b""}
+        self.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    def _with_ours(self, given: Any) -> list[tuple[bytes, bytes]]:
+        said = {name.lower(): value for name, value in given}
+        self.job = said.get(b"x-pulid-job", b"").decode("latin-1")
+        ours = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in self.headers.items()
+        ]
+        return [*given, *(pair for pair in ours if pair[0] not in said or pair[0] == b"vary")]
+
+
+class _Body:
+    """What comes: no more than is allowed, within the time that is allowed."""
+
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._came_bytes = 0
+        self._is_whole = False
+        self._end: float | None = None
+
+    async def receive(self) -> Message:
+        if self._is_whole:  # what comes now is that the client leaves, whenever that is
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        if self._end is None:
+            self._end = loop.time() + BODY_TIME_S
+        try:
+            message = await asyncio.wait_for(self._receive(), max(self._end - loop.time(), 0.001))
+        except asyncio.TimeoutError:  # another one than TimeoutError in Python 3.10
+            raise too_slow(BODY_TIME_S) from None
+        self._came_bytes += len(message.get("body", b""))
+        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+        if self._came_bytes > self._max_bytes:
+            raise too_large(self._max_bytes)
+        return message
