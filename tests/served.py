@@ -74,9 +74,9 @@ def run_service(folder: Path, test: ServiceTest, **settings: Any) -> None:
 async def served(folder: Path, **settings: Any) -> AsyncIterator[tuple[Any, PictureService]]:
     """An `httpx.AsyncClient` of a server that runs, and the server."""
     import httpx
-    from pulid_sdcpp.server.app import create_app
 
     from pulid_sdcpp.server.access import access_of
+    from pulid_sdcpp.server.app import create_app
 
     async with started(folder, **settings) as service:
         app = create_app(service, access_of(service.settings, {}))

@@ -17,9 +17,10 @@ from .nowhere import add_index, close_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any as PictureService
 
     from fastapi import APIRouter, FastAPI
+
+    from .service import PictureService
 
 __all__ = ["create_app"]
 
@@ -45,7 +46,7 @@ def create_app(service: PictureService, access: Access, *, with_page: bool = Fal
     )
     auth = Auth(access.keys, service.secret)
     metrics = PrometheusMetrics(service)
-    service.metrics = metrics
+    service.runner.metrics = metrics
     app.state.service, app.state.access = service, access
     app.state.auth, app.state.metrics = auth, metrics
 

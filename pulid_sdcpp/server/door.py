@@ -36,7 +36,7 @@ from .request_log import log_request, route_of
 from .signing import is_signed_picture
 
 if TYPE_CHECKING:
-    from typing import Any as PictureService
+    from .service import PictureService
 
 __all__ = ["Door"]
 

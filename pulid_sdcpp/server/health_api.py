@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from ..system.package_version import package_version
 
 if TYPE_CHECKING:
-    from typing import Any as PictureService
+    from .service import PictureService
 
 __all__ = ["SERVER_NAME", "health_router", "index_of", "readiness"]
 

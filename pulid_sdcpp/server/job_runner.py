@@ -25,6 +25,7 @@ from .job_queue import JobQueue
 from .jobs import Job, JobFailure, MadePicture
 from .picture_work import PictureWork
 from .served_models import ServedModels
+from .service_metrics import ServiceMetrics
 
 __all__ = ["QUEUED_KINDS", "JobRunner", "Work"]
 
@@ -52,6 +53,9 @@ class JobRunner:
         book, queue, hub, pool, models: The server's.
         job_timeout_s, queue_timeout_s: How long a job may run and wait; 0: without end.
         clock: Gives unix seconds.
+
+    Attributes:
+        metrics: Is told of what is done; may be replaced.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class JobRunner:
         self._job_timeout_s = job_timeout_s
         self._queue_timeout_s = queue_timeout_s
         self._clock = clock
+        self.metrics = ServiceMetrics()
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._others: dict[str, asyncio.Task[None]] = {}
@@ -184,6 +189,7 @@ class JobRunner:
             raise GenerationCancelled("cancelled")
         events = EngineEvents(self._hub, job)
         result: Mapping[str, Any] = {}
+        start = time.monotonic()
         async with contextlib.aclosing(self._pool.run(command)) as found:
             async for event in found:
                 if isinstance(event, SavedEvent):
@@ -191,6 +197,7 @@ class JobRunner:
                 elif isinstance(event, DoneEvent):
                     result = event.result
                 events.tell(event)
+                self.metrics.engine_said(job, command, event, time.monotonic() - start)
         return result
 
     async def load(self, model: str) -> None:
@@ -234,6 +241,8 @@ class JobRunner:
         if job is None or job.is_finished:
             return
         job = await self.change(job_id, lambda job: job.begun(self._clock()))
+        if job.attempts == 1:
+            self.metrics.waited(self._clock() - job.created)
         if job.cancel_requested:
             self._cancelled.add(job_id)
         killer = self._watch_running(job)
@@ -288,6 +297,7 @@ class JobRunner:
 
         job = await self.change(job_id, ended)
         self._hub.forget(job_id)
+        self.metrics.job_ended(job.kind, job.client, status)
         data: dict[str, Any] = {}
         if error is not None:
             data["error"] = {"code": error.code, "message": error.message, "param": error.param}

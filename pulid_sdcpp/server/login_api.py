@@ -15,7 +15,7 @@ from .given_body import body_of_request
 from .signing import clearing_cookie, session_cookie
 
 if TYPE_CHECKING:
-    from typing import Any as PictureService
+    from .service import PictureService
 
 __all__ = ["login_router"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .service_metrics import ServiceMetrics
 
 if TYPE_CHECKING:
-    from typing import Any as PictureService
+    from .service import PictureService
 
 __all__ = ["PrometheusMetrics"]
 

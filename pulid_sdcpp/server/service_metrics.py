@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from .engine_messages import (
+    DoneEvent,
+    EngineEvent,
+    ExtractCommand,
+    JobCommand,
+    MakeCommand,
+    RestartedEvent,
+    SavedEvent,
+    StepEvent,
+)
+from .jobs import Job
+
 __all__ = ["ServiceMetrics"]
 
 
 class ServiceMetrics:
-    """Is told what happens, and keeps nothing. No prompt, name or id is ever given to it."""
+    """Is told what happens, and keeps nothing. No prompt, name or id is kept by what derives."""
+
+    def engine_said(self, job: Job, command: JobCommand, event: EngineEvent, time_s: float) -> None:
+        """Count what an engine says.
+
+        Args:
+            job: The job that it does.
+            command: What of it.
+            event: What it says.
+            time_s: Since the command began.
+        """
+        if isinstance(event, RestartedEvent):
+            self.engine_restarted()
+        elif isinstance(command, MakeCommand):
+            preset = command.model.preset or "(files)"
+            if isinstance(event, SavedEvent):
+                self.picture_made(preset, len(job.request.get("people", ())), event.time_s)
+            elif isinstance(event, StepEvent) and event.stage == "denoise" and event.step_time_s:
+                self.step_made(preset, event.step_time_s)
+        elif isinstance(command, ExtractCommand) and isinstance(event, DoneEvent):
+            self.extracted(time_s)
 
     def job_ended(self, kind: str, family: str, status: str) -> None:
         """A job ended.

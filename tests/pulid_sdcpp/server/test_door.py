@@ -40,6 +40,7 @@ def service_of(**settings: Any) -> Any:
         limits=made.limits,
         secret=SECRET,
         book=SimpleNamespace(is_loaded=True, store=SimpleNamespace(root=".")),
+        runner=SimpleNamespace(),
         queue=SimpleNamespace(waiting=list, running=list),
         models=SimpleNamespace(settings=lambda: {"pocket": {}}),
         is_stopping=False,
