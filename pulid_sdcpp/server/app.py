@@ -73,4 +73,6 @@ def create_app(service: PictureService, access: Access, *, with_page: bool = Fal
 
 def _routers(service: PictureService) -> Iterator[APIRouter]:
     """The endpoints of each family; a line for each."""
-    yield from ()
+    from .sdcpp_api import sdcpp_router
+
+    yield sdcpp_router(service)
