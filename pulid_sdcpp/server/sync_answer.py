@@ -105,7 +105,7 @@ async def answered_when_finished(
                 await client_left(service, job)
                 raise ApiError("client_gone", "the client left")
             if keepalive_s and loop.time() - begun >= keepalive_s:
-                return _late_answer(service, job, waiting, answer)
+                return _late_answer(service, job, request, waiting, answer)
     except BaseException:
         waiting.cancel()
         raise
@@ -136,15 +136,24 @@ async def _whole_answer(service: PictureService, job: Job, answer: _JobAnswer) -
 
 
 def _late_answer(
-    service: PictureService, job: Job, waiting: asyncio.Future[Job], answer: _JobAnswer
+    service: PictureService,
+    job: Job,
+    request: Request,
+    waiting: asyncio.Future[Job],
+    answer: _JobAnswer,
 ) -> Response:
     async def chunks() -> AsyncIterator[bytes]:
         try:
             yield b" "
+            loop = asyncio.get_running_loop()
+            last = loop.time()
             while not waiting.done():
-                await asyncio.wait({waiting}, timeout=_SPACE_S)
-                if not waiting.done():
+                await asyncio.wait({waiting}, timeout=_LOOK_S)
+                if not waiting.done() and await request.is_disconnected():
+                    return
+                if not waiting.done() and loop.time() - last >= _SPACE_S:
                     yield b" "
+                    last = loop.time()
             ended = waiting.result()
             if (error := answer.failure(ended)) is not None:
                 LOGGER.warning("%s: the answer is broken off: %s", job.id, error.code)
