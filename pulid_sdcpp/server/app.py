@@ -73,6 +73,8 @@ def create_app(service: PictureService, access: Access, *, with_page: bool = Fal
 
 def _routers(service: PictureService) -> Iterator[APIRouter]:
     """The endpoints of each family; a line for each."""
+    from .openai_api import openai_router
     from .sdcpp_api import sdcpp_router
 
+    yield openai_router(service)
     yield sdcpp_router(service)

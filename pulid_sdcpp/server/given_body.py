@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .bracket_fields import unbracketed
 from .errors import ApiError
 from .fetch_url import UrlFetcher
 from .form_body import form_body
@@ -106,9 +107,9 @@ def form_values(values: dict[str, Any], parts: Mapping[str, bytes]) -> dict[str,
         parts: Its files, by name.
 
     Raises:
-        ApiError: "bad_json", with the field.
+        ApiError: "bad_json", with the field; as `unbracketed`.
     """
-    found = dict(values)
+    found = unbracketed(values)
     for name in _JSON_FIELDS:
         value = found.get(name)
         if isinstance(value, str):

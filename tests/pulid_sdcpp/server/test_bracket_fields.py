@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from pulid_sdcpp.server.bracket_fields import unbracketed
@@ -55,8 +57,6 @@ def test_what_cannot_be_told(values: dict[str, Any], param: str) -> None:
 
 
 def test_what_openais_library_sends() -> None:
-    openai = pytest.importorskip("openai")
-    httpx2 = pytest.importorskip("httpx2")
     from pulid_sdcpp.server.form_body import form_body
 
     found: dict[str, Any] = {}
