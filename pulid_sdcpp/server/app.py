@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from ..system.package_version import package_version
@@ -16,7 +15,7 @@ from .metrics import PrometheusMetrics
 from .nowhere import add_index, close_prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fastapi import APIRouter, FastAPI
 
@@ -25,7 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 
-def create_app(service: PictureService, access: Access, *, with_page: bool = False) -> FastAPI:
+def create_app(
+    service: PictureService,
+    access: Access,
+    *,
+    mount: Callable[[FastAPI, PictureService], None] | None = None,
+) -> FastAPI:
     """The application of a server.
 
     `app.state` has the `service`, `access`, `auth` and `metrics`.
@@ -33,7 +37,7 @@ def create_app(service: PictureService, access: Access, *, with_page: bool = Fal
     Args:
         service: What makes the pictures; it is started and stopped by who called this.
         access: Who may reach it.
-        with_page: Whether the page is at `/`; needs the extra [ui].
+        mount: Puts the page at `/`, behind all endpoints; None: there is no page.
     """
     from fastapi import FastAPI
 
@@ -54,7 +58,7 @@ def create_app(service: PictureService, access: Access, *, with_page: bool = Fal
     app.include_router(login_router(service, auth))
     for router in _routers(service):
         app.include_router(router)
-    add_index(app, for_programs_only=with_page)
+    add_index(app, for_programs_only=mount is not None)
     close_prefixes(app)
     add_error_handlers(app, log_texts=service.settings.log_prompts)
     app.add_middleware(
@@ -63,11 +67,10 @@ def create_app(service: PictureService, access: Access, *, with_page: bool = Fal
         access=access,
         auth=auth,
         count=metrics.request_answered,
-        has_page=with_page,
+        has_page=mount is not None,
     )
-    if with_page:
-        page = importlib.import_module(".page.build_page", __package__)
-        page.mount_page(app, service)
+    if mount is not None:
+        mount(app, service)
     return app
 
 

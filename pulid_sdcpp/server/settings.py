@@ -43,6 +43,7 @@ class ServerSettings:
         allow_fetch: Hosts from which pictures are fetched by their address.
         idle_unload_s: After how many idle seconds the model is freed; 0: never.
         load: Whether the model is loaded at the start.
+        page: Whether there is a page for browsers; None: if the extra [ui] is installed.
         strict: Whether what is not offered is an error, not a warning.
         engine: Whether the engine runs in a process of its own, or in the server's.
         devices: Names of devices with commas between them, each for an engine process; "": one
@@ -189,6 +190,13 @@ class ServerSettings:
         "Load the model at the start, not with the first job.",
         flags="--load",
         group="Server",
+    )
+    page: bool | None = option(
+        None,
+        "Whether there is a page for browsers.",
+        flags="--page/--no-page",
+        group="Server",
+        shown_default="if the extra [ui] is installed",
     )
     strict: bool = option(
         False,
