@@ -77,7 +77,9 @@ def create_app(
 def _routers(service: PictureService) -> Iterator[APIRouter]:
     """The endpoints of each family; a line for each."""
     from .openai_api import openai_router
+    from .sdapi_api import sdapi_router
     from .sdcpp_api import sdcpp_router
 
     yield openai_router(service)
+    yield sdapi_router(service)
     yield sdcpp_router(service)
