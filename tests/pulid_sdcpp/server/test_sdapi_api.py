@@ -120,7 +120,13 @@ def test_progress_and_interrupting(tmp_path: Path) -> None:
         assert (idle["progress"], idle["state"]["job_count"]) == (0.0, 0)
         await client.post("/sdapi/v1/interrupt")  # there is nothing to interrupt
 
-        body = {"prompt": "slow", "steps": 50, "batch_size": 3, "seed": 5, "force_task_id": "task(7)"}
+        body = {
+            "prompt": "slow",
+            "steps": 50,
+            "batch_size": 3,
+            "seed": 5,
+            "force_task_id": "task(7)",
+        }
         made = asyncio.create_task(client.post(TXT2IMG, json=body))
         seen = await running(client, job_no=1)
         assert 1 / 3 < seen["progress"] < 2 / 3
