@@ -26,6 +26,7 @@ class PageParts:
         navigation: As an output of an event, with a screen's name, it goes to that screen.
         markers: By screen: tells when the screen comes into sight.
         fields: Components of the Create screen, in the order of `fill`'s values.
+        shared: States that one screen sets and another reads, by name.
         fill: Given a body of `POST /sdcpp/v1/img_gen` and its owner, the values of `fields`.
     """
 
@@ -33,6 +34,7 @@ class PageParts:
     navigation: gr.HTML
     markers: dict[str, gr.HTML] = field(default_factory=dict)
     fields: Sequence[gr.components.Component] = ()
+    shared: dict[str, gr.State] = field(default_factory=dict)
     fill: Callable[[dict[str, Any], str], list[Any]] = lambda body, owner: []
     _loads: list[tuple[Callable[..., Any], dict[str, Any]]] = field(default_factory=list)
 

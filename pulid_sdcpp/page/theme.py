@@ -8,6 +8,7 @@ import gradio as gr
 
 __all__ = ["page_css", "page_theme"]
 
+_STYLES = ("page.css", "screens.css")
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -62,4 +63,5 @@ def page_theme() -> gr.themes.Base:
 
 def page_css() -> str:
     """The styles of the page and of its own components."""
-    return files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    folder = files(__package__)
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in _STYLES)

@@ -1,0 +1,73 @@
+"""What one browser is shown of the gallery, and what was pressed there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .gallery_html import gallery_html, picture_html
+
+__all__ = ["PAGE", "Shown"]
+
+PAGE = 60
+"""Pictures that are read at a time."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one browser is shown.
+
+    Attributes:
+        q, person, favourite: What is searched for.
+        pictures: Those that were read so far, the newest first.
+        more: Whether there are older ones.
+        asked: What a question on the screen is about: ids.
+    """
+
+    q: str = ""
+    person: str = ""
+    favourite: bool = False
+    pictures: tuple[dict[str, Any], ...] = ()
+    more: bool = False
+    asked: tuple[str, ...] = ()
+
+    @property
+    def searched(self) -> bool:
+        return bool(self.q or self.person or self.favourite)
+
+    def with_page(self, page: Sequence[dict[str, Any]]) -> Shown:
+        """With more pictures, of which one more was read than is shown."""
+        return replace(self, pictures=(*self.pictures, *page[:PAGE]), more=len(page) > PAGE)
+
+    def without(self, ids: Sequence[str]) -> Shown:
+        """Without pictures that were removed."""
+        kept = tuple(one for one in self.pictures if one["id"] not in ids)
+        return replace(self, pictures=kept, asked=())
+
+    def with_picture(self, picture: dict[str, Any]) -> Shown:
+        """With a picture that has changed."""
+        return replace(
+            self,
+            pictures=tuple(picture if one["id"] == picture["id"] else one for one in self.pictures),
+        )
+
+    def beside(self, its_id: str, by: int) -> str:
+        """The id of the picture before or behind another one; "" at the ends."""
+        ids = [one["id"] for one in self.pictures]
+        place = ids.index(its_id) + by if its_id in ids else -1
+        return ids[place] if 0 <= place < len(ids) else ""
+
+    def grid(self) -> str:
+        """The thumbnails."""
+        return gallery_html(self.pictures, more=self.more, searched=self.searched)
+
+    def dialog(self, picture: dict[str, Any], note: str = "") -> str:
+        """One picture."""
+        its_id = picture["id"]
+        return picture_html(
+            picture,
+            first=not self.beside(its_id, -1),
+            last=not self.beside(its_id, 1),
+            note=note,
+        )
