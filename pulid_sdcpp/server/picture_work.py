@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import GenerationCancelled, OutputFileError
+from ..errors import FaceNotFoundError, GenerationCancelled, ImageFileError, OutputFileError
 from ..terminal_text import reason_of
 from .engine_messages import ExtractCommand, JobCommand, MakeCommand
 from .job_book import JobBook
@@ -23,6 +23,7 @@ from .job_request import (
 )
 from .jobs import Job
 from .normal_request import NormalRequest
+from .photo_error import photo_error
 from .request_forms import to_json
 from .served_models import ServedModels
 
@@ -113,7 +114,11 @@ class PictureWork:
             fusion=person.options.get("fusion", "idformer"),
             target=target,
         )
-        found = await self._runner.run(job, command)
+        try:
+            found = await self._runner.run(job, command)
+        except (FaceNotFoundError, ImageFileError) as error:
+            people = len(request.people)
+            raise photo_error(error, command.files, person=number, people=people) from error
         warnings = tuple(
             {"code": one["code"], "field": f"people[{number}]", "message": one["message"]}
             for one in found.get("photo_warnings", ())
