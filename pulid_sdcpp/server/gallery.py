@@ -234,18 +234,17 @@ def _newest_first(jobs: Iterable[Job]) -> Iterator[tuple[Job, MadePicture]]:
 def _people(
     ids: tuple[str, ...], request: Mapping[str, Any], names: Mapping[str, str]
 ) -> Iterator[PicturedPerson]:
-    """Who is in a picture. Whom the owner has forgotten has no name, unless the request gave one
-    to a photo."""
+    """Who is in a picture. Whom the owner has forgotten has no name; what a request calls the owner
+    of a photo stays."""
     asked = request.get("people")
     # Somebody with a weight of 0 is in the request, and not in the picture.
-    is_same = isinstance(asked, list) and len(asked) == len(ids)
-    for number, its_id in enumerate(ids):
+    said = asked if isinstance(asked, list) and len(asked) == len(ids) else [{}] * len(ids)
+    for its_id, person in zip(ids, said, strict=True):
         if its_id in names:
             yield PicturedPerson(its_id, names[its_id], known=True)
         else:
-            said = asked[number] if is_same and isinstance(asked, list) else None
-            name = said.get("name", "") if isinstance(said, Mapping) else ""
-            yield PicturedPerson(its_id, str(name))
+            was_kept = not isinstance(person, Mapping) or person.get("identity")
+            yield PicturedPerson(its_id, "" if was_kept else str(person.get("name", "")))
 
 
 def _has_words(picture: GalleryPicture, words: list[str]) -> bool:

@@ -97,7 +97,11 @@ def test_search(book: JobBook, gallery: Gallery, how: Mapping[str, Any], found: 
 
 def test_who_is_in_a_picture(book: JobBook, gallery: Gallery) -> None:
     """A forgotten person has an id and no name; what a request calls the owner of a photo stays."""
-    said = [{"identity": "Alice"}, {"identity": "Gone"}, {"name": "Rose", "photos": ["sha256:1"]}]
+    said = [
+        {"identity": ALICE, "name": "Alice"},
+        {"identity": "cccc33dddd", "name": "Gone"},
+        {"name": "Rose", "photos": ["sha256:1"]},
+    ]
     gone, rose = "cccc33dddd", "dddd44eeee"
     job = finished_job(book, "three", people=[ALICE, gone, rose])
     book.change(
