@@ -76,6 +76,7 @@ def create_app(
 
 def _routers(service: PictureService) -> Iterator[APIRouter]:
     """The endpoints of each family; a line for each."""
+    from .gallery_api import gallery_routers
     from .openai_api import openai_router
     from .sdapi_api import sdapi_router
     from .sdcpp_api import sdcpp_router
@@ -83,3 +84,4 @@ def _routers(service: PictureService) -> Iterator[APIRouter]:
     yield openai_router(service)
     yield sdapi_router(service)
     yield sdcpp_router(service)
+    yield from gallery_routers(service)

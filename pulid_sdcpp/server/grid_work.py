@@ -12,21 +12,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .engine_events import picture_path_of
 from .errors import ApiError
 from .grid_results import GridEntry, grid_summary, grid_table
 from .grids import GridPlace, places_of, request_at
+from .job_book import JobBook
+from .job_engine import EnginePool
 from .job_folder import PHOTOS_FOLDER
-from .job_hub import JobEvent, JobProgress
+from .job_hub import JobEvent, JobHub, JobProgress
 from .job_ids import picture_id
 from .job_request import IDENTITY_SUFFIX, folder_request
+from .job_runner import JobRunner
 from .jobs import Job
 from .normal_request import NormalRequest
-
-if TYPE_CHECKING:
-    from .service import PictureService
+from .served_models import ServedModels
 
 __all__ = ["GridWork", "entries_of_grid", "grid_result"]
 
@@ -69,6 +70,34 @@ def grid_result(job_id: str, entries: list[GridEntry]) -> dict[str, Any]:
     }
 
 
+class _GridService(Protocol):
+    """What is needed of the `PictureService`."""
+
+    book: JobBook
+    hub: JobHub
+    models: ServedModels
+    pool: EnginePool
+    runner: JobRunner
+    is_stopping: bool
+
+    async def submit(
+        self,
+        request: NormalRequest,
+        contents: Mapping[str, bytes],
+        *,
+        owner: str,
+        idempotency_key: str = ...,
+    ) -> Job: ...
+
+    async def submit_other(self, kind: str, owner: str, request: Mapping[str, Any]) -> Job: ...
+
+    async def finished(self, job_id: str) -> Job: ...
+
+    async def cancel(self, job_id: str) -> Job: ...
+
+    def background(self, work: Any) -> Any: ...
+
+
 class GridWork:
     """Does the jobs of the kind "grid".
 
@@ -76,7 +105,7 @@ class GridWork:
         service: The server.
     """
 
-    def __init__(self, service: PictureService) -> None:
+    def __init__(self, service: _GridService) -> None:
         self._service = service
 
     async def run(self, job: Job) -> Mapping[str, Any]:
@@ -91,7 +120,7 @@ class GridWork:
 class _Grid:
     """One grid that is being made."""
 
-    def __init__(self, service: PictureService, job: Job) -> None:
+    def __init__(self, service: _GridService, job: Job) -> None:
         self._service = service
         self._job = job
         self._entries = entries_of_grid(job)
@@ -103,9 +132,7 @@ class _Grid:
     async def made(self) -> dict[str, Any]:
         folder = self._service.book.store.folder(self._job.id)
         base = await asyncio.to_thread(self._read, self._job.request["request"], folder)
-        missing = iter(
-            [one.place for one in self._entries if not one.picture_id and not one.error]
-        )
+        missing = iter([one.place for one in self._entries if not one.picture_id and not one.error])
         if (first := next(missing, None)) is not None:
             is_first = not any(entry.picture_id for entry in self._entries)
             child = await self._make(base, first, is_first=is_first)

@@ -113,6 +113,10 @@ class PeopleLibrary:
         found = (self._person(path) for path in people_files(self.folder(owner)))
         return tuple(person for person in found if person is not None)
 
+    def names_by_id(self, owner: str) -> dict[str, str]:
+        """The names of an owner's people, by `Identity.short_hash`."""
+        return {person.id: person.name for person in self.people(owner)}
+
     def count(self) -> int:
         """How many people all owners keep."""
         folders = [path for path in _entries(self._folder) if path.is_dir()]

@@ -14,6 +14,8 @@ from typing import Any
 
 from .body_fields import BodyFields
 from .errors import ApiError
+from .gallery import Gallery
+from .grid_work import GridWork
 from .idempotency import IdempotencyKeys
 from .job_book import JobBook
 from .job_engine import EnginePool, JobEngine
@@ -98,6 +100,8 @@ class PictureService:
             queue_timeout_s=self.limits.queue_timeout_s,
             clock=clock,
         )
+        self.gallery = Gallery(self.book, people.names_by_id)
+        self.do("grid", GridWork(self).run)
         self.is_stopping = False
         self._cleaning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -1,0 +1,20 @@
+"""The endpoints of our own family about pictures, grids, models and the server itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .pictures_api import pictures_router
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from .service import PictureService
+
+__all__ = ["gallery_routers"]
+
+
+def gallery_routers(service: PictureService) -> Iterator[APIRouter]:
+    """All of them."""
+    yield pictures_router(service)
