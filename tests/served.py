@@ -53,9 +53,15 @@ async def started(
         grace_s: As for `PictureService.stop`.
     """
     service = new_service(folder, **settings)
+    async with _running(service, grace_s):
+        yield service
+
+
+@asynccontextmanager
+async def _running(service: PictureService, grace_s: float) -> AsyncIterator[None]:
     await service.start()
     try:
-        yield service
+        yield
     finally:
         await service.stop(grace_s)
 
@@ -78,8 +84,9 @@ async def served(folder: Path, **settings: Any) -> AsyncIterator[tuple[Any, Pict
     from pulid_sdcpp.server.access import access_of
     from pulid_sdcpp.server.app import create_app
 
-    async with started(folder, **settings) as service:
-        app = create_app(service, access_of(service.settings, {}))
+    service = new_service(folder, **settings)
+    app = create_app(service, access_of(service.settings, {}))  # who does which jobs is known now
+    async with _running(service, 0.0):
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client, service

@@ -8,6 +8,7 @@ One identity file each, named as the person. Beside what every identity file has
     person.recognisers, person.references
                      names of face recognisers, as a JSON list, and the numbers that each has for
                      the face: float32, little-endian, in an I8 tensor; optional
+    person.faces     what was seen on each photo, as a JSON list of objects; optional
 
 Readers of identity files ignore these. A file appears whole or not at all, and changes are made
 under a lock, so any number of processes may use the folder. It is readable only by its owner.
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +68,7 @@ IDENTITY_SUFFIXES = (".pulidembd", ".gguf")
 
 _SUFFIX = IDENTITY_SUFFIXES[0]
 _ADDED, _PHOTOS, _PREVIEW = "person.added", "person.photos", "person.preview"
-_RECOGNISERS, _REFERENCES = "person.recognisers", "person.references"
+_RECOGNISERS, _REFERENCES, _FACES = "person.recognisers", "person.references", "person.faces"
 _SEPARATORS = "=,;:/\\"
 """Between the parts of --person and of a batch's cells."""
 _LOCK_S = 30.0
@@ -87,6 +89,7 @@ class KeptPerson:
         photos: Names of the photos it was made from, without folders; empty if that is not known.
         preview: A small JPEG of the face; empty if there is none.
         references: (n,) float32 that a face recogniser has for the face, by its name.
+        faces: What was seen on each photo; empty if that is not known.
     """
 
     name: str
@@ -96,6 +99,7 @@ class KeptPerson:
     photos: tuple[str, ...] = ()
     preview: bytes = field(default=b"", repr=False)
     references: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    faces: tuple[Mapping[str, Any], ...] = ()
 
 
 def people_folder() -> Path:
@@ -152,6 +156,7 @@ def keep_person(
     photos: Sequence[str] = (),
     preview: bytes = b"",
     references: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+    faces: Sequence[Mapping[str, Any]] = (),
     overwrite: bool = False,
     folder: Path | None = None,
 ) -> KeptPerson:
@@ -163,6 +168,7 @@ def keep_person(
         photos: Names of the photos.
         preview: A small JPEG of the face.
         references: (n,) float32 by recogniser, all equally long.
+        faces: What was seen on each photo, as JSON has it.
         overwrite: Whether somebody of this name may be replaced.
         folder: Where; None: the user's own people.
 
@@ -180,6 +186,8 @@ def keep_person(
     if names:
         texts[_PHOTOS] = json.dumps(names)
     arrays = {_PREVIEW: np.frombuffer(preview, np.int8)} if preview else {}
+    if faces:
+        texts[_FACES] = json.dumps([dict(one) for one in faces][:_MAX_PHOTO_NAMES])
     if references:
         texts[_RECOGNISERS] = json.dumps(list(references))
         numbers = np.stack([np.asarray(one, "<f4") for one in references.values()])
@@ -371,6 +379,7 @@ def read_person(path: Path) -> KeptPerson:
         _names(texts[_PHOTOS]),
         arrays[_PREVIEW],
         references,
+        tuple(one for one in _list(texts[_FACES]) if isinstance(one, dict)),
     )
 
 
@@ -386,13 +395,18 @@ def _extras(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:
                     arrays[name] = bytes(content[info.offset : info.offset + info.nbytes])
     except ModelFileError as error:
         raise IdentityFileError(str(error)) from None
-    found = {key: header.metadata.get(key) for key in (_ADDED, _PHOTOS, _RECOGNISERS)}
+    found = {key: header.metadata.get(key) for key in (_ADDED, _PHOTOS, _RECOGNISERS, _FACES)}
     return {key: text if isinstance(text, str) else "" for key, text in found.items()}, arrays
 
 
 def _names(text: str) -> tuple[str, ...]:
+    names = _list(text)
+    return tuple(names) if all(isinstance(name, str) for name in names) else ()
+
+
+def _list(text: str) -> list[Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        names = json.loads(text)
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return tuple(names)
-    return ()
+        found = json.loads(text)
+        if isinstance(found, list):
+            return found
+    return []

@@ -35,7 +35,8 @@ def create_app(
     `app.state` has the `service`, `access`, `auth` and `metrics`.
 
     Args:
-        service: What makes the pictures; it is started and stopped by who called this.
+        service: What makes the pictures. Who called this starts it, but not before this, which says
+            who does which jobs, and stops it.
         access: Who may reach it.
         mount: Puts the page at `/`, behind all endpoints; None: there is no page.
     """
@@ -76,7 +77,9 @@ def create_app(
 
 def _routers(service: PictureService) -> Iterator[APIRouter]:
     """The endpoints of each family; a line for each."""
+    from .faces_api import faces_router
     from .gallery_api import gallery_routers
+    from .identities_api import identities_router
     from .openai_api import openai_router
     from .sdapi_api import sdapi_router
     from .sdcpp_api import sdcpp_router
@@ -85,3 +88,5 @@ def _routers(service: PictureService) -> Iterator[APIRouter]:
     yield sdapi_router(service)
     yield sdcpp_router(service)
     yield from gallery_routers(service)
+    yield identities_router(service)
+    yield faces_router(service)

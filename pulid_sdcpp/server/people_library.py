@@ -68,6 +68,7 @@ class LibraryPerson:
         photo_warnings: What may be wrong with its photos.
         has_preview: Whether there is a picture of the face.
         references: What face recognisers have for the face, (n,) float32 by recogniser.
+        faces: What was seen on each photo.
     """
 
     id: str
@@ -82,6 +83,7 @@ class LibraryPerson:
     photo_warnings: tuple[PhotoWarning, ...] = ()
     has_preview: bool = False
     references: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    faces: tuple[Mapping[str, Any], ...] = ()
 
 
 class PeopleLibrary:
@@ -172,6 +174,7 @@ class PeopleLibrary:
         photos: Sequence[str] = (),
         preview: bytes = b"",
         references: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+        faces: Sequence[Mapping[str, Any]] = (),
         overwrite: bool = False,
     ) -> tuple[LibraryPerson, bool]:
         """Keep somebody; who is there already, with this very face and name, stays as it is.
@@ -183,6 +186,7 @@ class PeopleLibrary:
             photos: Names of the photos.
             preview: A small JPEG of the face.
             references: What face recognisers have for the face.
+            faces: What was seen on each photo.
             overwrite: Whether somebody else of this name may be replaced.
 
         Returns:
@@ -206,6 +210,7 @@ class PeopleLibrary:
                 photos=photos,
                 preview=preview,
                 references=references,
+                faces=faces,
                 overwrite=overwrite,
                 folder=self.folder(owner),
             )
@@ -318,6 +323,7 @@ def _of_kept(kept: KeptPerson) -> LibraryPerson:
         photos=kept.photos,
         has_preview=bool(kept.preview),
         references=kept.references,
+        faces=kept.faces,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from .body_fields import BodyFields
 from .errors import ApiError
+from .face_looks import FaceLooks
 from .gallery import Gallery
 from .grid_work import GridWork
 from .idempotency import IdempotencyKeys
@@ -102,6 +103,7 @@ class PictureService:
         )
         self.gallery = Gallery(self.book, people.names_by_id)
         self.do("grid", GridWork(self).run)
+        self.looks = FaceLooks(models, settings.judge)
         self.is_stopping = False
         self._cleaning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -126,6 +128,7 @@ class PictureService:
         if self._cleaning is not None:
             self._cleaning.cancel()
         await self.runner.stop(grace_s)
+        await self.looks.close()
         for task in list(self._tasks):
             task.cancel()
 

@@ -1,0 +1,115 @@
+"""What is seen on pictures with the networks of the server's model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelFileError
+from ..extraction.face_looker import LookedAt, recogniser_name
+from ..extraction.files import extraction_files
+from ..identity.face_choice import FaceChoice
+from ..pocket.pack import pocket_files
+from ..store.model_store import ModelStore
+from .face_client import FaceClient
+from .served_models import ServedModels
+
+__all__ = ["FaceLooks", "Recognisers"]
+
+
+@dataclass(frozen=True)
+class Recognisers:
+    """Names of the networks that recognise faces, see `recogniser_name`.
+
+    Attributes:
+        own: The one that extraction uses.
+        judge: One that it never uses; "": there is none.
+    """
+
+    own: str
+    judge: str = ""
+
+
+class FaceLooks:
+    """Finds faces, and asks recognisers about them, in a process beside the server's.
+
+    Args:
+        models: The models there are; the networks are those of the default one.
+        judge: A recogniser's file; None: that of the model, if it has one.
+        client: Who looks.
+    """
+
+    def __init__(
+        self,
+        models: ServedModels,
+        judge: str | os.PathLike[str] | None = None,
+        client: FaceClient | None = None,
+    ) -> None:
+        self._models = models
+        self._judge = judge
+        self._client = client or FaceClient()
+        self._known: dict[tuple[str, str], Path] = {}
+
+    async def find(self, picture: bytes | Path) -> LookedAt:
+        """The faces of a picture, if it has any.
+
+        Raises:
+            ModelFileError: The detector is not there.
+            MissingDependencyError: The extra [extract] is not installed.
+            Exception: As `FaceClient.look`.
+        """
+        detector = await asyncio.to_thread(lambda: self._file("detector"))
+        return await self._client.look(picture, detector)
+
+    async def recognise(
+        self, picture: bytes | Path, choice: FaceChoice | None = None
+    ) -> tuple[LookedAt, Recognisers]:
+        """The faces of a picture, with what recognisers have for them.
+
+        Args:
+            picture: A file's bytes, or its path.
+            choice: Of the only face that recognisers are asked about; None: about all.
+
+        Raises:
+            FaceNotFoundError: A face is chosen that is not there.
+            Exception: As `find`.
+        """
+        detector, own, judge, names = await asyncio.to_thread(self._networks)
+        recognisers = (own,) if judge is None else (own, judge)
+        return await self._client.look(picture, detector, recognisers, choice), names
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._client.close()
+
+    def _networks(self) -> tuple[Path, Path, Path | None, Recognisers]:
+        own, judge = self._file("recogniser"), self._judge_file()
+        name = "" if judge is None else recogniser_name(judge)
+        return self._file("detector"), own, judge, Recognisers(recogniser_name(own), name)
+
+    def _file(self, role: str) -> Path:
+        """A network of the default model; known ones are not searched again."""
+        choice = self._models.choice(self._models.default)
+        key = (choice.preset, role)
+        if (known := self._known.get(key)) is not None and known.is_file():
+            return known
+        if role == "judge":
+            found = pocket_files().judge
+        else:
+            found = extraction_files(choice.preset, choice.models_dirs, (role,))[role]
+        self._known[key] = found
+        return found
+
+    def _judge_file(self) -> Path | None:
+        if self._judge is not None:
+            path = Path(self._judge)
+            if not path.is_file():
+                raise ModelFileError(f"{path}: expected the judge, a recogniser; found no file")
+            return path
+        choice = self._models.choice(self._models.default)
+        if not choice.preset:
+            return None
+        is_packaged = ModelStore(choice.models_dirs).registry.preset(choice.preset).packaged
+        return self._file("judge") if is_packaged else None
