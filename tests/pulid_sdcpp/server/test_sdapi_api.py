@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pulid_sdcpp import PulidFlux, recipe_from
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.pictures.png_text import encoded_picture, read_picture_text
 from served import run_served
@@ -212,3 +213,20 @@ def test_png_info_of_pictures_of_others(tmp_path: Path) -> None:
             assert (response.status_code, response.json()["info"]) == (200, info)
 
     run_served(tmp_path, test)
+
+
+def test_pictures_have_the_pixels_of_the_pipelines(tmp_path: Path) -> None:
+    size = {"width": 64, "height": 64, "steps": 2}
+    found: list[bytes] = []
+
+    async def test(client: Any, service: Any) -> None:
+        body = {"prompt": "a portrait", "seed": 5, "cfg_scale": 7, **size}
+        answer = (await client.post(TXT2IMG, json=body)).json()
+        found.append(base64.b64decode(answer["images"][0]))
+
+    run_served(tmp_path, test, pocket=True)
+    with PulidFlux.from_preset("pocket") as pipeline:
+        expected = pipeline.generate("a portrait", seed=5, **size).image
+        again = pipeline.generate(**recipe_from(found[0]).arguments).image
+    with Image.open(io.BytesIO(found[0])) as image:
+        assert image.tobytes() == expected.tobytes() == again.tobytes()
