@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .grids_api import grids_router
 from .pictures_api import pictures_router
 
 if TYPE_CHECKING:
@@ -18,3 +19,4 @@ __all__ = ["gallery_routers"]
 def gallery_routers(service: PictureService) -> Iterator[APIRouter]:
     """All of them."""
     yield pictures_router(service)
+    yield grids_router(service)

@@ -1,0 +1,210 @@
+"""/pulid/v1/grids: from the request to the last picture, cancelled, refused, after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.identity.kept_people import keep_person, rename_person
+from pulid_sdcpp.server.errors import ApiError
+from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.service import PictureService
+from served import run_served, run_service, started
+
+GRIDS = "/pulid/v1/grids"
+
+
+@pytest.fixture(autouse=True)
+def _alice(identity_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path / "of-the-user"))
+    keep_person("Alice", Identity.load(identity_file))
+
+
+async def measured(job: Job) -> Mapping[str, Any]:
+    """What a measurement finds."""
+    return {"faces": 1, "people": [{"id": "a", "similarity": 0.5, "judge": None,
+            "best_other": {"id": "b", "similarity": 0.1}}]}  # fmt: skip
+
+
+def wish(**more: Any) -> dict[str, Any]:
+    request = {"steps": 2, "width": 64, "height": 64}
+    return {"person": "alice", "prompts": ["a", "b"], "seeds": [1, 2], "request": request, **more}
+
+
+async def ended(client: Any, service: PictureService, body: Mapping[str, Any]) -> dict[str, Any]:
+    answer = await client.post(GRIDS, json=body)
+    assert answer.status_code == 202, answer.text
+    await service.finished(answer.json()["id"])
+    found: dict[str, Any] = (await client.get(answer.headers["location"])).json()
+    return found
+
+
+def test_a_grid_has_a_picture_of_each(tmp_path: Path) -> None:
+    async def test(client: Any, service: PictureService) -> None:
+        service.do("score", measured)
+        async with service.hub.subscribe(owner="local") as events:
+            grid = await ended(client, service, wish(weights=[0.5, 1]))
+            told = []
+            while (event := await events.next(0)) is not None:
+                told += [event] if event.job == grid["id"] else []
+        assert (grid["kind"], grid["status"]) == ("grid", "completed")
+        result = grid["result"]
+        table = result["table"]
+        assert [(one["prompt"], one["weight"], one["seed"]) for one in table] == [
+            (prompt, weight, seed) for prompt in "ab" for weight in (0.5, 1) for seed in (1, 2)
+        ]
+        assert result["pictures"] == [one["picture_id"] for one in table]
+        assert {one["similarity"] for one in table} == {0.5}
+        assert result["mean_best_other"] == pytest.approx(0.1)
+        assert result["weakest"] in result["pictures"]
+        assert [one.name for one in told if one.name in ("queued", "saved", "completed")] == [
+            "queued", *["saved"] * 8, "completed",
+        ]  # fmt: skip
+        for row in table:
+            _, made, path = service.picture(row["picture_id"], "local")
+            assert made.seed == row["seed"]
+            with Image.open(path) as image:
+                assert image.info["parameters"].splitlines()[0] == row["prompt"]
+                assert (", PuLID weight: 0.5" in image.info["parameters"]) == (row["weight"] == 0.5)
+        job = (await client.get(f"/sdcpp/v1/jobs/{grid['id']}")).json()
+        assert job["result"] == result
+        sheet = await client.get(result["sheet_url"])
+        with Image.open(io.BytesIO(sheet.content)) as image:
+            assert image.width > 2 * 64
+        rows = list(csv.reader(io.StringIO((await client.get(result["csv_url"])).text)))
+        assert len(rows) == 9
+        assert rows[0][0].endswith("prompt")
+
+    run_served(tmp_path, test)
+
+
+def test_a_grid_whose_first_picture_fails_fails_and_keeps_no_photo(tmp_path: Path) -> None:
+    async def test(client: Any, service: PictureService) -> None:
+        file = io.BytesIO()
+        Image.new("RGB", (32, 32), "red").save(file, "PNG")
+        photo = base64.b64encode(file.getvalue()).decode()
+        grid = await ended(client, service, wish(person={"photo": photo}))
+        assert grid["status"] == "failed", "the pipeline of the tests cannot extract"
+        assert grid["error"]["code"] == "models_missing"
+        folder = service.book.store.folder(grid["id"])
+        assert not (folder / "inputs").exists()
+        assert len(service.book.newest()) == 2
+
+    run_served(tmp_path, test)
+
+
+def test_a_renamed_person_stays_in_a_grid(tmp_path: Path) -> None:
+    async def test(client: Any, service: PictureService) -> None:
+        service.queue.pause()
+        answer = await client.post(GRIDS, json=wish())
+        await asyncio.sleep(0.1)
+        rename_person("Alice", "Rose")
+        service.queue.resume()
+        assert (await service.finished(answer.json()["id"])).status == "completed"
+        picture = (await client.get("/pulid/v1/pictures?limit=1")).json()["pictures"][0]
+        assert [(one["name"], one["known"]) for one in picture["people"]] == [("Rose", True)]
+
+    run_served(tmp_path, test)
+
+
+def test_a_cancelled_grid_cancels_its_pictures_and_keeps_those_that_are_there(
+    tmp_path: Path,
+) -> None:
+    async def test(client: Any, service: PictureService) -> None:
+        body = wish(prompts=["plain", "slow"], request={"steps": 150})
+        grid = (await client.post(GRIDS, json=body)).json()["id"]
+        while not (job := service.job(grid, None)).result:
+            await asyncio.sleep(0.02)
+        await client.post(f"/sdcpp/v1/jobs/{grid}/cancel")
+        ended = await service.finished(grid)
+        assert ended.status == "cancelled"
+        view = (await client.get(f"{GRIDS}/{grid}")).json()
+        assert view["result"]["pictures"]
+        assert view["result"]["table"][-1]["picture_id"] is None
+        while any(not job.is_finished for job in service.book.newest()):
+            await asyncio.sleep(0.02)
+        assert (await client.get(view["result"]["sheet_url"])).status_code == 200
+        assert not job.is_finished
+
+    run_served(tmp_path, test)
+
+
+def test_a_grid_goes_on_after_the_server_was_stopped(tmp_path: Path) -> None:
+    async def begun() -> str:
+        async with started(tmp_path) as service:
+            import httpx
+
+            from pulid_sdcpp.server.access import access_of
+            from pulid_sdcpp.server.app import create_app
+
+            transport = httpx.ASGITransport(create_app(service, access_of(service.settings, {})))
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
+                body = wish(prompts=["plain", "slow"], request={"steps": 40})
+                grid: str = (await client.post(GRIDS, json=body)).json()["id"]
+            while not service.job(grid, None).result:
+                await asyncio.sleep(0.02)
+            return grid
+
+    grid = asyncio.run(begun())
+
+    async def test(service: PictureService) -> None:
+        before = {job.id for job in service.book.newest() if job.kind == "img_gen"}
+        job = await service.finished(grid)
+        assert job.status == "completed"
+        assert len(job.result["pictures"]) == len(set(job.result["pictures"])) == 4
+        after = [job.id for job in service.book.newest() if job.kind == "img_gen"]
+        assert len(after) == 4, "no picture is made twice"
+        assert before <= set(after)
+
+    run_service(tmp_path, test)
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulid_sdcpp.server.grid_work._FULL_S", 0.01)
+
+    async def test(client: Any, service: PictureService) -> None:
+        real, refused = service.submit, []
+
+        async def full(*given: Any, **how: Any) -> Job:
+            if len(refused) < 3:
+                refused.append(1)
+                raise ApiError("queue_full", "full")
+            return await real(*given, **how)
+
+        monkeypatch.setattr(service, "submit", full)
+        grid = await ended(client, service, wish())
+        assert (grid["status"], len(refused)) == ("completed", 3)
+
+    run_served(tmp_path, test)
+
+
+def test_what_is_refused_at_once(tmp_path: Path) -> None:
+    async def test(client: Any, service: PictureService) -> None:
+        for body, status, code, param in (
+            (wish(person="nobody"), 404, "identity_not_found", "people[0].identity"),
+            (wish(prompts=[""]), 400, "invalid_value", "prompts[0]"),
+            (wish(request={"steps": 10_000}), 400, "invalid_value", "steps"),
+            (wish(request={"colour": 1}), 400, "unknown_field", "colour"),
+            (wish(request={"model": "nothing"}), 404, "model_not_found", "model"),
+            (wish(person={"photo": "!"}), 400, "bad_base64", "people[0].photo"),
+        ):
+            answer = await client.post(GRIDS, json=body)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
+        assert service.book.newest() == []
+        job = (await client.post("/sdcpp/v1/img_gen", json={"prompt": "plain"})).json()["id"]
+        for path in (f"{GRIDS}/{job}", f"{GRIDS}/x", f"{GRIDS}/x/sheet", f"{GRIDS}/x/csv"):
+            assert (await client.get(path)).status_code == 404
+
+    run_served(tmp_path, test)
