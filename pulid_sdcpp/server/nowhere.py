@@ -33,7 +33,7 @@ def add_index(app: FastAPI, *, for_programs_only: bool) -> None:
     async def index(request: Request) -> Response:
         return JSONResponse(index_of(call_of(request).base_url))
 
-    kind = _ForPrograms if for_programs_only else Route
+    kind = _ForPrograms if for_programs_only else _Named
     app.router.routes.append(kind("/", index, methods=["GET"]))
 
 
@@ -42,7 +42,15 @@ def close_prefixes(app: FastAPI) -> None:
     app.router.routes.append(_Nowhere(app))
 
 
-class _ForPrograms(Route):
+class _Named(Route):
+    """Is known to the log."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
+
+
+class _ForPrograms(_Named):
     """Passes over who wants HTML."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from ..options.context import ContextOptions
+from ..options.facts import of
 from ..store.presets import PresetInfo, presets
 from ..system.package_version import package_version
 from ..terminal_text import counted, meant, shown
@@ -98,8 +99,10 @@ def _models(given: GivenSettings, how: HowToServe) -> ServedModels:
         for name, value in given.context.items()
     }
     is_single = bool(context.get("diffusion_model_path") or context.get("model_path"))
-    if is_single or not given.preset:
-        ContextOptions(**context)  # refuses what cannot be
+    for name, value in context.items():
+        of(ContextOptions)[name].check(value)
+    if is_single and not given.preset:
+        ContextOptions(**context)  # refuses what does not go together
     preset = given.preset
     if not preset and not is_single:
         preset = _first_complete(presets(models_dirs=how.models_dirs, extraction=False))
