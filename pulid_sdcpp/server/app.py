@@ -81,6 +81,7 @@ def _routers(service: PictureService) -> Iterator[APIRouter]:
     from .gallery_api import gallery_routers
     from .identities_api import identities_router
     from .openai_api import openai_router
+    from .plan_api import plan_router
     from .sdapi_api import sdapi_router
     from .sdcpp_api import sdcpp_router
 
@@ -90,3 +91,4 @@ def _routers(service: PictureService) -> Iterator[APIRouter]:
     yield from gallery_routers(service)
     yield identities_router(service)
     yield faces_router(service)
+    yield plan_router(service)

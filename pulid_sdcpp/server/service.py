@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .asked_process import AskedProcess
 from .body_fields import BodyFields
 from .errors import ApiError
 from .face_looks import FaceLooks
@@ -39,6 +41,8 @@ from .signing import load_secret
 __all__ = ["PictureService"]
 
 LOGGER = logging.getLogger("pulid_sdcpp.server")
+
+PLAN_COMMAND = (sys.executable, "-m", "pulid_sdcpp.server.plan_process")
 
 _CLEAN_S = 3600.0
 _UNKEPT_S = 3600.0
@@ -104,6 +108,7 @@ class PictureService:
         self.gallery = Gallery(self.book, people.names_by_id)
         self.do("grid", GridWork(self).run)
         self.looks = FaceLooks(models, settings.judge)
+        self.planner = AskedProcess(PLAN_COMMAND, "the process that plans", idle_s=10.0)
         self.is_stopping = False
         self._cleaning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -129,6 +134,7 @@ class PictureService:
             self._cleaning.cancel()
         await self.runner.stop(grace_s)
         await self.looks.close()
+        await self.planner.close()
         for task in list(self._tasks):
             task.cancel()
 
