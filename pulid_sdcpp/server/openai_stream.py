@@ -15,7 +15,7 @@ from .job_hub import JobEvent
 from .jobs import Job, MadePicture
 from .openai_events import OpenaiEvents, PartialPictures
 from .sse import KEEP_ALIVE, KEEP_ALIVE_S
-from .sync_answer import answer_arrived, client_left, failure_of
+from .sync_answer import LOOK_S, answer_arrived, check_will_end, client_left, failure_of
 
 if TYPE_CHECKING:
     from .openai_pictures import OpenaiPictures
@@ -74,7 +74,8 @@ class OpenaiStream:
                 self._service.background(client_left(self._service, self._job))
 
     async def _pictures_until_end(self) -> AsyncIterator[bytes]:
-        service, sent = self._service, 0
+        service, loop, sent = self._service, asyncio.get_running_loop(), 0
+        last = loop.time()
         async with service.hub.subscribe(job=self._job.id) as feed:
             while True:
                 self._job = job = service.job(self._job.id, None)
@@ -83,11 +84,16 @@ class OpenaiStream:
                 sent = len(job.pictures)
                 if job.is_finished:
                     return
-                event = await feed.next(KEEP_ALIVE_S)
-                if event is None:
-                    yield KEEP_ALIVE
-                elif event.name == "preview" and (chunk := await self._partial(event)):
+                check_will_end(service, job)
+                event = await feed.next(LOOK_S)
+                chunk = b""
+                if event is not None and event.name == "preview":
+                    chunk = await self._partial(event)
+                elif loop.time() - last >= KEEP_ALIVE_S:
+                    chunk = KEEP_ALIVE
+                if chunk:
                     yield chunk
+                    last = loop.time()
 
     def _completed(self, job: Job, picture: MadePicture) -> bytes:
         delivered = self._pictures.delivered(job, picture)

@@ -17,8 +17,10 @@ from .jobs import Job
 from .service import PictureService
 
 __all__ = [
+    "LOOK_S",
     "answer_arrived",
     "answered_when_finished",
+    "check_will_end",
     "client_left",
     "failure_of",
     "job_headers",
@@ -28,7 +30,7 @@ __all__ = [
 LOGGER = logging.getLogger("pulid_sdcpp.server")
 
 _SPACE_S = 15.0
-_LOOK_S = 0.5
+LOOK_S = 0.5
 """How often it is looked whether the client is still there."""
 
 MakeJson = Callable[[Job], Any]
@@ -98,12 +100,13 @@ async def answered_when_finished(
     answer = _JobAnswer(make_json, failure, has_urls)
     try:
         while not waiting.done():
-            await asyncio.wait({waiting}, timeout=_LOOK_S)
+            await asyncio.wait({waiting}, timeout=LOOK_S)
             if waiting.done():
                 break
             if await request.is_disconnected():
                 await client_left(service, job)
                 raise ApiError("client_gone", "the client left")
+            check_will_end(service, job)
             if keepalive_s and loop.time() - begun >= keepalive_s:
                 return _late_answer(service, job, request, waiting, answer)
     except BaseException:
@@ -112,9 +115,20 @@ async def answered_when_finished(
     return await _whole_answer(service, waiting.result(), answer)
 
 
+def check_will_end(service: PictureService, job: Job) -> None:
+    """Nobody waits for a job that the server puts off until its next start.
+
+    Raises:
+        ApiError: "shutting_down".
+    """
+    if service.is_stopping and service.job(job.id, None).status == "queued":
+        raise ApiError("shutting_down", "the server is being stopped; try again later")
+
+
 async def client_left(service: PictureService, job: Job) -> None:
-    """The client is gone, and nobody else may see this job's answer."""
-    if service.settings.on_disconnect == "cancel":
+    """The client is gone, and nobody else may see this job's answer; unless it named its request,
+    in order to ask again."""
+    if service.settings.on_disconnect == "cancel" and not job.idempotency_key:
         await service.cancel(job.id)
 
 
@@ -148,9 +162,10 @@ def _late_answer(
             loop = asyncio.get_running_loop()
             last = loop.time()
             while not waiting.done():
-                await asyncio.wait({waiting}, timeout=_LOOK_S)
+                await asyncio.wait({waiting}, timeout=LOOK_S)
                 if not waiting.done() and await request.is_disconnected():
                     return
+                check_will_end(service, job)
                 if not waiting.done() and loop.time() - last >= _SPACE_S:
                     yield b" "
                     last = loop.time()

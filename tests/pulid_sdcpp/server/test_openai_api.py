@@ -36,11 +36,11 @@ def opened(b64_json: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(b64_json)))
 
 
-async def submitted(service: Any, **body: Any) -> Job:
+async def submitted(service: Any, key: str = "", **body: Any) -> Job:
     """A job that takes long."""
     fields = body_fields({"prompt": "slow", "steps": 150, **body})
     request = await service.read(fields, RequestFiles(service.limits))
-    return await service.submit(request, {}, owner="local", synchronous=True)
+    return await service.submit(request, {}, owner="local", synchronous=True, idempotency_key=key)
 
 
 def events_in(text: str) -> list[tuple[str, dict[str, Any]]]:
@@ -139,9 +139,15 @@ def test_a_stream_that_fails_says_so_in_its_last_event(tmp_path: Path) -> None:
     run_served(tmp_path, test)
 
 
-def test_whoever_leaves_a_stream_cancels_its_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "on_disconnect", "status"),
+    [("", "cancel", "cancelled"), ("", "finish", "completed"), ("mine", "cancel", "completed")],
+)
+def test_whoever_leaves_a_stream_cancels_its_job_unless_its_answer_can_be_asked_for_again(
+    tmp_path: Path, key: str, on_disconnect: str, status: str
+) -> None:
     async def test(_: Any, service: Any) -> None:
-        job = await submitted(service, preview="proj")
+        job = await submitted(service, key, preview="proj", steps=20)
         stream = OpenaiStream(
             service,
             job,
@@ -153,7 +159,21 @@ def test_whoever_leaves_a_stream_cancels_its_job(tmp_path: Path) -> None:
         chunks = stream.chunks()
         assert (await anext(chunks)).startswith(b"event: image_generation.partial_image")
         await chunks.aclose()
-        assert (await service.finished(job.id)).status == "cancelled"
+        assert (await service.finished(job.id)).status == status
+
+    run_served(tmp_path, test, on_disconnect=on_disconnect)
+
+
+def test_who_waits_for_a_picture_as_the_server_stops_is_told(tmp_path: Path) -> None:
+    async def test(client: Any, service: Any) -> None:
+        bodies = [{"prompt": "slow", "steps": 150, "stream": stream} for stream in (True, False)]
+        waiting = [asyncio.ensure_future(client.post(GENERATIONS, json=body)) for body in bodies]
+        while len(service.book.newest()) < 2 or not service.book.newest(status="generating"):
+            await asyncio.sleep(0.01)
+        await service.stop(0.0)
+        streamed, whole = [await one for one in waiting]
+        assert events_in(streamed.text)[-1][1]["error"]["code"] == "shutting_down"
+        assert (whole.status_code, whole.json()["error"]["code"]) == (503, "shutting_down")
 
     run_served(tmp_path, test)
 
