@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .grids_api import grids_router
+from .own_api import own_router
 from .pictures_api import pictures_router
+from .presets_api import presets_router
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -20,3 +22,5 @@ def gallery_routers(service: PictureService) -> Iterator[APIRouter]:
     """All of them."""
     yield pictures_router(service)
     yield grids_router(service)
+    yield presets_router(service)
+    yield own_router(service)
