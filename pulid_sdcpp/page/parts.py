@@ -27,6 +27,7 @@ class PageParts:
         markers: By screen: tells when the screen comes into sight.
         fields: Components of the Create screen, in the order of `fill`'s values.
         shared: States that one screen sets and another reads, by name.
+        shared_html: HTML of one screen that another fills, by name.
         fill: Given a body of `POST /sdcpp/v1/img_gen` and its owner, the values of `fields`.
     """
 
@@ -35,6 +36,7 @@ class PageParts:
     markers: dict[str, gr.HTML] = field(default_factory=dict)
     fields: Sequence[gr.components.Component] = ()
     shared: dict[str, gr.State] = field(default_factory=dict)
+    shared_html: dict[str, gr.HTML] = field(default_factory=dict)
     fill: Callable[[dict[str, Any], str], list[Any]] = lambda body, owner: []
     _loads: list[tuple[Callable[..., Any], dict[str, Any]]] = field(default_factory=list)
 

@@ -1,16 +1,57 @@
-"""The screen Queue."""
+"""The screen Queue: moving, changing and cancelling one's own jobs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from .parts import PageParts
+from .live import live, pressed_in
+from .screen_parts import EVENT, call_in, told
 
-__all__ = ["queue_screen"]
+if TYPE_CHECKING:
+    from .parts import PageParts
+
+__all__ = ["queue_rows", "queue_screen"]
 
 
 def queue_screen(service: Any, parts: PageParts) -> None:
     """Put the screen where the page is being built."""
-    gr.Textbox(label="Prompt", lines=3, value="queue")
+    # It was made by Create, which follows the jobs; its place is here.
+    rows = parts.shared_html["queue"]
+    rows.render()
+    screen = _Queue(service, parts)
+    rows.act(screen.pressed, [], [parts.navigation, *parts.fields], **EVENT)  # type: ignore
+
+
+class _Queue:
+    def __init__(self, service: Any, parts: PageParts) -> None:
+        self._service = service
+        self._parts = parts
+
+    @told
+    async def pressed(self, request: gr.Request, event: gr.EventData) -> list[Any]:
+        """A button of a job."""
+        owner, pressed = call_in(request).owner, pressed_in(event)
+        job = self._service.job(pressed.id, owner)
+        nothing = [gr.skip() for _ in self._parts.fields]
+        if pressed.do == "cancel":
+            await self._service.cancel(job.id)
+        elif pressed.do in ("up", "down"):
+            waiting = [
+                one for one in self._service.queue.waiting() if self._service.book.get(one, owner)
+            ]
+            if job.id in waiting:
+                place = waiting.index(job.id) + 1 + (-1 if pressed.do == "up" else 1)
+                await self._service.move(job.id, place)
+        elif pressed.do == "edit":
+            filled = self._parts.fill(dict(job.request), owner)
+            if not job.is_finished:
+                await self._service.cancel(job.id)
+            return ["create", *filled]
+        return [gr.skip(), *nothing]
+
+
+def queue_rows() -> gr.HTML:
+    """Where the jobs are shown."""
+    return live(elem_id="queue-rows", render=False)

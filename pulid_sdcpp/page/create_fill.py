@@ -1,0 +1,217 @@
+"""The Create screen's values for a body, for the form last used, and for a model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from ..server.capabilities import loras_of
+from . import texts
+from .create_form import CreateFields, has_guidance
+from .example_people import EXAMPLE_NAMES, example_of
+from .form import LORA_ROWS, NAMES, default_of, form_of_body, shape_of
+from .person_photo import PersonPhoto
+from .region_stage import stage_value
+
+if TYPE_CHECKING:
+    from .people_cards import PeopleCards
+
+__all__ = ["CreateFill"]
+
+
+class CreateFill:
+    """Fills the screen.
+
+    Args:
+        service: Whose models and people there are to choose from.
+        fields, cards, stage: Of the screen.
+    """
+
+    def __init__(
+        self, service: Any, fields: CreateFields, cards: PeopleCards, stage: gr.HTML
+    ) -> None:
+        self._service = service
+        self._fields = fields
+        self._cards = cards
+        self._stage = stage
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that `values` is for."""
+        fields, cards = self._fields, self._cards
+        return [
+            *fields.values,
+            fields.shape,
+            *cards.values,
+            cards.photos,
+            cards.shown,
+            *cards.columns,
+            self._stage,
+        ]
+
+    def settings(self, model: Any) -> tuple[str, Mapping[str, Any]]:
+        """A model that there is, and its settings."""
+        models = self._service.models.settings()
+        name = model if model in models else self._service.models.default
+        return name, models.get(name, {})
+
+    def values(self, body: dict[str, Any], owner: str) -> list[Any]:
+        """The values for a body of `POST /sdcpp/v1/img_gen`; a photo in it is not there any more.
+
+        Args:
+            body: Without a model or a prompt, those of the form stay.
+            owner: Whose people are chosen from.
+        """
+        model, settings = self.settings(body.get("model"))
+        form = form_of_body({"seed": -1, **body}, settings)
+        form["model"] = model
+        keeps = {name for name in ("model", "prompt") if name not in body}
+        if set(body) <= {"people", "pulid"}:
+            keeps = set(NAMES)
+        return self._updates(form, body.get("people"), owner, keeps)
+
+    def _updates(
+        self, form: Mapping[str, Any], people: Any, owner: str, keeps: set[str]
+    ) -> list[Any]:
+        _, settings = self.settings(form["model"])
+        updates = [
+            gr.skip()
+            if name in keeps
+            else gr.update(value=form[name], visible=has_guidance(form["model"], settings))
+            if name == "guidance"
+            else gr.update(value=form[name])
+            for name in NAMES
+        ]
+        keeps_size = "width" in keeps
+        shape = gr.skip() if keeps_size else shape_of(form["width"], form["height"])
+        ratio = form["width"] / max(form["height"], 1)
+        return [*updates, shape, *self._people(people, owner, ratio)]
+
+    def _people(self, people: Any, owner: str, ratio: float) -> list[Any]:
+        """The cards' values, the two states, the columns, and the stage."""
+        count = len(self._cards.cards)
+        rows = [one for one in people or () if isinstance(one, Mapping)][:count]
+        choices = self.choices(owner)
+        values: list[Any] = []
+        stage = []
+        lost = False
+        for number in range(count):
+            person = rows[number] if number < len(rows) else {}
+            who, more = self._who(person, choices, owner)
+            lost |= bool(person) and not who
+            values += [
+                gr.update(choices=[*choices, *more], value=who),
+                person.get("weight", 1),
+                _step(person.get("start_step", 0)),
+                _step(person.get("end_step")),
+                person.get("name", ""),
+            ]
+            region = person.get("region")
+            box = region.get("box") if isinstance(region, Mapping) else None
+            if person:
+                stage.append((number, self._name(number, who, [*choices, *more]), box))
+        if lost:
+            gr.Warning(texts.PHOTO_GONE)
+        shown = [number < max(len(rows), 1) for number in range(count)]
+        photos = [PersonPhoto()] * count
+        columns = [gr.update(visible=is_shown) for is_shown in shown]
+        return [*values, photos, shown, *columns, stage_value(ratio, stage)]
+
+    def choices(self, owner: str) -> list[tuple[str, str]]:
+        """Whom a card can be of."""
+        kept = self._service.people.people(owner)
+        examples = [(texts.EXAMPLE_PERSON.format(name=name.title()), example_of(name))
+                    for name in self.examples()]  # fmt: skip
+        return [(texts.FROM_PHOTO, ""), *((one.name or one.id, one.id) for one in kept), *examples]
+
+    def examples(self) -> list[str]:
+        """Names of drawn people that are there with the pocket model."""
+        if "pocket" not in self._service.models.settings():
+            return []
+        return list(EXAMPLE_NAMES)
+
+    def _who(
+        self, person: Mapping[str, Any], choices: Sequence[tuple[str, str]], owner: str
+    ) -> tuple[str, list[tuple[str, str]]]:
+        """The card's choice for somebody, and what has to be added to its list for that."""
+        said = str(person.get("identity") or "")
+        if not said:
+            return "", []
+        for name, value in choices:
+            if value and (said == value or said.lower() == name.lower()):
+                return value, []
+            if len(said) >= 10 and value.startswith(said[:10]):
+                return value, []
+        return said, [(str(person.get("name") or said), said)]
+
+    @staticmethod
+    def _name(number: int, who: str, choices: Sequence[tuple[str, str]]) -> str:
+        names = {value: name for name, value in choices}
+        return names[who] if who and who in names else texts.PERSON.format(number=number + 1)
+
+    async def opened(self, remembered: Any, owner: str) -> list[Any]:
+        """The values as the page is opened: those that the browser remembers, else the model's."""
+        form, people = _remembered(remembered, len(self._cards.cards))
+        model, settings = self.settings(form.get("model"))
+        values = {name: default_of(name, settings) for name in NAMES}
+        values["prompt"] = texts.PROMPT_START
+        if form.get("model") == model:
+            values |= form
+        values["model"] = model
+        updates = await asyncio.to_thread(self._updates, values, people, owner, set())
+        place = NAMES.index("model")
+        updates[place] = gr.update(choices=self.model_choices(), value=model)
+        loras = [
+            (texts.NO_LORA, ""),
+            *((name, name) for name in await asyncio.to_thread(loras_of, self._service)),
+        ]
+        for row in range(LORA_ROWS):
+            name = f"lora_{row}"
+            value = values[name] if values[name] in dict(loras).values() else ""
+            updates[NAMES.index(name)] = gr.update(choices=loras, value=value)
+        return updates
+
+    def model_choices(self) -> list[tuple[str, str]]:
+        """The models that can be used, with what each is."""
+        what = {info.name: info.what for info in self._service.models.infos()}
+        return [
+            (f"{name}: {what[name]}" if name in what else name, name)
+            for name in self._service.models.settings()
+        ]
+
+    def of_model(self, model: str) -> list[Any]:
+        """The values of the picture's fields when another model is chosen."""
+        model, settings = self.settings(model)
+        found: list[Any] = []
+        for name in NAMES:
+            if name in ("width", "height", "steps", "cfg_scale", "scheduler", "sampling_method"):
+                found.append(gr.update(value=default_of(name, settings)))
+            elif name == "guidance":
+                value = default_of(name, settings)
+                found.append(gr.update(value=value, visible=has_guidance(model, settings)))
+            else:
+                found.append(gr.skip())
+        width, height = default_of("width", settings), default_of("height", settings)
+        return [*found, shape_of(width, height)]
+
+
+def _step(value: Any) -> Any:
+    """Parts of all steps are no number of the form's; they are left to the picture's recipe."""
+    return value if isinstance(value, int) else None
+
+
+def _remembered(value: Any, cards: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The form and the people that the browser remembers, whatever it has."""
+    if not isinstance(value, list) or len(value) != len(NAMES) + 5 * cards:
+        return {}, []
+    form = dict(zip(NAMES, value, strict=False))
+    people = []
+    for number in range(cards):
+        who, weight, start, end, name = value[len(NAMES) + 5 * number :][:5]
+        if who:
+            one = {"identity": who, "weight": weight, "start_step": start, "end_step": end}
+            people.append({**one, "name": name})
+    return form, people

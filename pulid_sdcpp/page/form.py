@@ -1,0 +1,168 @@
+"""The form of the Create screen without Gradio: its values as a request's body, and back.
+
+The form has values by name of option; the body is that of `POST /sdcpp/v1/img_gen`, in which
+options may be called so, too. What the model decides anyway is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..options.facts import of
+from ..options.generation import GenerationOptions
+from ..people.identity_options import IdentityOptions
+from ..server.body_fields import body_fields
+from ..server.errors import ApiError
+
+__all__ = [
+    "LORA_ROWS",
+    "NAMES",
+    "SHAPES",
+    "body_of_form",
+    "default_of",
+    "form_of_body",
+    "shape_of",
+    "size_of_shape",
+]
+
+LORA_ROWS = 3
+
+_ALWAYS = ("prompt", "width", "height", "steps", "batch_count")
+_PLAIN = (
+    *("negative_prompt", "cfg_scale", "cfg_start_step", "guidance", "sampling_method", "scheduler"),
+    *("eta", "clip_skip", "cache_mode", "cache_option", "upscale_repeats"),
+    *("slg_scale", "skip_layer_start", "skip_layer_end"),
+)
+_HIRES = ("hires_upscaler", "hires_scale", "hires_steps", "hires_denoising_strength")
+_LORAS = tuple(name for row in range(LORA_ROWS) for name in (f"lora_{row}", f"lora_weight_{row}"))
+NAMES: tuple[str, ...] = (
+    *("model", *_ALWAYS, "seed", *_PLAIN, "strength", "hires", *_HIRES, *_LORAS),
+    *("preview", "title"),
+)
+"""What the form has, people and pictures apart; a value each."""
+
+SHAPES: Mapping[str, tuple[float, float]] = {
+    "square": (1, 1),
+    "portrait": (896, 1152),
+    "landscape": (1152, 896),
+}
+"""Width to height."""
+
+_FACTS = {**of(GenerationOptions), "cfg_start_step": of(IdentityOptions)["cfg_start_step"]}
+_WHOLE = {"width", "height", "steps", "batch_count", "clip_skip", "upscale_repeats", "hires_steps"}
+
+
+def default_of(name: str, settings: Mapping[str, Any]) -> Any:
+    """What the form shows for a value that nothing is said of.
+
+    Args:
+        name: Of NAMES.
+        settings: Of the model.
+    """
+    if name in settings:
+        return settings[name]
+    if name in _FACTS and name != "seed":
+        return _FACTS[name].default
+    if name.startswith("lora_weight_"):
+        return 1.0
+    return {"preview": "proj", "seed": "-1"}.get(name, "")
+
+
+def body_of_form(
+    form: Mapping[str, Any], settings: Mapping[str, Any], *, has_start: bool = False
+) -> dict[str, Any]:
+    """The body that the form means, without people and pictures.
+
+    Args:
+        form: Values by NAMES.
+        settings: Of the model.
+        has_start: Whether there is a picture to start from, without which strength means nothing.
+    """
+    body: dict[str, Any] = {"model": form["model"], "seed": _seed(form["seed"])}
+    for name in _ALWAYS:
+        body[name] = _plain(name, form[name])
+    names = [*_PLAIN, *(["strength"] if has_start else [])]
+    if form["hires"]:
+        body["hires"] = True
+        names += _HIRES
+    for name in names:
+        value = _plain(name, form[name])
+        if value not in (None, "", default_of(name, settings)):
+            body[name] = value
+    loras = [
+        {"name": form[f"lora_{row}"], "multiplier": form[f"lora_weight_{row}"]}
+        for row in range(LORA_ROWS)
+        if form[f"lora_{row}"]
+    ]
+    if loras:
+        body["lora"] = loras
+    for name in ("preview", "title"):
+        if form[name]:
+            body[name] = form[name]
+    return body
+
+
+def form_of_body(body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's values for a body, as it came or as `to_json` gives it.
+
+    Args:
+        body: Of any names that bodies may have; a batch becomes one picture of its first seed.
+        settings: Of the model that the body names.
+    """
+    fields = body_fields(body)
+    said = {**fields.options, **fields.delivery}
+    form = {name: said.get(name, default_of(name, settings)) for name in NAMES}
+    form["seed"] = str(form["seed"])
+    form["hires"] = form["hires"] is True
+    for row, lora in enumerate(_loras(said.get("loras"))[:LORA_ROWS]):
+        form[f"lora_{row}"], form[f"lora_weight_{row}"] = lora
+    return form
+
+
+def shape_of(width: float, height: float) -> str:
+    """The name in SHAPES of a size, or "own"."""
+    for name, (wide, high) in SHAPES.items():
+        if height > 0 and abs(width / height - wide / high) < 0.02:
+            return name
+    return "own"
+
+
+def size_of_shape(shape: str, settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of a shape, as many pixels as the model's own size has."""
+    width, height = default_of("width", settings), default_of("height", settings)
+    wide, high = SHAPES[shape]
+    scale = (width * height / (wide * high)) ** 0.5
+    return _multiple(wide * scale), _multiple(high * scale)
+
+
+def _multiple(side: float) -> int:
+    return max(round(side / 16), 1) * 16
+
+
+def _loras(value: Any) -> list[tuple[str, float]]:
+    found = []
+    for one in value if isinstance(value, Sequence) and not isinstance(value, str) else ():
+        if isinstance(one, Mapping):
+            weight = one.get("multiplier", 1.0)
+            found.append((str(one.get("name") or one.get("path") or ""), float(weight)))
+        else:
+            found.append((str(one), 1.0))
+    return found
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in _WHOLE and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _seed(text: Any) -> int:
+    """A text, as a browser's numbers have 53 bits."""
+    text = str(text if text is not None else "").strip()
+    if not text:
+        return -1
+    try:
+        return int(text)
+    except ValueError:
+        raise ApiError("invalid_value", "the seed is no whole number", "seed") from None

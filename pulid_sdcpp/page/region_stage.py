@@ -1,0 +1,54 @@
+"""Where in the picture the people are: boxes to drag, and numbers that say the same.
+
+Gradio has no such component, and those of others load code from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from .texts import PLACES_OF_PEOPLE, STAGE
+
+__all__ = ["boxes_in", "region_stage", "stage_value"]
+
+
+def region_stage() -> gr.HTML:
+    """The component; its value is that of `stage_value`."""
+    return gr.HTML(
+        stage_value(1, []),
+        html_template="",
+        js_on_load=files(__package__).joinpath("region_stage.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="region-stage",
+        places=PLACES_OF_PEOPLE,
+        **STAGE,
+    )
+
+
+def stage_value(
+    ratio: float, people: Sequence[tuple[int, str, Sequence[float] | None]]
+) -> dict[str, Any]:
+    """The stage's value.
+
+    Args:
+        ratio: The picture's width by its height.
+        people: Number of the card, name, and box (x, y, width, height in parts, or None).
+    """
+    rows = [{"card": card, "name": name, "box": box and list(box)} for card, name, box in people]
+    return {"ratio": ratio, "people": rows}
+
+
+def boxes_in(value: Any) -> dict[int, tuple[float, ...]]:
+    """The boxes by card, whatever a browser sends."""
+    found: dict[int, tuple[float, ...]] = {}
+    rows = value.get("people") if isinstance(value, Mapping) else None
+    for row in rows if isinstance(rows, list) else ():
+        box = row.get("box") if isinstance(row, Mapping) else None
+        is_box = isinstance(box, list) and len(box) == 4
+        if is_box and all(isinstance(part, int | float) for part in box):
+            found[int(row.get("card", 0))] = tuple(float(part) for part in box)
+    return found

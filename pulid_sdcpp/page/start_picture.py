@@ -1,0 +1,70 @@
+"""The picture to start from, with what was painted over it as a mask."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+__all__ = ["brush_field", "painted_mask", "painted_picture"]
+
+_LEAST_ALPHA = 16
+"""Of 255: where less was painted, nothing was."""
+
+
+def brush_field(label: str, *, has_picture: bool = True, **settings: Any) -> gr.ImageEditor:
+    """A field to paint in; an event's function is given its files, which nobody has opened.
+
+    Args:
+        label: Of the field.
+        has_picture: Whether a picture can be put below the paint.
+    """
+    field = gr.ImageEditor(
+        label=label,
+        sources=["upload", "webcam", "clipboard"] if has_picture else [],
+        brush=gr.Brush(default_size=48, colors=["#ffffff"], color_mode="fixed"),
+        eraser=gr.Eraser(default_size=48),
+        layers=False,
+        transforms=(),
+        **settings,
+    )
+    field.preprocess = lambda payload: payload  # type: ignore
+    return field
+
+
+def painted_picture(value: Any) -> bytes | None:
+    """What is below the paint; None: nothing."""
+    return _content(getattr(value, "background", None))
+
+
+def painted_mask(value: Any) -> bytes | None:
+    """A mask, white where somebody painted, as a PNG; None: nobody did."""
+    from PIL import Image, ImageChops
+
+    mask: Image.Image | None = None
+    for layer in getattr(value, "layers", None) or ():
+        content = _content(layer)
+        if content is None:
+            continue
+        with Image.open(io.BytesIO(content)) as picture:
+            alpha = picture.convert("RGBA").getchannel("A")
+        alpha = alpha.point(lambda part: 255 if part >= _LEAST_ALPHA else 0)
+        is_first = mask is None or mask.size != alpha.size
+        mask = alpha if is_first else ImageChops.lighter(mask, alpha)
+    if mask is None or mask.getbbox() is None:
+        return None
+    out = io.BytesIO()
+    mask.save(out, "PNG")
+    return out.getvalue()
+
+
+def _content(file: Any) -> bytes | None:
+    path = getattr(file, "path", None)
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
