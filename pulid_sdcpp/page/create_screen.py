@@ -55,11 +55,12 @@ def create_screen(service: Any, parts: PageParts) -> None:
             with gr.Row(elem_id="create-bar"):
                 said = live(elem_id="form-said")
                 make = gr.Button(texts.GENERATE, variant="primary", elem_id="generate")
-        with gr.Column(scale=6, min_width=300, elem_id="create-now"):
-            now = [live(elem_id=f"now-{name}") for name in ("picture", "bar")]
-            now.append(live(elem_id="now-spoken"))
-            now.append(live(elem_id="now-stop"))
-            now += [live(elem_id=f"now-{name}") for name in ("actions", "latest")]
+        with gr.Column(scale=6, min_width=300, elem_id="create-right"):
+            with gr.Column(elem_id="create-now"):
+                now = [live(elem_id=f"now-{name}") for name in ("picture", "bar")]
+                now += [live(elem_id=f"now-{name}") for name in ("spoken", "stop")]
+            with gr.Column(elem_id="create-after"):
+                now += [live(elem_id=f"now-{name}") for name in ("actions", "latest")]
     rows = parts.shared_html["queue"] = queue_rows()
     remembered = gr.BrowserState(None, storage_key="pulid-create", secret=_SECRET)
 
@@ -74,9 +75,11 @@ def create_screen(service: Any, parts: PageParts) -> None:
     parts.when_opened(screen.opened, inputs=[remembered], outputs=fill.outputs)
     parts.when_opened(follower.follow, outputs=[*now, rows])
 
-    ideas.act(screen.idea, [], [*fields.values, *cards.values], **EVENT)  # type: ignore
+    any_ideas: Any = ideas
+    any_ideas.act(screen.idea, [], [*fields.values, *cards.values], **EVENT)
+    one: Any
     for one in (now[3], now[4], now[5]):
-        one.act(screen.pressed, [], [*fill.outputs, fields.start], **EVENT)  # type: ignore
+        one.act(screen.pressed, [], [*fill.outputs, fields.start], **EVENT)
     sizes = [fields.named["width"], fields.named["height"]]
     fields.shape.input(screen.shaped, [fields.shape, fields.named["model"]], sizes, **EVENT)
     gr.on(

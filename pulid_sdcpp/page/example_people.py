@@ -28,4 +28,4 @@ def example_portrait(value: str) -> bytes | None:
     if name == value or name not in EXAMPLE_NAMES:
         return None
     folder = files("pulid_sdcpp.pocket")
-    return folder.joinpath("model", "portraits", f"{name}.png").read_bytes()
+    return folder.joinpath("model").joinpath("portraits").joinpath(f"{name}.png").read_bytes()

@@ -18,10 +18,10 @@ __all__ = ["queue_rows", "queue_screen"]
 def queue_screen(service: Any, parts: PageParts) -> None:
     """Put the screen where the page is being built."""
     # It was made by Create, which follows the jobs; its place is here.
-    rows = parts.shared_html["queue"]
+    rows: Any = parts.shared_html["queue"]
     rows.render()
     screen = _Queue(service, parts)
-    rows.act(screen.pressed, [], [parts.navigation, *parts.fields], **EVENT)  # type: ignore
+    rows.act(screen.pressed, [], [parts.navigation, *parts.fields], **EVENT)
 
 
 class _Queue:

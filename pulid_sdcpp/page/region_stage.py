@@ -48,7 +48,8 @@ def boxes_in(value: Any) -> dict[int, tuple[float, ...]]:
     rows = value.get("people") if isinstance(value, Mapping) else None
     for row in rows if isinstance(rows, list) else ():
         box = row.get("box") if isinstance(row, Mapping) else None
-        is_box = isinstance(box, list) and len(box) == 4
-        if is_box and all(isinstance(part, int | float) for part in box):
+        if not isinstance(box, list) or len(box) != 4:
+            continue
+        if all(isinstance(part, int | float) for part in box):
             found[int(row.get("card", 0))] = tuple(float(part) for part in box)
     return found

@@ -51,8 +51,9 @@ def painted_mask(value: Any) -> bytes | None:
         with Image.open(io.BytesIO(content)) as picture:
             alpha = picture.convert("RGBA").getchannel("A")
         alpha = alpha.point(lambda part: 255 if part >= _LEAST_ALPHA else 0)
-        is_first = mask is None or mask.size != alpha.size
-        mask = alpha if is_first else ImageChops.lighter(mask, alpha)
+        if mask is not None and mask.size == alpha.size:
+            alpha = ImageChops.lighter(mask, alpha)
+        mask = alpha
     if mask is None or mask.getbbox() is None:
         return None
     out = io.BytesIO()
