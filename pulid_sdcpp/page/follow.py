@@ -12,8 +12,7 @@ from markupsafe import Markup
 
 from ..server.jobs import Job, MadePicture
 from .now_html import actions_html, latest_html, made_html, stop_html
-from .now_panel import NowView, empty_html, now_bar, picture_html, preview_url, spoken
-from .now_panel import alt_of as alt
+from .now_panel import NowView, alt_of_job, empty_html, now_bar, preview_url, shown_html, spoken
 from .queue_html import queue_html
 from .screen_parts import call_in
 
@@ -149,7 +148,7 @@ class JobFollower:
         if preview is not None and current is not None:
             url = await asyncio.to_thread(preview_url, preview)
             width, height = _size(current)
-            picture = picture_html(url, alt(current), width, height, unfinished=True)
+            picture = shown_html(url, alt_of_job(current), width, height, unfinished=True)
         elif found is not None:
             picture = made_html(*found)
         else:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ..server.job_ids import picture_id
 from . import texts
-from .now_panel import alt_of, people_of, picture_html, prompt_of
+from .now_panel import alt_of_job, people_of, prompt_of, shown_html
 
 if TYPE_CHECKING:
     from ..server.jobs import Job, MadePicture
@@ -26,7 +26,7 @@ def picture_url(picture: str, more: str = "") -> str:
 def made_html(job: Job, picture: MadePicture) -> Markup:
     """A picture that is finished."""
     url = picture_url(picture_id(job.id, picture.index))
-    return picture_html(url, alt_of(job), picture.width, picture.height)
+    return shown_html(url, alt_of_job(job), picture.width, picture.height)
 
 
 def stop_html(view: NowView) -> Markup:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NowView",
-    "alt_of",
+    "alt_of_job",
     "duration",
     "empty_html",
     "now_bar",
     "now_words",
     "people_of",
-    "picture_html",
     "preview_url",
     "prompt_of",
+    "shown_html",
     "spoken",
 ]
 
@@ -72,7 +72,7 @@ def people_of(request: Mapping[str, Any]) -> list[str]:
     return [str(one.get("name") or one.get("identity") or texts.FROM_PHOTO) for one in named]
 
 
-def alt_of(job: Job) -> str:
+def alt_of_job(job: Job) -> str:
     """What a picture of the job shows, for those who do not see it."""
     prompt = prompt_of(job)
     short = prompt if len(prompt) <= _ALT_CHARS else prompt[: _ALT_CHARS - 1] + "…"
@@ -162,9 +162,7 @@ def preview_url(preview: JobPreview) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def picture_html(
-    url: str, alt: str, width: int, height: int, *, unfinished: bool = False
-) -> Markup:
+def shown_html(url: str, alt: str, width: int, height: int, *, unfinished: bool = False) -> Markup:
     """A picture in the panel."""
     return Markup(
         '<figure class="now-picture{}"><img src="{}" alt="{}" width="{}" height="{}"></figure>'

@@ -251,3 +251,5 @@ FIELD_NAMES = {
     "model": MODEL,
 }
 """Fields as errors name them, and as the page does."""
+
+__all__ = sorted(name for name in vars() if name.isupper())
