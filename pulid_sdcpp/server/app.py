@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ..system.package_version import package_version
 from .access import Access
 from .auth import Auth
+from .docs_api import docs_router
 from .door import Door
 from .error_answers import add_error_handlers
 from .health_api import health_router
 from .login_api import login_router
 from .metrics import PrometheusMetrics
 from .nowhere import add_index, close_prefixes
+from .openapi import openapi_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +60,7 @@ def create_app(
 
     app.include_router(health_router(service, metrics.text))
     app.include_router(login_router(service, auth))
+    app.include_router(docs_router(service))
     for router in _routers(service):
         app.include_router(router)
     add_index(app, for_programs_only=mount is not None)
@@ -70,6 +74,7 @@ def create_app(
         count=metrics.request_answered,
         has_page=mount is not None,
     )
+    app.openapi = cache(lambda: openapi_of(app))  # type: ignore[method-assign]
     if mount is not None:
         mount(app, service)
     return app

@@ -71,9 +71,13 @@ def _page_of(given: GivenSettings) -> Any:
     if wanted is False:
         return None
     _check_installed("ui", _UI)
-    from ...page.build_page import mount_page
 
-    return mount_page
+    def mount(app: Any, service: Any) -> None:  # Gradio takes seconds: wrong settings come first
+        from ...page.build_page import mount_page
+
+        mount_page(app, service)
+
+    return mount
 
 
 def _check_installed(extra: str, *modules: str) -> None:

@@ -105,11 +105,11 @@ def test_settings_of_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     config.mkdir()
     monkeypatch.setenv("PULID_SDCPP_CONFIG", str(config))
     (config / "config.toml").write_text('[server]\nhost = "0.0.0.0"\n')
-    called = CliRunner().invoke(main, ["serve"])
+    called = CliRunner().invoke(main, ["serve", PLAIN])
     assert called.exit_code == 2
     assert "needs a key" in called.output
     (config / "config.toml").write_text("[server]\nhots = 1\n")
-    called = CliRunner().invoke(main, ["serve"])
+    called = CliRunner().invoke(main, ["serve", PLAIN])
     assert called.exit_code == 2
     assert "hots is unknown, did you mean host?" in called.output.replace("; did", ", did")
 
