@@ -27,19 +27,23 @@ LIMIT_S = 60.0
 ServiceTest = Callable[[PictureService], Awaitable[object]]
 
 
-def new_service(folder: Path, *, pocket: bool = False, **settings: Any) -> PictureService:
+def new_service(
+    folder: Path, *, pocket: bool = False, engines: int = 1, **settings: Any
+) -> PictureService:
     """A server that is not started.
 
     Args:
         folder: For all that it keeps.
         pocket: Whether the pocket model makes the pictures; else an engine that computes nothing,
             to which a picture's prompt says what happens: `fake_engine_process`.
+        engines: How many there are.
         **settings: Of `ServerSettings`.
     """
     given = ServerSettings(data_dir=folder, engine="inline", **settings)
-    engine = InlineEngine(create_pipeline_of if pocket else create_fake_pipeline)
+    create = create_pipeline_of if pocket else create_fake_pipeline
+    several = [InlineEngine(create) for _ in range(engines)]
     people = PeopleLibrary(given.server_folder)
-    return PictureService(given, ServedModels("pocket"), [engine], people)
+    return PictureService(given, ServedModels("pocket"), several, people)
 
 
 @asynccontextmanager

@@ -218,3 +218,16 @@ def test_what_was_not_to_be_kept_is_removed(tmp_path: Path) -> None:
             service.job(kept.id, "local")
 
     run_service(tmp_path, test)
+
+
+def test_two_engines_serve_one_queue(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        jobs = [await submitted(service, "slow", steps=30) for _ in range(4)]
+        while len(service.queue.running()) < 2:
+            await asyncio.sleep(0.01)
+        assert set(service.queue.running()) == {jobs[0].id, jobs[1].id}
+        assert service.queue.waiting() == [jobs[2].id, jobs[3].id]
+        for job in jobs:
+            assert (await service.finished(job.id)).status == "completed"
+
+    run_service(tmp_path, test, engines=2)
