@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pulid_sdcpp.options.sampling_names import SAMPLING_METHODS
 from served import run_served
 
@@ -187,12 +185,11 @@ def test_progress_and_interrupt_are_of_ones_own_jobs(tmp_path: Path) -> None:
     run_served(tmp_path / "data", test, api_key_file=file)
 
 
-@pytest.mark.parametrize("value", ["true", "false", "True", "1"])
-def test_switches_in_a_query(tmp_path: Path, value: str) -> None:
+def test_switches_in_a_query(tmp_path: Path) -> None:
     async def test(client: Any, service: Any) -> None:
-        response = await client.get(f"/sdapi/v1/progress?skip_current_image={value}")
-        assert response.status_code == 200
-        wrong = await client.get("/sdapi/v1/progress?skip_current_image=perhaps")
-        assert (wrong.status_code, wrong.json()["errors"]) == (400, "invalid_value")
+        for value, status in {"true": 200, "False": 200, "1": 200, "perhaps": 400}.items():
+            response = await client.get(f"/sdapi/v1/progress?skip_current_image={value}")
+            assert response.status_code == status
+        assert response.json()["errors"] == "invalid_value"
 
     run_served(tmp_path, test)
