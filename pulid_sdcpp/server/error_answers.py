@@ -37,6 +37,7 @@ _FAMILIES: dict[str, Family] = {
     "v1": "openai",
     "images": "openai",
     "sdapi": "sdapi",
+    "controlnet": "sdapi",
     "sdcpp": "sdcpp",
 }
 

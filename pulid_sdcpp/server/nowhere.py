@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_index", "close_prefixes"]
 
-_PREFIXES = ("/v1", "/images", "/sdapi", "/sdcpp", "/pulid", "/internal", "/metrics")
+_PREFIXES = ("/v1", "/images", "/sdapi", "/controlnet", "/sdcpp", "/pulid", "/internal", "/metrics")
 
 
 def add_index(app: FastAPI, *, for_programs_only: bool) -> None:

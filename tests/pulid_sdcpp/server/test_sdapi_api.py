@@ -94,6 +94,7 @@ ERRORS: list[tuple[str, dict[str, Any], int, str]] = [
     ("/sdapi/v1/interrogate", {}, 404, "not_found"),
     ("/sdapi/v1/extra-single-image", {}, 404, "not_found"),
     ("/sdapi/v1/server-kill", {}, 404, "not_found"),
+    ("/controlnet/detect", {}, 404, "not_found"),
     ("/sdapi/v1/progress", {}, 405, "method_not_allowed"),
 ]  # fmt: skip
 
@@ -209,3 +210,16 @@ def test_png_info_of_pictures_of_others(tmp_path: Path) -> None:
             assert (response.status_code, response.json()["info"]) == (200, info)
 
     run_served(tmp_path, test)
+
+
+def test_an_answer_that_takes_long_begins_with_spaces(tmp_path: Path) -> None:
+    async def test(client: Any, service: Any) -> None:
+        body = {"prompt": "slow", "steps": 40, "n_iter": 2, "seed": 5}
+        made = asyncio.create_task(client.post(TXT2IMG, json=body))
+        await running(client, job_no=1)
+        await client.post("/sdapi/v1/interrupt")
+        response = await made
+        assert response.text.startswith(" ")
+        assert json.loads(response.json()["info"])["all_seeds"] == [5]
+
+    run_served(tmp_path, test, sync_keepalive_s=0.2)
