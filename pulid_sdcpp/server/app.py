@@ -87,6 +87,7 @@ def _routers(service: PictureService) -> Iterator[APIRouter]:
     from .identities_api import identities_router
     from .openai_api import openai_router
     from .plan_api import plan_router
+    from .recipe_api import recipe_router
     from .sdapi_api import sdapi_router
     from .sdcpp_api import sdcpp_router
 
@@ -97,3 +98,4 @@ def _routers(service: PictureService) -> Iterator[APIRouter]:
     yield identities_router(service)
     yield faces_router(service)
     yield plan_router(service)
+    yield recipe_router(service)

@@ -18,7 +18,7 @@ from .person_fields import Kept, PersonFields, person_json
 if TYPE_CHECKING:
     from ..pictures.recipe import PictureRecipe
 
-__all__ = ["from_recipe", "given_of", "to_json"]
+__all__ = ["from_recipe", "given_of", "options_of_picture", "to_json"]
 
 
 def to_json(request: NormalRequest) -> dict[str, Any]:
@@ -118,16 +118,7 @@ def from_recipe(
         keep: Keeps a picture that the recipe names.
     """
     generation = recipe.generation
-    options: dict[str, Any] = {}
-    for name, fact in of(GenerationOptions).items():
-        value = getattr(generation, name)
-        if name in (*PICTURES, "loras", "batch_count"):
-            continue
-        if fact.preset or fact.always or name in ("prompt", "seed") or value != fact.default:
-            options[name] = tuple(value) if isinstance(value, list) else value
-    options = {name: value for name, value in options.items() if value is not None}
-    if recipe.cfg_start_step is not None:
-        options["cfg_start_step"] = recipe.cfg_start_step
+    options = options_of_picture(generation, recipe.cfg_start_step)
     pictures: dict[str, tuple[Kept, ...]] = {}
     for name in PICTURES:
         value = getattr(generation, name)
@@ -136,6 +127,23 @@ def from_recipe(
             pictures[name] = tuple(keep(Path(path)) for path in paths)
     people = tuple(_of_recipe(person, keep) for person in recipe.people)
     return NormalRequest(model or recipe.preset, options, pictures, people)
+
+
+def options_of_picture(generation: GenerationOptions, cfg_start_step: int | None) -> dict[str, Any]:
+    """The options that a request says so that it makes a picture again; its pictures are left out.
+
+    What a preset could decide otherwise is said in full. LoRAs are tags in the prompt.
+    """
+    options: dict[str, Any] = {}
+    for name, fact in of(GenerationOptions).items():
+        value = getattr(generation, name)
+        if name in (*PICTURES, "loras", "batch_count"):
+            continue
+        if fact.preset or fact.always or name in ("prompt", "seed") or value != fact.default:
+            options[name] = tuple(value) if isinstance(value, list) else value
+    if cfg_start_step is not None:
+        options["cfg_start_step"] = cfg_start_step
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _of_recipe(person: Person, keep: Callable[[Path], Kept]) -> PersonFields:
