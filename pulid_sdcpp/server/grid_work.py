@@ -8,6 +8,7 @@ those that it has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -95,7 +96,7 @@ class _GridService(Protocol):
 
     async def cancel(self, job_id: str) -> Job: ...
 
-    def background(self, work: Any) -> Any: ...
+    def background(self, work: Any) -> asyncio.Task[Any]: ...
 
 
 class GridWork:
@@ -193,18 +194,29 @@ class _Grid:
 
     async def _submitted(self, request: NormalRequest, place: GridPlace) -> Job:
         while True:
-            try:
-                return await self._service.submit(
-                    request,
-                    self._contents,
-                    owner=self._job.owner,
-                    # After a restart, the same job again.
-                    idempotency_key=f"{self._job.id}-{place.number}",
+            # After a restart, the same job again.
+            key = f"{self._job.id}-{place.number}"
+            submitting = self._service.background(
+                self._service.submit(
+                    request, self._contents, owner=self._job.owner, idempotency_key=key
                 )
+            )
+            try:
+                job: Job = await asyncio.shield(submitting)
+                return job
+            except asyncio.CancelledError:
+                if not self._service.is_stopping:
+                    self._service.background(self._taken_back(submitting))
+                raise
             except ApiError as error:
                 if error.code != "queue_full":
                     raise
             await asyncio.sleep(_FULL_S)
+
+    async def _taken_back(self, submitting: asyncio.Future[Job]) -> None:
+        """The grid was cancelled while a picture's job was accepted."""
+        with contextlib.suppress(ApiError):
+            await self._service.cancel((await submitting).id)
 
     async def _measured(self, picture: str) -> tuple[float | None, float | None]:
         """How much the people of a picture are like themselves, and like others."""
@@ -231,7 +243,9 @@ class _Grid:
         number = entry.place.number
         self._entries[number] = entry
         result = grid_result(self._job.id, self._entries)
-        await self._service.runner.change(self._job.id, lambda job: replace(job, result=result))
+        await self._service.runner.change(
+            self._job.id, lambda job: replace(job, result=result, interruptions=0)
+        )
         done = sum(bool(one.picture_id or one.error) for one in self._entries)
         total = len(self._entries)
         took_s = asyncio.get_running_loop().time() - self._begun

@@ -403,10 +403,14 @@ class PictureService:
                         self.queue.add(made.job)
                     return made.job
 
-        job = await asyncio.to_thread(accept)
-        if job.id == job_id:
-            self.runner.follow(job)
-        return self.book.get(job.id) or job
+        async def accepted() -> Job:
+            job = await asyncio.to_thread(accept)
+            if job.id == job_id:
+                self.runner.follow(job)
+            return self.book.get(job.id) or job
+
+        # Who asks may be cancelled meanwhile: a job that is accepted is also done.
+        return await asyncio.shield(self.background(accepted()))
 
     @contextlib.contextmanager
     def _claimed(self, owner: str, key: str, body_sha256: str, job_id: str) -> Iterator[str]:

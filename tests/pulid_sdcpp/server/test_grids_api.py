@@ -6,6 +6,7 @@ import asyncio
 import base64
 import csv
 import io
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from PIL import Image
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.identity.kept_people import keep_person, rename_person
 from pulid_sdcpp.server.errors import ApiError
+from pulid_sdcpp.server.grid_calls import submit_grid
 from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.request_files import RequestFiles
+from pulid_sdcpp.server.score_work import ScoreWork
 from pulid_sdcpp.server.service import PictureService
 from served import run_served, run_service, started
 
@@ -27,9 +31,10 @@ GRIDS = "/pulid/v1/grids"
 def _alice(identity_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path / "of-the-user"))
     keep_person("Alice", Identity.load(identity_file))
+    monkeypatch.setattr(ScoreWork, "score", measured)
 
 
-async def measured(job: Job) -> Mapping[str, Any]:
+async def measured(work: ScoreWork, job: Job) -> Mapping[str, Any]:
     """What a measurement finds."""
     return {"faces": 1, "people": [{"id": "a", "similarity": 0.5, "judge": None,
             "best_other": {"id": "b", "similarity": 0.1}}]}  # fmt: skip
@@ -50,7 +55,6 @@ async def ended(client: Any, service: PictureService, body: Mapping[str, Any]) -
 
 def test_a_grid_has_a_picture_of_each(tmp_path: Path) -> None:
     async def test(client: Any, service: PictureService) -> None:
-        service.do("score", measured)
         async with service.hub.subscribe(owner="local") as events:
             grid = await ended(client, service, wish(weights=[0.5, 1]))
             told = []
@@ -138,22 +142,21 @@ def test_a_cancelled_grid_cancels_its_pictures_and_keeps_those_that_are_there(
     run_served(tmp_path, test)
 
 
-def test_a_grid_goes_on_after_the_server_was_stopped(tmp_path: Path) -> None:
+def test_a_grid_goes_on_after_the_server_was_stopped_or_killed(tmp_path: Path) -> None:
+    stopped, killed = tmp_path / "stopped", tmp_path / "killed"
+
     async def begun() -> str:
-        async with started(tmp_path) as service:
-            import httpx
-
-            from pulid_sdcpp.server.access import access_of
-            from pulid_sdcpp.server.app import create_app
-
-            transport = httpx.ASGITransport(create_app(service, access_of(service.settings, {})))
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://localhost"
-            ) as client:
-                body = wish(prompts=["plain", "slow"], request={"steps": 40})
-                grid: str = (await client.post(GRIDS, json=body)).json()["id"]
+        async with started(stopped) as service:
+            files = RequestFiles(service.limits)
+            body = wish(prompts=["plain", "slow"], request={"steps": 40})
+            grid = (await submit_grid(service, body, files, owner="local")).id
             while not service.job(grid, None).result:
                 await asyncio.sleep(0.02)
+            service.queue.pause()
+            while service.queue.running() or not service.queue.waiting():
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
+            shutil.copytree(stopped, killed)  # as a server that is killed at this moment leaves it
             return grid
 
     grid = asyncio.run(begun())
@@ -167,7 +170,8 @@ def test_a_grid_goes_on_after_the_server_was_stopped(tmp_path: Path) -> None:
         assert len(after) == 4, "no picture is made twice"
         assert before <= set(after)
 
-    run_service(tmp_path, test)
+    run_service(stopped, test)
+    run_service(killed, test)
 
 
 def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,3 +231,23 @@ def test_two_engines_serve_one_queue(tmp_path: Path) -> None:
             assert (await service.finished(job.id)).status == "completed"
 
     run_service(tmp_path, test, engines=2)
+
+
+def test_a_job_is_done_though_who_asked_for_it_was_cancelled_meanwhile(tmp_path: Path) -> None:
+    async def test(service: PictureService) -> None:
+        async def work(job: Job) -> dict[str, Any]:
+            return {"done": True}
+
+        service.do("score", work)
+        for _ in range(20):
+            asking = asyncio.ensure_future(service.submit_other("score", "local", {}))
+            while not service.book.newest(status="queued") and not asking.done():
+                await asyncio.sleep(0)
+            asking.cancel()
+        await asyncio.sleep(0.1)
+        jobs = service.book.newest()
+        assert jobs
+        for job in jobs:
+            assert (await service.finished(job.id)).result == {"done": True}
+
+    run_service(tmp_path, test)
