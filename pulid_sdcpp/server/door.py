@@ -22,7 +22,7 @@ from .answer_headers import ANSWER_HEADERS, REQUEST_ID, request_id
 from .auth import Auth, Caller, is_open
 from .call import STATE_KEY, Call
 from .error_answers import ERROR_KEY, PATH_KEY, error_response, family_of_path, log_defect
-from .errors import ApiError, Family, api_error_of
+from .errors import ApiError, BrokenOffError, Family, api_error_of
 from .hosts import (
     Origin,
     check_cookie_use,
@@ -215,6 +215,9 @@ class Door:
 
         if isinstance(exception, ClientDisconnect):
             return
+        if isinstance(exception, BrokenOffError):
+            scope["state"][ERROR_KEY] = exception.code
+            raise exception
         error = api_error_of(exception)
         scope["state"][ERROR_KEY] = error.code
         if error.code == "defect":

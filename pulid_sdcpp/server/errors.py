@@ -44,6 +44,7 @@ __all__ = [
     "DEFECT",
     "STATUSES",
     "ApiError",
+    "BrokenOffError",
     "Family",
     "api_error_of",
     "body_of",
@@ -154,6 +155,18 @@ class ApiError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = (self.code, self.message, self.param, self.headers, self.status)
         return _again, arguments
+
+
+class BrokenOffError(Exception):
+    """An answer that has begun ends here, so that nobody takes it for a whole one.
+
+    Args:
+        code: Of the error, of which the client cannot be told any more.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the answer is broken off: {code}")
+        self.code = code
 
 
 def _again(

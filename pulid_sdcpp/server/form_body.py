@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,21 @@ class FormBody:
 
     texts: Mapping[str, tuple[str, ...]]
     files: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+
+    def sha256(self) -> str:
+        """The hash of all that is in it: the same for one that is sent again with another
+        boundary."""
+        found = hashlib.sha256()
+        texts = {
+            name: tuple(one.encode("utf-8") for one in several)
+            for name, several in self.texts.items()
+        }
+        for kind, fields in (("text", texts), ("file", self.files)):
+            for name, several in sorted(fields.items()):
+                for content in several:
+                    found.update(f"{kind} {len(content)} {name}\0".encode())
+                    found.update(content)
+        return found.hexdigest()
 
     def parts(self) -> dict[str, bytes]:
         """The first file of each name, which "file:NAME" in a field means."""

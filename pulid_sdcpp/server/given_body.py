@@ -47,7 +47,7 @@ class GivenBody:
     Attributes:
         values: Its fields as JSON has them; those of a form are texts, and bytes of files.
         files: Reads the files in the fields.
-        sha256: Of all the bytes that came.
+        sha256: Of what came; of a form without its boundary, which each try has anew.
     """
 
     values: dict[str, Any]
@@ -80,6 +80,7 @@ async def body_of_request(
     parts: Mapping[str, bytes] = MappingProxyType({})
     if (content_type or "").lower().lstrip().startswith(_FORM):
         form = await asyncio.to_thread(form_body, body, content_type)
+        sha256 = await asyncio.to_thread(form.sha256)
         parts = form.parts()
         values = form_values(form.values(), parts)
     else:
@@ -87,13 +88,13 @@ async def body_of_request(
             check_json_type(content_type)
         # Reading 64 MiB takes longer than others should wait.
         values = await asyncio.to_thread(json_object, body)
+        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
     fetch = None
     if hosts := service.settings.allow_fetch:
         fetch = UrlFetcher(hosts, max_bytes=service.limits.max_image_bytes)
     files = RequestFiles(
         service.limits, parts=parts, fetch=fetch, transparent_is_inside=transparent_is_inside
     )
-    sha256 = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
     return GivenBody(values, files, sha256)
 
 

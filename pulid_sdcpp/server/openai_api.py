@@ -30,6 +30,11 @@ __all__ = ["openai_router"]
 
 _PREVIEW = "proj"
 """How the unfinished pictures of a stream are made, unless the request says: it costs no time."""
+_RETRY_COUNT = "x-stainless-retry-count"
+"""The header in which OpenAI's library says how often it has sent a request before."""
+_RETRY_S = 60.0
+_LATEST = 20
+"""How long ago, and among how many failed jobs, the former try is looked for."""
 
 
 def openai_router(service: PictureService) -> APIRouter:
@@ -103,6 +108,8 @@ async def _answered(
         return None if error is None else in_words(error)
 
     call = call_of(request)
+    if (former := _broken_off(service, request, call.owner, given.sha256)) is not None:
+        raise in_words(former)
     fields = found.fields
     if found.stream and found.partial_images:
         fields = replace(fields, delivery={"preview": _PREVIEW, **fields.delivery})
@@ -136,6 +143,24 @@ async def _answered(
     )
     headers = {**SSE_HEADERS, **job_headers(job)}
     return StreamingResponse(stream.chunks(), media_type=SSE_TYPE, headers=headers)
+
+
+def _broken_off(
+    service: PictureService, request: Request, owner: str, body_sha256: str
+) -> ApiError | None:
+    """Why the same request failed a moment ago, if OpenAI's library now sends it again.
+
+    An answer that had begun could only be broken off, which the library takes for a fault of the
+    network; it would have the picture made and fail three times.
+    """
+    if request.headers.get(_RETRY_COUNT, "0") == "0":
+        return None
+    for job in service.book.newest(owner, status="failed", limit=_LATEST):
+        is_recent = service.clock() - (job.completed or job.created) < _RETRY_S
+        if is_recent and job.body_sha256 == body_sha256:
+            error = failure_of(job)
+            return error if error is not None and error.status < 503 else None
+    return None
 
 
 def _model_names(service: PictureService) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..terminal_text import escaped_line, shortened
+from .errors import BrokenOffError
 
 __all__ = ["ServerLogFormat", "server_log"]
 
@@ -59,6 +60,7 @@ def server_log(*, as_json: bool = False, with_texts: bool = False) -> Iterator[N
         as_json, with_texts: As of `ServerLogFormat`.
     """
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_new)
     handler.setFormatter(ServerLogFormat(as_json=as_json, with_texts=with_texts))
     before = []
     for name in (*_OURS, *_OTHERS):
@@ -76,3 +78,8 @@ def server_log(*, as_json: bool = False, with_texts: bool = False) -> Iterator[N
         for logger, handlers, level, propagate in before:
             logger.handlers[:], logger.propagate = handlers, propagate
             logger.setLevel(level)
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    """Whether a message says more than a line before: why an answer was broken off stands there."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], BrokenOffError)

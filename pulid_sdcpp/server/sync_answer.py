@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from .errors import STATUSES, ApiError
+from .errors import STATUSES, ApiError, BrokenOffError
 from .jobs import Job
 from .service import PictureService
 
@@ -172,7 +172,7 @@ def _late_answer(
             ended = waiting.result()
             if (error := answer.failure(ended)) is not None:
                 LOGGER.warning("%s: the answer is broken off: %s", job.id, error.code)
-                raise error
+                raise BrokenOffError(error.code)
             content = await asyncio.to_thread(answer.make_json, ended)
             yield json.dumps(content).encode("utf-8")
             if not answer.has_urls:

@@ -166,3 +166,28 @@ def test_a_changed_form_is_a_form_or_one_error(changes: list[tuple[float, bytes]
     else:
         code = "taken" if found.values() is not None else ""
     assert code in ("taken", "invalid_value")
+
+
+def test_a_form_that_is_sent_again_has_the_same_hash() -> None:
+    def form(boundary: str, *parts: tuple[str, bytes]) -> str:
+        body = b"".join(
+            f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode()
+            + content
+            + b"\r\n"
+            for head, content in parts
+        )
+        kind = f"multipart/form-data; boundary={boundary}"
+        return form_body(body + f"--{boundary}--\r\n".encode(), kind).sha256()
+
+    prompt = ('name="prompt"', b"a cat")
+    image = ('name="image"; filename="a.png"', b"1")
+    hashes = [
+        form("one", prompt, image),
+        form("other", prompt, image),
+        form("one", prompt),
+        form("one", prompt, ('name="image"', b"1")),
+        form("one", ('name="prompt"', b"a ca"), ('name="timage"; filename="a.png"', b"1")),
+        form("one", prompt, image, image),
+    ]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == len(hashes) - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,12 +20,23 @@ from client_bodies import OPENAI_EDITS, OPENAI_GENERATIONS
 from fake_engine_process import ScriptedEngine
 from pulid_sdcpp import GenerationError
 from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.server.errors import BrokenOffError
 from pulid_sdcpp.server.limits import Limits
 from served import run_served
 
 KEY = "0123456789abcdef"
 
 Test = Callable[[Any, Any, list[str]], Awaitable[object]]
+
+
+class BreakingTransport(httpx2.ASGITransport):
+    """As a connection does, when the server breaks an answer off."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return await super().handle_async_request(request)
+        except BrokenOffError as error:
+            raise httpx2.RemoteProtocolError("incomplete chunked read") from error
 
 
 def run_with_openai(folder: Path, test: Test, *, options: Any = None, **settings: Any) -> None:
@@ -36,7 +48,7 @@ def run_with_openai(folder: Path, test: Test, *, options: Any = None, **settings
         async def note(request: Any) -> None:
             sent.append(f"{request.method} {request.url.path}")
 
-        transport = httpx2.ASGITransport(app=client._transport.app, client=("127.0.0.1", 1))
+        transport = BreakingTransport(app=client._transport.app, client=("127.0.0.1", 1))
         http = httpx2.AsyncClient(transport=transport, event_hooks={"request": [note]})
         given = {"api_key": KEY, "base_url": "http://localhost/v1", **(options or {})}
         async with openai.AsyncOpenAI(http_client=http, **given) as of_openai:
@@ -203,6 +215,25 @@ def test_no_picture_is_made_three_times(tmp_path: Path, monkeypatch: pytest.Monk
     run_with_openai(tmp_path, test)
 
 
+def test_an_answer_that_was_broken_off_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Any, call: Any, step: int) -> None:
+        time.sleep(0.7)  # the answer has begun by then
+        raise GenerationError("the engine could not decode")
+
+    async def test(client: Any, service: Any, sent: list[str]) -> None:
+        monkeypatch.setattr(ScriptedEngine, "step", fail)
+        start = {"image": png(), "extra_body": {"image_role": "init"}}
+        for number, make in enumerate((client.images.generate, client.images.edit), start=1):
+            with pytest.raises(openai.InternalServerError, match="could not decode"):
+                await make(prompt="a cat", **(start if number == 2 else {}))
+            assert (len(sent), len(service.book.newest())) == (2 * number, number)
+        assert "defect" not in caplog.text
+
+    run_with_openai(tmp_path, test, sync_keepalive_s=0.1)
+
+
 STEPS = {"steps": 150}
 
 
@@ -228,10 +259,13 @@ def test_a_full_queue_is_tried_again(tmp_path: Path) -> None:
 
 def test_a_key_of_the_caller_s_makes_one_job_of_two_calls(tmp_path: Path) -> None:
     async def test(client: Any, service: Any, sent: list[str]) -> None:
-        job_of = {"Idempotency-Key": "mine"}
-        make = client.images.generate
-        first = await make(prompt="a cat", extra_headers=job_of)
-        assert (await make(prompt="a cat", extra_headers=job_of)).pulid == first.pulid
+        start = {"image": png(), "extra_body": {"image_role": "init"}}
+        for name, make, more in (
+            ("one", client.images.generate, {}),
+            ("other", client.images.edit, start),  # a form, with a new boundary each time
+        ):
+            named = {**more, "prompt": "a cat", "extra_headers": {"Idempotency-Key": name}}
+            assert (await make(**named)).pulid == (await make(**named)).pulid
 
     run_with_openai(tmp_path, test)
 
