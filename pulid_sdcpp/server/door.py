@@ -134,7 +134,6 @@ class Door:
                 owner=owner,
                 request_id=answer.request_id,
                 job=answer.job,
-                as_json=self._settings.log_format == "json",
             )
 
     def _without_prefix(self, scope: Scope) -> str:

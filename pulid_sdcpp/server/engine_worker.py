@@ -189,7 +189,7 @@ class EngineWorker:
             }
         for index in command.pictures:
             started_s = time.monotonic()
-            events.begin(index)
+            events.begin(index, each[index].generation.steps)
             result = pipeline.make(
                 each[index], people, cancel=token, on_event=events.progress, **looks
             )
@@ -250,6 +250,10 @@ def _people(
     return people
 
 
+_DRAWING = ("denoise", "hires")
+"""Stages that previews come from."""
+
+
 class _Events:
     """Tells of one job's progress."""
 
@@ -262,15 +266,17 @@ class _Events:
         self._picture = self._steps = 0
         self._preview_s = 0.0
 
-    def begin(self, picture: int) -> None:
-        self._picture, self._steps, self._preview_s = picture, 0, 0.0
+    def begin(self, picture: int, steps: int) -> None:
+        # The first preview comes before the engine has said how many steps there are.
+        self._picture, self._steps, self._preview_s = picture, steps, 0.0
 
     def note(self, text: str) -> None:
         self._send(NoteEvent(self._job, text))
 
     def progress(self, event: ProgressEvent) -> None:
         place = (self._picture, self._pictures)
-        self._steps = event.steps
+        if event.steps and event.stage in _DRAWING:
+            self._steps = event.steps
         if event.step == 0:
             self._send(StageEvent(self._job, event.stage, *place))
         else:

@@ -5,7 +5,6 @@ Never queries, bodies, prompts, names of people or keys: the path is that of the
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +39,6 @@ def log_request(
     owner: str,
     request_id: str,
     job: str = "",
-    as_json: bool = False,
 ) -> None:
     """Write the line.
 
@@ -53,7 +51,6 @@ def log_request(
         owner: Who asked; "" if nobody was let in.
         request_id: Of the request.
         job: Its job; "": the one in its path.
-        as_json: Whether it is an object in JSON.
     """
     params = scope.get("path_params") or {}
     job = job or next((str(params[n]) for n in _JOB_PARAMS if n in params), "")
@@ -67,9 +64,7 @@ def log_request(
         "bytes": sent_bytes,
         "request": request_id,
     }
-    if as_json:
-        REQUEST_LOGGER.info("%s", json.dumps(fields))
-        return
     line = "{method} {route} {status} {ms} ms".format(**fields)
     extra = "".join(f" {name}={fields[name]}" for name in ("job", "owner", "bytes") if fields[name])
-    REQUEST_LOGGER.info("%s%s request=%s", line, extra, request_id)
+    # `fields` is for lines in JSON (`server_log.py`).
+    REQUEST_LOGGER.info("%s%s request=%s", line, extra, request_id, extra={"fields": fields})

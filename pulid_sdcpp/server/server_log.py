@@ -39,7 +39,13 @@ class ServerLogFormat(logging.Formatter):
         frames = "" if record.exc_info is None else self.formatException(record.exc_info)
         when, level = self.formatTime(record, self.datefmt), record.levelname.lower()
         if self._as_json:
-            fields = {"time": when, "level": level, "logger": record.name, "message": text}
+            fields: dict[str, Any] = {
+                "time": when,
+                "level": level,
+                "logger": record.name,
+                "message": text,
+            }
+            fields |= getattr(record, "fields", {})
             return json.dumps({**fields, "traceback": frames} if frames else fields)
         return f"{when} {level}: {text}" + (f"\n{frames}" if frames else "")
 
