@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAM = "pulid-sdcpp"
 DATA = {"csv", "json", "toml"}
-LANGUAGES = {"console", "powershell", "python", *DATA}
+LANGUAGES = {"bash", "console", "powershell", "python", *DATA}
 
 SIDE_PX = 128  # what the pocket model draws
 MAX_SIDE_PX = 2 * SIDE_PX

@@ -49,7 +49,7 @@ NOT_RUN = {
     "demo": "35 pictures; tests/pulid_sdcpp/cli/test_demo.py",
     "evaluate --pocket": "hundreds of pictures; tests/pulid_sdcpp/cli/test_evaluate.py",
 }
-OWN_TESTS = {"batch.md": "tests/test_batch_page.py"}
+OWN_TESTS = {"batch.md": "tests/test_batch_page.py", "server.md": "tests/test_server_page.py"}
 # What installs or compiles is checked by tests/test_readme.py.
 INSTALLERS = {"apt", "cd", "git", "make", "pip", "python", "python3", "source", "xcode-select"}
 
