@@ -1,6 +1,6 @@
 # Two commands set everything up on a machine with Python and a C++ compiler:
 #   make demo    six people, five prompts, one contact sheet
-#   make test    the test suite
+#   make test    the test suite; `make test-server` has what else the server must stand
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
 # processes; TEST_PROCESSES=0 runs them in one, as `pytest` does. TEST_OPTIONS goes to pytest, too.
 
@@ -11,19 +11,26 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml native/prepare_source.py $(wildcard native/*.json native/*.cmake native/src/* native/patches/*)
 
-.PHONY: demo test coverage test-hostile test-reference lint format sdist wheel patches-apply patches-refresh clean
+.PHONY: demo test coverage test-server test-hostile test-reference lint format sdist wheel patches-apply patches-refresh clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
 
 test: $(VENV)/.installed lint
-	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest \
+	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest -m "not browser and not server" \
 		--numprocesses $(TEST_PROCESSES) --dist worksteal $(TEST_OPTIONS)
 
 # The tests, and the share of lines that they reach. Cheap from Python 3.14 on, where the interpreter
 # reports each line once; before, every line that runs is traced (12 % more time with 3.11).
 coverage: TEST_OPTIONS = --cov --cov-report=term:skip-covered
 coverage: test
+
+# The page in Chromium, and the server under load and killed: as often as proves that it stands it, in
+# an hour. SERVER_KILLS=3 is what CI does, in minutes.
+SERVER_KILLS ?= 30
+test-server: $(VENV)/.installed
+	PULID_SERVER_KILLS=$(SERVER_KILLS) PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_BROWSER=1 PULID_REQUIRE_POCKET=1 \
+		$(BIN)/python -m pytest -m "browser or server" $(TEST_OPTIONS)
 
 # All of the damaged files, texts and cancellations of which `make test` tries a part; the
 # cancellations need a Vulkan device (native/README.md).
