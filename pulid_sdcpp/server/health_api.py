@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -43,13 +44,14 @@ def health_router(service: PictureService, show_metrics: Callable[[], bytes]) ->
     @router.get("/ready")
     async def ready() -> Response:
         """Whether pictures can be made now: 200, or 503 and why not."""
-        status = readiness(service)
+        status = await asyncio.to_thread(readiness, service)
         return JSONResponse({"status": status}, status_code=200 if status == "ready" else 503)
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Metrics for Prometheus."""
-        return Response(show_metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await asyncio.to_thread(show_metrics)  # it looks at the disk
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
 
@@ -66,11 +68,15 @@ def index_of(base_url: str) -> dict[str, object]:
 
 
 def readiness(service: PictureService) -> str:
-    """ "ready", or why no picture can be made: starting, draining, models_missing, engine_down."""
+    """ "ready", or why no picture can be made: starting, draining, models_missing.
+
+    It looks at files: for a thread. An engine process that died is no reason: the next job starts
+    another.
+    """
     if not service.book.is_loaded:
         return "starting"
-    if getattr(service, "is_stopping", False):
+    if service.is_stopping:
         return "draining"
-    if not service.models.settings():
+    if not service.models.is_complete(service.models.default):
         return "models_missing"
     return "ready"

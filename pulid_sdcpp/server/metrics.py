@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["PrometheusMetrics"]
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_GALLERY_S = 300.0
 _METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"}
 
 
@@ -100,6 +102,8 @@ class _Gauges:
 
     def __init__(self, service: PictureService) -> None:
         self._service = service
+        self._gallery = 0.0
+        self._gallery_at: float | None = None
 
     def describe(self) -> list[Any]:
         return []  # nothing is looked up when this is registered
@@ -109,19 +113,33 @@ class _Gauges:
 
         service = self._service
         found: list[tuple[str, str, Callable[[], float]]] = [
-            ("pulid_queue_jobs", "Jobs that wait or are made.", lambda: _queued(service)),
-            ("pulid_disk_free_bytes", "Free on the disk of pictures.", lambda: _free(service)),
+            ("pulid_queue_jobs", "Jobs that wait or are made.", self._queued),
+            ("pulid_identities", "People who are kept.", service.people.count),
+            ("pulid_gallery_bytes", "What jobs and pictures take.", self._gallery_bytes),
+            ("pulid_disk_free_bytes", "Free on the disk of pictures.", self._free),
         ]
         for name, help, value in found:
             try:
                 yield GaugeMetricFamily(name, help, value())
             except OSError:  # a disk that is away
                 continue
+        loaded = GaugeMetricFamily("pulid_model_loaded", "Engines with a model.", labels=["preset"])
+        models = [engine.model.preset for engine in service.engines if engine.model is not None]
+        for preset in sorted(set(models)):
+            loaded.add_metric([preset or "(files)"], models.count(preset))
+        yield loaded
 
+    def _queued(self) -> float:
+        return len(self._service.queue.waiting()) + len(self._service.queue.running())
 
-def _queued(service: PictureService) -> float:
-    return len(service.queue.waiting()) + len(service.queue.running())
+    def _free(self) -> float:
+        return shutil.disk_usage(self._service.book.store.root).free
 
-
-def _free(service: PictureService) -> float:
-    return shutil.disk_usage(service.book.store.root).free
+    def _gallery_bytes(self) -> float:
+        """Looked up once in five minutes: it is every file's size."""
+        now = time.monotonic()
+        if self._gallery_at is None or now - self._gallery_at > _GALLERY_S:
+            book = self._service.book
+            sizes = (book.store.size_bytes(job.id) for job in book.newest(limit=None))
+            self._gallery, self._gallery_at = sum(sizes), now
+        return self._gallery

@@ -29,6 +29,24 @@ _BODIES: Mapping[str, str] = {
     "/pulid/v1/identities": "KeptPerson",
     "/pulid/v1/faces": "Photo",
 }
+_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "PictureRequest": {"prompt": "a portrait", "seed": 7},
+    "OpenaiGeneration": {"prompt": "a portrait", "size": "1024x1024"},
+    "OpenaiEdit": {"prompt": "a portrait in oil", "image": ["iVBORw0KGgo..."]},
+    "A1111Txt2img": {"prompt": "a portrait", "steps": 4},
+    "A1111Img2img": {"prompt": "a portrait", "init_images": ["iVBORw0KGgo..."]},
+    "KeptPerson": {"name": "Rose", "photos": ["/9j/4AAQ..."]},
+    "Photo": {"photo": "/9j/4AAQ..."},
+}
+_TAGS = {
+    "v1": "OpenAI",
+    "sdapi": "AUTOMATIC1111",
+    "internal": "AUTOMATIC1111",
+    "app_id": "AUTOMATIC1111",
+    "queue": "AUTOMATIC1111",
+    "sdcpp": "sd-server",
+    "pulid": "pulid-sdcpp",
+}
 _FORMS = {"/sdcpp/v1/img_gen", "/v1/images/edits", "/pulid/v1/identities", "/pulid/v1/faces"}
 _KEYS = {
     "Bearer": {"type": "http", "scheme": "bearer"},
@@ -73,13 +91,17 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         "description": "What is wrong.",
         "content": {"application/json": error},
     }
-    operation.setdefault("tags", [path.strip("/").split("/")[0]])
+    operation["tags"] = [_TAGS.get(path.split("/")[1], "server")]
+    if said := operation.get("description", ""):
+        operation["summary"] = said.partition("\n")[0].rstrip(".")
     if not is_open(method.upper(), path):
         operation["security"] = [{name: []} for name in _KEYS]
     if method in ("post", "patch", "put") and "requestBody" not in operation:
         name = _BODIES.get(path) if method == "post" else None
         schema = {"$ref": f"#/components/schemas/{name}"} if name else {"type": "object"}
-        content = {"application/json": {"schema": schema}}
+        content: dict[str, Any] = {"application/json": {"schema": schema}}
+        if example := _EXAMPLES.get(name or ""):
+            content["application/json"]["example"] = example
         if path in _FORMS:
             content["multipart/form-data"] = {"schema": schema}
         operation["requestBody"] = {"content": content, "required": name is not None}

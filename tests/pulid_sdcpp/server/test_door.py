@@ -39,10 +39,14 @@ def service_of(**settings: Any) -> Any:
         settings=made,
         limits=made.limits,
         secret=SECRET,
-        book=SimpleNamespace(is_loaded=True, store=SimpleNamespace(root=".")),
+        book=SimpleNamespace(
+            is_loaded=True, store=SimpleNamespace(root="."), newest=lambda limit: []
+        ),
         runner=SimpleNamespace(),
         queue=SimpleNamespace(waiting=list, running=list),
-        models=SimpleNamespace(settings=lambda: {"pocket": {}}),
+        models=SimpleNamespace(default="pocket", is_complete=lambda name: True),
+        people=SimpleNamespace(count=lambda: 2),
+        engines=(),
         is_stopping=False,
     )
 
@@ -438,6 +442,9 @@ def test_metrics_and_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
         assert f"pulid_http_requests_total{{{labels}}} 1.0" in text
         assert 'pulid_rejected_total{code="not_found"} 2.0' in text
         assert "BREW" not in text
+        for name in ("pulid_identities 2.0", "pulid_queue_jobs 0.0", "pulid_gallery_bytes 0.0"):
+            assert name in text
+        assert "pulid_disk_free_bytes " in text
         got = (await http.get("/")).json()
         assert "http://127.0.0.1:7860/v1" in got["api"]
         assert (await http.get("/ready")).json() == {"status": "ready"}
