@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ..options.facts import option
 from ..pictures.png_text import read_picture_text
 from ..system.package_version import package_version
 from .body_fields import BodyFields
@@ -27,11 +28,12 @@ from .pictures_in import picture_text_from
 from .sdapi_answer import SdapiMade, sdapi_answer, sdapi_info
 from .sdapi_lists import picture_info
 from .sdapi_models import SdapiModels
-from .sdapi_progress import ShownJob, progress_answer
+from .sdapi_progress import ShownJob, progress_answer, task_answer
 from .sdapi_request import SdapiRequest, sdapi_request
 from .sdapi_start_api import sdapi_start_router
 from .sdapi_tasks import SdapiTasks
 from .sync_answer import answered_when_finished, failure_of
+from .typed_values import typed_fields
 
 if TYPE_CHECKING:
     from .service import PictureService
@@ -40,6 +42,15 @@ __all__ = ["sdapi_router"]
 
 _PREVIEW = "proj"
 """A1111 shows unfinished pictures to all who ask for progress; this costs next to nothing."""
+
+
+@dataclass(frozen=True)
+class _TaskAsked:
+    """A body of `/internal/progress`."""
+
+    id_task: str = option("", "What the client calls its job.", max_chars=100)
+    id_live_preview: int = option(-1, "The unfinished picture that it has.", low=-1, high=1e9)
+    live_preview: bool = option(True, "Whether it wants the next one.")
 
 
 def sdapi_router(service: PictureService) -> APIRouter:
@@ -61,6 +72,18 @@ def sdapi_router(service: PictureService) -> APIRouter:
         job = tasks.shown(call_of(request).owner)
         shown = None if job is None else _shown(service, tasks, job, not skip_current_image)
         return JSONResponse(progress_answer(shown))
+
+    @router.post("/internal/progress")
+    async def progress_of_task(request: Request) -> Response:
+        body = await body_of_request(request, service, check_type=False)
+        asked = typed_fields(_TaskAsked, body.values)
+        job = tasks.find(asked.id_task, call_of(request).owner)
+        if job is None:
+            return JSONResponse(task_answer(None, asked.id_live_preview, -1))
+        preview = service.hub.preview(job.id)
+        number = -1 if preview is None else preview.picture * 1000 + preview.step
+        shown = _shown(service, tasks, job, asked.live_preview)
+        return JSONResponse(task_answer(shown, asked.id_live_preview, number))
 
     @router.post("/sdapi/v1/interrupt")
     async def interrupt(request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from .jobs import Job
 
-__all__ = ["ShownJob", "progress_answer"]
+__all__ = ["ShownJob", "progress_answer", "task_answer"]
 
 _BEGUN = 0.01
 """Of a job that is served and has no step yet: clients take 0 for a server without work."""
@@ -78,6 +78,30 @@ def progress_answer(shown: ShownJob | None) -> dict[str, Any]:
     text = f"{progress.stage}{steps}"
     eta_s = progress.eta_s or 0.0
     return _answer(share, eta_s, job.id, state, shown.current_image, shown.task, text)
+
+
+def task_answer(shown: ShownJob | None, seen: int, image_number: int) -> dict[str, Any]:
+    """The answer to `/internal/progress`, of a job that its client has named.
+
+    Args:
+        shown: The job; None: there is none of that name.
+        seen: The number of the picture that the client has already.
+        image_number: That of `shown.current_image`.
+    """
+    is_finished = shown is not None and shown.job.is_finished
+    is_active = shown is not None and shown.job.status == "generating"
+    told = progress_answer(None if is_finished else shown)
+    image = told["current_image"] if image_number != seen else None
+    return {
+        "active": is_active,
+        "queued": shown is not None and shown.job.status == "queued",
+        "completed": is_finished,
+        "progress": told["progress"] if is_active else None,
+        "eta": told["eta_relative"] if is_active else None,
+        "live_preview": None if image is None else f"data:image/png;base64,{image}",
+        "id_live_preview": seen if image is None else image_number,
+        "textinfo": told["textinfo"],
+    }
 
 
 def _answer(

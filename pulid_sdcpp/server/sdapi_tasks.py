@@ -38,6 +38,13 @@ class SdapiTasks:
         """The client's name of a job, or else the job's id."""
         return self._names.get(job_id, job_id)
 
+    def find(self, name: str, owner: str) -> Job | None:
+        """The owner's job that its client calls so, the newest of several; or of this id."""
+        for job_id in (*(one for one in reversed(self._names) if self._names[one] == name), name):
+            if (job := self._service.book.get(job_id, owner)) is not None:
+                return job
+        return None
+
     def shown(self, owner: str) -> Job | None:
         """The job that `progress` tells of: one that is being made before one that waits, and one
         of this family before another."""

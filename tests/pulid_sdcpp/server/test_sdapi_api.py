@@ -131,12 +131,18 @@ def test_progress_and_interrupting(tmp_path: Path) -> None:
         assert (seen["current_task"], seen["state"]["job_count"]) == ("task(7)", 3)
         assert seen["state"]["sampling_steps"] == 50
         assert seen["eta_relative"] > 0
+        asked = {"id_task": "task(7)", "id_live_preview": -1}
+        task = (await client.post("/internal/progress", json=asked)).json()
+        assert (task["active"], task["queued"], task["completed"]) == (True, False, False)
+        assert task["progress"] >= seen["progress"]
         assert (await client.post("/sdapi/v1/interrupt")).json() == {}
         response = await made
         info = json.loads(response.json()["info"])
         assert response.status_code == 200
         assert (len(response.json()["images"]), info["all_seeds"]) == (1, [5])
         assert info["interrupted"]
+        task = (await client.post("/internal/progress", json=asked)).json()
+        assert (task["active"], task["completed"], task["progress"]) == (False, True, None)
         after = (await client.get(PROGRESS)).json()
         assert (after["progress"], after["state"]["job_count"]) == (0.0, 0)
 

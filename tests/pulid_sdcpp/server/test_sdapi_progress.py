@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pulid_sdcpp.server.jobs import Job
-from pulid_sdcpp.server.sdapi_progress import ShownJob, progress_answer
+from pulid_sdcpp.server.sdapi_progress import ShownJob, progress_answer, task_answer
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,17 @@ def test_a_job_that_is_to_end_says_so():
     shown = ShownJob(job(cancel_requested=True), Progress("denoise", 1, 4))
     state = progress_answer(shown)["state"]
     assert (state["interrupted"], state["stopping_generation"]) == (True, True)
+
+
+def test_a_task_by_its_name_and_a_picture_once() -> None:
+    shown = ShownJob(job(), Progress("denoise", 3, 20, eta_s=8.5), current_image="AA==")
+    first = task_answer(shown, -1, 3)
+    assert (first["live_preview"], first["id_live_preview"]) == ("data:image/png;base64,AA==", 3)
+    again = task_answer(shown, 3, 3)
+    assert (again["live_preview"], again["id_live_preview"]) == (None, 3)
+    assert (first["active"], first["progress"], first["eta"]) == (True, 0.15, 8.5)
+    waiting = task_answer(ShownJob(job(status="queued"), position=2), -1, -1)
+    assert (waiting["active"], waiting["queued"], waiting["progress"]) == (False, True, None)
+    assert waiting["textinfo"] == "Waiting: place 2"
+    nobody = task_answer(None, -1, -1)
+    assert (nobody["active"], nobody["queued"], nobody["completed"]) == (False, False, False)

@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from client_bodies import SDAPI_TXT2IMG
 from pulid_sdcpp.options.sampling_names import SAMPLING_METHODS
 from served import run_served
 
@@ -87,6 +90,23 @@ def test_every_client_gets_through_its_start(tmp_path: Path) -> None:
                 assert response.status_code == 200, (what, response.text)
                 assert str(tmp_path) not in response.text
                 assert os.path.expanduser("~") not in response.text
+
+    run_served(tmp_path, test)
+
+
+@pytest.mark.parametrize("client", [name for name in SDAPI_TXT2IMG if name != "webuiapi"])
+def test_every_client_gets_its_pictures(tmp_path: Path, client: str) -> None:
+    body = SDAPI_TXT2IMG[client]
+
+    async def test(http: Any, service: Any) -> None:
+        service.models.settings = lambda: {"pocket": {}, "flux-schnell": {"steps": 4}}
+        response = await http.post("/sdapi/v1/txt2img", json=body)
+        answer = response.json()
+        assert response.status_code == 200, answer
+        info = json.loads(answer["info"])
+        assert len(answer["images"]) == body.get("batch_size", 1)
+        asked = body.get("override_settings", {}).get("sd_model_checkpoint", "pocket")
+        assert (info["sd_model_name"], info["width"]) == (asked, 512)
 
     run_served(tmp_path, test)
 
