@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from ..extraction.files import extraction_files
 from ..identity.face_choice import FaceChoice
 from ..pocket.pack import pocket_files
 from ..store.model_store import ModelStore
+from .errors import ApiError
 from .face_client import FaceClient
 from .served_models import ServedModels
 
 __all__ = ["FaceLooks", "Recognisers"]
+
+_MAX_WAITING = 32
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,21 @@ class FaceLooks:
         self._models = models
         self._judge = judge
         self._client = client or FaceClient()
+        self._waiting = 0
         self._known: dict[tuple[str, str], Path] = {}
 
     async def find(self, picture: bytes | Path) -> LookedAt:
         """The faces of a picture, if it has any.
 
         Raises:
+            ApiError: "queue_full": too many pictures wait to be looked at.
             ModelFileError: The detector is not there.
             MissingDependencyError: The extra [extract] is not installed.
             Exception: As `FaceClient.look`.
         """
         detector = await asyncio.to_thread(lambda: self._file("detector"))
-        return await self._client.look(picture, detector)
+        with self._one_more():
+            return await self._client.look(picture, detector)
 
     async def recognise(
         self, picture: bytes | Path, choice: FaceChoice | None = None
@@ -78,7 +86,20 @@ class FaceLooks:
         """
         detector, own, judge, names = await asyncio.to_thread(self._networks)
         recognisers = (own,) if judge is None else (own, judge)
-        return await self._client.look(picture, detector, recognisers, choice), names
+        with self._one_more():
+            return await self._client.look(picture, detector, recognisers, choice), names
+
+    @contextlib.contextmanager
+    def _one_more(self) -> Iterator[None]:
+        """Count who waits: each holds a photo in memory."""
+        if self._waiting >= _MAX_WAITING:
+            text = f"{_MAX_WAITING} photos wait to be looked at; try again"
+            raise ApiError("queue_full", text, headers={"Retry-After": "5"})
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     async def close(self) -> None:
         """End the process."""

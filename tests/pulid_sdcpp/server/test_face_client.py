@@ -14,11 +14,14 @@ import pytest
 from PIL import Image
 
 from pulid_sdcpp.errors import FaceNotThereError, ImageFileError, ModelFileError
-from pulid_sdcpp.extraction.face_looker import FaceLooker, recogniser_name
+from pulid_sdcpp.extraction.face_looker import FaceLooker, LookedAt, recogniser_name
 from pulid_sdcpp.extraction.faces import list_faces
 from pulid_sdcpp.pocket.pack import pocket_files
 from pulid_sdcpp.server.engine_errors import EngineCrashedError
+from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.face_client import FaceClient
+from pulid_sdcpp.server.face_looks import FaceLooks
+from pulid_sdcpp.server.served_models import ServedModels
 
 
 def png(picture: Image.Image) -> bytes:
@@ -106,3 +109,21 @@ def test_a_process_that_dies_at_once_and_one_that_is_not_there() -> None:
                 await faces.look(b"photo", "detector")
 
     asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_no_more_than_so_many_photos_wait(tmp_path: Path) -> None:
+    class Slow:
+        async def look(self, *_: object) -> LookedAt:
+            await asyncio.sleep(0.2)
+            return LookedAt(1, 1, ())
+
+    async def test() -> None:
+        looks = FaceLooks(ServedModels("pocket"), client=Slow())  # type: ignore[arg-type]
+        found = await asyncio.gather(
+            *(looks.find(b"photo") for _ in range(40)), return_exceptions=True
+        )
+        codes = [one.code for one in found if isinstance(one, ApiError)]
+        assert codes == ["queue_full"] * 8
+        assert (await looks.find(b"photo")).faces == ()
+
+    asyncio.run(asyncio.wait_for(test(), 30))
