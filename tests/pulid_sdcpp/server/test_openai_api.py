@@ -228,6 +228,41 @@ def test_an_edit_from_a_picture_that_was_made_before(tmp_path: Path) -> None:
     run_served(tmp_path, test)
 
 
+def test_a_picture_of_somebody_else_is_none(tmp_path: Path) -> None:
+    key_file = tmp_path / "keys"
+    key_file.write_text("rose 0123456789abcdef\ntom 0123456789abcdeg\n", "utf-8")
+    key_file.chmod(0o600)
+
+    async def test(client: Any, service: Any) -> None:
+        rose, tom = [{"Authorization": f"Bearer 0123456789abcde{end}"} for end in "fg"]
+        made = await client.post(GENERATIONS, json={"prompt": "a cat"}, headers=rose)
+        named = {"file_id": f"{made.json()['pulid']['job_id']}-0"}
+        body = {"prompt": "a dog", "images": [named], "image_role": "init"}
+        answer = await client.post(EDITS, json=body, headers=tom)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        assert (await client.post(EDITS, json=body, headers=rose)).status_code == 200
+
+    run_served(tmp_path / "data", test, api_key_file=key_file)
+
+
+@pytest.mark.parametrize(
+    ("model", "role"), [("flux-kontext-dev-q4", "ref_images"), ("pocket", "people")]
+)
+def test_what_a_model_does_with_the_picture_of_an_edit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, role: str
+) -> None:
+    async def test(client: Any, service: Any) -> None:
+        monkeypatch.setattr(service.models, "settings", lambda: {model: {}, "other": {}})
+        for said in ({"model": model}, {}):
+            monkeypatch.setattr(service.models, "default", "other" if said else model)
+            files = {"image": ("a.png", png())}
+            await client.post(EDITS, data={"prompt": "a dog", **said}, files=files)
+            (job, *_) = service.book.newest()
+            assert {"ref_images", "people"} & set(job.request) == {role}
+
+    run_served(tmp_path, test)
+
+
 def test_a_mask_says_by_what_is_transparent_where_to_change(tmp_path: Path) -> None:
     async def test(client: Any, service: Any) -> None:
         mask = Image.new("RGBA", (64, 64), "white")
