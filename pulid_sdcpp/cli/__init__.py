@@ -17,6 +17,7 @@ _SUMMARIES = {
     "generate": "Make pictures, with a person if you name one.",
     "batch": "Make all the pictures of a job file.",
     "serve": "Make pictures for other programs and a page, over HTTP.",
+    "ui": "Make pictures on a page in the browser.",
     "plan": "Show which preset suits this computer, and what fits in memory.",
     "evaluate": "Measure how well a model keeps faces and follows prompts.",
     "convert": "Quantize a Flux model, a text encoder or PuLID weights.",

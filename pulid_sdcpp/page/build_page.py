@@ -17,6 +17,7 @@ import gradio as gr
 from .create_screen import create_screen
 from .gallery_screen import gallery_screen
 from .grid_screen import grid_screen
+from .login_page import login_page
 from .models_screen import models_screen
 from .navigation import navigation, screen_marker
 from .page_routes import PageRoutes
@@ -85,5 +86,6 @@ def mount_page(app: FastAPI, service: Any) -> None:
         theme=page_theme(),
         css=page_css(),
     )
+    app.state.login_page = login_page
     mount = app.router.routes[-1]
     mount.app = PageRoutes(mount.app)  # type: ignore[attr-defined]

@@ -10,8 +10,8 @@ import gradio as gr
 
 from ..server.capabilities import loras_of
 from . import texts
+from .card_choices import card_choices
 from .create_form import CreateFields, has_guidance
-from .example_people import EXAMPLE_NAMES, example_of
 from .form import LORA_ROWS, NAMES, default_of, form_of_body, shape_of
 from .person_photo import PersonPhoto
 from .region_stage import stage_value
@@ -94,7 +94,7 @@ class CreateFill:
         """The cards' values, the two states, the columns, and the stage."""
         count = len(self._cards.cards)
         rows = [one for one in people or () if isinstance(one, Mapping)][:count]
-        choices = self.choices(owner)
+        choices = card_choices(self._service, owner)
         values: list[Any] = []
         stage = []
         lost = False
@@ -119,19 +119,6 @@ class CreateFill:
         photos = [PersonPhoto()] * count
         columns = [gr.update(visible=is_shown) for is_shown in shown]
         return [*values, photos, shown, *columns, stage_value(ratio, stage)]
-
-    def choices(self, owner: str) -> list[tuple[str, str]]:
-        """Whom a card can be of."""
-        kept = self._service.people.people(owner)
-        examples = [(texts.EXAMPLE_PERSON.format(name=name.title()), example_of(name))
-                    for name in self.examples()]  # fmt: skip
-        return [(texts.FROM_PHOTO, ""), *((one.name or one.id, one.id) for one in kept), *examples]
-
-    def examples(self) -> list[str]:
-        """Names of drawn people that are there with the pocket model."""
-        if "pocket" not in self._service.models.settings():
-            return []
-        return list(EXAMPLE_NAMES)
 
     def _who(
         self, person: Mapping[str, Any], choices: Sequence[tuple[str, str]], owner: str

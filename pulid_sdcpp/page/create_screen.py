@@ -12,13 +12,15 @@ from ..server.body_fields import body_fields
 from ..server.errors import ApiError, api_error_of
 from ..server.request_files import RequestFiles
 from . import texts
+from .card_choices import card_choices
 from .create_fill import CreateFill
 from .create_form import CreateFields
 from .follow import JobFollower
 from .form import NAMES, SHAPES, body_of_form, default_of, shape_of, size_of_shape
 from .live import live, pressed_in
 from .now_panel import duration
-from .people_cards import PeopleCards, people_in_form
+from .people_cards import PeopleCards
+from .people_form import people_in_form
 from .photo_input import uploaded
 from .queue_screen import queue_rows
 from .region_stage import boxes_in, region_stage
@@ -214,7 +216,8 @@ class _Create:
     async def staged(self, request: gr.Request, *values: Any) -> Any:
         """Other people are in the picture."""
         *people, photos, shown, stage = values
-        names = {who: name for name, who in self._fill.choices(call_in(request).owner)}
+        choices = await asyncio.to_thread(card_choices, self._service, call_in(request).owner)
+        names = {who: name for name, who in choices}
         boxes = boxes_in(stage)
         rows = []
         for number, is_shown in enumerate(shown):

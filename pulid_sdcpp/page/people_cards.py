@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from ..server.errors import ApiError
+from ..server.enrolment import begin_enrolment
+from ..server.errors import ApiError, api_error_of
+from ..server.person_fields import PersonFields
 from . import texts
-from .example_people import example_portrait, name_of_example
+from .card_choices import card_choices, example_portrait
 from .live import html, live, pressed_in
+from .people_form import CARD_VALUES
 from .person_photo import PersonPhoto, faces_html, read_photo
 from .photo_input import photo_input, uploaded
-from .screen_parts import EVENT, told
+from .screen_parts import EVENT, call_in, told
 
-__all__ = ["CARDS", "PeopleCards", "people_in_form"]
+__all__ = ["CARDS", "PeopleCards"]
 
 CARDS = 8
-
-_VALUES = ("who", "weight", "start_step", "end_step", "name")
-"""What a card has of values that are remembered."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class _Card:
     end_step: gr.Number
     name: gr.Textbox
     keep: gr.Button
+    kept: gr.HTML
     remove: gr.Button
 
     def values(self) -> list[Any]:
-        return [getattr(self, name) for name in _VALUES]
+        return [getattr(self, name) for name in CARD_VALUES]
 
 
 class PeopleCards:
@@ -105,8 +106,10 @@ class PeopleCards:
                 with gr.Row(equal_height=True):
                     name = gr.Textbox(label=texts.NAME, max_lines=1, max_length=100, min_width=120)
                     keep = gr.Button(texts.KEEP, size="sm", min_width=120)
+                kept = gr.HTML("", apply_default_css=False, elem_id=f"kept-{number}")
         return _Card(
-            column, who, photo, faces, another, weight, start_step, end_step, name, keep, remove
+            *(column, who, photo, faces, another, weight),
+            *(start_step, end_step, name, keep, kept, remove),
         )
 
     def _connect(self, number: int) -> None:
@@ -121,6 +124,12 @@ class PeopleCards:
             events.removed,
             [self.photos, self.shown],
             [self.photos, self.shown, self.add, card.column, card.who, *looks],
+            **EVENT,
+        )
+        card.keep.click(
+            events.kept,
+            [card.who, card.name, self.photos],
+            [self.photos, card.who, *looks, card.kept],
             **EVENT,
         )
 
@@ -173,6 +182,58 @@ class _CardEvents:
         photos = _with(photos, self._number, PersonPhoto(mask=photos[self._number].mask))
         return [photos, *self._looks(photos[self._number], "")]
 
+    async def kept(
+        self, request: gr.Request, who: str, name: str, photos: list[PersonPhoto]
+    ) -> list[Any]:
+        """Keep the person of the photo by name, and have the card be of that person."""
+        owner = call_in(request).owner
+        try:
+            person_id = await self._enrolled(owner, who, name.strip(), photos[self._number])
+        except Exception as error:
+            message = api_error_of(error).message
+            said = html('<p class="field-error" role="alert">{}</p>', message)
+            return [*[gr.skip()] * 5, str(said)]
+        choices = await asyncio.to_thread(card_choices, self._service, owner)
+        photos = _with(photos, self._number, PersonPhoto(mask=photos[self._number].mask))
+        said = html('<p class="field-note" role="status">{}</p>', texts.KEPT_AS.format(name=name))
+        chosen = gr.update(choices=choices, value=person_id)
+        return [photos, chosen, *self._looks(photos[self._number], person_id), str(said)]
+
+    async def _enrolled(self, owner: str, who: str, name: str, photo: PersonPhoto) -> str:
+        """The id of the person that is kept now.
+
+        Raises:
+            ApiError, or as the job failed.
+        """
+        if not name:
+            raise ApiError("invalid_value", texts.NAME_NEEDED, "name")
+        if (example := example_portrait(who)) is not None:
+            photo = await read_photo(self._service, example)
+        elif who:
+            person = await asyncio.to_thread(self._service.people.rename, owner, who, name)
+            self._service.changed("identity", owner, id=person.id)
+            return str(person.id)
+        if photo.picture is None:
+            raise ApiError("invalid_value", texts.PHOTO_NEEDED, "photo")
+        if photo.has_no_face:
+            raise ApiError("no_face", texts.NO_FACE, "photo")
+        face = photo.face if photo.looked_at is not None else None
+        job = await begin_enrolment(
+            self._service,
+            owner,
+            PersonFields(photos=(photo.picture,), face=face),
+            {photo.picture.sha256: photo.picture.png},
+            name=name,
+        )
+        job = await self._service.finished(job.id)
+        if job.error is not None or job.status != "completed":
+            failure = job.error
+            raise ApiError(
+                failure.code if failure is not None else "cancelled",
+                failure.message if failure is not None else texts.CANCELLED,
+            )
+        return str(job.result["id"])
+
     def _looks(self, photo: PersonPhoto, who: str) -> list[Any]:
         """The photo's field, or the photo with its faces; neither for a kept person."""
         is_photo = not who
@@ -186,57 +247,3 @@ class _CardEvents:
 
 def _with(photos: Sequence[PersonPhoto], number: int, photo: PersonPhoto) -> list[PersonPhoto]:
     return [*photos[:number], photo, *photos[number + 1 :]]
-
-
-def people_in_form(
-    values: Sequence[Any],
-    photos: Sequence[PersonPhoto],
-    shown: Sequence[bool],
-    boxes: Mapping[int, Sequence[float]],
-) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """The people of a body, and the files that it names.
-
-    Args:
-        values: Of the cards' components, as `PeopleCards.values`.
-        photos, shown: The states.
-        boxes: Places of people, by card.
-
-    Raises:
-        ApiError: no_face.
-    """
-    people: list[dict[str, Any]] = []
-    files: dict[str, bytes] = {}
-    for number, is_shown in enumerate(shown):
-        one = dict(zip(_VALUES, values[number * len(_VALUES) :], strict=False))
-        photo = photos[number]
-        if not is_shown or (not one["who"] and photo.picture is None):
-            continue
-        place = f"people[{len(people)}]"
-        person: dict[str, Any] = {
-            "weight": one["weight"],
-            "start_step": int(one["start_step"] or 0),
-        }
-        if one["end_step"] is not None:
-            person["end_step"] = int(one["end_step"])
-        if one["name"] and not one["who"]:
-            person["name"] = one["name"].strip()
-        if (example := example_portrait(one["who"] or "")) is not None:
-            files[f"photo_{number}"] = example
-            person |= {"photo": f"file:photo_{number}", "name": name_of_example(one["who"])}
-        elif one["who"]:
-            person["identity"] = one["who"]
-        else:
-            if photo.has_no_face:
-                raise ApiError("no_face", texts.NO_FACE, f"{place}.photo")
-            assert photo.picture is not None
-            files[f"photo_{number}"] = photo.picture.png
-            person["photo"] = f"file:photo_{number}"
-            if photo.looked_at is not None:
-                person["face"] = photo.face
-        if photo.mask:
-            files[f"mask_{number}"] = photo.mask
-            person["region"] = {"mask": f"file:mask_{number}"}
-        elif number in boxes:
-            person["region"] = {"box": list(boxes[number])}
-        people.append(person)
-    return people, files

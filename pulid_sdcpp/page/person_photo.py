@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from ..errors import MissingDependencyError, ModelFileError
 from ..server.pictures_in import PictureIn, photo_from
 from . import texts
 
@@ -64,8 +65,11 @@ async def read_photo(service: Any, content: bytes, param: str = "photo") -> Pers
 
 async def _look(service: Any, content: bytes) -> LookedAt | None:
     """The faces; None without the networks for photos."""
-    look = getattr(service, "look_for_faces", None)
-    return None if look is None else await look(content)
+    try:
+        found: LookedAt = await service.looks.find(content)
+    except (MissingDependencyError, ModelFileError):
+        return None
+    return found
 
 
 def _small(png: bytes) -> bytes:

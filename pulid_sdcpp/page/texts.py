@@ -56,6 +56,7 @@ FACE_WORDS = {"largest": "largest", "left": "left", "right": "right", "center": 
 KEPT_AS = "Kept as {name}."
 EXAMPLE_PERSON = "{name} (drawn example)"
 PHOTO_GONE = "A photo was not kept: choose the person or the photo again."
+PHOTO_NEEDED = "Give a photo first."
 NAME_NEEDED = "Type a name first."
 
 # Places of people
@@ -251,5 +252,13 @@ FIELD_NAMES = {
     "model": MODEL,
 }
 """Fields as errors name them, and as the page does."""
+
+# Logging in
+LOG_IN_TITLE = "PuLID: log in"
+KEY = "Key"
+LOG_IN = "Log in"
+KEY_HINT = "Whoever runs this server has the key."
+NO_ANSWER = "The server does not answer. Try again."
+NO_SCRIPTS = "This page needs scripts. Please switch them on in your browser."
 
 __all__ = sorted(name for name in vars() if name.isupper())
