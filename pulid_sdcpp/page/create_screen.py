@@ -237,7 +237,7 @@ def _heading(text: str) -> None:
 def _ideas() -> Markup:
     chips = Markup("").join(
         Markup('<li><button type="button" data-do="idea" data-id="{}">{}</button></li>').format(
-            number, example["title"]
+            number, example["name"]
         )
         for number, example in enumerate(texts.EXAMPLE_LIST)
     )

@@ -39,7 +39,7 @@ class PersonPhoto:
 
     picture: PictureIn | None = None
     view: bytes = field(default=b"", repr=False)
-    looked_at: LookedAt | None = None
+    looked_at: LookedAt | None = field(default=None, hash=False)
     face: int = 0
     mask: bytes = field(default=b"", repr=False)
 

@@ -206,32 +206,32 @@ PICTURES = {1: "1 picture", 2: "{count} pictures"}
 
 EXAMPLE_LIST: list[dict[str, Any]] = [
     {
-        "title": "By the window",
+        "name": "By the window",
         "prompt": "portrait by a window, soft morning light, wool sweater, 50mm photograph",
         "start_step": 4,
     },
     {
-        "title": "Night market",
+        "name": "Night market",
         "prompt": "laughing at a night market, neon lights, rain on the street, film photograph",
         "start_step": 4,
     },
     {
-        "title": "Oil painting",
+        "name": "Oil painting",
         "prompt": "oil painting in the style of the old masters, dark background, lace collar",
         "start_step": 1,
     },
     {
-        "title": "Astronaut",
+        "name": "Astronaut",
         "prompt": "astronaut in a white suit, the earth behind, cinematic light",
         "start_step": 2,
     },
     {
-        "title": "Comic",
+        "name": "Comic",
         "prompt": "comic book hero on a roof, bold ink lines, flat colors, city at dusk",
         "start_step": 0,
     },
     {
-        "title": "1920s, true CFG",
+        "name": "1920s, true CFG",
         "prompt": "photograph of the 1920s, art deco ballroom, pearls, sepia",
         "negative_prompt": "bad quality, worst quality, text, signature, watermark, extra limbs",
         "start_step": 1,
