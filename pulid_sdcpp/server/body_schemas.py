@@ -173,6 +173,39 @@ def body_schemas() -> dict[str, dict[str, Any]]:
         **{name: person[name] for name in ("photo", "photos", "face", "fusion", "embedding")},
         "name": _text("A name that the person is kept by.", maxLength=100),
     }
+    grid = {
+        "person": {
+            "anyOf": [_text("A kept person."), {"$ref": "#/components/schemas/Person"}],
+            "description": "Who is in all pictures.",
+        },
+        "people": {**people, "description": "Several people, instead of person."},
+        "prompts": {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "maxItems": 16},
+                {"const": "default"},
+            ],
+            "default": "default",
+            "description": "One column each.",
+        },
+        "seeds": {"type": "array", "items": picture["seed"], "maxItems": 8},
+        "weights": {"type": "array", "items": person["weight"], "maxItems": 5},
+        "request": {
+            "$ref": "#/components/schemas/PictureRequest",
+            "description": "What all pictures share; it needs no prompt.",
+        },
+    }
+    pull = {
+        "accept_licenses": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Keys of the licenses that forbid commercial use, and are accepted.",
+        },
+        "photos": {
+            "type": "boolean",
+            "default": True,
+            "description": "Fetch also the files that only photos need.",
+        },
+    }
     return {
         "Person": _object(person, more=False),
         "PictureRequest": _object(picture, "prompt"),
@@ -182,4 +215,6 @@ def body_schemas() -> dict[str, dict[str, Any]]:
         "A1111Img2img": _object({**a1111, **start}, "prompt", "init_images"),
         "KeptPerson": _object(kept, more=False),
         "Photo": _object({"photo": person["photo"]}, "photo"),
+        "Grid": _object(grid, more=False),
+        "PullPreset": _object(pull, more=False),
     }

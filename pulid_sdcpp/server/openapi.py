@@ -28,6 +28,8 @@ _BODIES: Mapping[str, str] = {
     "/sdapi/v1/img2img": "A1111Img2img",
     "/pulid/v1/identities": "KeptPerson",
     "/pulid/v1/faces": "Photo",
+    "/pulid/v1/grids": "Grid",
+    "/pulid/v1/presets/{name}/pull": "PullPreset",
 }
 _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "PictureRequest": {"prompt": "a portrait", "seed": 7},
