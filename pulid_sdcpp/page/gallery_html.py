@@ -51,7 +51,7 @@ aria-pressed="{is_favourite}">{star} {favourite}</button>
 data-id="{id}">{use}</button>
 <button type="button" data-do="other-seed" data-id="{id}">{other_seed}</button>
 <button type="button" data-do="again" data-id="{id}">{again}</button>
-<button type="button" data-do="start" data-id="{id}">{as_start}</button></div>
+</div>
 <div class="ps-row"><a class="ps-button" href="{url}" download="{id}.png">{png}</a>
 <a class="ps-button" href="{jpeg_url}" download="{id}.jpg">{jpeg}</a>
 <button type="button" data-do="measure" data-id="{id}">{measure}</button>
@@ -150,7 +150,6 @@ def picture_html(
         use=texts.USE_SETTINGS,
         other_seed=texts.OTHER_SEED,
         again=texts.EXACTLY_AGAIN,
-        as_start=texts.AS_START,
         png=texts.PNG,
         jpeg=texts.JPEG,
         measure=texts.MEASURE_AGAIN if picture.get("scores") else texts.MEASURE,

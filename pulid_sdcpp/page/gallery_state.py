@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..server.picture_calls import picture_view
 from .gallery_html import gallery_html, picture_html
 
-__all__ = ["PAGE", "Shown"]
+if TYPE_CHECKING:
+    from ..server.gallery import GalleryPicture
+
+__all__ = ["PAGE", "Shown", "page_picture"]
 
 PAGE = 60
 """Pictures that are read at a time."""
+
+
+def page_picture(picture: GalleryPicture) -> dict[str, Any]:
+    """A picture as the API answers, with addresses from where the page is."""
+    view = picture_view(picture)
+    return {**view, **{name: str(view[name]).lstrip("/") for name in ("url", "thumbnail_url")}}
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ _CARD = """<li class="ps-model" {current}><h3>{name}</h3><p class="ps-tags">{tag
 <p>{what}</p><p class="ps-note">{whom}</p>{fit}{missing}
 <form>{licenses}<div class="ps-row">{buttons}</div></form>{download}</li>"""
 
-_LICENSE = """<p class="ps-license"><a href="{url}" target="_blank"
-rel="noreferrer noopener">{read}</a>{words}</p>"""
+_LICENSE = '<a href="{url}" target="_blank" rel="noreferrer noopener">{read}</a>'
 
-_ACCEPT = """<label class="ps-accept"><input type="checkbox" name="accept"
-value="{key}"> <span>{accept} <b>({words})</b></span></label>"""
+_ACCEPT = """<div class="ps-accept"><label><input type="checkbox" name="accept" value="{key}">
+<span>{accept} <b>({words})</b></span></label> {link}</div>"""
 
 _BUTTON = """<button type="{type}" class="{look}" data-do="{do}" data-id="{id}"
 aria-label="{text}: {id}">{text}</button>"""
@@ -68,7 +67,7 @@ def models_html(
             may_download=may_download and is_admin,
             is_admin=is_admin,
         )
-        for one in presets
+        for one in sorted(presets, key=lambda one: _place(one, recommended))
     ]
     said = [] if is_admin else [texts.ADMIN_ONLY]
     if is_admin and not may_download:
@@ -80,6 +79,11 @@ def models_html(
         label=texts.MODELS,
         cards=joined(cards),
     )
+
+
+def _place(preset: Mapping[str, Any], recommended: str) -> tuple[bool, ...]:
+    """What is used comes first, then what is here, then what is recommended."""
+    return not preset["default"], not preset["complete"], preset["name"] != recommended
 
 
 def _first(presets: Sequence[Mapping[str, Any]]) -> Markup:
@@ -115,7 +119,7 @@ def _card(
         if fit
         else "",
         missing=_missing(missing),
-        licenses=joined([_license(one, asks=wants) for one in preset["licenses"]]),
+        licenses=_licenses(preset["licenses"], asks=wants),
         buttons=joined(_buttons(preset, download, wants=wants, is_admin=is_admin)),
         download=download_html(download, note),
     )
@@ -159,18 +163,36 @@ def _missing(missing: Sequence[Mapping[str, Any]]) -> Markup:
     return html(_MISSING, title=title, files=joined(files))
 
 
-def _license(terms: Mapping[str, Any], *, asks: bool) -> Markup:
-    words = "" if terms["commercial"] else texts.NON_COMMERCIAL
-    link = html(
-        _LICENSE,
-        url=terms["url"],
-        read=texts.READ_TERMS.format(name=terms["name"]),
-        words=f" ({words})" if words else "",
-    )
-    if not asks or terms["commercial"] or terms["accepted"]:
-        return link
-    accept = texts.ACCEPT.format(name=terms["name"])
-    return link + html(_ACCEPT, key=terms["key"], accept=accept, words=words)
+def _licenses(licenses: Sequence[Mapping[str, Any]], *, asks: bool) -> Markup:
+    """Where the terms are; those that have to be accepted with a box."""
+    asked = [one for one in licenses if asks and not (one["commercial"] or one["accepted"])]
+    others = [one for one in licenses if one not in asked]
+    boxes = [
+        html(
+            _ACCEPT,
+            key=one["key"],
+            accept=texts.ACCEPT.format(name=one["name"]),
+            words=texts.NON_COMMERCIAL,
+            link=_link(one),
+        )
+        for one in asked
+    ]
+    if not others:
+        return joined(boxes)
+    rows = [
+        html(
+            "<li>{link}{words}</li>",
+            link=_link(one),
+            words="" if one["commercial"] else f" ({texts.NON_COMMERCIAL})",
+        )
+        for one in others
+    ]
+    title = texts.TERMS.format(count=len(others))
+    return html(_MISSING, title=title, files=joined(rows)) + joined(boxes)
+
+
+def _link(terms: Mapping[str, Any]) -> Markup:
+    return html(_LICENSE, url=terms["url"], read=texts.READ_TERMS.format(name=terms["name"]))
 
 
 def _buttons(

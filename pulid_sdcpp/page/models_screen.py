@@ -1,13 +1,185 @@
-"""The screen Models."""
+"""The screen Models: which presets there are, what fits this computer, and getting them."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from .parts import PageParts
+import gradio as gr
+
+from ..server.preset_files import (
+    check_licenses,
+    known_preset,
+    preset_views,
+    removed_files,
+    verified_files,
+)
+from ..system.size_text import described_size
+from . import screen_texts as texts
+from .gallery_html import ask_delete_html
+from .live import html, live, pressed_in
+from .models_html import models_html
+from .screen_parts import EVENT, admin_in, call_in, told, told_step_by_step
+
+if TYPE_CHECKING:
+    from ..server.call import Call
+    from ..server.jobs import Job
+    from ..server.service import PictureService
+    from .live import Pressed
+    from .parts import PageParts
 
 __all__ = ["models_screen"]
 
+_LOOK_S = 1.0
+"""So often a running download is looked at."""
 
-def models_screen(service: Any, parts: PageParts) -> None:
+
+def models_screen(service: PictureService, parts: PageParts) -> None:
     """Put the screen where the page is being built."""
+    screen = _ModelEvents(service)
+    gr.HTML(html("<p>{text}</p>", text=texts.MODELS_WHAT))
+    notes = gr.State({})
+    cards = live()
+    dialog = live()
+    parts.when_shown("models", screen.shown, outputs=[cards], trigger_mode="once")
+    cards.act(screen.pressed, [notes], [cards, dialog, notes], **EVENT)
+    dialog.act(screen.answered, [notes], [cards, dialog, notes], **EVENT)
+
+
+class _ModelEvents:
+    def __init__(self, service: PictureService) -> None:
+        self._service = service
+        self._fits: dict[str, str] | None = None
+        self._recommended = ""
+
+    async def _cards(self, call: Call, notes: Mapping[str, str] | None = None) -> str:
+        service = self._service
+        loaded = [one.model.preset for one in service.engines if one.model is not None]
+        presets = await asyncio.to_thread(
+            preset_views,
+            service.models.models_dirs,
+            default=service.models.default,
+            loaded=loaded,
+        )
+        return models_html(
+            presets,
+            fits=self._fits,
+            recommended=self._recommended,
+            downloads=self._downloads(),
+            notes=notes,
+            may_download=service.settings.allow_downloads is not False,
+            is_admin=call.is_admin,
+        )
+
+    def _downloads(self) -> dict[str, dict[str, Any]]:
+        """How far the last download of each preset is; without those that ended well."""
+        found: dict[str, dict[str, Any]] = {}
+        for job in self._service.book.newest(None, limit=None):
+            if job.kind == "download" and (name := str(job.request["preset"])) not in found:
+                progress = self._service.hub.progress(job.id)
+                found[name] = {
+                    "status": job.status,
+                    "job": job.id,
+                    "running": not job.is_finished,
+                    "file": progress.stage if progress else "",
+                    "done": progress.step if progress else 0,
+                    "size": progress.steps if progress else 0,
+                }
+        return {name: one for name, one in found.items() if one["status"] != "completed"}
+
+    @told_step_by_step
+    async def shown(self, request: gr.Request) -> AsyncIterator[str]:
+        """The screen comes into sight: followed as long as something is downloaded."""
+        call = call_in(request)
+        yield await self._cards(call)
+        if self._fits is None:
+            await asyncio.to_thread(self._plan)
+            yield await self._cards(call)
+        async for cards in self._followed(call):
+            yield cards
+
+    async def _followed(self, call: Call) -> AsyncIterator[str]:
+        last = ""
+        while True:
+            is_running = any(one["running"] for one in self._downloads().values())
+            cards = await self._cards(call)
+            if cards != last:
+                yield (last := cards)
+            if not is_running:
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _plan(self) -> None:
+        """Which presets fit this computer; planned once, in a thread."""
+        from ..errors import PulidError
+        from ..native.devices import devices
+        from ..planning.preset_fit import Computer, disk_free_bytes, preset_fits, recommend
+        from ..store.model_store import ModelStore
+        from ..system.system_memory import computer_memory
+
+        try:
+            computer = Computer(devices(), "auto", computer_memory(), disk_free_bytes())
+            fits = preset_fits(ModelStore(self._service.models.models_dirs), computer)
+        except PulidError:
+            self._fits = {}
+            return
+        chosen = recommend(fits)
+        self._recommended = chosen[0].preset if chosen else ""
+        self._fits = {one.preset: one.verdict for one in fits}
+
+    @told_step_by_step
+    async def pressed(
+        self, notes: dict[str, str], request: gr.Request, event: gr.EventData
+    ) -> AsyncIterator[tuple[Any, Any, Any]]:
+        """A button of a preset was pressed."""
+        call, pressed = admin_in(request), pressed_in(event)
+        name, nothing = pressed.id, gr.skip()
+        models = self._service.models
+        info = await asyncio.to_thread(known_preset, name, models.models_dirs)
+        if pressed.do == "pull":
+            await self._pull(call, pressed)
+            async for cards in self._followed(call):
+                yield cards, nothing, nothing
+        elif pressed.do == "pause":
+            if (download := self._downloads().get(name)) is not None:
+                await self._service.cancel(download["job"])
+            yield await self._cards(call), nothing, nothing
+        elif pressed.do == "use":
+            await asyncio.to_thread(models.switch, name)
+            self._service.changed("model", call.owner, model=name)
+            yield await self._cards(call), nothing, nothing
+        elif pressed.do == "verify":
+            notes = {**notes, name: texts.VERIFYING}
+            yield await self._cards(call, notes), nothing, notes
+            rows = await asyncio.to_thread(verified_files, name, models.models_dirs)
+            wrong = [f"{row['file']}: {row['problem']}" for row in rows if row["problem"]]
+            notes = {**notes, name: "; ".join(wrong) or texts.VERIFIED.format(name=name)}
+            yield await self._cards(call, notes), nothing, notes
+        elif pressed.do == "ask-remove":
+            what = texts.REMOVE_WHAT.format(size=described_size(info.size_bytes))
+            question = texts.REMOVE_ASK.format(name=name)
+            yield nothing, ask_delete_html(question, what, "remove", name, texts.REMOVE), nothing
+
+    @told
+    async def answered(
+        self, notes: dict[str, str], request: gr.Request, event: gr.EventData
+    ) -> tuple[Any, Any, Any]:
+        """A question was answered."""
+        pressed = pressed_in(event)
+        if pressed.do != "remove":
+            return gr.skip(), "", gr.skip()
+        call = admin_in(request)
+        models = self._service.models
+        found = await asyncio.to_thread(removed_files, pressed.id, models.models_dirs)
+        models.refresh()
+        said = texts.REMOVED.format(size=described_size(found["freed_bytes"]))
+        notes = {**notes, pressed.id: said}
+        return await self._cards(call, notes), "", notes
+
+    async def _pull(self, call: Call, pressed: Pressed) -> Job:
+        accepted = pressed.fields.get("accept", ())
+        info = await asyncio.to_thread(known_preset, pressed.id, self._service.models.models_dirs)
+        check_licenses(info, accepted)
+        request = {"preset": info.name, "photos": True, "accept_licenses": list(accepted)}
+        return await self._service.submit_other("download", call.owner, request)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -15,12 +14,13 @@ from .score_html import likeness_text
 
 if TYPE_CHECKING:
     from ..server.people_library import LibraryPerson
+    from .given_photos import GivenPhoto
 
-__all__ = ["PhotoChoice", "adding_html", "ask_name_html", "name_of", "people_html"]
+__all__ = ["adding_html", "ask_name_html", "name_of", "people_html"]
 
 _CARD = """<li class="ps-person">
 {face}
-<div><h3>{name}</h3><p class="ps-note">{facts}</p>{warnings}
+<div><h3>{name}</h3><p class="ps-note">{facts}</p>{warnings}</div>
 <div class="ps-row"><button type="button" data-card data-do="use" data-id="{id}"
 aria-label="{use}: {name}">{use}</button>
 <button type="button" data-do="grid" data-id="{id}" aria-label="{grid}: {name}">{grid}</button>
@@ -29,8 +29,7 @@ aria-label="{rename}: {name}">{rename}</button>
 <a class="ps-button" href="pulid/v1/identities/{sha}/file" download="{name}.pulidembd"
 aria-label="{download}: {name}">{download}</a>
 <button type="button" class="ps-danger" data-do="ask-forget" data-id="{id}"
-aria-label="{forget}: {name}">{forget}</button>
-</div></div></li>"""
+aria-label="{forget}: {name}">{forget}</button></div></li>"""
 
 _THUMBNAIL = """<img src="pulid/v1/identities/{id}/thumbnail" alt=""
 width="96" height="96" loading="lazy">"""
@@ -58,25 +57,6 @@ _PHOTO = '<fieldset class="ps-faces"><legend>{legend}</legend>{faces}</fieldset>
 
 _FACE = """<label><input type="radio" name="face-{photo}" value="{number}" {checked}>
 <img src="{src}" alt="" width="96" height="96"><span>{text}</span></label>"""
-
-
-@dataclass(frozen=True)
-class PhotoChoice:
-    """A photo that was given, and the faces in it.
-
-    Attributes:
-        path: Its file.
-        faces: Of each, from the left, a small JPEG and the words that mean it, as "largest".
-    """
-
-    path: str
-    faces: tuple[tuple[bytes, tuple[str, ...]], ...] = ()
-
-    @property
-    def first(self) -> int:
-        """The number of the face that is taken if no other is chosen."""
-        largest = [number for number, (_, words) in enumerate(self.faces) if "largest" in words]
-        return largest[0] if largest else 0
 
 
 def name_of(person: LibraryPerson) -> str:
@@ -138,7 +118,7 @@ def ask_name_html(name: str) -> Markup:
     return html(_NAME, name=name, id=name, rename=texts.RENAME, label=texts.NAME, no=texts.CANCEL)
 
 
-def adding_html(photos: Sequence[PhotoChoice]) -> Markup:
+def adding_html(photos: Sequence[GivenPhoto]) -> Markup:
     """Whose face is meant in each photo, and the name; empty without a photo."""
     if not photos:
         return Markup("")
@@ -151,14 +131,14 @@ def adding_html(photos: Sequence[PhotoChoice]) -> Markup:
         label=texts.NAME,
         name_help=texts.NAME_HELP,
         fusion=fusion if len(photos) > 1 else "",
-        disabled="" if all(photo.faces for photo in photos) else "disabled",
+        disabled="" if all(photo.places for photo in photos) else "disabled",
         keep=texts.KEEP,
         cancel=texts.CANCEL,
     )
 
 
-def _photo(number: int, photo: PhotoChoice) -> Markup:
-    if not photo.faces:
+def _photo(number: int, photo: GivenPhoto) -> Markup:
+    if not photo.places:
         return html(
             '<p role="alert" class="ps-warning">⚠ {text}</p>',
             text=texts.NO_FACE.format(number=number),
@@ -168,10 +148,17 @@ def _photo(number: int, photo: PhotoChoice) -> Markup:
             _FACE,
             photo=number,
             number=place,
-            checked="checked" if place == photo.first else "",
+            checked="checked" if place == photo.largest else "",
             src="data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
-            text=", ".join([texts.FACE_OF.format(number=place + 1, of=len(photo.faces)), *words]),
+            text=_face_text(place, photo, words),
         )
-        for place, (jpeg, words) in enumerate(photo.faces)
+        for place, (jpeg, words) in enumerate(zip(photo.thumbnails, photo.words, strict=True))
     ]
     return html(_PHOTO, legend=texts.CHOOSE_FACE.format(number=number), faces=joined(faces))
+
+
+def _face_text(place: int, photo: GivenPhoto, words: Sequence[str]) -> str:
+    """What a face is called; words tell several apart."""
+    count = len(photo.places)
+    text = texts.FACE_OF.format(number=place + 1, of=count)
+    return ", ".join([text, *words]) if count > 1 else text

@@ -1,13 +1,194 @@
-"""The screen People."""
+"""The screen People: who is kept, and adding somebody from photos."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .parts import PageParts
+import gradio as gr
+
+from ..server.enrolment import begin_enrolment
+from ..server.errors import ApiError
+from ..server.identities_api import forget_person
+from ..server.people_fields import people_in
+from ..server.request_files import RequestFiles
+from ..server.safe_names import name_of_person
+from . import screen_texts as texts
+from .gallery_html import ask_delete_html
+from .given_photos import GivenPhoto, enrolment_values, given_photo, read_given
+from .live import html, live, pressed_in
+from .people_html import adding_html, ask_name_html, name_of, people_html
+from .screen_parts import EVENT, call_in, going_to, told, told_step_by_step
+
+if TYPE_CHECKING:
+    from ..server.call import Call
+    from ..server.people_library import LibraryPerson
+    from ..server.person_fields import PersonFields
+    from ..server.service import PictureService
+    from .parts import PageParts
 
 __all__ = ["people_screen"]
 
 
-def people_screen(service: Any, parts: PageParts) -> None:
+def people_screen(service: PictureService, parts: PageParts) -> None:
     """Put the screen where the page is being built."""
+    screen = _PeopleEvents(service, parts)
+    gr.HTML(html("<p>{what} {consent}</p>", what=texts.PEOPLE_WHAT, consent=texts.CONSENT))
+    given = gr.State(())
+    wanted = parts.shared["grid_person"] = gr.State("")
+    with gr.Accordion(texts.ADD_PERSON, open=False):
+        photos = gr.File(
+            label=texts.PHOTOS.format(most=service.limits.max_photos),
+            file_count="multiple",
+            file_types=[".jpg", ".jpeg", ".png", ".webp"],  # iOS then converts HEIC by itself
+            type="filepath",
+            height=140,
+        )
+        adding = live()
+        status = gr.HTML(_said(""))
+    cards = live()
+    dialog = live()
+    parts.when_shown("people", screen.shown, outputs=[cards])
+    photos.upload(screen.looked, [photos], [photos, given, adding, status], **EVENT)
+    adding.act(screen.kept, [given], [photos, given, adding, status, cards], **EVENT)
+    cards.act(screen.pressed, [], [dialog, wanted], **EVENT)
+    cards.act(screen.used, [], [parts.navigation, *parts.fields], **EVENT)
+    dialog.act(screen.answered, [], [dialog, cards], **EVENT)
+
+
+_EMPTY = gr.update(value=None, visible=True)
+"""The field for photos, for the next person. Hidden while it has some: what Gradio lists them with
+cannot be used by keyboard alone."""
+
+
+def _said(text: str) -> str:
+    return html('<p role="status" class="ps-note">{text}</p>', text=text)
+
+
+class _PeopleEvents:
+    def __init__(self, service: PictureService, parts: PageParts) -> None:
+        self._service = service
+        self._parts = parts
+
+    async def _cards(self, call: Call) -> str:
+        return people_html(await asyncio.to_thread(self._service.people.people, call.owner))
+
+    @told
+    async def shown(self, request: gr.Request) -> str:
+        """The screen comes into sight."""
+        return await self._cards(call_in(request))
+
+    @told_step_by_step
+    async def looked(
+        self, photos: Sequence[str] | None, request: gr.Request
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Photos were given: which faces are in them."""
+        call_in(request)
+        paths = list(photos or ())[: self._service.limits.max_photos]
+        if not paths:
+            return
+        yield gr.File(visible=False), (), "", _said(texts.READING)
+        found = []
+        try:
+            for path in paths:
+                png = await asyncio.to_thread(read_given, path, self._service.limits)
+                looked_at = await self._service.looks.find(png)
+                found.append(await asyncio.to_thread(given_photo, path, png, looked_at))
+        except Exception:
+            yield _EMPTY, (), "", _said("")
+            raise
+        yield gr.skip(), tuple(found), adding_html(found), _said("")
+
+    @told_step_by_step
+    async def kept(
+        self, given: Sequence[GivenPhoto], request: gr.Request, event: gr.EventData
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """The form below the photos was pressed."""
+        call, pressed = call_in(request), pressed_in(event)
+        nothing = gr.skip()
+        if pressed.do == "reset":
+            yield _EMPTY, (), "", _said(""), nothing
+        if pressed.do != "keep" or not given:
+            return
+        faces = [
+            photo.chosen(pressed.text(f"face-{number}")) for number, photo in enumerate(given, 1)
+        ]
+        yield nothing, nothing, nothing, _said(texts.EXTRACTING), nothing
+        name, fusion = pressed.text("name"), pressed.text("fusion") or "idformer"
+        person = await self._enrolled(call, given, faces, name=name, fusion=fusion)
+        for photo in given:
+            Path(photo.path).unlink(missing_ok=True)
+        said = _said(texts.KEPT.format(name=name_of(person)))
+        yield _EMPTY, (), "", said, await self._cards(call)
+
+    @told
+    async def pressed(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:
+        """A button of somebody's card was pressed."""
+        call, pressed = call_in(request), pressed_in(event)
+        if pressed.do in ("ask-name", "ask-forget", "grid"):
+            person = await asyncio.to_thread(self._service.people.find, call.owner, pressed.id)
+            if pressed.do == "ask-name":
+                return ask_name_html(person.name), gr.skip()
+            if pressed.do == "grid":
+                return gr.skip(), person.name
+            question = texts.FORGET_ASK.format(name=name_of(person))
+            asked = ask_delete_html(
+                question, texts.FORGET_WHAT, "forget", person.name, texts.FORGET
+            )
+            return asked, gr.skip()
+        return gr.skip(), gr.skip()
+
+    @told
+    async def used(self, request: gr.Request, event: gr.EventData) -> Any:
+        """Somebody is to be in the next picture, or in a grid."""
+        call, pressed = call_in(request), pressed_in(event)
+        if pressed.do == "grid":
+            return going_to(self._parts, "grid")
+        if pressed.do != "use":
+            return going_to(self._parts)
+        return going_to(self._parts, "create", {"people": [{"identity": pressed.id}]}, call.owner)
+
+    @told
+    async def answered(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:
+        """A question was answered."""
+        call, pressed = call_in(request), pressed_in(event)
+        people = self._service.people
+        if pressed.do == "rename":
+            await asyncio.to_thread(people.rename, call.owner, pressed.id, pressed.text("name"))
+        elif pressed.do == "forget":
+            await forget_person(self._service, call.owner, pressed.id)
+        elif pressed.do != "closed":
+            return gr.skip(), gr.skip()
+        return "", gr.skip() if pressed.do == "closed" else await self._cards(call)
+
+    async def _enrolled(
+        self,
+        call: Call,
+        given: Sequence[GivenPhoto],
+        faces: Sequence[int],
+        *,
+        name: str,
+        fusion: str,
+    ) -> LibraryPerson:
+        """The person of some photos, who is kept then."""
+        limits, library = self._service.limits, self._service.people
+        if name:
+            name_of_person(name, param="name")
+
+        def read() -> tuple[PersonFields, RequestFiles]:
+            pngs = [read_given(photo.path, limits) for photo in given]
+            values, parts = enrolment_values(given, pngs, faces, fusion)
+            files = RequestFiles(limits, parts=parts)
+            people, _ = people_in(values, files.readers, limits)
+            return people[0], files
+
+        person, files = await asyncio.to_thread(read)
+        job = await begin_enrolment(
+            self._service, call.owner, person, files.contents, name=name, client="page"
+        )
+        job = await self._service.finished(job.id)
+        if job.error is not None:
+            raise ApiError(job.error.code, job.error.message, job.error.param)
+        return await asyncio.to_thread(library.find, call.owner, name or str(job.result["id"]))

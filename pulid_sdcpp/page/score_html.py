@@ -24,7 +24,10 @@ scope="col">{best}</th></tr></thead>
 
 def likeness_text(similarity: float | None) -> str:
     """A likeness with two digits; a dash without."""
-    return NONE if similarity is None else f"{similarity:.2f}".replace("-", "\N{MINUS SIGN}")
+    if similarity is None:
+        return NONE
+    text = f"{similarity:.2f}"
+    return {"-0.00": "0.00"}.get(text, text).replace("-", "\N{MINUS SIGN}")
 
 
 def scores_html(

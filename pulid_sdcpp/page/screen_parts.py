@@ -12,8 +12,9 @@ import gradio as gr
 from ..server.call import Call, call_of
 from ..server.errors import DEFECT, ApiError, api_error_of
 from . import screen_texts as texts
+from .parts import PageParts
 
-__all__ = ["EVENT", "admin_in", "call_in", "told", "told_step_by_step"]
+__all__ = ["EVENT", "admin_in", "call_in", "going_to", "told", "told_step_by_step"]
 
 LOGGER = logging.getLogger("pulid_sdcpp.page")
 
@@ -39,6 +40,21 @@ def admin_in(request: gr.Request) -> Call:
     if not call.is_admin:
         raise ApiError("forbidden", texts.ADMIN_ONLY)
     return call
+
+
+def going_to(
+    parts: PageParts, screen: str = "", body: dict[str, Any] | None = None, owner: str = ""
+) -> Any:
+    """What an event gives `[parts.navigation, *parts.fields]`.
+
+    Args:
+        screen: Where to go; "": nowhere.
+        body: What the form of Create is filled with; None: it stays.
+        owner: Whose people are in it.
+    """
+    values = [gr.skip() for _ in parts.fields] if body is None else parts.fill(body, owner)
+    where = screen or gr.skip()
+    return [where, *values] if values else where  # of one output, a list would be the value
 
 
 def told(event: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:

@@ -9,7 +9,6 @@ __all__ = [
     "AGREEMENT",
     "AGREEMENT_HELP",
     "ASK_PERSON",
-    "AS_START",
     "BEST_WEIGHT",
     "BY_PERSON",
     "CANCEL",
@@ -53,6 +52,7 @@ __all__ = [
     "GRID_COUNT",
     "GRID_FAILED",
     "GRID_HEIGHT",
+    "GRID_LEFT",
     "GRID_NONE",
     "GRID_PEOPLE",
     "GRID_PICTURE",
@@ -76,6 +76,7 @@ __all__ = [
     "LOADED",
     "LOWEST",
     "MADE",
+    "MADE_AGAIN",
     "MEAN",
     "MEAN_OF_ALL",
     "MEAN_OF_PROMPT",
@@ -94,6 +95,7 @@ __all__ = [
     "NEXT_BEST",
     "NON_COMMERCIAL",
     "NOTHING_FOUND",
+    "NOT_AGAIN",
     "NO_FACE",
     "NO_FACE_IN_PICTURE",
     "NO_PEOPLE",
@@ -112,6 +114,7 @@ __all__ = [
     "PEOPLE",
     "PEOPLE_WHAT",
     "PHOTOS",
+    "PHOTO_GONE",
     "PICKED",
     "PICK_ALL",
     "PICK_NONE",
@@ -128,6 +131,7 @@ __all__ = [
     "RECIPE",
     "RECOMMENDED",
     "REMOVE",
+    "REMOVED",
     "REMOVE_ASK",
     "REMOVE_WHAT",
     "RENAME",
@@ -137,6 +141,7 @@ __all__ = [
     "SHEET",
     "SIZE",
     "SIZE_ALL",
+    "TERMS",
     "TO_DOWNLOAD",
     "TRY_IN_GRID",
     "TRY_POCKET",
@@ -149,6 +154,7 @@ __all__ = [
     "USE_WEIGHT",
     "VERIFIED",
     "VERIFY",
+    "VERIFYING",
     "WAITS",
     "WEIGHT",
     "WEIGHT_SEED",
@@ -177,6 +183,7 @@ FACE_OF = "Face {number} of {of}"
 NO_FACE = (
     "No face was found in photo {number}. A larger, well lit face that looks at the camera helps."
 )
+PHOTO_GONE = "the photo is not here any more; give it again"
 KEEP = "Keep this person"
 READING = "Looking for faces"
 EXTRACTING = "Making the identity"
@@ -226,7 +233,8 @@ IS_FAVOURITE = "Favourite: yes"
 USE_SETTINGS = "Use these settings"
 OTHER_SEED = "With another seed"
 EXACTLY_AGAIN = "Make exactly again"
-AS_START = "Use as start"
+MADE_AGAIN = "It is made again; the queue shows how far it is."
+NOT_AGAIN = "a file that the picture was made with is not there any more"
 PNG = "PNG"
 JPEG = "JPEG"
 PREVIOUS = "Newer picture"
@@ -278,6 +286,7 @@ GRID_TOO_MANY = "{pictures} pictures, but {most} is the most: take fewer prompts
 GRID_START = "Make the grid"
 GRID_NONE = "No grid yet."
 GRID_PROGRESS = "{done} of {pictures} pictures"
+GRID_LEFT = "about {time} left"
 GRID_CANCELLED = "Cancelled: {done} of {pictures} pictures"
 GRID_FAILED = "The grid ended early: {reason}"
 LOWEST = "lowest"
@@ -322,6 +331,7 @@ FITS = {
 ACCEPT = "I accept these terms: {name}"
 NON_COMMERCIAL = "no commercial use"
 READ_TERMS = "read {name}"
+TERMS = "Terms of the files: {count}"
 PULL = "Download"
 PULL_ON = "Go on downloading"
 PAUSE = "Pause"
@@ -337,6 +347,8 @@ MISSING = "Missing files"
 FOR_PHOTOS_ONLY = "Only needed to add people from photos"
 DOWNLOADING = "{file}: {done} of {size}"
 PAUSED = "Paused. What has arrived is kept."
+VERIFYING = "Checking the files; this reads all of them"
+REMOVED = "{size} are freed."
 VERIFIED = "{name}: all files are as published."
 DOWNLOADS_OFF = "This server does not download: it was started with --no-allow-downloads."
 ADMIN_ONLY = "Only an administrator of this server may change models."

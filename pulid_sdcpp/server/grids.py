@@ -27,6 +27,7 @@ from .typed_values import invalid, refused, typed, unwrapped_list
 __all__ = [
     "DEFAULT_PROMPTS",
     "MAX_GRID_PICTURES",
+    "MOST_OF_GRID",
     "GridPlace",
     "GridWish",
     "grid_wish",
@@ -48,7 +49,7 @@ DEFAULT_PROMPTS = (
 """They differ in pose, expression, clothing, background, light and style."""
 
 _FIELDS = ("person", "people", "prompts", "seeds", "weights", "request")
-_MOST = {"prompts": 16, "seeds": 8, "weights": 5}
+MOST_OF_GRID = {"prompts": 16, "seeds": 8, "weights": 5}
 _OF_THE_GRID = {"prompt": "prompts", "seed": "seeds", "weight": "weights"}
 
 
@@ -190,7 +191,7 @@ def _listed(body: Mapping[str, Any], name: str, request: Mapping[str, Any]) -> A
         return None if one is None or one == "" else [one]
     if name == "prompts" and value == "default":
         return None
-    return unwrapped_list(value, name, _MOST[name])
+    return unwrapped_list(value, name, MOST_OF_GRID[name])
 
 
 def _prompts(values: list[Any] | None, default: tuple[str, ...]) -> list[str]:

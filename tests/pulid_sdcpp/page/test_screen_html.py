@@ -13,9 +13,10 @@ from html_check import faults_of, tags_of, text_of
 from pulid_sdcpp.identity.photo_warning import PhotoWarning
 from pulid_sdcpp.page import screen_texts as texts
 from pulid_sdcpp.page.gallery_html import alt_of, ask_delete_html, gallery_html, picture_html
+from pulid_sdcpp.page.given_photos import GivenPhoto
 from pulid_sdcpp.page.grid_html import best_weight, grid_html
 from pulid_sdcpp.page.models_html import download_html, models_html
-from pulid_sdcpp.page.people_html import PhotoChoice, adding_html, ask_name_html, people_html
+from pulid_sdcpp.page.people_html import adding_html, ask_name_html, people_html
 from pulid_sdcpp.page.score_html import NONE, likeness_text, scores_html
 from pulid_sdcpp.server.people_library import LibraryPerson
 
@@ -62,6 +63,11 @@ def person(**changed: Any) -> LibraryPerson:
         "has_preview": True,
     }
     return LibraryPerson(**{**facts, **changed})
+
+
+def photo(*faces: tuple[str, ...]) -> GivenPhoto:
+    places = tuple((10.0 * number, 0.0, 9.0, 9.0) for number in range(len(faces)))
+    return GivenPhoto("1.jpg", places, faces, (b"jpeg",) * len(faces))
 
 
 def preset(**changed: Any) -> dict[str, Any]:
@@ -126,11 +132,11 @@ ALL_OF_THEM = {
     "name": ask_name_html(EVIL),
     "adding": adding_html(
         [
-            PhotoChoice("1.jpg", ((b"jpeg", ("largest", "left")), (b"jpeg", ("right",)))),
-            PhotoChoice("2.jpg", ((b"jpeg", ("largest",)),)),
+            photo(("largest", "left"), ("right",)),
+            photo(("largest",)),
         ]
     ),
-    "no face": adding_html([PhotoChoice("1.jpg")]),
+    "no face": adding_html([photo()]),
     "models": models_html(
         [preset(), preset(name="pocket", complete=True, size_bytes=0, missing=[], licenses=[])],
         fits={"flux-dev-q4": "does not fit"},
@@ -193,30 +199,30 @@ def test_scores_show_the_judge_only_where_there_was_one() -> None:
 
 
 def test_a_likeness_has_two_digits_and_a_real_minus() -> None:
-    assert [likeness_text(one) for one in (0.714, -0.12, None)] == [
+    assert [likeness_text(one) for one in (0.714, -0.12, -0.001, None)] == [
         "0.71",
         "\N{MINUS SIGN}0.12",
+        "0.00",
         NONE,
     ]
 
 
 def test_the_largest_face_is_chosen_first() -> None:
-    faces = ((b"", ("left",)), (b"", ("largest", "right")))
-    html = adding_html([PhotoChoice("1.jpg", faces)])
+    html = adding_html([photo(("left",), ("largest", "right"))])
     chosen = [one["value"] for one in tags_of(html, "input", type="radio") if "checked" in one]
     assert chosen == ["1"]
 
 
 def test_a_photo_without_a_face_says_what_helps_and_keeps_nobody() -> None:
-    html = adding_html([PhotoChoice("1.jpg")])
+    html = adding_html([photo()])
     assert texts.NO_FACE.format(number=1) in text_of(html)
     assert "disabled" in tags_of(html, "button", data_do="keep")[0]
 
 
 def test_how_photos_are_joined_is_asked_of_several_only() -> None:
-    photo = PhotoChoice("1.jpg", ((b"", ("largest",)),))
-    assert not tags_of(adding_html([photo]), "input", name="fusion")
-    assert len(tags_of(adding_html([photo, photo]), "input", name="fusion")) == 2
+    one = photo(("largest",))
+    assert not tags_of(adding_html([one]), "input", name="fusion")
+    assert len(tags_of(adding_html([one, one]), "input", name="fusion")) == 2
 
 
 def test_terms_without_commercial_use_are_accepted_before_a_download() -> None:
