@@ -28,6 +28,9 @@ class MaskChange:
 
         Returns:
             A grey PNG of the same size.
+
+        Raises:
+            ValueError: Nothing is left inside.
         """
         if not self.invert and not self.blur_px:
             return png
@@ -37,6 +40,8 @@ class MaskChange:
             mask = opened.convert("L")
         if self.invert:
             mask = ImageOps.invert(mask)
+            if mask.getextrema() == (0, 0):
+                raise ValueError("the mask is white everywhere, and inverted: nothing may change")
         if self.blur_px:
             mask = mask.filter(ImageFilter.GaussianBlur(self.blur_px))
         file = io.BytesIO()

@@ -128,5 +128,8 @@ def _changed_mask(
     read: Callable[..., PictureIn], change: MaskChange, value: Any, **how: Any
 ) -> PictureIn:
     picture = read(value, **how)
-    png = change.of(picture.png)
+    try:
+        png = change.of(picture.png)
+    except ValueError as error:
+        raise ApiError("bad_image", f"{how['param']}: {error}", how["param"]) from error
     return replace(picture, png=png, sha256=hashlib.sha256(png).hexdigest())

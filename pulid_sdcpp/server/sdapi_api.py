@@ -61,20 +61,24 @@ def sdapi_router(service: PictureService) -> APIRouter:
 
     @router.post("/sdapi/v1/txt2img")
     async def txt2img(request: Request) -> Response:
+        """Make pictures of a prompt, and wait for them."""
         return await _made(service, models, tasks, request, from_picture=False)
 
     @router.post("/sdapi/v1/img2img")
     async def img2img(request: Request) -> Response:
+        """Make pictures from a picture, and wait for them."""
         return await _made(service, models, tasks, request, from_picture=True)
 
     @router.get("/sdapi/v1/progress")
     async def progress(request: Request, skip_current_image: bool = False) -> Response:
+        """How far the caller's job is."""
         job = tasks.shown(call_of(request).owner)
         shown = None if job is None else _shown(service, tasks, job, not skip_current_image)
         return JSONResponse(progress_answer(shown))
 
     @router.post("/internal/progress")
     async def progress_of_task(request: Request) -> Response:
+        """How far the job is that its client named by `force_task_id`."""
         body = await body_of_request(request, service, check_type=False)
         asked = typed_fields(_TaskAsked, body.values)
         job = tasks.find(asked.id_task, call_of(request).owner)
@@ -87,18 +91,21 @@ def sdapi_router(service: PictureService) -> APIRouter:
 
     @router.post("/sdapi/v1/interrupt")
     async def interrupt(request: Request) -> Response:
+        """End the caller's job; the pictures that there are are its answer."""
         jobs = tasks.to_interrupt(call_of(request).owner)
         await asyncio.gather(*(service.cancel(job.id) for job in jobs))
         return JSONResponse({})
 
     @router.post("/sdapi/v1/skip")
     async def skip(request: Request) -> Response:
+        """Leave out the picture that is being made, and go on with the next."""
         for job in tasks.to_interrupt(call_of(request).owner):
             service.skip(job.id)
         return JSONResponse({})
 
     @router.post("/sdapi/v1/png-info")
     async def png_info(request: Request) -> Response:
+        """What a picture says of how it was made."""
         body = await body_of_request(request, service, check_type=False)
         image = body.values.get("image")
         text = None

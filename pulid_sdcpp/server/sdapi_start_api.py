@@ -64,18 +64,21 @@ def sdapi_start_router(service: PictureService, models: SdapiModels) -> APIRoute
 
     @router.get("/queue/status")
     async def queue_status() -> Response:
+        """How many jobs wait and run, and for how long."""
         queue = service.queue
         jobs = len(queue.waiting()) + len(queue.running())
         return JSONResponse(lists.queue_answer(jobs, queue.mean_picture_s))
 
     @router.post(f"{_PREFIX}/options")
     async def set_options(request: Request) -> Response:
+        """Choose the model of those who name none; other settings are passed over."""
         body = await body_of_request(request, service, check_type=False)
         await _choose(service, call_of(request), body.values.get(_MODEL))
         return JSONResponse(None)
 
     @router.post(f"{_PREFIX}/checkpoint")
     async def set_checkpoint(request: Request) -> Response:
+        """As POST options, in SD.Next's words."""
         await _choose(service, call_of(request), request.query_params.get(_MODEL))
         return JSONResponse(None)
 
@@ -83,17 +86,20 @@ def sdapi_start_router(service: PictureService, models: SdapiModels) -> APIRoute
     @router.post(f"{_PREFIX}/refresh-vae")
     @router.post(f"{_PREFIX}/refresh-loras")
     async def refresh() -> Response:
+        """Look at the files again."""
         models.refresh()
         return JSONResponse(None)
 
     @router.post(f"{_PREFIX}/unload-checkpoint")
     async def unload(request: Request) -> Response:
+        """Free the model."""
         _check_admin(call_of(request), "free the model")
         await service.pool.unload()
         return JSONResponse({})
 
     @router.post(f"{_PREFIX}/reload-checkpoint")
     async def reload(request: Request) -> Response:
+        """Load the model now."""
         _check_admin(call_of(request), "load the model")
         await service.runner.load(service.models.default)
         return JSONResponse({})

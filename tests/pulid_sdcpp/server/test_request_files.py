@@ -148,3 +148,5 @@ def test_a_mask_is_changed_in_the_field_that_is_named() -> None:
     assert set(files.contents) == {plain.sha256, changed.sha256}
     with Image.open(io.BytesIO(files.contents[changed.sha256])) as image:
         assert (image.getpixel((0, 0)), image.getpixel((15, 0))) == (0, 255)
+    with pytest.raises(ApiError, match=r"^mask: the mask is white everywhere, and inverted"):
+        files.readers.mask(file_of(Image.new("L", (16, 16), 255)), "mask")
