@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .engine_messages import Command, EngineEvent, LogEvent, as_line, event_from
+from .errors import line_without_folders
 from .process_end import ending_in_words, memory_kills, was_killed
 
 __all__ = ["ChildProcess"]
@@ -135,7 +136,8 @@ class ChildProcess:
             while line := await stdout.readline():
                 event = event_from(line)
                 if isinstance(event, LogEvent):
-                    LOGGER.log(_LEVELS.get(event.level, logging.ERROR), "%s", event.text)
+                    level = _LEVELS.get(event.level, logging.ERROR)
+                    LOGGER.log(level, "%s", line_without_folders(event.text))
                 else:
                     self._events.put_nowait(event)
         except ValueError as error:  # half a line of a killed process, or another version's

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ImageFileError, PulidError
+from ..errors import FaceNotFoundError, ImageFileError, PulidError
 from ..extraction.face_looker import LookedAt
 from ..identity.face_choice import FaceChoice
 from ..identity.identity_file import Identity
@@ -23,6 +23,7 @@ from .jobs import Job
 from .likeness import mean_reference
 from .people_library import LibraryPerson
 from .person_fields import PersonFields
+from .photo_error import photo_error
 
 if TYPE_CHECKING:
     from .service import PictureService
@@ -155,7 +156,10 @@ class EnrolmentWork:
             fusion=job.request["fusion"],
             target=_TARGET,
         )
-        found = await service.runner.run(job, command)
+        try:
+            found = await service.runner.run(job, command)
+        except (FaceNotFoundError, ImageFileError) as error:
+            raise photo_error(error, files, person=0, people=1) from error
         seen = await self._look([folder / name for name in files], face)
         person, is_new = await asyncio.to_thread(self._keep, job, folder / _TARGET, seen)
         service.changed("identity", job.owner, id=person.id)

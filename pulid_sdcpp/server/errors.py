@@ -50,6 +50,7 @@ __all__ = [
     "body_of",
     "headers_of",
     "is_ours",
+    "line_without_folders",
     "retry_after_s",
     "type_of",
 ]
@@ -194,12 +195,12 @@ def api_error_of(exception: BaseException) -> ApiError:
     if (
         isinstance(exception, PulidError) and own_code in STATUSES
     ):  # of the server's own, such as "engine_crashed"
-        return ApiError(own_code, _line(str(exception)))
+        return ApiError(own_code, line_without_folders(str(exception)))
     for kind, code in _OF_EXCEPTIONS:
         if isinstance(exception, kind):
-            return ApiError(code, _line(str(exception)))
+            return ApiError(code, line_without_folders(str(exception)))
     if type(exception) is ValueError and ((param := _option_in(exception)) or is_ours(exception)):
-        return ApiError("invalid_value", _line(str(exception)), param)
+        return ApiError("invalid_value", line_without_folders(str(exception)), param)
     if isinstance(exception, OSError) and exception.errno in _DISK_FULL:
         return ApiError("disk_full", "there is no space left on the server's disk")
     return ApiError("defect", DEFECT)
@@ -284,7 +285,7 @@ def is_ours(error: ValueError) -> bool:
 _FOLDERS = re.compile(r"(?<![\w:/\\.~-])(?:~|[A-Za-z]:)?[/\\]{1,2}(?:[^\s/\\:'\"`,;]+[/\\])*(?=\w)")
 
 
-def _line(message: str) -> str:
+def line_without_folders(message: str) -> str:
     """A message as one line, without the folders of this computer."""
     for folder in (Path.home(), Path.cwd()):  # their names may have spaces
         if folder != folder.parent:
