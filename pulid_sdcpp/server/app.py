@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ def create_app(
 ) -> FastAPI:
     """The application of a server.
 
-    `app.state` has the `service`, `access`, `auth` and `metrics`.
+    `app.state` has the `service`, `access`, `auth` and `metrics`, and `closing`, to be set when the
+    server ends.
 
     Args:
         service: What makes the pictures. Who called this starts it, but not before this, which says
@@ -57,6 +59,7 @@ def create_app(
     service.runner.metrics = metrics
     app.state.service, app.state.access = service, access
     app.state.auth, app.state.metrics = auth, metrics
+    app.state.closing = asyncio.Event()
 
     app.include_router(health_router(service, metrics.text))
     app.include_router(login_router(service, auth))
@@ -72,6 +75,7 @@ def create_app(
         access=access,
         auth=auth,
         count=metrics.request_answered,
+        closing=app.state.closing,
         has_page=mount is not None,
     )
     app.openapi = cache(lambda: openapi_of(app))  # type: ignore[method-assign]

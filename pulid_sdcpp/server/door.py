@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
 from .access import Access
-from .answer_headers import ANSWER_HEADERS, REQUEST_ID, request_id
+from .answer_headers import request_id
 from .auth import Auth, Caller, is_open
 from .call import STATE_KEY, Call
 from .error_answers import ERROR_KEY, PATH_KEY, error_response, family_of_path, log_defect
@@ -31,23 +31,20 @@ from .hosts import (
     cors_headers,
     preflight_headers,
 )
-from .read_body import BODY_TIME_S, check_body_length, too_large, too_slow
+from .read_body import check_body_length
 from .request_log import log_request, route_of
 from .signing import is_signed_picture
+from .traffic import App, IncomingBody, OutgoingAnswer, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from .service import PictureService
 
 __all__ = ["Door"]
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 _PICTURES = "/pulid/v1/pictures/"
 _CLIENT_GONE = 499
+_STRANGER_BYTES = 64 << 10
+"""The most that comes from who has no key: it can only be one to log in with."""
 
 
 class Door:
@@ -59,6 +56,7 @@ class Door:
         access: Who may come in.
         auth: Knows the keys and sessions.
         count: Told of each request: family, route, method, status, and the code of its error.
+        closing: Set when the server ends: then streams end, too.
         has_page: Whether a browser can be sent to the page, to log in there.
     """
 
@@ -70,6 +68,7 @@ class Door:
         access: Access,
         auth: Auth,
         count: Callable[[str, str, str, int, str], None],
+        closing: asyncio.Event,
         has_page: bool = False,
     ) -> None:
         self._app = app
@@ -78,6 +77,7 @@ class Door:
         self._access = access
         self._auth = auth
         self._count = count
+        self._closing = closing
         self._has_page = has_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,9 +99,11 @@ class Door:
         family = family_of_path(path)
         state = scope.setdefault("state", {})
         state[PATH_KEY] = path
-        answer = _Answer(send, request_id(headers.get("x-request-id")), is_head=method == "HEAD")
+        answer = OutgoingAnswer(
+            send, request_id(headers.get("x-request-id")), is_head=method == "HEAD"
+        )
         if method == "HEAD":  # every GET can be asked for its head
-            scope["method"] = "GET"
+            scope = {**scope, "method": "GET"}
         owner = ""
         try:
             origin = self._origin(headers, answer)
@@ -115,10 +117,12 @@ class Door:
                     check_cookie_use(method, origin)
                 base_url = self._base_url(scope, headers)
                 state[STATE_KEY] = Call(caller, origin, answer.request_id, base_url)
-            limits = self._service.limits
-            check_body_length(headers.get("content-length"), limits.max_body_bytes)
-            body = _Body(receive, limits.max_body_bytes)
+            max_bytes = _STRANGER_BYTES if caller is None else self._service.limits.max_body_bytes
+            check_body_length(headers.get("content-length"), max_bytes)
+            body = IncomingBody(receive, max_bytes, self._closing)
             await self._app(scope, body.receive, answer.send)
+            if self._closing.is_set():
+                await answer.end_stream()
         except Exception as exception:
             await self._failed(exception, family, path, headers, scope, receive, answer)
         finally:
@@ -147,7 +151,7 @@ class Door:
             scope["root_path"], scope["path"] = prefix, prefix + path
         return path
 
-    def _origin(self, headers: dict[str, str], answer: _Answer) -> Origin:
+    def _origin(self, headers: dict[str, str], answer: OutgoingAnswer) -> Origin:
         host, given = headers.get("host"), headers.get("origin")
         check_host(self._access.rules, host)
         origin = check_origin(self._access.rules, given, host)
@@ -160,7 +164,7 @@ class Door:
         headers: dict[str, str],
         scope: Scope,
         receive: Receive,
-        answer: _Answer,
+        answer: OutgoingAnswer,
     ) -> None:
         from starlette.responses import Response
 
@@ -206,7 +210,7 @@ class Door:
         headers: dict[str, str],
         scope: Scope,
         receive: Receive,
-        answer: _Answer,
+        answer: OutgoingAnswer,
     ) -> None:
         """Answer for what went wrong; a begun answer is broken off, and is never whole."""
         from starlette.requests import ClientDisconnect
@@ -236,61 +240,3 @@ class Door:
         is_api = family_of_path(path) != "own" or path.startswith(("/pulid/", "/metrics"))
         wants_page = "text/html" in headers.get("accept", "")
         return self._has_page and scope["method"] == "GET" and wants_page and not is_api
-
-
-class _Answer:
-    """What is sent: with the headers that all answers have, and counted."""
-
-    def __init__(self, send: Send, request_id: str, *, is_head: bool) -> None:
-        self.request_id = request_id
-        self.headers = {**ANSWER_HEADERS, REQUEST_ID: request_id, "Vary": "Origin"}
-        self.status = 0
-        self.sent_bytes = 0
-        self.job = ""
-        self._send = send
-        self._is_head = is_head
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message = {**message, "headers": self._with_ours(message.get("headers", ()))}
-        elif self._is_head:
-            message = {**message, "body": b""}
-        self.sent_bytes += len(message.get("body", b""))
-        await self._send(message)
-
-    def _with_ours(self, given: Any) -> list[tuple[bytes, bytes]]:
-        said = {name.lower(): value for name, value in given}
-        self.job = said.get(b"x-pulid-job", b"").decode("latin-1")
-        ours = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in self.headers.items()
-        ]
-        return [*given, *(pair for pair in ours if pair[0] not in said or pair[0] == b"vary")]
-
-
-class _Body:
-    """What comes: no more than is allowed, within the time that is allowed."""
-
-    def __init__(self, receive: Receive, max_bytes: int) -> None:
-        self._receive = receive
-        self._max_bytes = max_bytes
-        self._came_bytes = 0
-        self._is_whole = False
-        self._end: float | None = None
-
-    async def receive(self) -> Message:
-        if self._is_whole:  # what comes now is that the client leaves, whenever that is
-            return await self._receive()
-        loop = asyncio.get_running_loop()
-        if self._end is None:
-            self._end = loop.time() + BODY_TIME_S
-        try:
-            message = await asyncio.wait_for(self._receive(), max(self._end - loop.time(), 0.001))
-        except asyncio.TimeoutError:  # another one than TimeoutError in Python 3.10
-            raise too_slow(BODY_TIME_S) from None
-        self._came_bytes += len(message.get("body", b""))
-        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
-        if self._came_bytes > self._max_bytes:
-            raise too_large(self._max_bytes)
-        return message

@@ -147,6 +147,7 @@ async def _serve(
             await asyncio.wait({answering, stopped}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({starting})
             await _end(service, stop)
+            app.state.closing.set()
         finally:
             stopped.cancel()
             server.should_exit = True

@@ -74,7 +74,8 @@ def server_log(*, as_json: bool = False, with_texts: bool = False) -> Iterator[N
         before.append((logger, logger.handlers[:], logger.level, logger.propagate))
         logger.handlers[:] = [handler]
         logger.propagate = False
-        logger.setLevel(logging.WARNING)
+        # Uvicorn warns of requests that are none, which anybody can send.
+        logger.setLevel(logging.ERROR if name == "uvicorn" else logging.WARNING)
     own = logging.getLogger("pulid_sdcpp.server")
     before.append((own, own.handlers[:], own.level, own.propagate))
     own.setLevel(logging.INFO)

@@ -91,6 +91,15 @@ def endpoints(service: Any) -> APIRouter:
 
         return StreamingResponse(chunks())
 
+    @router.get("/pulid/v1/stream/{kind}")
+    async def stream(kind: str) -> StreamingResponse:
+        async def chunks() -> Any:
+            while True:
+                yield b": still here\n\n"
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(chunks(), media_type=f"text/{kind}")
+
     @router.get("/pulid/v1/jobs/{job_id}")
     async def number(job_id: str, limit: int = 1) -> dict[str, Any]:
         return {"limit": limit}
@@ -249,6 +258,8 @@ def test_the_page_s_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(http: httpx.AsyncClient) -> None:
         assert (await http.post("/ui/login", json={"key": "w" * 16})).status_code == 401
         assert (await http.post("/ui/login", json={})).status_code == 400
+        much = {"key": "w" * 70_000}
+        assert (await http.post("/ui/login", json=much)).status_code == 413
         own = {"Origin": "http://127.0.0.1:7860"}
         for how in ({"json": {"key": f" {KEY} "}}, {"data": {"key": KEY}}):
             got = await http.post("/ui/login", headers=own, **how)
@@ -469,9 +480,42 @@ def test_nothing_speaks_websocket() -> None:
         service = service_of()
         door = Door(
             None,  # type: ignore[arg-type]
-            service=service, access=access_of(service.settings, {}), auth=None, count=None,  # type: ignore[arg-type]
+            service=service, access=access_of(service.settings, {}), auth=None, count=None,
+            closing=asyncio.Event(),  # type: ignore[arg-type]
         )  # fmt: skip
         await door({"type": "websocket"}, receive, send)
 
     asyncio.run(run())
     assert said == ["websocket.close"]
+
+
+@pytest.mark.parametrize(("kind", "is_whole"), [("event-stream", True), ("plain", False)])
+def test_streams_end_with_the_server_and_other_answers_stay_half(
+    kind: str, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_of()
+    monkeypatch.setattr(app_module, "_routers", lambda service: [endpoints(service)])
+    made = app_module.create_app(service, access_of(service.settings, {}))
+    sent: list[Any] = []
+    asked = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        return asked.pop() if asked else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 3:
+            made.state.closing.set()
+
+    async def run() -> None:
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1", "method": "GET", "scheme": "http",
+            "path": f"/pulid/v1/stream/{kind}", "query_string": b"",
+            "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        await asyncio.wait_for(made(scope, receive, send), 5)
+
+    asyncio.run(run())
+    assert sent[1]["body"] == b": still here\n\n"
+    assert (not sent[-1].get("more_body", False)) is is_whole
