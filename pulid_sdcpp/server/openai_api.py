@@ -10,14 +10,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from ..options.generation import GenerationOptions
 from ..terminal_text import meant, shown
 from .call import call_of
 from .errors import ApiError
 from .given_body import GivenBody, body_of_request
 from .jobs import Job
+from .normal_request import NormalRequest
 from .openai_answer import model_answer, models_answer
 from .openai_edit_error import edit_error
-from .openai_events import EDIT_EVENTS, GENERATION_EVENTS, OpenaiEvents
+from .openai_events import EDIT_EVENTS, GENERATION_EVENTS, OpenaiEvents, preview_interval
 from .openai_files import with_kept_pictures
 from .openai_pictures import OpenaiPictures
 from .openai_request import OpenaiRequest, edits_request, generations_request
@@ -110,11 +112,10 @@ async def _answered(
     call = call_of(request)
     if (former := _broken_off(service, request, call.owner, given.sha256)) is not None:
         raise in_words(former)
-    fields = found.fields
-    if found.stream and found.partial_images:
-        fields = replace(fields, delivery={"preview": _PREVIEW, **fields.delivery})
     try:
-        normal = await service.read(fields, given.files)
+        normal = await service.read(found.fields, given.files)
+        if found.stream and found.partial_images:
+            normal = await asyncio.to_thread(_with_previews, service, normal, found)
         job = await service.submit(
             normal,
             given.files.contents,
@@ -143,6 +144,20 @@ async def _answered(
     )
     headers = {**SSE_HEADERS, **job_headers(job)}
     return StreamingResponse(stream.chunks(), media_type=SSE_TYPE, headers=headers)
+
+
+def _with_previews(
+    service: PictureService, request: NormalRequest, found: OpenaiRequest
+) -> NormalRequest:
+    """The request with the previews that its unfinished pictures are made of."""
+    steps = request.options.get("steps", service.models.settings()[request.model].get("steps"))
+    interval = preview_interval(steps or GenerationOptions.steps, found.partial_images)
+    delivery = request.delivery
+    if delivery.preview == "none":
+        delivery = replace(delivery, preview=_PREVIEW)
+    if found.fields.delivery.get("preview_interval") is None:
+        delivery = replace(delivery, preview_interval=interval)
+    return replace(request, delivery=delivery)
 
 
 def _broken_off(

@@ -10,7 +10,8 @@ from .jobs import Job
 from .openai_answer import DeliveredPicture, no_usage, pulid_of, size_of
 from .sse import sse_event
 
-__all__ = ["EDIT_EVENTS", "GENERATION_EVENTS", "OpenaiEvents", "PartialPictures", "partial_steps"]
+__all__ = ["EDIT_EVENTS", "GENERATION_EVENTS", "OpenaiEvents", "PartialPictures", "partial_steps",
+           "preview_interval"]  # fmt: skip
 
 GENERATION_EVENTS = "image_generation"
 EDIT_EVENTS = "image_edit"
@@ -27,6 +28,20 @@ def partial_steps(steps: int, partial_images: int) -> tuple[int, ...]:
     parts = partial_images + 1
     due = (-(-number * steps // parts) for number in range(1, parts))  # rounded up
     return tuple(dict.fromkeys(step for step in due if step < steps))
+
+
+def preview_interval(steps: int, partial_images: int) -> int:
+    """Steps from one preview to the next, so that there is one for each of `partial_steps`.
+
+    The engine shows none too soon after another: one that nobody wants would cost the next.
+
+    Args:
+        steps: Of the picture, from 1.
+        partial_images: How many are wanted, from 1.
+    """
+    parts = partial_images + 1
+    wide = -(-steps // parts)
+    return wide if wide * partial_images < steps else max(steps // parts, 1)
 
 
 class PartialPictures:

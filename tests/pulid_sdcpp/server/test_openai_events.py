@@ -18,6 +18,7 @@ from pulid_sdcpp.server.openai_events import (
     OpenaiEvents,
     PartialPictures,
     partial_steps,
+    preview_interval,
 )
 
 JOB = Job("job_1", "img_gen", "local", 100.5, 1, {}, seeds=(7,))
@@ -42,6 +43,21 @@ def test_unfinished_pictures_divide_the_time(
     steps: int, partial_images: int, expected: tuple[int, ...]
 ) -> None:
     assert partial_steps(steps, partial_images) == expected
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 7, 8, 20, 28, 50, 150])
+@pytest.mark.parametrize("partial_images", [1, 2, 3])
+def test_as_many_previews_as_unfinished_pictures_and_few_more(
+    steps: int, partial_images: int
+) -> None:
+    interval = preview_interval(steps, partial_images)
+    chosen = PartialPictures(partial_images)
+    shown = range(interval, steps, interval)
+    sent = [step for step in shown if chosen.index_of(0, step, steps) is not None]
+    assert len(sent) == min(partial_images, steps - 1)
+    assert len(shown) <= partial_images + 1 or interval == 1
+    due = partial_steps(steps, partial_images)
+    assert all(late - step < interval for step, late in zip(due, sent, strict=True))
 
 
 @pytest.mark.parametrize(
