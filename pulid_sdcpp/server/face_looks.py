@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import ModelFileError
 from ..extraction.face_looker import LookedAt, recogniser_name
@@ -20,6 +21,8 @@ from .face_client import FaceClient
 from .served_models import ServedModels
 
 __all__ = ["FaceLooks", "Recognisers"]
+
+_MAX_PASSING = 200
 
 _MAX_WAITING = 32
 
@@ -57,6 +60,7 @@ class FaceLooks:
         self._client = client or FaceClient()
         self._waiting = 0
         self._known: dict[tuple[str, str], Path] = {}
+        self._passing: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     async def find(self, picture: bytes | Path) -> LookedAt:
         """The faces of a picture, if it has any.
@@ -100,6 +104,22 @@ class FaceLooks:
             yield
         finally:
             self._waiting -= 1
+
+    def remember(self, owner: str, person: str, references: Mapping[str, Any]) -> None:
+        """Know how somebody looks who is not kept, as long as the server runs.
+
+        Args:
+            owner: Whose photos those were.
+            person: `Identity.short_hash`.
+            references: As of `mean_reference`.
+        """
+        self._passing[owner, person] = references
+        while len(self._passing) > _MAX_PASSING:
+            self._passing.pop(next(iter(self._passing)))
+
+    def remembered(self, owner: str, person: str) -> Mapping[str, Any]:
+        """What `remember` was told; empty: nothing."""
+        return self._passing.get((owner, person), {})
 
     async def close(self) -> None:
         """End the process."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.pocket_prompts import pocket_prompts
 from .body_fields import body_fields
 from .errors import ApiError
-from .grid_results import grid_csv, grid_sheet
-from .grid_work import entries_of_grid, grid_result
+from .grid_results import entries_of_grid, grid_csv, grid_result, grid_sheet
 from .grids import DEFAULT_PROMPTS, grid_wish
 from .job_ids import picture_of_id
 from .job_request import files_of_request

@@ -13,15 +13,26 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ImageFileError
 from ..pictures.contact_sheet import SheetCell, contact_sheet, fitted
 from ..system.image_file import read_image
-from .grids import GridPlace
+from .grids import GridPlace, places_of
+from .jobs import Job
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["GridEntry", "grid_csv", "grid_sheet", "grid_summary", "grid_table", "weakest_of"]
+__all__ = [
+    "GridEntry",
+    "entries_of_grid",
+    "grid_csv",
+    "grid_result",
+    "grid_sheet",
+    "grid_summary",
+    "grid_table",
+    "weakest_of",
+]
 
 _MIN_CELL_PX, _MAX_CELL_PX = 128, 384
 _MAX_WIDTH_PX = 4096
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,39 @@ class GridEntry:
     similarity: float | None = None
     best_other: float | None = None
     error: str = ""
+
+
+def entries_of_grid(job: Job) -> list[GridEntry]:
+    """The pictures of a grid's job, as far as they are.
+
+    Args:
+        job: Of the kind "grid".
+    """
+    wish = job.request
+    places = places_of(tuple(wish["prompts"]), tuple(wish["seeds"]), tuple(wish["weights"]))
+    rows = job.result.get("table", ())
+    entries = [GridEntry(place) for place in places]
+    for number, row in enumerate(rows):
+        entries[number] = GridEntry(
+            places[number],
+            row["picture_id"] or "",
+            row["similarity"],
+            row["best_other"],
+            row.get("error", ""),
+        )
+    return entries
+
+
+def grid_result(job_id: str, entries: list[GridEntry]) -> dict[str, Any]:
+    """What a grid's job has found, as far as it is."""
+    path = f"/pulid/v1/grids/{job_id}"
+    return {
+        "pictures": [entry.picture_id for entry in entries if entry.picture_id],
+        "table": grid_table(entries),
+        **grid_summary(entries),
+        "sheet_url": f"{path}/sheet",
+        "csv_url": f"{path}/csv",
+    }
 
 
 def grid_table(entries: Iterable[GridEntry]) -> list[dict[str, Any]]:
@@ -106,7 +150,7 @@ def grid_csv(entries: Iterable[GridEntry]) -> str:
                 place.seed,
                 "" if place.weight is None else place.weight,
                 entry.picture_id,
-                *("" if number is None else f"{number:.4f}" for number in numbers),
+                *("" if number is None else f"{number:.{_DIGITS}f}" for number in numbers),
             ]
         )
     return text.getvalue()
@@ -169,7 +213,7 @@ def _caption(entry: GridEntry, varied: Mapping[str, bool], *, is_weakest: bool) 
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    return round(fmean(known), _DIGITS) if known else None
 
 
 def _no_formula(text: str) -> str:

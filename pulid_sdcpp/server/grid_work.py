@@ -15,10 +15,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..errors import PulidError
 from .engine_events import picture_path_of
 from .errors import ApiError
-from .grid_results import GridEntry, grid_summary, grid_table
-from .grids import GridPlace, places_of, request_at
+from .face_looks import FaceLooks
+from .grid_results import GridEntry, entries_of_grid, grid_result
+from .grids import GridPlace, request_at
 from .job_book import JobBook
 from .job_engine import EnginePool
 from .job_folder import PHOTOS_FOLDER
@@ -27,48 +29,17 @@ from .job_ids import picture_id
 from .job_request import IDENTITY_SUFFIX, folder_request
 from .job_runner import JobRunner
 from .jobs import Job
+from .likeness import mean_reference
 from .normal_request import NormalRequest
+from .picture_facts import PictureFacts, picture_facts
 from .served_models import ServedModels
 
-__all__ = ["GridWork", "entries_of_grid", "grid_result"]
+__all__ = ["GridWork"]
 
 LOGGER = logging.getLogger("pulid_sdcpp.server")
 
 _FULL_S = 2.0
 """So long is waited for a place in a queue that is full."""
-
-
-def entries_of_grid(job: Job) -> list[GridEntry]:
-    """The pictures of a grid's job, as far as they are.
-
-    Args:
-        job: Of the kind "grid".
-    """
-    wish = job.request
-    places = places_of(tuple(wish["prompts"]), tuple(wish["seeds"]), tuple(wish["weights"]))
-    rows = job.result.get("table", ())
-    entries = [GridEntry(place) for place in places]
-    for number, row in enumerate(rows):
-        entries[number] = GridEntry(
-            places[number],
-            row["picture_id"] or "",
-            row["similarity"],
-            row["best_other"],
-            row.get("error", ""),
-        )
-    return entries
-
-
-def grid_result(job_id: str, entries: list[GridEntry]) -> dict[str, Any]:
-    """What a grid's job has found, as far as it is."""
-    path = f"/pulid/v1/grids/{job_id}"
-    return {
-        "pictures": [entry.picture_id for entry in entries if entry.picture_id],
-        "table": grid_table(entries),
-        **grid_summary(entries),
-        "sheet_url": f"{path}/sheet",
-        "csv_url": f"{path}/csv",
-    }
 
 
 class _GridService(Protocol):
@@ -79,6 +50,7 @@ class _GridService(Protocol):
     models: ServedModels
     pool: EnginePool
     runner: JobRunner
+    looks: FaceLooks
     is_stopping: bool
 
     async def submit(
@@ -129,6 +101,7 @@ class _Grid:
         self._made = 0
         self._can_measure = True
         self._contents: dict[str, bytes] = {}
+        self._looks: dict[int, Mapping[str, Any]] = {}
 
     async def made(self) -> dict[str, Any]:
         folder = self._service.book.store.folder(self._job.id)
@@ -136,6 +109,7 @@ class _Grid:
         missing = iter([one.place for one in self._entries if not one.picture_id and not one.error])
         if (first := next(missing, None)) is not None:
             is_first = not any(entry.picture_id for entry in self._entries)
+            await self._look_at_photos(base)
             child = await self._make(base, first, is_first=is_first)
             if any(person.photos for person in base.people):
                 # Its people are extracted, so the other pictures need no photos.
@@ -187,10 +161,37 @@ class _Grid:
             await self._note(replace(self._entries[place.number], error=message))
             return child
         name = picture_id(child.id, child.pictures[0].index)
+        if self._looks:
+            path = self._service.book.store.picture_path(child.id, child.pictures[0].index)
+            self._remember(await asyncio.to_thread(picture_facts, path), len(base.people))
         similarity, best_other = await self._measured(name)
         self._made += 1
         await self._note(GridEntry(place, name, similarity, best_other))
         return child
+
+    async def _look_at_photos(self, base: NormalRequest) -> None:
+        """What recognisers have for people who are not kept: else nothing is like them."""
+        for number, person in enumerate(base.people):
+            faces = []
+            try:
+                for photo in person.photos:
+                    looked_at, _ = await self._service.looks.recognise(
+                        self._contents[photo.sha256], person.face or "largest"
+                    )
+                    faces.append(looked_at.faces[looked_at.chosen or 0].embeddings)
+            except (PulidError, ApiError) as error:
+                # Without a face, the first picture says so; without networks, none is measured.
+                LOGGER.info("%s: a photo is not looked at: %s", self._job.id, error)
+                return
+            if faces:
+                self._looks[number] = mean_reference(faces)
+
+    def _remember(self, facts: PictureFacts | None, people: int) -> None:
+        """Who the people of the photos are is known by the first picture that has all of them."""
+        if facts is not None and len(facts.people) == people:
+            for number, references in self._looks.items():
+                self._service.looks.remember(self._job.owner, facts.people[number], references)
+            self._looks.clear()
 
     async def _submitted(self, request: NormalRequest, place: GridPlace) -> Job:
         while True:

@@ -70,7 +70,10 @@ class ScoreWork:
         known = {one.id: one for one in everybody}
         return likeness_json(
             [face.embeddings for face in looked_at.faces],
-            [known.get(one, KnownFace(one)) for one in ids],
+            [
+                known.get(one) or KnownFace(one, self._service.looks.remembered(owner, one))
+                for one in ids
+            ],
             everybody,
             recogniser=names.own,
             judge=names.judge,

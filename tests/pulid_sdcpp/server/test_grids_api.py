@@ -5,24 +5,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import csv
+import hashlib
 import io
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from pulid_sdcpp.errors import MissingDependencyError
+from pulid_sdcpp.extraction.face_looker import LookedAt, SeenFace
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.identity.kept_people import keep_person, rename_person
 from pulid_sdcpp.server.errors import ApiError
+from pulid_sdcpp.server.face_looks import FaceLooks, Recognisers
 from pulid_sdcpp.server.grid_calls import submit_grid
+from pulid_sdcpp.server.job_request import with_extracted
 from pulid_sdcpp.server.jobs import Job
-from pulid_sdcpp.server.request_files import RequestFiles
+from pulid_sdcpp.server.picture_work import PictureWork
+from pulid_sdcpp.server.request_files import EmbeddingIn, RequestFiles
+from pulid_sdcpp.server.request_forms import to_json
 from pulid_sdcpp.server.score_work import ScoreWork
 from pulid_sdcpp.server.service import PictureService
 from served import run_served, run_service, started
+
+from .picture_drafts import file_of, noise
 
 GRIDS = "/pulid/v1/grids"
 
@@ -91,7 +102,14 @@ def test_a_grid_has_a_picture_of_each(tmp_path: Path) -> None:
     run_served(tmp_path, test)
 
 
-def test_a_grid_whose_first_picture_fails_fails_and_keeps_no_photo(tmp_path: Path) -> None:
+def test_a_grid_whose_first_picture_fails_fails_and_keeps_no_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def recognise(looks: FaceLooks, picture: Any, choice: Any = None) -> Any:
+        raise MissingDependencyError("not installed")
+
+    monkeypatch.setattr(FaceLooks, "recognise", recognise)
+
     async def test(client: Any, service: PictureService) -> None:
         file = io.BytesIO()
         Image.new("RGB", (32, 32), "red").save(file, "PNG")
@@ -102,6 +120,45 @@ def test_a_grid_whose_first_picture_fails_fails_and_keeps_no_photo(tmp_path: Pat
         folder = service.book.store.folder(grid["id"])
         assert not (folder / "inputs").exists()
         assert len(service.book.newest()) == 2
+
+    run_served(tmp_path, test)
+
+
+def test_people_of_photos_are_extracted_once_and_measured_by_their_photos(
+    tmp_path: Path, identity_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = identity_file.read_bytes()
+    extracted, asked = [], []
+
+    async def extract(work: PictureWork, job: Job, folder: Path, request: Any, number: int) -> Any:
+        extracted.append(job.id)
+        sha256 = hashlib.sha256(content).hexdigest()
+        (folder / f"{sha256}.pulidembd").write_bytes(content)
+        request = with_extracted(request, number, EmbeddingIn(content, sha256))
+        body = to_json(request)
+        await work._runner.change(job.id, lambda job: replace(job, request=body))
+        return request
+
+    async def recognise(looks: FaceLooks, picture: Any, choice: Any = None) -> Any:
+        asked.append(choice)
+        seen = SeenFace(0, (0, 0, 9, 9), 1.0, ("largest",), {"net": np.ones(4, np.float32)})
+        return LookedAt(64, 64, (seen,), chosen=0), Recognisers("net")
+
+    monkeypatch.undo()
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path / "empty"))
+    monkeypatch.setattr(PictureWork, "_extract", extract)
+    monkeypatch.setattr(FaceLooks, "recognise", recognise)
+
+    async def test(client: Any, service: PictureService) -> None:
+        photo = base64.b64encode(file_of(noise())).decode()
+        grid = await ended(client, service, wish(person={"photo": photo, "face": "left"}))
+        assert grid["status"] == "completed"
+        assert len(extracted) == 1
+        assert asked == ["left", *[None] * 4], "the photo, and the pictures"
+        assert [row["similarity"] for row in grid["result"]["table"]] == [1.0] * 4
+        jobs = [job for job in service.book.newest() if job.kind == "img_gen"]
+        assert {len(job.request["people"][0]["embedding"]) for job in jobs} == {71}
+        assert not list(tmp_path.rglob("inputs/*"))
 
     run_served(tmp_path, test)
 
