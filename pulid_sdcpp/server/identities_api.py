@@ -142,7 +142,7 @@ async def forget_person(service: PictureService, owner: str, name_or_id: str) ->
     """
     person = await asyncio.to_thread(service.people.find, owner, name_or_id, param="id")
     for job in service.book.newest(owner, limit=None):
-        if not job.is_finished and uses_identity(job, person.id):
+        if not job.is_finished and uses_identity(job, person):
             raise ApiError(
                 "in_use", f"{job.id} needs this person; cancel it, or wait for its end", "id"
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ..system.output_names import folded
 from .jobs import Job
 from .people_library import LibraryPerson
 
@@ -31,9 +33,16 @@ def identity_view(person: LibraryPerson) -> dict[str, Any]:
     }
 
 
-def uses_identity(job: Job, identity_id: str) -> bool:
-    """Whether a job's pictures need somebody."""
-    people = job.request.get("people")
-    if not isinstance(people, list):
-        return False
-    return any(isinstance(one, dict) and one.get("identity") == identity_id for one in people)
+def uses_identity(job: Job, person: LibraryPerson) -> bool:
+    """Whether a job's pictures need somebody; a grid's are in its `request`, as they were asked
+    for."""
+    names = {folded(person.name), person.id}
+    for request in (job.request, job.request.get("request")):
+        people = request.get("people") if isinstance(request, Mapping) else None
+        for one in people if isinstance(people, list) else ():
+            wanted = one.get("identity") if isinstance(one, Mapping) else None
+            if isinstance(wanted, str) and (
+                folded(wanted) in names or (len(wanted) >= 10 and person.sha256.startswith(wanted))
+            ):
+                return True
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from PIL import Image
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.identity.kept_people import keep_person, kept_names, kept_person
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER, pocket_files
+from pulid_sdcpp.server.identity_view import uses_identity
+from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.people_library import LibraryPerson
 from pulid_sdcpp.server.service import PictureService
 from served import run_served
 
@@ -178,6 +182,27 @@ def test_nobody_is_forgotten_whom_a_waiting_job_needs(tmp_path: Path) -> None:
         assert ("identity", rose["id"]) in told
 
     run_served(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("request_", "needed"),
+    [
+        ({"people": [{"identity": "{id}"}]}, True),
+        ({"request": {"people": [{"identity": "ROSE"}]}}, True),
+        ({"request": {"people": [{"photos": []}, {"identity": "{sha}"}]}}, True),
+        ({"people": [{"identity": "rosemary"}, {"identity": "{short}"}, 1]}, False),
+        ({"people": {"identity": "rose"}}, False),
+        ({}, False),
+    ],
+)
+def test_which_jobs_need_a_person(request_: dict[str, Any], needed: bool) -> None:
+    identity = identity_of(0.5)
+    person = LibraryPerson(identity.short_hash, "Rose", Path(), identity.sha256)
+    text = json.dumps(request_)
+    for name, value in (("id", person.id), ("sha", person.sha256), ("short", person.id[:9])):
+        text = text.replace(f"{{{name}}}", value)
+    job = Job("job_1", "img_gen", "local", 0.0, 1, json.loads(text))
+    assert uses_identity(job, person) is needed
 
 
 def test_without_the_extra_and_without_the_model_it_is_said(
