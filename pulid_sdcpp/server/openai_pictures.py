@@ -9,6 +9,7 @@ from typing import Any
 
 from .delivered import delivered_bytes, signed_url
 from .delivery import DeliveryOptions
+from .errors import ApiError
 from .job_ids import picture_id
 from .jobs import Job, MadePicture
 from .openai_answer import DeliveredPicture, images_answer
@@ -37,7 +38,7 @@ class OpenaiPictures:
         """The answer to who waited for a job.
 
         Raises:
-            OSError: A picture cannot be read.
+            ApiError: "expired": a picture is not there any more.
         """
         return images_answer(
             job,
@@ -50,14 +51,17 @@ class OpenaiPictures:
         """One of them.
 
         Raises:
-            OSError: It cannot be read.
+            ApiError: "expired": it is not there any more.
         """
         name = picture_id(job.id, picture.index)
         made = (picture.seed, picture.width, picture.height)
         if self.base_url:
             return DeliveredPicture(*made, url=signed_url(self.service, self.base_url, name))
         path = self.service.book.store.picture_path(job.id, picture.index)
-        content, _ = delivered_bytes(path, self.delivery)
+        try:
+            content, _ = delivered_bytes(path, self.delivery)
+        except OSError:
+            raise ApiError("expired", "the picture was removed meanwhile") from None
         return DeliveredPicture(*made, b64_json=base64.b64encode(content).decode("ascii"))
 
     def people(self, job: Job) -> list[Mapping[str, Any]]:

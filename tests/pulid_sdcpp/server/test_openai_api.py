@@ -139,6 +139,36 @@ def test_a_stream_that_fails_says_so_in_its_last_event(tmp_path: Path) -> None:
     run_served(tmp_path, test)
 
 
+def test_pictures_that_were_removed_meanwhile(tmp_path: Path) -> None:
+    async def test(client: Any, service: Any) -> None:
+        for stream in (False, True):
+            body = {"prompt": "a cat", "stream": stream}
+            headers = {"Idempotency-Key": f"key {stream}"}
+            made = await client.post(GENERATIONS, json=body, headers=headers)
+            assert made.status_code == 200
+            service.book.store.picture_path(made.headers["x-pulid-job"], 0).unlink()
+            again = await client.post(GENERATIONS, json=body, headers=headers)
+            error = events_in(again.text)[-1][1] if stream else again.json()
+            assert error["error"]["code"] == "expired"
+            assert (again.status_code == 200) is stream
+
+    run_served(tmp_path, test)
+
+
+def test_a_stream_in_which_nothing_happens_keeps_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulid_sdcpp.server.openai_stream.KEEP_ALIVE_S", 0.05)
+
+    async def test(client: Any, service: Any) -> None:
+        body = {"prompt": "slow", "steps": 20, "stream": True}
+        text = (await client.post(GENERATIONS, json=body)).text
+        assert text.startswith(":\n\n")
+        assert [name for name, _ in events_in(text)] == ["image_generation.completed"]
+
+    run_served(tmp_path, test)
+
+
 @pytest.mark.parametrize(
     ("key", "on_disconnect", "status"),
     [("", "cancel", "cancelled"), ("", "finish", "completed"), ("mine", "cancel", "completed")],
