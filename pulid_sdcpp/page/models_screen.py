@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..server.preset_files import (
-    check_licenses,
-    known_preset,
-    preset_views,
-    removed_files,
-    verified_files,
-)
+from ..server.preset_calls import loaded_presets, pull_job, remove_preset, verify_preset
+from ..server.preset_files import known_preset, preset_views
 from ..system.size_text import described_size
 from . import screen_texts as texts
 from .gallery_html import ask_delete_html
@@ -55,12 +50,11 @@ class _ModelEvents:
 
     async def _cards(self, call: Call, notes: Mapping[str, str] | None = None) -> str:
         service = self._service
-        loaded = [one.model.preset for one in service.engines if one.model is not None]
         presets = await asyncio.to_thread(
             preset_views,
             service.models.models_dirs,
             default=service.models.default,
-            loaded=loaded,
+            loaded=loaded_presets(service),
         )
         return models_html(
             presets,
@@ -68,7 +62,7 @@ class _ModelEvents:
             recommended=self._recommended,
             downloads=self._downloads(),
             notes=notes,
-            may_download=service.settings.allow_downloads is not False,
+            may_download=service.may_download,
             is_admin=call.is_admin,
         )
 
@@ -152,7 +146,7 @@ class _ModelEvents:
         elif pressed.do == "verify":
             notes = {**notes, name: texts.VERIFYING}
             yield await self._cards(call, notes), nothing, notes
-            rows = await asyncio.to_thread(verified_files, name, models.models_dirs)
+            rows = await verify_preset(self._service, name)
             wrong = [f"{row['file']}: {row['problem']}" for row in rows if row["problem"]]
             notes = {**notes, name: "; ".join(wrong) or texts.VERIFIED.format(name=name)}
             yield await self._cards(call, notes), nothing, notes
@@ -170,16 +164,13 @@ class _ModelEvents:
         if pressed.do != "remove":
             return gr.skip(), "", gr.skip()
         call = admin_in(request)
-        models = self._service.models
-        found = await asyncio.to_thread(removed_files, pressed.id, models.models_dirs)
-        models.refresh()
+        found = await remove_preset(self._service, pressed.id)
         said = texts.REMOVED.format(size=described_size(found["freed_bytes"]))
         notes = {**notes, pressed.id: said}
         return await self._cards(call, notes), "", notes
 
     async def _pull(self, call: Call, pressed: Pressed) -> Job:
         accepted = pressed.fields.get("accept", ())
-        info = await asyncio.to_thread(known_preset, pressed.id, self._service.models.models_dirs)
-        check_licenses(info, accepted)
-        request = {"preset": info.name, "photos": True, "accept_licenses": list(accepted)}
-        return await self._service.submit_other("download", call.owner, request)
+        return await pull_job(
+            self._service, pressed.id, owner=call.owner, accept_licenses=list(accepted)
+        )

@@ -57,6 +57,7 @@ def create_app(
     auth = Auth(access.keys, service.secret)
     metrics = PrometheusMetrics(service)
     service.runner.metrics = metrics
+    service.may_download = access.allow_downloads
     app.state.service, app.state.access = service, access
     app.state.auth, app.state.metrics = auth, metrics
     app.state.closing = asyncio.Event()

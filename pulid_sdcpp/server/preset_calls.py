@@ -78,8 +78,11 @@ async def pull_job(
         photos: Whether the files that only photos need are fetched, too.
 
     Raises:
-        ApiError: "model_not_found"; "forbidden": a license has to be accepted, which it names.
+        ApiError: "model_not_found"; "forbidden": downloads are not allowed, or a license has to be
+            accepted, which it names.
     """
+    if not service.may_download:
+        raise ApiError("forbidden", "this server was started without --allow-downloads")
     info = await asyncio.to_thread(known_preset, name, service.models.models_dirs, photos=photos)
     check_licenses(info, accept_licenses)
     for job in _unfinished(service, "download"):

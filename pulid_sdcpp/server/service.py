@@ -109,6 +109,7 @@ class PictureService:
         self.do("grid", GridWork(self).run)
         self.looks = FaceLooks(models, settings.judge)
         self.planner = AskedProcess(PLAN_COMMAND, "the process that plans", idle_s=10.0)
+        self.may_download = settings.allow_downloads is not False
         self.is_stopping = False
         self._cleaning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -169,6 +169,8 @@ def test_a_renamed_person_stays_in_a_grid(tmp_path: Path) -> None:
         answer = await client.post(GRIDS, json=wish())
         await asyncio.sleep(0.1)
         rename_person("Alice", "Rose")
+        busy = await client.delete("/pulid/v1/identities/rose")
+        assert (busy.status_code, busy.json()["error"]["code"]) == (409, "in_use")
         service.queue.resume()
         assert (await service.finished(answer.json()["id"])).status == "completed"
         picture = (await client.get("/pulid/v1/pictures?limit=1")).json()["pictures"][0]
