@@ -37,6 +37,7 @@ _RETRY_COUNT = "x-stainless-retry-count"
 _RETRY_S = 60.0
 _LATEST = 20
 """How long ago, and among how many failed jobs, the former try is looked for."""
+_MAY_WORK_LATER = 503
 
 
 def openai_router(service: PictureService) -> APIRouter:
@@ -174,7 +175,7 @@ def _broken_off(
         is_recent = service.clock() - (job.completed or job.created) < _RETRY_S
         if is_recent and job.body_sha256 == body_sha256:
             error = failure_of(job)
-            return error if error is not None and error.status < 503 else None
+            return error if error is not None and error.status != _MAY_WORK_LATER else None
     return None
 
 
