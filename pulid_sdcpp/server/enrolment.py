@@ -16,6 +16,8 @@ from ..identity.face_choice import FaceChoice
 from ..identity.identity_file import Identity
 from ..pictures.face_thumbnail import face_thumbnail
 from ..system.image_file import read_image
+from ..system.output_names import folded
+from ..terminal_text import shown
 from .engine_messages import ExtractCommand
 from .errors import ApiError
 from .job_folder import PHOTOS_FOLDER
@@ -28,11 +30,19 @@ from .photo_error import photo_error
 if TYPE_CHECKING:
     from .service import PictureService
 
-__all__ = ["EnrolmentWork", "begin_enrolment", "keep_embedding"]
+__all__ = ["EnrolmentWork", "begin_enrolment", "keep_embedding", "kept_already"]
 
 LOGGER = logging.getLogger("pulid_sdcpp.server")
 
 _TARGET = "identity.pulidembd"
+
+
+def kept_already(person: LibraryPerson, is_new: bool, name: str) -> list[dict[str, Any]]:
+    """What is said where somebody is kept under another name than was asked for."""
+    if is_new or not name or folded(person.name) == folded(name):
+        return []
+    message = f"this person is kept already, as {shown(person.name)}"
+    return [{"code": "kept_already", "field": "name", "message": message}]
 
 
 def keep_embedding(
@@ -163,7 +173,8 @@ class EnrolmentWork:
         seen = await self._look([folder / name for name in files], face)
         person, is_new = await asyncio.to_thread(self._keep, job, folder / _TARGET, seen)
         service.changed("identity", job.owner, id=person.id)
-        return {"id": person.id, "new": is_new, "warnings": list(found.get("photo_warnings", ()))}
+        warnings = [*found.get("photo_warnings", ()), *kept_already(person, is_new, job.title)]
+        return {"id": person.id, "new": is_new, "warnings": warnings}
 
     async def _look(self, photos: Sequence[Path], face: FaceChoice) -> _Seen:
         """What is kept beside the identity; without it, the person is kept all the same."""

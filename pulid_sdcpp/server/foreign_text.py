@@ -48,12 +48,13 @@ def foreign_request(text: PictureText) -> tuple[NormalRequest, tuple[str, ...], 
     Raises:
         ApiError: "no_recipe": it has no prompt.
     """
-    if not text.prompt.strip():
+    prompt, negative = (one.replace("\0", "") for one in (text.prompt, text.negative_prompt))
+    if not prompt.strip():
         raise ApiError("no_recipe", "the picture's text has no prompt", "image")
     reading = _Reading(text.values)
-    options: dict[str, Any] = {"prompt": text.prompt}
-    if text.negative_prompt:
-        options["negative_prompt"] = text.negative_prompt
+    options: dict[str, Any] = {"prompt": prompt}
+    if negative:
+        options["negative_prompt"] = negative
     for key, name in _PLAIN.items():
         reading.take(key, options, name)
     reading.size(options)

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from ..identity.identity_file import Identity
 from .aliases import PERSON_NAMES
 from .call import call_of
-from .enrolment import EnrolmentWork, begin_enrolment, keep_embedding
+from .enrolment import EnrolmentWork, begin_enrolment, keep_embedding, kept_already
 from .errors import ApiError
 from .given_body import GivenBody, body_of_request
 from .identity_view import identity_view, uses_identity
@@ -64,7 +64,9 @@ def identities_router(service: PictureService) -> APIRouter:
                 keep_embedding, service, call.owner, content, name
             )
             service.changed("identity", call.owner, id=kept.id)
-            return JSONResponse(identity_view(kept), 201 if is_new else 200)
+            view = identity_view(kept)
+            view["warnings"] += kept_already(kept, is_new, name)
+            return JSONResponse(view, 201 if is_new else 200)
         is_async = prefers_async(request)
         job = await begin_enrolment(
             service,
@@ -174,7 +176,10 @@ def accepted_job(job: Job) -> Response:
 
 def _answer(service: PictureService) -> Any:
     def answer(job: Job) -> Mapping[str, Any]:
-        return identity_view(service.people.find(job.owner, str(job.result["id"]), param="id"))
+        person = service.people.find(job.owner, str(job.result["id"]), param="id")
+        view = identity_view(person)
+        view["warnings"] += kept_already(person, bool(job.result["new"]), job.title)
+        return view
 
     return answer
 

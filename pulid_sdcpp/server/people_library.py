@@ -177,7 +177,9 @@ class PeopleLibrary:
         faces: Sequence[Mapping[str, Any]] = (),
         overwrite: bool = False,
     ) -> tuple[LibraryPerson, bool]:
-        """Keep somebody; who is there already, with this very face and name, stays as it is.
+        """Keep somebody; whose very face is kept already stays as it is, under its name.
+
+        Only an identity with an unconditional part, which the kept one lacks, is kept beside it.
 
         Args:
             owner: Whose.
@@ -196,12 +198,14 @@ class PeopleLibrary:
             ApiError: "invalid_value": no such name is possible. "name_taken": somebody else has it.
             OutputFileError: The folder cannot be written to.
         """
-        same = [one for one in self.people(owner) if one.id == identity.short_hash]
         if name:
             name_of_person(name, param="name")
-            same = [one for one in same if folded(one.name) == folded(name)]
-        if same and not overwrite:
-            return same[0], False
+        has_more = identity.uncond_tokens is not None
+        same = [one for one in self.people(owner) if one.id == identity.short_hash]
+        if not overwrite and same:
+            named = [one for one in same if folded(one.name) == folded(name)]
+            if named or not has_more or any(one.has_unconditional for one in same):
+                return (named or same)[0], False
         name = name or identity.short_hash
         try:
             kept = keep_person(

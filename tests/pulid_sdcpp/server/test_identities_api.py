@@ -59,6 +59,15 @@ def test_a_person_of_an_identity_file_from_keeping_to_forgetting(tmp_path: Path)
     async def test(client: Any, service: PictureService) -> None:
         rose = await keep(client, embedding=embedding(0.5), name="Rose")
         assert rose == await keep(client, 200, embedding=embedding(0.5), name="rose")
+        other = await keep(client, 200, embedding=embedding(0.5), name="Bob")
+        assert other.pop("warnings") == [
+            {
+                "code": "kept_already",
+                "field": "name",
+                "message": "this person is kept already, as 'Rose'",
+            }
+        ]
+        assert other == {name: value for name, value in rose.items() if name != "warnings"}
         assert rose["id"] == identity_of(0.5).short_hash
         assert (rose["name"], rose["photos"], rose["thumbnail_url"]) == ("Rose", [], None)
         assert kept_names() == ("Rose",)

@@ -119,8 +119,9 @@ def test_who_is_there_already_stays(library: PeopleLibrary) -> None:
     first, is_new = library.add("rose", identity_of(0.5), name="Alice", preview=b"1")
     again, is_new_again = library.add("rose", identity_of(0.5), name="alice", preview=b"2")
     unnamed, is_new_unnamed = library.add("rose", identity_of(0.5))
-    assert (is_new, is_new_again, is_new_unnamed) == (True, False, False)
-    assert first.name == again.name == unnamed.name == "Alice"
+    renamed, is_new_renamed = library.add("rose", identity_of(0.5), name="Bob")
+    assert (is_new, is_new_again, is_new_unnamed, is_new_renamed) == (True, False, False, False)
+    assert first.name == again.name == unnamed.name == renamed.name == "Alice"
     assert library.preview("rose", "alice") == b"1"
     with pytest.raises(ApiError) as error:
         library.add("rose", identity_of(0.7), name="ALICE")

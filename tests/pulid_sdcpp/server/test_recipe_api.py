@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.identity.kept_people import keep_person
-from pulid_sdcpp.options.generation import MAX_SEED
+from pulid_sdcpp.options.generation import MAX_SEED, GenerationOptions
+from pulid_sdcpp.people.person import Person
 from pulid_sdcpp.pictures.png_text import PictureText, format_text
+from pulid_sdcpp.pictures.text_entries import entries_of
 from pulid_sdcpp.server.body_fields import body_fields
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
@@ -127,6 +131,48 @@ def test_odd_values_are_left_out_and_named(values: str) -> None:
     assert request.options["prompt"] == "a face"
     assert len(found.notes) >= 1
     assert all("\n" not in note and len(note) < 300 for note in found.notes)
+
+
+WORDS = st.sampled_from(
+    ["1", "-1", "nan", "1e400", "64x64", "64x", "True", "karras", "aaaaaaaaaa", "0 0 1 1", "9" * 30]
+)
+KEYS = st.sampled_from(
+    [
+        *(entry.key for options in (GenerationOptions, Person) for entry in entries_of(options)),
+        *("Seed", "Size", "Model", "Preset", "Denoising strength", "Guidance", "Scheduler"),
+        *("Hires resize", "PuLID identity", "PuLID box", "PuLID mask", "Init image", "Ref image 1"),
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    prompt=st.text(max_size=20),
+    pairs=st.lists(st.tuples(KEYS, WORDS | st.text(max_size=10)), min_size=3, max_size=12),
+    version=st.sampled_from(["pulid-sdcpp 1", "f2.0", "stable-diffusion.cpp", "v1.9"]),
+)
+def test_any_text_is_a_request_or_none(
+    prompt: str, pairs: list[tuple[str, str]], version: str
+) -> None:
+    line = ", ".join(f"{key}: {json.dumps(value)}" for key, value in pairs)
+    try:
+        found = recipe_in_text(f"{prompt}\n{line}, Version: {version}")
+    except ApiError as error:
+        if error.code != "no_recipe":
+            raise
+        return
+    body = {**to_json(found.request), "model": ""}
+    json.dumps(body, allow_nan=False)
+    try:
+        normalised(
+            body,
+            models={"pocket": {}},
+            default_model="pocket",
+            readers=RequestFiles(Limits()).readers,
+        )
+    except ApiError as error:  # a prompt that a picture may have and a request may not
+        if found.foreign and "prompt" not in str(error):
+            raise
 
 
 @pytest.mark.parametrize(
