@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -12,12 +12,12 @@ from ..server.capabilities import loras_of
 from . import texts
 from .card_choices import card_choices
 from .create_form import CreateFields, has_guidance
+from .earlier_files import earlier_file
 from .form import LORA_ROWS, NAMES, default_of, form_of_body, shape_of
+from .people_cards import PeopleCards, looks_of
 from .person_photo import PersonPhoto
-from .region_stage import stage_value
-
-if TYPE_CHECKING:
-    from .people_cards import PeopleCards
+from .region_stage import boxes_in, stage_value
+from .start_picture import painted_value
 
 __all__ = ["CreateFill"]
 
@@ -49,7 +49,9 @@ class CreateFill:
             cards.photos,
             cards.shown,
             *cards.columns,
+            *cards.looks,
             self._stage,
+            fields.start,
         ]
 
     def settings(self, model: Any) -> tuple[str, Mapping[str, Any]]:
@@ -71,10 +73,23 @@ class CreateFill:
         keeps = {name for name in ("model", "prompt") if name not in body}
         if set(body) <= {"people", "pulid"}:
             keeps = set(NAMES)
-        return self._updates(form, body.get("people"), owner, keeps)
+        start = gr.skip() if len(keeps) == len(NAMES) else self._start(body, owner)
+        return self._updates(form, body.get("people"), owner, keeps, start)
+
+    def _start(self, body: Mapping[str, Any], owner: str) -> Any:
+        """The picture to start from, with its mask; None: there is none, or it is gone."""
+        picture = earlier_file(self._service, owner, body.get("init_image"))
+        if picture is None:
+            return None
+        return painted_value(picture, earlier_file(self._service, owner, body.get("mask_image")))
 
     def _updates(
-        self, form: Mapping[str, Any], people: Any, owner: str, keeps: set[str]
+        self,
+        form: Mapping[str, Any],
+        people: Any,
+        owner: str,
+        keeps: set[str],
+        start: Any = None,
     ) -> list[Any]:
         _, settings = self.settings(form["model"])
         updates = [
@@ -88,20 +103,28 @@ class CreateFill:
         keeps_size = "width" in keeps
         shape = gr.skip() if keeps_size else shape_of(form["width"], form["height"])
         ratio = form["width"] / max(form["height"], 1)
-        return [*updates, shape, *self._people(people, owner, ratio)]
+        return [*updates, shape, *self._people(people, owner, ratio), start]
 
     def _people(self, people: Any, owner: str, ratio: float) -> list[Any]:
-        """The cards' values, the two states, the columns, and the stage."""
+        """The cards' values, the two states, the columns, the looks, and the stage."""
         count = len(self._cards.cards)
         rows = [one for one in people or () if isinstance(one, Mapping)][:count]
         choices = card_choices(self._service, owner)
         values: list[Any] = []
+        looks: list[Any] = []
         stage = []
+        photos = [PersonPhoto()] * count
         lost = False
         for number in range(count):
             person = rows[number] if number < len(rows) else {}
             who, more = self._who(person, choices, owner)
-            lost |= bool(person) and not who
+            region = person.get("region")
+            region = region if isinstance(region, Mapping) else {}
+            photos[number] = PersonPhoto(
+                embedding=earlier_file(self._service, owner, person.get("embedding")) or b"",
+                mask=earlier_file(self._service, owner, region.get("mask")) or b"",
+            )
+            lost |= bool(person) and not who and not photos[number].is_somebody
             values += [
                 gr.update(choices=[*choices, *more], value=who),
                 person.get("weight", 1),
@@ -109,16 +132,16 @@ class CreateFill:
                 _step(person.get("end_step")),
                 person.get("name", ""),
             ]
-            region = person.get("region")
-            box = region.get("box") if isinstance(region, Mapping) else None
             if person:
-                stage.append((number, self._name(number, who, [*choices, *more]), box))
+                name = person.get("name") or self._name(number, who, [*choices, *more])
+                painted = bool(photos[number].mask)
+                stage.append((number, str(name), region.get("box"), painted))
+            looks += looks_of(photos[number], who)
         if lost:
             gr.Warning(texts.PHOTO_GONE)
         shown = [number < max(len(rows), 1) for number in range(count)]
-        photos = [PersonPhoto()] * count
         columns = [gr.update(visible=is_shown) for is_shown in shown]
-        return [*values, photos, shown, *columns, stage_value(ratio, stage)]
+        return [*values, photos, shown, *columns, *looks, stage_value(ratio, stage)]
 
     def _who(
         self, person: Mapping[str, Any], choices: Sequence[tuple[str, str]], owner: str
@@ -192,13 +215,15 @@ def _step(value: Any) -> Any:
 
 def _remembered(value: Any, cards: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The form and the people that the browser remembers, whatever it has."""
-    if not isinstance(value, list) or len(value) != len(NAMES) + 5 * cards:
+    if not isinstance(value, list) or len(value) != len(NAMES) + 5 * cards + 1:
         return {}, []
+    boxes = boxes_in(value[-1])
     form = dict(zip(NAMES, value, strict=False))
     people = []
     for number in range(cards):
         who, weight, start, end, name = value[len(NAMES) + 5 * number :][:5]
         if who:
             one = {"identity": who, "weight": weight, "start_step": start, "end_step": end}
-            people.append({**one, "name": name})
+            box = boxes.get(number)
+            people.append({**one, "name": name, "region": {"box": box} if box else None})
     return form, people

@@ -22,10 +22,12 @@ from .now_panel import duration
 from .people_cards import PeopleCards
 from .people_form import people_in_form
 from .photo_input import uploaded
+from .picture_dialog import picture_again, settings_of_picture
+from .place_painter import PlacePainter
 from .queue_screen import queue_rows
-from .region_stage import boxes_in, region_stage
+from .region_stage import boxes_in, region_stage, stage_value
 from .screen_parts import EVENT, call_in, told
-from .start_picture import painted_mask, painted_picture
+from .start_picture import painted_mask, painted_picture, painted_value
 
 if TYPE_CHECKING:
     from .parts import PageParts
@@ -49,6 +51,7 @@ def create_screen(service: Any, parts: PageParts) -> None:
             with gr.Accordion(texts.PLACES_TITLE, open=False, elem_id="places"):
                 gr.HTML(f"<p class='field-note'>{texts.PLACES_INFO}</p>", apply_default_css=False)
                 stage = region_stage()
+                PlacePainter(service, cards.photos, stage)
             _heading(texts.PICTURE)
             fields.picture()
             fields.start_from()
@@ -69,11 +72,11 @@ def create_screen(service: Any, parts: PageParts) -> None:
     fill = CreateFill(service, fields, cards, stage)
     screen = _Create(service, fields, cards, fill, follower)
     parts.fields, parts.fill = fill.outputs, fill.values
-    kept = [*fields.values, *cards.values]
-    inputs = [*kept, cards.photos, cards.shown, stage, *fields.pictures]
+    inputs = [*fields.values, *cards.values, cards.photos, cards.shown, stage, *fields.pictures]
+    kept = [*fields.values, *cards.values, stage]
     make.click(screen.generate, inputs, [said], **EVENT)
     remember = {"inputs": kept, "outputs": [remembered], "js": "(...values) => [values]"}
-    gr.on([make.click, *(one.input for one in kept)], None, **remember, **EVENT)
+    gr.on([make.click, stage.change, *(one.input for one in kept[:-1])], None, **remember, **EVENT)
     parts.when_opened(screen.opened, inputs=[remembered], outputs=fill.outputs)
     parts.when_opened(follower.follow, outputs=[*now, rows])
 
@@ -81,7 +84,7 @@ def create_screen(service: Any, parts: PageParts) -> None:
     any_ideas.act(screen.idea, [], [*fields.values, *cards.values], **EVENT)
     one: Any
     for one in (now[3], now[4], now[5]):
-        one.act(screen.pressed, [], [*fill.outputs, fields.start], **EVENT)
+        one.act(screen.pressed, [], fill.outputs, **EVENT)
     sizes = [fields.named["width"], fields.named["height"]]
     fields.shape.input(screen.shaped, [fields.shape, fields.named["model"]], sizes, **EVENT)
     gr.on(
@@ -184,17 +187,20 @@ class _Create:
             await self._service.cancel(self._service.job(pressed.id, call.owner).id)
         elif pressed.do == "now":
             self._follower.look_at(session, "")
-        elif pressed.do in ("look", "vary", "settings", "start"):
+        elif pressed.do == "vary":
+            self._follower.look_at(session, "")
+            await picture_again(self._service, pressed.id, call, other_seed=True)
+        elif pressed.do in ("look", "settings", "start"):
             job, picture, path = self._service.picture(pressed.id, call.owner)
             if pressed.do == "look":
                 self._follower.look_at(session, pressed.id)
             elif pressed.do == "start":
-                return [*nothing, await asyncio.to_thread(_as_background, path)]
+                content = await asyncio.to_thread(path.read_bytes)
+                return [*nothing[:-1], await asyncio.to_thread(painted_value, content)]
             else:
-                body = dict(job.request)
-                body["seed"] = -1 if pressed.do == "vary" else picture.seed
-                return [*self._fill.values(body, call.owner), gr.skip()]
-        return [*nothing, gr.skip()]
+                body = settings_of_picture(job.request, picture.seed)
+                return self._fill.values(body, call.owner)
+        return nothing
 
     async def shaped(self, shape: str, model: str) -> list[Any]:
         """A shape is chosen."""
@@ -222,12 +228,13 @@ class _Create:
         rows = []
         for number, is_shown in enumerate(shown):
             who, *_, name = people[number * 5 : number * 5 + 5]
-            if not is_shown or (not who and photos[number].picture is None):
+            photo = photos[number]
+            if not is_shown or (not who and not photo.is_somebody):
                 continue
             title = names.get(who, who) if who else name or texts.PERSON.format(number=number + 1)
-            rows.append({"card": number, "name": title, "box": list(boxes.get(number, [])) or None})
+            rows.append((number, title, boxes.get(number), bool(photo.mask)))
         ratio = stage.get("ratio", 1) if isinstance(stage, dict) else 1
-        return {"ratio": ratio, "people": rows}
+        return stage_value(ratio, rows)
 
 
 def _heading(text: str) -> None:
@@ -268,13 +275,6 @@ def _pictures(
     if add("control_image", uploaded(control, keep=True)) and canny:
         body["canny"] = True
     return body, files
-
-
-def _as_background(path: Any) -> dict[str, Any]:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return {"background": picture.convert("RGB"), "layers": [], "composite": None}
 
 
 def _refused(error: ApiError) -> Markup:

@@ -20,7 +20,7 @@ from .person_photo import PersonPhoto, faces_html, read_photo
 from .photo_input import photo_input, uploaded
 from .screen_parts import EVENT, call_in, told
 
-__all__ = ["CARDS", "PeopleCards"]
+__all__ = ["CARDS", "PeopleCards", "looks_of"]
 
 CARDS = 8
 
@@ -69,6 +69,11 @@ class PeopleCards:
             [self.shown, self.add, *(card.column for card in self.cards)],
             **EVENT,
         )
+
+    @property
+    def looks(self) -> list[Any]:
+        """Of all cards: the photo's field, the photo that was given, the button for another."""
+        return [one for card in self.cards for one in (card.photo, card.faces, card.another)]
 
     @property
     def columns(self) -> list[gr.Column]:
@@ -158,7 +163,7 @@ class _CardEvents:
         return [photos, shown, gr.update(visible=True), hidden, gr.update(value=""), *looks]
 
     async def chosen(self, who: str, photos: list[PersonPhoto]) -> list[Any]:
-        return self._looks(photos[self._number], who)
+        return looks_of(photos[self._number], who)
 
     @told
     async def given(self, path: str | None, photos: list[PersonPhoto]) -> list[Any]:
@@ -167,7 +172,8 @@ class _CardEvents:
             return [gr.skip()] * 4
         photo = await read_photo(self._service, content)
         photos = _with(photos, self._number, replace(photo, mask=photos[self._number].mask))
-        return [photos, *self._looks(photos[self._number], "")]
+        looks = looks_of(photos[self._number], "")
+        return [photos, gr.update(value=None, visible=False), *looks[1:]]
 
     async def face_pressed(self, photos: list[PersonPhoto], event: gr.EventData) -> list[Any]:
         photo = photos[self._number]
@@ -180,7 +186,7 @@ class _CardEvents:
 
     async def emptied(self, photos: list[PersonPhoto]) -> list[Any]:
         photos = _with(photos, self._number, PersonPhoto(mask=photos[self._number].mask))
-        return [photos, *self._looks(photos[self._number], "")]
+        return [photos, *looks_of(photos[self._number], "")]
 
     async def kept(
         self, request: gr.Request, who: str, name: str, photos: list[PersonPhoto]
@@ -197,7 +203,7 @@ class _CardEvents:
         photos = _with(photos, self._number, PersonPhoto(mask=photos[self._number].mask))
         said = html('<p class="field-note" role="status">{}</p>', texts.KEPT_AS.format(name=name))
         chosen = gr.update(choices=choices, value=person_id)
-        return [photos, chosen, *self._looks(photos[self._number], person_id), str(said)]
+        return [photos, chosen, *looks_of(photos[self._number], person_id), str(said)]
 
     async def _enrolled(self, owner: str, who: str, name: str, photo: PersonPhoto) -> str:
         """The id of the person that is kept now.
@@ -234,15 +240,16 @@ class _CardEvents:
             )
         return str(job.result["id"])
 
-    def _looks(self, photo: PersonPhoto, who: str) -> list[Any]:
-        """The photo's field, or the photo with its faces; neither for a kept person."""
-        is_photo = not who
-        has_photo = is_photo and photo.picture is not None
-        return [
-            gr.update(value=None, visible=is_photo and not has_photo),
-            gr.update(value=str(faces_html(photo)) if has_photo else "", visible=has_photo),
-            gr.update(visible=has_photo),
-        ]
+
+def looks_of(photo: PersonPhoto, who: str) -> list[Any]:
+    """The photo's field, or the photo with its faces; neither for a kept person."""
+    is_photo = not who
+    has_photo = is_photo and photo.is_somebody
+    return [
+        gr.update(visible=is_photo and not has_photo),
+        gr.update(value=str(faces_html(photo)) if has_photo else "", visible=has_photo),
+        gr.update(visible=has_photo),
+    ]
 
 
 def _with(photos: Sequence[PersonPhoto], number: int, photo: PersonPhoto) -> list[PersonPhoto]:

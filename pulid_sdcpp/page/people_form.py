@@ -37,7 +37,7 @@ def people_in_form(
     for number, is_shown in enumerate(shown):
         one = dict(zip(CARD_VALUES, values[number * len(CARD_VALUES) :], strict=False))
         photo = photos[number]
-        if not is_shown or (not one["who"] and photo.picture is None):
+        if not is_shown or (not one["who"] and not photo.is_somebody):
             continue
         place = f"people[{len(people)}]"
         person: dict[str, Any] = {
@@ -53,6 +53,9 @@ def people_in_form(
             person |= {"photo": f"file:photo_{number}", "name": name_of_example(one["who"])}
         elif one["who"]:
             person["identity"] = one["who"]
+        elif photo.embedding:
+            files[f"embedding_{number}"] = photo.embedding
+            person["embedding"] = f"file:embedding_{number}"
         else:
             if photo.has_no_face:
                 raise ApiError("no_face", texts.NO_FACE, f"{place}.photo")

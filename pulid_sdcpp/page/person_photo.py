@@ -35,6 +35,7 @@ class PersonPhoto:
         face: The number of the face that is meant.
         mask: The painted place of the person; empty: none. It belongs to the card, and stays with a
             kept person, too.
+        embedding: In place of a photo, the identity of an earlier picture; empty: none.
     """
 
     picture: PictureIn | None = None
@@ -42,6 +43,12 @@ class PersonPhoto:
     looked_at: LookedAt | None = field(default=None, hash=False)
     face: int = 0
     mask: bytes = field(default=b"", repr=False)
+    embedding: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_somebody(self) -> bool:
+        """Whether a person is known by it."""
+        return self.picture is not None or bool(self.embedding)
 
     @property
     def has_no_face(self) -> bool:
@@ -85,6 +92,8 @@ def _small(png: bytes) -> bytes:
 
 def faces_html(photo: PersonPhoto) -> Markup:
     """The photo with a button on each face, of which one is chosen."""
+    if photo.embedding:
+        return Markup('<p class="field-note">{}</p>').format(texts.EARLIER_PERSON)
     if photo.picture is None:
         return Markup("")
     width, height = photo.picture.width, photo.picture.height

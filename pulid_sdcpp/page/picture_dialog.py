@@ -134,12 +134,15 @@ def settings_of_picture(request: Mapping[str, Any], seed: int) -> dict[str, Any]
     return {**body, "seed": seed}
 
 
-async def picture_again(service: PictureService, name: str, call: Call) -> Job:
+async def picture_again(
+    service: PictureService, name: str, call: Call, *, other_seed: bool = False
+) -> Job:
     """Have a picture made once more, with all that it was made with.
 
     Args:
         name: The picture's id.
         call: Whose the new one is.
+        other_seed: With another seed, for another picture.
 
     Raises:
         ApiError: As `PictureService.picture` and `PictureService.submit`; "not_found": a file that
@@ -149,7 +152,7 @@ async def picture_again(service: PictureService, name: str, call: Call) -> Job:
     folder, models = path.parent, service.models
 
     def read() -> tuple[NormalRequest, dict[str, bytes]]:
-        body = settings_of_picture(job.request, made.seed)
+        body = settings_of_picture(job.request, -1 if other_seed else made.seed)
         request = folder_request(body, folder, models.settings(), models.default)
         contents = {}
         for kept in request.kept:

@@ -1,5 +1,5 @@
 // A stage in the picture's shape with a box for each person, to drag, resize, or say in numbers.
-// The value is {ratio, people: [{card, name, box: [x, y, width, height] in parts, or null}]}.
+// WORDS, before this, has the words. The value is {ratio, people: [{card, name, box: [x, y, width, height] in parts, or null}]}.
 const STEP = 0.01, LEAST = 0.05;
 const COLOURS = ["#4f46e5", "#c2410c", "#0f766e", "#a21caf", "#4d7c0f", "#be123c", "#0369a1", "#854d0e"];
 const round = (x) => Math.round(x * 1000) / 1000;
@@ -40,7 +40,7 @@ const boxOf = (person, index) => {
   const node = make("div", {className: "stage-box", tabIndex: 0, role: "group"},
     make("span", {className: "stage-name", textContent: person.name}),
     make("span", {className: "stage-corner"}));
-  node.setAttribute("aria-label", `${words(person)}. ${props.help}`);
+  node.setAttribute("aria-label", `${words(person)}. ${WORDS.help}`);
   node.dataset.key = `box-${index}`;
   node.style.setProperty("--colour", COLOURS[person.card % COLOURS.length]);
   if (overlapping(index)) node.classList.add("overlaps");
@@ -88,19 +88,23 @@ const boxOf = (person, index) => {
 const rowOf = (person, index) => {
   const row = make("fieldset", {className: "stage-row"}, make("legend", {textContent: person.name}));
   row.style.setProperty("--colour", COLOURS[person.card % COLOURS.length]);
+  if (person.painted) {
+    row.append(make("p", {className: "stage-note", textContent: WORDS.painted}));
+    return row;
+  }
   const preset = make("select", {});
-  preset.setAttribute("aria-label", `${person.name}: ${props.where}`);
+  preset.setAttribute("aria-label", `${person.name}: ${WORDS.where}`);
   preset.dataset.key = `preset-${index}`;
-  for (const [text, box] of props.places) preset.append(make("option", {textContent: text, value: JSON.stringify(box)}));
+  for (const [text, box] of WORDS.places) preset.append(make("option", {textContent: text, value: JSON.stringify(box)}));
   const known = JSON.stringify(person.box);
   if (![...preset.options].some((one) => one.value === known)) {
-    preset.append(make("option", {textContent: props.own, value: known}));
+    preset.append(make("option", {textContent: WORDS.own, value: known}));
   }
   preset.value = known;
   preset.addEventListener("change", () => say(index, JSON.parse(preset.value)));
   row.append(preset);
   if (!person.box) return row;
-  props.sides.forEach((side, i) => {
+  WORDS.sides.forEach((side, i) => {
     const input = make("input", {type: "number", min: 0, max: 100, step: 1, value: Math.round(person.box[i] * 100)});
     input.dataset.key = `side-${index}-${i}`;
     input.addEventListener("change", () => {
@@ -111,7 +115,7 @@ const rowOf = (person, index) => {
     });
     row.append(make("label", {}, side, input, "%"));
   });
-  if (overlapping(index)) row.append(make("p", {className: "stage-note", textContent: props.overlap}));
+  if (overlapping(index)) row.append(make("p", {className: "stage-note", textContent: WORDS.overlap}));
   return row;
 };
 

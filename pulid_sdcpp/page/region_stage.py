@@ -5,6 +5,7 @@ Gradio has no such component, and those of others load code from elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -21,24 +22,38 @@ def region_stage() -> gr.HTML:
     return gr.HTML(
         stage_value(1, []),
         html_template="",
-        js_on_load=files(__package__).joinpath("region_stage.js").read_text(encoding="utf-8"),
+        js_on_load=_script(),
         apply_default_css=False,
         elem_id="region-stage",
-        places=PLACES_OF_PEOPLE,
-        **STAGE,
     )
 
 
+def _script() -> str:
+    """With its words in it: properties of a component get lost while it is not in sight."""
+    words = json.dumps({"places": PLACES_OF_PEOPLE, **STAGE})
+    code = files(__package__).joinpath("region_stage.js").read_text(encoding="utf-8")
+    return f"const WORDS = {words};\n{code}"
+
+
 def stage_value(
-    ratio: float, people: Sequence[tuple[int, str, Sequence[float] | None]]
+    ratio: float, people: Sequence[tuple[int, str, Sequence[float] | None, bool]]
 ) -> dict[str, Any]:
     """The stage's value.
 
     Args:
         ratio: The picture's width by its height.
-        people: Number of the card, name, and box (x, y, width, height in parts, or None).
+        people: Number of the card, name, box (x, y, width, height in parts, or None), and whether
+            the place is painted instead.
     """
-    rows = [{"card": card, "name": name, "box": box and list(box)} for card, name, box in people]
+    rows = [
+        {
+            "card": card,
+            "name": name,
+            "box": list(box) if box and not painted else None,
+            "painted": painted,
+        }
+        for card, name, box, painted in people
+    ]
     return {"ratio": ratio, "people": rows}
 
 

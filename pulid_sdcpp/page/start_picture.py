@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-__all__ = ["brush_field", "painted_mask", "painted_picture"]
+__all__ = ["brush_field", "painted_mask", "painted_picture", "painted_value"]
 
 _LEAST_ALPHA = 16
 """Of 255: where less was painted, nothing was."""
@@ -24,8 +24,8 @@ def brush_field(label: str, *, has_picture: bool = True, **settings: Any) -> gr.
     field = gr.ImageEditor(
         label=label,
         sources=["upload", "webcam", "clipboard"] if has_picture else [],
-        brush=gr.Brush(default_size=48, colors=["#ffffff"], color_mode="fixed"),
-        eraser=gr.Eraser(default_size=48),
+        brush=gr.Brush(default_size="auto", colors=["#ffffff"], color_mode="fixed"),
+        eraser=gr.Eraser(default_size="auto"),
         layers=False,
         transforms=(),
         **settings,
@@ -59,6 +59,22 @@ def painted_mask(value: Any) -> bytes | None:
     out = io.BytesIO()
     mask.save(out, "PNG")
     return out.getvalue()
+
+
+def painted_value(picture: bytes, mask: bytes | None = None) -> dict[str, Any]:
+    """A value of the field: a picture, and white paint where a mask is."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(picture)) as opened:
+        background = opened.convert("RGB")
+    layers = []
+    if mask is not None:
+        with Image.open(io.BytesIO(mask)) as opened:
+            alpha = opened.convert("L").resize(background.size)
+        layer = Image.new("RGBA", background.size, "#ffffff")
+        layer.putalpha(alpha)
+        layers = [layer]
+    return {"background": background, "layers": layers, "composite": None}
 
 
 def _content(file: Any) -> bytes | None:

@@ -56,6 +56,7 @@ FACE_WORDS = {"largest": "largest", "left": "left", "right": "right", "center": 
 KEPT_AS = "Kept as {name}."
 EXAMPLE_PERSON = "{name} (drawn example)"
 PHOTO_GONE = "A photo was not kept: choose the person or the photo again."
+EARLIER_PERSON = "The person of an earlier picture."
 PHOTO_NEEDED = "Give a photo first."
 NAME_NEEDED = "Type a name first."
 
@@ -75,16 +76,18 @@ STAGE: dict[str, Any] = {
     "help": "Arrows move, Shift and arrows resize, Delete removes the place",
     "where": "place",
     "own": "own place",
+    "painted": "The place is painted.",
     "overlap": "Overlaps another place: there, both faces are mixed.",
     "sides": ["Left", "Top", "Width", "Height"],
 }
 BRUSH = "Paint a place instead of a box"
 BRUSH_WHO = "Whose place"
-BRUSH_CANVAS = "White is the person's place"
+BRUSH_CANVAS = "White: the place"
 BRUSH_USE = "Use what is painted"
 BRUSH_CLEAR = "Use boxes again"
 BRUSH_FILE = "Or a mask file (white: the place)"
 PAINTED = "{name}'s place is painted."
+BRUSH_NOBODY = "Choose a person above first."
 NOT_PAINTED = "Nothing is painted yet."
 BOX_AGAIN = "{name} has a box again, or none."
 
@@ -133,7 +136,7 @@ HIRES_SCALE = "Times"
 HIRES_STEPS = "Steps (0: as many)"
 HIRES_STRENGTH = "How much is made anew"
 START_TITLE = "Start from a picture"
-START_IMAGE = "Picture; paint over what may change"
+START_IMAGE = "Paint what may change"
 START_INFO_TEXT = "Without painting, all of it may change."
 START_MASK = "Or a mask file (white: may change)"
 STRENGTH = "How much changes"

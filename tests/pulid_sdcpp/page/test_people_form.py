@@ -112,9 +112,16 @@ def test_one_face_is_taken_and_none_says_what_helps() -> None:
 
 
 def test_the_stage_has_a_row_for_each_person() -> None:
-    value = stage_value(0.75, [(0, "Rose", [0, 0, 0.5, 1]), (2, "Tom", None)])
+    value = stage_value(
+        0.75,
+        [
+            (0, "Rose", [0, 0, 0.5, 1], False),
+            (2, "Tom", None, False),
+            (3, "Al", [0, 0, 1, 1], True),
+        ],
+    )
     assert boxes_in(value) == {0: (0, 0, 0.5, 1)}
-    assert [row["name"] for row in value["people"]] == ["Rose", "Tom"]
+    assert [row["name"] for row in value["people"]] == ["Rose", "Tom", "Al"]
 
 
 @pytest.mark.parametrize(
