@@ -16,7 +16,8 @@ __all__ = ["REQUEST_LOGGER", "log_request", "route_of"]
 REQUEST_LOGGER = logging.getLogger("pulid_sdcpp.server.requests")
 
 _OTHER = "(other)"
-_JOB_PARAMS = ("job_id", "id")
+_JOB_PARAMS = ("job_id", "picture", "picture_id", "grid")
+"""What a path may name that has a job's id in it: a picture's is JOB-NUMBER."""
 
 
 def route_of(scope: Mapping[str, Any]) -> str:
@@ -53,7 +54,7 @@ def log_request(
         job: Its job; "": the one in its path.
     """
     params = scope.get("path_params") or {}
-    job = job or next((str(params[n]) for n in _JOB_PARAMS if n in params), "")
+    job = job or next((str(params[n]) for n in _JOB_PARAMS if n in params), "").partition("-")[0]
     fields = {
         "method": method if method.isalpha() and len(method) <= 10 else "?",
         "route": route_of(scope),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from ..errors import named, option_error
 from ..options.context import ContextOptions
 from ..options.facts import of
 from ..store.presets import PresetInfo, presets
@@ -100,7 +101,10 @@ def _models(given: GivenSettings, how: HowToServe) -> ServedModels:
     }
     is_single = bool(context.get("diffusion_model_path") or context.get("model_path"))
     for name, value in context.items():
-        of(ContextOptions)[name].check(value)
+        fact = of(ContextOptions)[name]
+        fact.check(value)
+        if fact.role and value is not None and not Path(value).is_file():
+            raise option_error(f"{named(name)}: there is no file {shown(str(value))}")
     if is_single and not given.preset:
         ContextOptions(**context)  # refuses what does not go together
     preset = given.preset
@@ -144,7 +148,10 @@ async def _serve(
         starting = asyncio.create_task(_started(service, server, app, sockets, access, how))
         stopped = asyncio.create_task(stop.first.wait())
         try:
-            await asyncio.wait({answering, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            ends = {answering, stopped}
+            await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and starting.exception() is None:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({starting})
             await _end(service, stop)
             app.state.closing.set()

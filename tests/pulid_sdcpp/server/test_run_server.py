@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from click.testing import CliRunner
 
 from pulid_sdcpp.cli import main
+from pulid_sdcpp.server import run_server as run_server_module
+from pulid_sdcpp.server.given_settings import GivenSettings
+from pulid_sdcpp.server.health_api import readiness
+from pulid_sdcpp.server.run_server import HowToServe, run_server
+from pulid_sdcpp.server.settings import ServerSettings
 from pulid_sdcpp.server.sockets import AddressInUseError, listening_sockets, url_of
 
 from .running import start_server
@@ -31,6 +41,8 @@ PLAIN = "--no-page"
         (["--cors-origin", "example.org"], "--cors-origin"),
         (["--preset", "pocke"], "did you mean pocket?"),
         (["--threads", "100000"], "--threads"),
+        (["--diffusion-model", "no-such.gguf"], "--diffusion-model: there is no file"),
+        (["--preset", "pocket", "--vae", "no-such.gguf"], "--vae: there is no file"),
         (["--api-key-file", "no-such-file"], "no-such-file"),
         (["--max-steps", "0"], "--max-steps"),
         (["--prompt", "x"], "No such option"),
@@ -138,3 +150,96 @@ def wait_for_status(http: httpx.Client, job: str, status: str) -> None:
         assert now in ("queued", "generating"), now
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_in_this_process_with_a_page(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(KEY)
+    keys.chmod(0o600)
+    said: list[str] = []
+    got: dict[str, httpx.Response] = {}
+    browser = {"Accept": "text/html,*/*"}
+
+    def when_listening(app: Any, url: str) -> None:
+        def ask() -> None:
+            try:
+                got["page"] = httpx.get(f"{url}/?view=people", headers=browser)
+                got["api"] = httpx.get(f"{url}/pulid/v1/status", headers=browser)
+                got["ready"] = httpx.get(f"{url}/ready", headers={"X-Api-Key": KEY})
+                link = app.state.auth.new_link(time.monotonic())
+                got["link"] = httpx.get(f"{url}/ui/login?link={link}")
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=ask).start()
+
+    before = signal.getsignal(signal.SIGTERM)
+    settings = ServerSettings(
+        data_dir=tmp_path, port=(0,), engine="inline", api_key_file=str(keys), log_format="json"
+    )
+    how = HowToServe(
+        mount=lambda app, service: None, say=said.append, when_listening=when_listening
+    )
+    assert run_server(GivenSettings(settings), how) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (got["page"].status_code, got["api"].status_code) == (303, 401)
+    assert got["page"].headers["location"] == "/ui/login?next=/%3Fview%3Dpeople"
+    assert got["ready"].json() == {"status": "ready"}
+    assert "pulid_session=" in got["link"].headers["set-cookie"]
+    # None was named, and the files of no other are here.
+    assert said[1] == "model: pocket"
+
+
+def test_a_model_by_its_files_is_called_as_its_file(tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("access"):
+            raise StopError
+
+    settings = ServerSettings(data_dir=tmp_path, port=(0,), engine="inline")
+    (tmp_path / "my-flux.gguf").touch()
+    context = {"model_path": tmp_path / "my-flux.gguf", "n_threads": 2}
+    with pytest.raises(StopError):
+        run_server(GivenSettings(settings, context=context), HowToServe(say=say))
+    assert said[1] == "model: my-flux"
+    with pytest.raises(ValueError, match="sampler_rng_type"):
+        run_server(
+            GivenSettings(settings, context={**context, "sampler_rng_type": "dice"}),
+            HowToServe(say=say),
+        )
+
+
+@pytest.mark.parametrize(
+    ("is_loaded", "is_stopping", "is_complete", "status"),
+    [(False, True, True, "starting"), (True, True, False, "draining"),
+     (True, False, False, "models_missing"), (True, False, True, "ready")],
+)  # fmt: skip
+def test_readiness(is_loaded: bool, is_stopping: bool, is_complete: bool, status: str) -> None:
+    service: Any = SimpleNamespace(
+        book=SimpleNamespace(is_loaded=is_loaded),
+        is_stopping=is_stopping,
+        models=SimpleNamespace(default="x", is_complete=lambda name: is_complete),
+    )
+    assert readiness(service) == status
+
+
+@pytest.mark.parametrize(
+    ("missing", "flags", "extra"),
+    [("uvicorn", [], "[server]"), ("gradio", ["--page"], "[ui]"), ("gradio", [], "")],
+)
+def test_an_extra_that_is_not_installed_is_named(
+    missing: str, flags: list[str], extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == missing else found(name, *a)
+    )
+    monkeypatch.setattr(run_server_module, "run_server", lambda given, how: 7)
+    called = CliRunner().invoke(main, ["serve", "--data-dir", str(tmp_path), *flags])
+    assert called.exit_code == (1 if extra else 7)
+    assert extra in called.output
