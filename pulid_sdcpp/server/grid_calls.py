@@ -12,7 +12,7 @@ from ..evaluation.pocket_prompts import pocket_prompts
 from .body_fields import body_fields
 from .errors import ApiError
 from .grid_results import entries_of_grid, grid_csv, grid_result, grid_sheet
-from .grids import DEFAULT_PROMPTS, grid_wish
+from .grids import DEFAULT_PROMPTS, check_base, grid_wish
 from .job_ids import picture_of_id
 from .job_request import files_of_request
 from .job_view import job_view
@@ -67,6 +67,7 @@ async def submit_grid(
     model = shared.get("model") if isinstance(shared, dict) else None
     wish = grid_wish(body, default_prompts=default_prompts_of(str(model or service.models.default)))
     base = await service.read(body_fields(wish.base_body(), own=True), files)
+    check_base(base)
     base = await asyncio.to_thread(_with_ids, service, base, owner)
     kept, photos = files_of_request(base, files.contents)
     request = {

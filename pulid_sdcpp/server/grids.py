@@ -30,7 +30,9 @@ __all__ = [
     "MOST_OF_GRID",
     "GridPlace",
     "GridWish",
+    "check_base",
     "grid_wish",
+    "places_of",
     "request_at",
 ]
 
@@ -49,8 +51,10 @@ DEFAULT_PROMPTS = (
 """They differ in pose, expression, clothing, background, light and style."""
 
 _FIELDS = ("person", "people", "prompts", "seeds", "weights", "request")
+_MAX_PEOPLE = 100  # of the JSON; the server allows fewer
 MOST_OF_GRID = {"prompts": 16, "seeds": 8, "weights": 5}
 _OF_THE_GRID = {"prompt": "prompts", "seed": "seeds", "weight": "weights"}
+_OF_EACH = ("prompt", "seed", "people")
 
 
 @dataclass(frozen=True)
@@ -136,12 +140,6 @@ def grid_wish(
         request = {}
     if not isinstance(request, Mapping):
         raise invalid("request", request, "an object, as the body of img_gen")
-    if request.get("batch_count", 1) != 1:
-        raise ApiError(
-            "invalid_value",
-            "request.batch_count: a grid has a picture for each seed; give more seeds",
-            "request.batch_count",
-        )
     prompts = _prompts(_listed(body, "prompts", request), default_prompts)
     seeds = _seeds(_listed(body, "seeds", request), draw_seed)
     fact = of(PersonSpec)["weight"]
@@ -162,8 +160,23 @@ def grid_wish(
             if value in values[:number]:
                 text = f"{name} has {shown(value)} twice; leave one out"
                 raise ApiError("invalid_value", text, f"{name}[{number}]")
-    shared = {name: value for name, value in request.items() if name not in ("prompt", "seed")}
-    return GridWish(tuple(prompts), tuple(seeds), tuple(weights) or (None,), _people(body), shared)
+    people = _people(body, request)
+    shared = {name: value for name, value in request.items() if name not in _OF_EACH}
+    return GridWish(tuple(prompts), tuple(seeds), tuple(weights) or (None,), people, shared)
+
+
+def check_base(base: NormalRequest) -> None:
+    """Refuse a request of a grid's first picture that asks for several.
+
+    Raises:
+        ApiError: "invalid_value".
+    """
+    if base.options.get("batch_count", 1) != 1:
+        raise ApiError(
+            "invalid_value",
+            "request: a grid has one picture for each seed; leave batch_count out, and give seeds",
+            "request",
+        )
 
 
 def request_at(base: NormalRequest, place: GridPlace) -> NormalRequest:
@@ -224,17 +237,24 @@ def _seeds(values: list[Any] | None, draw_seed: Callable[[], int]) -> list[int]:
     return found
 
 
-def _people(body: Mapping[str, Any]) -> tuple[Any, ...]:
-    one, several = body.get("person"), body.get("people")
-    if is_said(one) and is_said(several):
-        raise ApiError("identity_conflict", "person and people are given; give one", "people")
-    if is_said(several):
-        return tuple(_person(each) for each in unwrapped_list(several, "people", 100))
-    if is_said(one):
-        return (_person(one),)
-    raise ApiError(
-        "invalid_value", "a grid needs a person: the name of a kept one, or an object", "person"
-    )
+def _people(body: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[Any, ...]:
+    named = {
+        "person": body.get("person"),
+        "people": body.get("people"),
+        "request.people": request.get("people"),
+    }
+    said = {param: value for param, value in named.items() if is_said(value)}
+    if not said:
+        raise ApiError(
+            "invalid_value", "a grid needs a person: the name of a kept one, or an object", "person"
+        )
+    if len(said) > 1:
+        both = " and ".join(said)
+        raise ApiError("identity_conflict", f"{both} are given; give one", list(said)[1])
+    ((param, value),) = said.items()
+    if param == "person":
+        return (_person(value),)
+    return tuple(_person(each) for each in unwrapped_list(value, param, _MAX_PEOPLE))
 
 
 def _person(value: Any) -> Any:

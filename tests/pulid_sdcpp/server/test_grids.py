@@ -85,7 +85,7 @@ def test_what_is_not_said(body: Any, prompts: Any, seeds: Any, weights: Any) -> 
         ({"weights": [1, 2, 3, 4, 5, 0]}, "invalid_value", "weights"),
         ({"weights": [1, 1.0]}, "invalid_value", "weights[1]"),
         ({"request": []}, "invalid_value", "request"),
-        ({"request": {"batch_count": 2}}, "invalid_value", "request.batch_count"),
+        ({"request": {"people": ["bob"]}}, "identity_conflict", "request.people"),
         ({"seeds": list(range(8)), "weights": [1, 2]}, "invalid_value", "prompts"),
     ],
 )
@@ -93,6 +93,11 @@ def test_what_is_refused(body: Any, code: str, param: str) -> None:
     with pytest.raises(ApiError) as error:
         wish({**ALICE, **body})
     assert (error.value.code, error.value.param) == (code, param)
+
+
+def test_people_of_the_shared_request_count() -> None:
+    assert grid_wish({"request": {"people": ["bob"]}}).people == ({"identity": "bob"},)
+    assert "people" not in grid_wish({"request": {"people": ["bob"]}}).request
 
 
 def test_the_most_pictures() -> None:

@@ -260,6 +260,9 @@ def test_what_is_refused_at_once(tmp_path: Path) -> None:
             (wish(request={"steps": 10_000}), 400, "invalid_value", "steps"),
             (wish(request={"colour": 1}), 400, "unknown_field", "colour"),
             (wish(request={"model": "nothing"}), 404, "model_not_found", "model"),
+            (wish(request={"n": 2}), 400, "invalid_value", "request"),
+            (wish(request={"batch_size": 2}), 400, "invalid_value", "request"),
+            (wish(request={"identity": "bob"}), 400, "identity_conflict", "identity"),
             (wish(person={"photo": "!"}), 400, "bad_base64", "people[0].photo"),
         ):
             answer = await client.post(GRIDS, json=body)
