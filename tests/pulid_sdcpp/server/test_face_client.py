@@ -111,19 +111,23 @@ def test_a_process_that_dies_at_once_and_one_that_is_not_there() -> None:
     asyncio.run(asyncio.wait_for(test(), 60))
 
 
-def test_no_more_than_so_many_photos_wait(tmp_path: Path) -> None:
-    class Slow:
-        async def look(self, *_: object) -> LookedAt:
-            await asyncio.sleep(0.2)
-            return LookedAt(1, 1, ())
-
+def test_no_more_than_so_many_photos_wait() -> None:
     async def test() -> None:
+        go_on = asyncio.Event()
+
+        class Slow:
+            async def look(self, *_: object) -> LookedAt:
+                await go_on.wait()
+                return LookedAt(1, 1, ())
+
         looks = FaceLooks(ServedModels("pocket"), client=Slow())  # type: ignore[arg-type]
-        found = await asyncio.gather(
-            *(looks.find(b"photo") for _ in range(40)), return_exceptions=True
-        )
+        asked = [asyncio.ensure_future(looks.find(b"photo")) for _ in range(40)]
+        while sum(one.done() for one in asked) < 8:
+            await asyncio.sleep(0.01)
+        go_on.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
         codes = [one.code for one in found if isinstance(one, ApiError)]
         assert codes == ["queue_full"] * 8
         assert (await looks.find(b"photo")).faces == ()
 
-    asyncio.run(asyncio.wait_for(test(), 30))
+    asyncio.run(asyncio.wait_for(test(), 60))
