@@ -216,6 +216,9 @@ class Door:
         from starlette.requests import ClientDisconnect
         from starlette.responses import RedirectResponse
 
+        inner: tuple[Exception, ...] = getattr(exception, "exceptions", ())
+        if len(inner) == 1:  # a group, which some versions of Starlette raise
+            exception = inner[0]
         if isinstance(exception, ClientDisconnect):
             return
         if isinstance(exception, BrokenOffError):
