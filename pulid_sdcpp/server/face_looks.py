@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelFileError
+from ..errors import named, option_error
 from ..extraction.face_looker import LookedAt, recogniser_name
 from ..extraction.files import extraction_files
 from ..identity.face_choice import FaceChoice
 from ..pocket.pack import pocket_files
 from ..store.model_store import ModelStore
+from ..system.user_folders import with_home
+from ..terminal_text import shown
 from .errors import ApiError
 from .face_client import FaceClient
 from .served_models import ServedModels
@@ -47,6 +49,9 @@ class FaceLooks:
         models: The models there are; the networks are those of the default one.
         judge: A recogniser's file; None: that of the model, if it has one.
         client: Who looks.
+
+    Raises:
+        ValueError: The judge is no file.
     """
 
     def __init__(
@@ -56,7 +61,10 @@ class FaceLooks:
         client: FaceClient | None = None,
     ) -> None:
         self._models = models
-        self._judge = judge
+        self._judge = None if judge is None else with_home(judge)
+        if self._judge is not None and not self._judge.is_file():
+            found = shown(os.fspath(self._judge))
+            raise option_error(f"{named('judge')} is {found}, but must be a recogniser's file")
         self._client = client or FaceClient()
         self._waiting = 0
         self._known: dict[tuple[str, str], Path] = {}
@@ -145,10 +153,7 @@ class FaceLooks:
 
     def _judge_file(self) -> Path | None:
         if self._judge is not None:
-            path = Path(self._judge)
-            if not path.is_file():
-                raise ModelFileError(f"{path}: expected the judge, a recogniser; found no file")
-            return path
+            return self._judge
         choice = self._models.choice(self._models.default)
         if not choice.preset:
             return None

@@ -131,3 +131,8 @@ def test_no_more_than_so_many_photos_wait() -> None:
         assert (await looks.find(b"photo")).faces == ()
 
     asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_a_judge_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^judge is .*judge.onnx'?, but must be"):
+        FaceLooks(ServedModels("pocket"), tmp_path / "judge.onnx")
