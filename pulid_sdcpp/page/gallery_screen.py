@@ -14,6 +14,7 @@ from .gallery_state import PAGE, Shown, page_picture
 from .live import live, pressed_in
 from .people_html import name_of
 from .picture_dialog import PictureDialog
+from .recipe_drop import recipe_drop
 from .screen_parts import EVENT, call_in, told
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def gallery_screen(service: PictureService, parts: PageParts) -> None:
         )
         person = gr.Dropdown([(texts.EVERYBODY, "")], value="", label=texts.BY_PERSON, scale=2)
         favourite = gr.Checkbox(label=texts.ONLY_FAVOURITES, scale=1, min_width=160)
+    recipe_drop(service, parts)
     shown = gr.State(Shown())
     cards = live(search=_SEARCH_ID)
     dialog = PictureDialog(service, parts, shown, cards, Shown.grid)

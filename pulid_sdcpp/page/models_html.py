@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ..system.size_text import described_size
 from . import screen_texts as texts
+from .grid_state import time_text
 from .live import html, joined
 
 __all__ = ["download_html", "models_html"]
@@ -91,7 +92,7 @@ def _first(presets: Sequence[Mapping[str, Any]]) -> Markup:
     packaged = [one for one in presets if not one["size_bytes"]]
     if not packaged or any(one["complete"] for one in presets if one["size_bytes"]):
         return Markup("")
-    return html(_FIRST, text=texts.FIRST_VISIT, try_it=texts.TRY_POCKET)
+    return html(_FIRST, name=packaged[0]["name"], text=texts.FIRST_VISIT, try_it=texts.TRY_POCKET)
 
 
 def _card(
@@ -229,6 +230,8 @@ def download_html(download: Mapping[str, Any] | None, note: str = "") -> Markup:
     text = texts.DOWNLOADING.format(
         file=download.get("file", ""), done=described_size(done), size=described_size(size)
     )
+    if download.get("left_s"):
+        text += ", " + texts.GRID_LEFT.format(time=time_text(download["left_s"]))
     if not download.get("running"):
-        text = note or texts.PAUSED
+        text = note or download.get("error") or texts.PAUSED
     return html(_PROGRESS, done=done, size=size, label=text, text=text)

@@ -8,61 +8,62 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..server.preset_calls import loaded_presets, pull_job, remove_preset, verify_preset
-from ..server.preset_files import known_preset, preset_views
+from ..errors import PulidError
+from ..server.plan_process import FitsRequest
+from ..server.preset_calls import (
+    begin_unload,
+    presets_view,
+    pull_job,
+    remove_preset,
+    verify_preset,
+)
 from ..system.size_text import described_size
 from . import screen_texts as texts
 from .gallery_html import ask_delete_html
 from .live import html, live, pressed_in
 from .models_html import models_html
-from .screen_parts import EVENT, admin_in, call_in, told, told_step_by_step
+from .screen_parts import EVENT, admin_in, call_in, going_to, told, told_step_by_step
 
 if TYPE_CHECKING:
     from ..server.call import Call
-    from ..server.jobs import Job
     from ..server.service import PictureService
-    from .live import Pressed
     from .parts import PageParts
 
 __all__ = ["models_screen"]
 
-_LOOK_S = 1.0
+_LOOK_S = 2.0
 """So often a running download is looked at."""
 
 
 def models_screen(service: PictureService, parts: PageParts) -> None:
     """Put the screen where the page is being built."""
-    screen = _ModelEvents(service)
+    screen = _ModelEvents(service, parts)
     gr.HTML(html("<p>{text}</p>", text=texts.MODELS_WHAT))
     notes = gr.State({})
     cards = live()
     dialog = live()
     parts.when_shown("models", screen.shown, outputs=[cards], trigger_mode="once")
     cards.act(screen.pressed, [notes], [cards, dialog, notes], **EVENT)
+    cards.act(screen.tried, [], [parts.navigation, *parts.fields], **EVENT)
     dialog.act(screen.answered, [notes], [cards, dialog, notes], **EVENT)
 
 
 class _ModelEvents:
-    def __init__(self, service: PictureService) -> None:
+    def __init__(self, service: PictureService, parts: PageParts) -> None:
         self._service = service
+        self._parts = parts
         self._fits: dict[str, str] | None = None
         self._recommended = ""
 
     async def _cards(self, call: Call, notes: Mapping[str, str] | None = None) -> str:
-        service = self._service
-        presets = await asyncio.to_thread(
-            preset_views,
-            service.models.models_dirs,
-            default=service.models.default,
-            loaded=loaded_presets(service),
-        )
+        presets = await presets_view(self._service)
         return models_html(
             presets,
             fits=self._fits,
             recommended=self._recommended,
             downloads=self._downloads(),
             notes=notes,
-            may_download=service.may_download,
+            may_download=self._service.may_download,
             is_admin=call.is_admin,
         )
 
@@ -76,7 +77,11 @@ class _ModelEvents:
                     "status": job.status,
                     "job": job.id,
                     "running": not job.is_finished,
-                    "file": progress.stage if progress else "",
+                    "file": texts.FILE_OF.format(number=progress.picture + 1, of=progress.pictures)
+                    if progress and progress.pictures
+                    else "",
+                    "left_s": progress.eta_s if progress else None,
+                    "error": job.error.message if job.error and job.status == "failed" else "",
                     "done": progress.step if progress else 0,
                     "size": progress.steps if progress else 0,
                 }
@@ -88,7 +93,7 @@ class _ModelEvents:
         call = call_in(request)
         yield await self._cards(call)
         if self._fits is None:
-            await asyncio.to_thread(self._plan)
+            await self._plan()
             yield await self._cards(call)
         async for cards in self._followed(call):
             yield cards
@@ -104,35 +109,31 @@ class _ModelEvents:
                 return
             await asyncio.sleep(_LOOK_S)
 
-    def _plan(self) -> None:
-        """Which presets fit this computer; planned once, in a thread."""
-        from ..errors import PulidError
-        from ..native.devices import devices
-        from ..planning.preset_fit import Computer, disk_free_bytes, preset_fits, recommend
-        from ..store.model_store import ModelStore
-        from ..system.system_memory import computer_memory
-
+    async def _plan(self) -> None:
+        """Which presets fit this computer; planned once."""
+        is_loaded = any(engine.model is not None for engine in self._service.engines)
+        question = FitsRequest(self._service.models.models_dirs, is_loaded)
         try:
-            computer = Computer(devices(), "auto", computer_memory(), disk_free_bytes())
-            fits = preset_fits(ModelStore(self._service.models.models_dirs), computer)
-        except PulidError:
-            self._fits = {}
-            return
-        chosen = recommend(fits)
-        self._recommended = chosen[0].preset if chosen else ""
-        self._fits = {one.preset: one.verdict for one in fits}
+            found = await self._service.planner.ask(question)
+        except PulidError:  # without the engine's library, for example
+            found = {"recommended": "", "presets": {}}
+        self._recommended = found["recommended"]
+        self._fits = {name: one["verdict"] for name, one in found["presets"].items()}
 
     @told_step_by_step
     async def pressed(
         self, notes: dict[str, str], request: gr.Request, event: gr.EventData
     ) -> AsyncIterator[tuple[Any, Any, Any]]:
         """A button of a preset was pressed."""
-        call, pressed = admin_in(request), pressed_in(event)
+        pressed = pressed_in(event)
+        if pressed.do == "try":
+            return
+        call = admin_in(request)
         name, nothing = pressed.id, gr.skip()
         models = self._service.models
-        info = await asyncio.to_thread(known_preset, name, models.models_dirs)
         if pressed.do == "pull":
-            await self._pull(call, pressed)
+            accepted = pressed.fields.get("accept", ())
+            await pull_job(self._service, name, owner=call.owner, accept_licenses=accepted)
             async for cards in self._followed(call):
                 yield cards, nothing, nothing
         elif pressed.do == "pause":
@@ -143,6 +144,9 @@ class _ModelEvents:
             await asyncio.to_thread(models.switch, name)
             self._service.changed("model", call.owner, model=name)
             yield await self._cards(call), nothing, nothing
+        elif pressed.do == "unload":
+            await begin_unload(self._service)
+            yield await self._cards(call), nothing, nothing
         elif pressed.do == "verify":
             notes = {**notes, name: texts.VERIFYING}
             yield await self._cards(call, notes), nothing, notes
@@ -151,9 +155,19 @@ class _ModelEvents:
             notes = {**notes, name: "; ".join(wrong) or texts.VERIFIED.format(name=name)}
             yield await self._cards(call, notes), nothing, notes
         elif pressed.do == "ask-remove":
-            what = texts.REMOVE_WHAT.format(size=described_size(info.size_bytes))
+            presets = await presets_view(self._service)
+            size = sum(one["size_bytes"] for one in presets if one["name"] == name)
+            what = texts.REMOVE_WHAT.format(size=described_size(size))
             question = texts.REMOVE_ASK.format(name=name)
             yield nothing, ask_delete_html(question, what, "remove", name, texts.REMOVE), nothing
+
+    @told
+    async def tried(self, request: gr.Request, event: gr.EventData) -> Any:
+        """The model that works at once is to be tried."""
+        call, pressed = call_in(request), pressed_in(event)
+        if pressed.do != "try":
+            return going_to(self._parts)
+        return going_to(self._parts, "create", {"model": pressed.id}, call.owner)
 
     @told
     async def answered(
@@ -168,9 +182,3 @@ class _ModelEvents:
         said = texts.REMOVED.format(size=described_size(found["freed_bytes"]))
         notes = {**notes, pressed.id: said}
         return await self._cards(call, notes), "", notes
-
-    async def _pull(self, call: Call, pressed: Pressed) -> Job:
-        accepted = pressed.fields.get("accept", ())
-        return await pull_job(
-            self._service, pressed.id, owner=call.owner, accept_licenses=list(accepted)
-        )

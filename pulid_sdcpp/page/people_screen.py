@@ -58,9 +58,10 @@ def people_screen(service: PictureService, parts: PageParts) -> None:
     dialog.act(screen.answered, [], [dialog, cards], **EVENT)
 
 
-_EMPTY = gr.update(value=None, visible=True)
-"""The field for photos, for the next person. Hidden while it has some: what Gradio lists them with
-cannot be used by keyboard alone."""
+def _empty() -> Any:
+    """The field for photos, for the next person. It is hidden while it has some: what Gradio lists
+    them with cannot be used by keyboard alone."""
+    return gr.update(value=None, visible=True)
 
 
 def _said(text: str) -> str:
@@ -97,7 +98,7 @@ class _PeopleEvents:
                 looked_at = await self._service.looks.find(png)
                 found.append(await asyncio.to_thread(given_photo, path, png, looked_at))
         except Exception:
-            yield _EMPTY, (), "", _said("")
+            yield _empty(), (), "", _said("")
             raise
         yield gr.skip(), tuple(found), adding_html(found), _said("")
 
@@ -109,7 +110,7 @@ class _PeopleEvents:
         call, pressed = call_in(request), pressed_in(event)
         nothing = gr.skip()
         if pressed.do == "reset":
-            yield _EMPTY, (), "", _said(""), nothing
+            yield _empty(), (), "", _said(""), nothing
         if pressed.do != "keep" or not given:
             return
         faces = [
@@ -121,7 +122,7 @@ class _PeopleEvents:
         for photo in given:
             Path(photo.path).unlink(missing_ok=True)
         said = _said(texts.KEPT.format(name=name_of(person)))
-        yield _EMPTY, (), "", said, await self._cards(call)
+        yield _empty(), (), "", said, await self._cards(call)
 
     @told
     async def pressed(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:

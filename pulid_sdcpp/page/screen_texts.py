@@ -35,6 +35,7 @@ __all__ = [
     "FAILED",
     "FAVOURITE",
     "FILES_MISSING",
+    "FILE_OF",
     "FIND_PERSON",
     "FIRST_VISIT",
     "FITS",
@@ -345,6 +346,7 @@ USE_MODEL = "Use"
 UNLOAD = "Free the memory"
 MISSING = "Missing files"
 FOR_PHOTOS_ONLY = "Only needed to add people from photos"
+FILE_OF = "File {number} of {of}"
 DOWNLOADING = "{file}: {done} of {size}"
 PAUSED = "Paused. What has arrived is kept."
 VERIFYING = "Checking the files; this reads all of them"

@@ -14,15 +14,17 @@ from typing import Any, cast
 from ..errors import MemoryPlanError
 from ..memory.plan import Plan, Vram, gib, plan_memory
 from ..native.devices import Device, devices
+from ..planning.preset_fit import Computer, disk_free_bytes, preset_fits, recommend
 from ..request.find_preset import find_preset
 from ..request.generate_request import settle
 from ..store.absent_files import absent_layouts
+from ..store.model_store import ModelStore
 from ..system.system_memory import computer_memory
 from .asked_process import answer_questions
 from .engine_messages import ModelChoice
 from .process_streams import own_streams
 
-__all__ = ["PlanRequest", "plan_view", "run_plan_process"]
+__all__ = ["FitsRequest", "PlanRequest", "fits_view", "plan_view", "run_plan_process"]
 
 _USABLE = 0.95
 """Of a card's memory, when what is loaded now is freed: the rest is the driver's and others'."""
@@ -43,6 +45,36 @@ class PlanRequest:
     given: Mapping[str, Any] = field(repr=False)
     people: int = 0
     is_loaded: bool = False
+
+
+@dataclass(frozen=True)
+class FitsRequest:
+    """Which presets fit this computer is to be said.
+
+    Attributes:
+        models_dirs: Folders of model files.
+        is_loaded: As of `PlanRequest`.
+    """
+
+    models_dirs: tuple[str, ...] = ()
+    is_loaded: bool = False
+
+
+def fits_view(request: FitsRequest) -> dict[str, Any]:
+    """The preset that is `recommended`, "" if none is, and each one's `verdict` and `problem`, as
+    `PresetFit` has them.
+
+    Raises:
+        DeviceError: The driver does not say how much memory is free.
+    """
+    there = _as_if_free(devices()) if request.is_loaded else devices()
+    computer = Computer(there, "auto", computer_memory(), disk_free_bytes())
+    fits = preset_fits(ModelStore(request.models_dirs), computer)
+    chosen = recommend(fits)
+    return {
+        "recommended": "" if chosen is None else chosen[0].preset,
+        "presets": {one.preset: {"verdict": one.verdict, "problem": one.problem} for one in fits},
+    }
 
 
 def plan_view(request: PlanRequest) -> dict[str, Any]:
@@ -107,10 +139,16 @@ def _view(plan: Plan | None) -> dict[str, Any]:
     }
 
 
+def _answer(question: Any) -> dict[str, Any]:
+    # By name: this module runs as __main__, so the question's class is that of another module.
+    is_of_fits = type(question).__name__ == FitsRequest.__name__
+    return fits_view(question) if is_of_fits else plan_view(question)
+
+
 def run_plan_process() -> None:
     """Serve stdin and stdout."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides what ends
-    answer_questions(*own_streams(), plan_view)
+    answer_questions(*own_streams(), _answer)
 
 
 if __name__ == "__main__":

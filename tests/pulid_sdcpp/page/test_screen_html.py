@@ -17,6 +17,7 @@ from pulid_sdcpp.page.given_photos import GivenPhoto
 from pulid_sdcpp.page.grid_html import best_weight, grid_html
 from pulid_sdcpp.page.models_html import download_html, models_html
 from pulid_sdcpp.page.people_html import adding_html, ask_name_html, people_html
+from pulid_sdcpp.page.recipe_drop import dropped_recipe_html
 from pulid_sdcpp.page.score_html import NONE, likeness_text, scores_html
 from pulid_sdcpp.server.people_library import LibraryPerson
 
@@ -121,6 +122,13 @@ def grid(**changed: Any) -> dict[str, Any]:
     return {**result, **changed}
 
 
+RECIPE = {
+    "request": {"prompt": EVIL, "seed": 7, "model": "pocket", "width": 64, "height": 48},
+    "people": [{"id": "f" * 64, "name": "", "known": False}],
+    "files_missing": [{"field": "init_image", "file": EVIL}, {"field": "mask_image", "file": None}],
+    "differences": [EVIL],
+}
+
 ALL_OF_THEM = {
     "gallery": gallery_html([picture(1), picture(2)], more=True, searched=False),
     "no pictures": gallery_html([], more=False, searched=True),
@@ -144,6 +152,7 @@ ALL_OF_THEM = {
         downloads={"flux-dev-q4": {"file": EVIL, "done": 5, "size": 10, "running": True}},
         notes={"pocket": EVIL},
     ),
+    "recipe": dropped_recipe_html(RECIPE),
     "grid": grid_html(grid(), job="job_1", finished=False),
     "no grid": grid_html({}),
 }
@@ -271,6 +280,14 @@ def test_a_download_says_how_far_it_is() -> None:
     assert (bar["value"], bar["max"]) == ("2000000", "10000000")
     assert text_of(html) == "a.gguf: 2 MB of 10 MB"
     assert text_of(download_html({"done": 0, "size": 0, "running": False})) == texts.PAUSED
+
+
+def test_a_recipe_says_what_is_missing_and_what_would_differ() -> None:
+    text = text_of(dropped_recipe_html(RECIPE))
+    assert "mask_image" in text
+    assert texts.DIFFERENCES in text
+    nothing = {**RECIPE, "request": {"prompt": "a"}, "files_missing": [], "differences": []}
+    assert texts.DIFFERENCES not in text_of(dropped_recipe_html(nothing))
 
 
 def test_a_grids_lowest_is_marked_with_a_word_and_what_waits_is_said() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from pulid_sdcpp.native.devices import Device
 from pulid_sdcpp.server import plan_process
 from pulid_sdcpp.server.engine_messages import ModelChoice
-from pulid_sdcpp.server.plan_process import PlanRequest, plan_view
+from pulid_sdcpp.server.plan_process import FitsRequest, PlanRequest, fits_view, plan_view
 from pulid_sdcpp.server.service import PictureService
 from pulid_sdcpp.system.system_memory import ComputerMemory
 from served import run_served
@@ -102,5 +102,25 @@ def test_a_plan_over_http(tmp_path: Path) -> None:
             answer = await client.post(PLAN, json=body)
             assert answer.json()["error"]["code"] == code
         assert service.book.newest() == []
+
+    run_served(tmp_path, test)
+
+
+def test_which_presets_fit_is_said_as_if_the_loaded_one_were_freed(
+    card: list[Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [Device("CUDA0", "a card", "gpu", 2 * GIB, 24 * GIB), card[1]]
+    monkeypatch.setattr(plan_process, "devices", lambda: large)
+    now, freed = fits_view(FitsRequest()), fits_view(FitsRequest(is_loaded=True))
+    assert now["presets"]["flux-schnell-q4"]["verdict"] == "in segments"
+    assert freed["presets"]["flux-schnell-q4"]["verdict"] == "fits"
+    assert freed["recommended"].startswith("flux-schnell")
+    json.dumps(freed)
+
+
+def test_the_planners_process_answers_both_questions(tmp_path: Path) -> None:
+    async def test(client: Any, service: PictureService) -> None:
+        found = await service.planner.ask(FitsRequest())
+        assert found["presets"]["pocket"]["verdict"] == "fits"
 
     run_served(tmp_path, test)
