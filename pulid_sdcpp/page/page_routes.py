@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ..server.errors import ApiError
+from .texts import NO_SCRIPTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,7 @@ _ROUTES = re.compile(
 )
 _FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
 """What Gradio says of itself to other sites, with addresses of theirs."""
+_NO_SCRIPTS = f"<noscript><p>{NO_SCRIPTS}</p></noscript>".encode()
 
 
 def is_of_the_page(path: str) -> bool:
@@ -86,6 +88,7 @@ class PageRoutes:
             if message.get("more_body"):
                 return
             content = _FOREIGN.sub(b"", content)
+            content = content.replace(b"</body>", _NO_SCRIPTS + b"</body>")
             content = content.replace(b"<script", f'<script nonce="{nonce}"'.encode())
             headers = [pair for pair in started["headers"] if pair[0] != b"content-length"]
             headers += [

@@ -91,6 +91,7 @@ def start_server(
     key: str = "",
     environment: Mapping[str, str] | None = None,
     is_ready: bool = True,
+    port: int = 0,
 ) -> RunningServer:
     """Start one and wait until it answers; the caller ends it.
 
@@ -101,10 +102,11 @@ def start_server(
         key: What its clients send, and it asks for.
         environment: Variables to set.
         is_ready: Whether to wait for `/ready`, too.
+        port: Where it listens; 0: anywhere.
     """
     data, log_file = folder / "data", folder / "server.log"
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-m", "pulid_sdcpp", *command, "--port", "0"]
+    arguments = [sys.executable, "-m", "pulid_sdcpp", *command, "--port", str(port)]
     arguments += ["--preset", preset] * bool(preset)
     given = {
         **os.environ,

@@ -112,9 +112,9 @@ def test_a_killed_server_goes_on_with_every_job(
         with server.client() as client:
             if not numbers or all(status_of(client, job) == "completed" for job in numbers):
                 numbers |= {accept(client, number): number for number in range(JOBS)}
-            time.sleep(chance.uniform(1, 5))
-            if kill % 2:  # while it makes a picture, so that not all are killed at their start
-                wait_for_one_generating(client)
+            if kill % 2:  # a picture that five starts in succession do not finish has failed
+                wait_for_a_picture(server)
+            time.sleep(chance.uniform(0 if kill % 2 else 1, 5))
         children = server.children()
         server.kill()
         wait_until_gone(children)
@@ -171,6 +171,17 @@ def wait_for_one_generating(client: httpx.Client, but: set[str] | None = None) -
             return ""
         time.sleep(0.05)
     raise AssertionError("no job is being made")
+
+
+def wait_for_a_picture(server: RunningServer) -> None:
+    """Until one more is on the disk, or there is nothing to be made."""
+    folder = server.data / "server" / "jobs"
+    before = len(list(folder.rglob("*.png")))
+    deadline = time.monotonic() + WAIT_S
+    while len(list(folder.rglob("*.png"))) == before and time.monotonic() < deadline:
+        if all(job.is_finished for job in jobs_of(server).values()):
+            return
+        time.sleep(0.05)
 
 
 def wait_until_gone(processes: list[int]) -> None:
