@@ -35,11 +35,12 @@ def health_router(service: PictureService, show_metrics: Callable[[], bytes]) ->
         show_metrics: Gives the metrics in Prometheus's text format.
     """
     router = APIRouter(tags=["server"])
+    version = package_version()  # it is read from a file, and monitors ask often
 
     @router.get("/health")
     async def health() -> dict[str, str]:
         """That the server lives."""
-        return {"status": "ok", "server": SERVER_NAME, "version": package_version()}
+        return {"status": "ok", "server": SERVER_NAME, "version": version}
 
     @router.get("/ready")
     async def ready() -> Response:
