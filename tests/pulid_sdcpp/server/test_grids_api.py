@@ -233,6 +233,30 @@ def test_a_grid_goes_on_after_the_server_was_stopped_or_killed(tmp_path: Path) -
     run_service(killed, test)
 
 
+def test_a_grid_goes_on_without_a_picture_that_fails_and_without_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def score(work: ScoreWork, job: Job) -> Mapping[str, Any]:
+        scores.append(job.id)
+        if len(scores) == 1:
+            return {"faces": 0, "people": [], "none": True}
+        raise MissingDependencyError("not installed")
+
+    scores: list[str] = []
+    monkeypatch.setattr(ScoreWork, "score", score)
+
+    async def test(client: Any, service: PictureService) -> None:
+        grid = await ended(client, service, wish(prompts=["a", "b <lora:nothing:1>"]))
+        rows = grid["result"]["table"]
+        assert grid["status"] == "completed"
+        assert [row["similarity"] for row in rows] == [0.0, None, None, None]
+        assert ["nothing" in row.get("error", "") for row in rows] == [False, False, True, True]
+        assert str(tmp_path) not in str(rows)
+        assert len(grid["result"]["pictures"]) == len(scores) == 2
+
+    run_served(tmp_path, test)
+
+
 def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulid_sdcpp.server.grid_work._FULL_S", 0.01)
 
