@@ -10,6 +10,7 @@ them, so that a closed page, a second tab and an HTTP client all see the same jo
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -17,6 +18,7 @@ import gradio as gr
 from .create_screen import create_screen
 from .gallery_screen import gallery_screen
 from .grid_screen import grid_screen
+from .live import html
 from .login_page import login_page
 from .models_screen import models_screen
 from .navigation import navigation, screen_marker
@@ -24,7 +26,8 @@ from .page_routes import PageRoutes
 from .parts import PageParts
 from .people_screen import people_screen
 from .queue_screen import queue_screen
-from .texts import PRODUCT, SCREENS
+from .screen_parts import call_in
+from .texts import LOG_OUT, PRODUCT, SCREENS
 from .theme import page_css, page_theme
 
 if TYPE_CHECKING:
@@ -56,11 +59,20 @@ def build_page(service: Any) -> gr.Blocks:
                 gr.HTML(f"<h2 tabindex='-1'>{SCREENS[name]}</h2>", apply_default_css=False)
                 parts.markers[name] = screen_marker(name)
                 fill(service, parts)
+        account = gr.HTML("", apply_default_css=False, elem_id="account")
+        parts.when_opened(_account, outputs=[account])
         parts.connect(page)
     page.queue(default_concurrency_limit=None, api_open=False)
     for event in page.fns.values():  # nobody calls them but the page
         event.api_visibility = "private"
     return page
+
+
+async def _account(request: gr.Request) -> str:
+    """A way out for those who logged in."""
+    if not call_in(request).caller.by_cookie:
+        return ""
+    return str(html('<button type="button" id="log-out">{}</button>', LOG_OUT))
 
 
 def mount_page(app: FastAPI, service: Any) -> None:
@@ -71,6 +83,7 @@ def mount_page(app: FastAPI, service: Any) -> None:
         service: As for `build_page`.
     """
     folder = service.settings.server_folder / "page"
+    shutil.rmtree(folder, ignore_errors=True)  # of a former server
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Where Gradio puts files that are uploaded, until the event that they are for is through.
     os.environ["GRADIO_TEMP_DIR"] = str(folder)

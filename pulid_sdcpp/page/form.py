@@ -30,14 +30,14 @@ LORA_ROWS = 3
 
 _ALWAYS = ("prompt", "width", "height", "steps", "batch_count")
 _PLAIN = (
-    *("negative_prompt", "cfg_scale", "cfg_start_step", "guidance", "sampling_method", "scheduler"),
+    *("negative_prompt", "cfg_scale", "guidance", "sampling_method", "scheduler"),
     *("eta", "clip_skip", "cache_mode", "cache_option", "upscale_repeats"),
     *("slg_scale", "skip_layer_start", "skip_layer_end"),
 )
 _HIRES = ("hires_upscaler", "hires_scale", "hires_steps", "hires_denoising_strength")
 _LORAS = tuple(name for row in range(LORA_ROWS) for name in (f"lora_{row}", f"lora_weight_{row}"))
 NAMES: tuple[str, ...] = (
-    *("model", *_ALWAYS, "seed", *_PLAIN, "strength", "hires", *_HIRES, *_LORAS),
+    *("model", *_ALWAYS, "seed", *_PLAIN, "cfg_start_step", "strength", "hires", *_HIRES, *_LORAS),
     *("preview", "title"),
 )
 """What the form has, people and pictures apart; a value each."""
@@ -50,7 +50,18 @@ SHAPES: Mapping[str, tuple[float, float]] = {
 """Width to height."""
 
 _FACTS = {**of(GenerationOptions), "cfg_start_step": of(IdentityOptions)["cfg_start_step"]}
-_WHOLE = {"width", "height", "steps", "batch_count", "clip_skip", "upscale_repeats", "hires_steps"}
+_OWN = {"preview": "proj", "seed": "-1", "cfg_start_step": 1}
+"""Where the form begins otherwise than a command."""
+_WHOLE = {
+    "cfg_start_step",
+    "width",
+    "height",
+    "steps",
+    "batch_count",
+    "clip_skip",
+    "upscale_repeats",
+    "hires_steps",
+}
 
 
 def default_of(name: str, settings: Mapping[str, Any]) -> Any:
@@ -62,11 +73,13 @@ def default_of(name: str, settings: Mapping[str, Any]) -> Any:
     """
     if name in settings:
         return settings[name]
-    if name in _FACTS and name != "seed":
+    if name in _OWN:
+        return _OWN[name]
+    if name in _FACTS:
         return _FACTS[name].default
     if name.startswith("lora_weight_"):
         return 1.0
-    return {"preview": "proj", "seed": "-1"}.get(name, "")
+    return ""
 
 
 def body_of_form(
@@ -83,6 +96,8 @@ def body_of_form(
     for name in _ALWAYS:
         body[name] = _plain(name, form[name])
     names = [*_PLAIN, *(["strength"] if has_start else [])]
+    if form["cfg_scale"] != 1:
+        body["cfg_start_step"] = _plain("cfg_start_step", form["cfg_start_step"])
     if form["hires"]:
         body["hires"] = True
         names += _HIRES

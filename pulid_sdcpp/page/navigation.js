@@ -31,5 +31,22 @@ window.addEventListener("hashchange", () => show(true));
 watch("value", () => {
   if (names.includes(props.value)) location.hash = props.value;
 });
+document.addEventListener("keydown", (event) => {
+  if (document.body.dataset.screen !== "create" || document.querySelector("dialog:modal")) return;
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    document.activeElement?.blur();  // the field tells its value as it is left
+    setTimeout(() => document.querySelector("#generate")?.click(), 50);
+  } else if (event.key === "Escape" && !element.contains(event.target) &&
+             event.target.getAttribute("aria-expanded") !== "true") {
+    const cancel = document.querySelector(".now-cancel:not(:disabled)");
+    if (cancel && confirm(cancel.dataset.ask)) cancel.click();
+  }
+});
+document.addEventListener("click", async (event) => {
+  if (!event.target.closest?.("#log-out")) return;
+  await fetch("ui/logout", {method: "POST"});
+  location.assign("ui/login");
+});
 document.documentElement.lang = "en";
 show(false);

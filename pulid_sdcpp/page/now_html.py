@@ -35,8 +35,11 @@ def stop_html(view: NowView) -> Markup:
     if job is None or job.is_finished:
         return Markup("")
     return Markup(
-        '<button type="button" class="now-cancel" data-do="cancel" data-id="{}"{}>{}</button>'
-    ).format(job.id, Markup(" disabled") if job.cancel_requested else "", texts.CANCEL)
+        '<button type="button" class="now-cancel" data-do="cancel" data-id="{}" data-ask="{}"{}>'
+        "{}</button>"
+    ).format(
+        job.id, texts.CANCEL_ASK, Markup(" disabled") if job.cancel_requested else "", texts.CANCEL
+    )
 
 
 def actions_html(found: tuple[Job, MadePicture] | None, *, is_elsewhere: bool) -> Markup:

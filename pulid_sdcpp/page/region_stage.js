@@ -126,7 +126,9 @@ const draw = () => {
   const focused = element.contains(document.activeElement) ? document.activeElement.dataset.key : "";
   const stage = make("div", {className: "stage"},
     ...people().flatMap((person, i) => (person.box ? [boxOf(person, i)] : [])));
-  stage.style.aspectRatio = String(props.value?.ratio ?? 1);
+  const ratio = props.value?.ratio ?? 1;
+  stage.style.aspectRatio = String(ratio);
+  stage.style.maxWidth = `calc(45dvh * ${ratio})`;
   element.replaceChildren(stage, ...people().map(rowOf));
   if (focused) {
     const found = element.querySelector(`[data-key="${focused}"]`) ??

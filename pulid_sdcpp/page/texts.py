@@ -25,6 +25,7 @@ PROMPT_HINT = "What the picture shows"
 EXAMPLES = "Ideas"
 GENERATE = "Generate"
 CANCEL = "Cancel"
+CANCEL_ASK = "Cancel what is being made?"
 
 # People
 PEOPLE_TITLE = "Who is in it"
@@ -260,6 +261,7 @@ FIELD_NAMES = {
 LOG_IN_TITLE = "PuLID: log in"
 KEY = "Key"
 LOG_IN = "Log in"
+LOG_OUT = "Log out"
 KEY_HINT = "Whoever runs this server has the key."
 NO_ANSWER = "The server does not answer. Try again."
 NO_SCRIPTS = "This page needs scripts. Please switch them on in your browser."

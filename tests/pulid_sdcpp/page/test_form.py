@@ -43,8 +43,6 @@ def test_a_form_that_says_nothing_is_a_body_of_what_every_picture_has() -> None:
 
 CHANGES = [
     ("guidance", 2.0),
-    ("cfg_scale", 4.0),
-    ("cfg_start_step", 1),
     ("negative_prompt", "no"),
     ("sampling_method", "heun"),
     ("scheduler", "simple"),
@@ -102,6 +100,14 @@ def test_loras_are_named_with_their_weights() -> None:
     assert body["lora"] == [{"name": "ink", "multiplier": 0.7}]
     back = form_of_body(body, SETTINGS)
     assert (back["lora_0"], back["lora_weight_0"], back["lora_1"]) == ("ink", 0.7, "")
+
+
+def test_true_cfg_says_from_which_step() -> None:
+    given = form(model="m", cfg_scale=4.0, cfg_start_step=2)
+    body = body_of_form(given, SETTINGS)
+    assert (body["cfg_scale"], body["cfg_start_step"]) == (4.0, 2)
+    assert form_of_body(body, SETTINGS) == given
+    assert "cfg_start_step" not in body_of_form(form(model="m"), SETTINGS)
 
 
 def test_strength_means_something_only_with_a_picture_to_start_from() -> None:
