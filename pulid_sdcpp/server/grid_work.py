@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ..errors import PulidError
 from .engine_events import picture_path_of
-from .errors import ApiError
+from .errors import ApiError, api_error_of
 from .face_looks import FaceLooks
 from .grid_results import GridEntry, entries_of_grid, grid_result
 from .grids import GridPlace, request_at
@@ -181,7 +181,8 @@ class _Grid:
                     faces.append(looked_at.faces[looked_at.chosen or 0].embeddings)
             except (PulidError, ApiError) as error:
                 # Without a face, the first picture says so; without networks, none is measured.
-                LOGGER.info("%s: a photo is not looked at: %s", self._job.id, error)
+                code = api_error_of(error).code
+                LOGGER.info("%s: a photo is not looked at: %s", self._job.id, code)
                 return
             if faces:
                 self._looks[number] = mean_reference(faces)
@@ -226,7 +227,8 @@ class _Grid:
         job = await self._service.submit_other("score", self._job.owner, {"picture": picture})
         job = await self._service.finished(job.id)
         if job.status != "completed":
-            LOGGER.info("%s: likeness is not measured: %s", self._job.id, job.error)
+            code = job.error.code if job.error else job.status
+            LOGGER.info("%s: likeness is not measured: %s", self._job.id, code)
             self._can_measure = False
             return None, None
         if job.result.get("none"):

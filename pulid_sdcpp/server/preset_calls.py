@@ -10,7 +10,7 @@ from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .errors import ApiError
+from .errors import ApiError, api_error_of
 from .job_hub import JobEvent, JobProgress
 from .jobs import Job
 from .preset_download import DownloadProgress, PresetDownload
@@ -236,7 +236,7 @@ async def _in_time(service: PictureService, work: Coroutine[Any, Any, None]) -> 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        LOGGER.error("the model: %s", error)
+        LOGGER.error("the model: %s", api_error_of(error).message)
 
 
 def _unfinished(service: PictureService, kind: str) -> list[Job]:
