@@ -51,6 +51,7 @@ aria-pressed="{is_favourite}">{star} {favourite}</button>
 data-id="{id}">{use}</button>
 <button type="button" data-do="other-seed" data-id="{id}">{other_seed}</button>
 <button type="button" data-do="again" data-id="{id}">{again}</button>
+<button type="button" data-do="start" data-id="{id}">{start}</button>
 </div>
 <div class="ps-row"><a class="ps-button" href="{url}" download="{id}.png">{png}</a>
 <a class="ps-button" href="{jpeg_url}" download="{id}.jpg">{jpeg}</a>
@@ -150,6 +151,7 @@ def picture_html(
         use=texts.USE_SETTINGS,
         other_seed=texts.OTHER_SEED,
         again=texts.EXACTLY_AGAIN,
+        start=texts.START_FROM_IT,
         png=texts.PNG,
         jpeg=texts.JPEG,
         measure=texts.MEASURE_AGAIN if picture.get("scores") else texts.MEASURE,

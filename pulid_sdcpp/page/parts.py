@@ -25,7 +25,8 @@ class PageParts:
         service: Whose jobs, pictures, people and models it shows.
         navigation: As an output of an event, with a screen's name, it goes to that screen.
         markers: By screen: tells when the screen comes into sight.
-        fields: Components of the Create screen, in the order of `fill`'s values.
+        fields: Components of the Create screen, in the order of `fill`'s values; the last is the
+            picture to start from.
         shared: States that one screen sets and another reads, by name.
         shared_html: HTML of one screen that another fills, by name.
         fill: Given a body of `POST /sdcpp/v1/img_gen` and its owner, the values of `fields`.

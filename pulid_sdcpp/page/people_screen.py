@@ -39,29 +39,30 @@ def people_screen(service: PictureService, parts: PageParts) -> None:
     given = gr.State(())
     wanted = parts.shared["grid_person"] = gr.State("")
     with gr.Accordion(texts.ADD_PERSON, open=False):
-        photos = gr.File(
-            label=texts.PHOTOS.format(most=service.limits.max_photos),
-            file_count="multiple",
-            file_types=[".jpg", ".jpeg", ".png", ".webp"],  # iOS then converts HEIC by itself
-            type="filepath",
-            height=140,
-        )
+        with gr.Column() as place:
+            photos = gr.File(
+                label=texts.PHOTOS.format(most=service.limits.max_photos),
+                file_count="multiple",
+                file_types=[".jpg", ".jpeg", ".png", ".webp"],  # iOS then converts HEIC by itself
+                type="filepath",
+                height=140,
+            )
         adding = live()
         status = gr.HTML(_said(""))
     cards = live()
     dialog = live()
     parts.when_shown("people", screen.shown, outputs=[cards])
-    photos.upload(screen.looked, [photos], [photos, given, adding, status], **EVENT)
-    adding.act(screen.kept, [given], [photos, given, adding, status, cards], **EVENT)
+    photos.upload(screen.looked, [photos], [photos, place, given, adding, status], **EVENT)
+    adding.act(screen.kept, [given], [photos, place, given, adding, status, cards], **EVENT)
     cards.act(screen.pressed, [], [dialog, wanted], **EVENT)
     cards.act(screen.used, [], [parts.navigation, *parts.fields], **EVENT)
     dialog.act(screen.answered, [], [dialog, cards], **EVENT)
 
 
-def _empty() -> Any:
-    """The field for photos, for the next person. It is hidden while it has some: what Gradio lists
-    them with cannot be used by keyboard alone."""
-    return gr.update(value=None, visible=True)
+def _empty() -> tuple[Any, Any]:
+    """The field for photos and its place, for the next person. It is hidden while it has some: what
+    Gradio lists them with cannot be used by keyboard alone."""
+    return gr.update(value=None), gr.update(visible=True)
 
 
 def _said(text: str) -> str:
@@ -90,7 +91,7 @@ class _PeopleEvents:
         paths = list(photos or ())[: self._service.limits.max_photos]
         if not paths:
             return
-        yield gr.File(visible=False), (), "", _said(texts.READING)
+        yield gr.skip(), gr.update(visible=False), (), "", _said(texts.READING)
         found = []
         try:
             for path in paths:
@@ -98,9 +99,9 @@ class _PeopleEvents:
                 looked_at = await self._service.looks.find(png)
                 found.append(await asyncio.to_thread(given_photo, path, png, looked_at))
         except Exception:
-            yield _empty(), (), "", _said("")
+            yield *_empty(), (), "", _said("")
             raise
-        yield gr.skip(), tuple(found), adding_html(found), _said("")
+        yield gr.skip(), gr.update(visible=False), tuple(found), adding_html(found), _said("")
 
     @told_step_by_step
     async def kept(
@@ -110,19 +111,19 @@ class _PeopleEvents:
         call, pressed = call_in(request), pressed_in(event)
         nothing = gr.skip()
         if pressed.do == "reset":
-            yield _empty(), (), "", _said(""), nothing
+            yield *_empty(), (), "", _said(""), nothing
         if pressed.do != "keep" or not given:
             return
         faces = [
             photo.chosen(pressed.text(f"face-{number}")) for number, photo in enumerate(given, 1)
         ]
-        yield nothing, nothing, nothing, _said(texts.EXTRACTING), nothing
+        yield nothing, nothing, nothing, nothing, _said(texts.EXTRACTING), nothing
         name, fusion = pressed.text("name"), pressed.text("fusion") or "idformer"
         person = await self._enrolled(call, given, faces, name=name, fusion=fusion)
         for photo in given:
             Path(photo.path).unlink(missing_ok=True)
         said = _said(texts.KEPT.format(name=name_of(person)))
-        yield _empty(), (), "", said, await self._cards(call)
+        yield *_empty(), (), "", said, await self._cards(call)
 
     @told
     async def pressed(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from .gallery_html import ask_delete_html
 from .gallery_state import Shown, page_picture
 from .live import live, pressed_in
 from .screen_parts import EVENT, call_in, going_to, told
+from .start_picture import painted_value
 
 if TYPE_CHECKING:
     from ..server.call import Call
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureDialog", "picture_again", "settings_of_picture"]
 
-_USES = ("use", "other-seed")
+_USES = ("use", "other-seed", "start")
 
 
 class PictureDialog:
@@ -116,7 +117,12 @@ class PictureDialog:
         call, pressed = call_in(request), pressed_in(event)
         if pressed.do not in _USES:
             return going_to(self._parts)
-        job, made, _ = self._service.picture(pressed.id, call.sees)
+        job, made, path = self._service.picture(pressed.id, call.sees)
+        if pressed.do == "start":
+            content = await asyncio.to_thread(path.read_bytes)
+            *others, _ = self._parts.fields  # the last is the picture to start from
+            start = await asyncio.to_thread(painted_value, content)
+            return ["create", *(gr.skip() for _ in others), start]
         body = settings_of_picture(job.request, made.seed)
         if pressed.do == "other-seed":
             body["seed"] = -1

@@ -142,6 +142,7 @@ __all__ = [
     "SHEET",
     "SIZE",
     "SIZE_ALL",
+    "START_FROM_IT",
     "TERMS",
     "TO_DOWNLOAD",
     "TRY_IN_GRID",
@@ -234,6 +235,7 @@ IS_FAVOURITE = "Favourite: yes"
 USE_SETTINGS = "Use these settings"
 OTHER_SEED = "With another seed"
 EXACTLY_AGAIN = "Make exactly again"
+START_FROM_IT = "Use as start"
 MADE_AGAIN = "It is made again; the queue shows how far it is."
 NOT_AGAIN = "a file that the picture was made with is not there any more"
 PNG = "PNG"

@@ -193,6 +193,13 @@ def test_the_ways_to_other_pictures_end_at_the_ends() -> None:
     assert "disabled" not in further
 
 
+def test_a_picture_can_be_used_in_all_ways() -> None:
+    made = {
+        one["data-do"] for one in tags_of(picture_html(picture()), "button") if "data-do" in one
+    }
+    assert made >= {"use", "other-seed", "again", "start", "measure", "ask-delete", "favourite"}
+
+
 def test_an_unknown_person_is_named_by_number_and_asked_for() -> None:
     text = text_of(picture_html(picture(people=[{"id": "f" * 64, "name": "", "known": False}])))
     assert texts.UNKNOWN_PERSON.format(id="f" * 10) in text
