@@ -165,7 +165,7 @@ class CreateFields:
     ) -> None:
         value = default_of(name, {})
         field = gr.Slider(
-            low, high, value, step=step, label=label, info=info, min_width=160, elem_id=name
+            low, high, value, step=step, label=label, info=info, min_width=210, elem_id=name
         )
         self._put(name, field)
 

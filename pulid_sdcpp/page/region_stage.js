@@ -121,7 +121,7 @@ const rowOf = (person, index) => {
 
 const draw = () => {
   const now = JSON.stringify(props.value ?? null);
-  if (now === drawn && element.querySelector(".stage")) return;
+  if (now === drawn && element.firstElementChild) return;
   drawn = now;
   const focused = element.contains(document.activeElement) ? document.activeElement.dataset.key : "";
   const stage = make("div", {className: "stage"},
@@ -129,7 +129,8 @@ const draw = () => {
   const ratio = props.value?.ratio ?? 1;
   stage.style.aspectRatio = String(ratio);
   stage.style.maxWidth = `calc(45dvh * ${ratio})`;
-  element.replaceChildren(stage, ...people().map(rowOf));
+  const nobody = make("p", {className: "field-note", textContent: WORDS.nobody});
+  element.replaceChildren(...(people().length ? [stage, ...people().map(rowOf)] : [nobody]));
   if (focused) {
     const found = element.querySelector(`[data-key="${focused}"]`) ??
       element.querySelector(`[data-key="${focused.replace("box", "preset")}"]`);

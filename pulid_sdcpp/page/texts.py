@@ -78,6 +78,7 @@ STAGE: dict[str, Any] = {
     "where": "place",
     "own": "own place",
     "painted": "The place is painted.",
+    "nobody": "Nobody is in the picture yet.",
     "overlap": "Overlaps another place: there, both faces are mixed.",
     "sides": ["Left", "Top", "Width", "Height"],
 }
