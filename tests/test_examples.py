@@ -47,6 +47,8 @@ REQUIRE_POCKET = os.environ.get("PULID_REQUIRE_POCKET") == "1"
 NOT_RUN = {
     "doctor": "looks at the machine it runs on; tests/pulid_sdcpp/test_doctor.py",
     "demo": "35 pictures; tests/pulid_sdcpp/cli/test_demo.py",
+    "ui": "a server and a browser; tests/browser",
+    "serve": "a server; tests/test_server_page.py",
     "evaluate --pocket": "hundreds of pictures; tests/pulid_sdcpp/cli/test_evaluate.py",
 }
 OWN_TESTS = {"batch.md": "tests/test_batch_page.py", "server.md": "tests/test_server_page.py"}
