@@ -37,6 +37,7 @@ FLAGS = """
     allow_fetch --allow-fetch ()
     idle_unload_s --idle-unload 0.0
     load --load False
+    page --page/--no-page None
     strict --strict False
     engine --engine 'process'
     devices --devices ''
