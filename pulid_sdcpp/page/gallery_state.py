@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,34 @@ from .gallery_html import gallery_html, picture_html
 if TYPE_CHECKING:
     from ..server.gallery import GalleryPicture
 
-__all__ = ["PAGE", "Shown", "page_picture"]
+__all__ = ["PAGE", "Shown", "page_picture", "with_names"]
 
 PAGE = 60
 """Pictures that are read at a time."""
 
 
-def page_picture(picture: GalleryPicture) -> dict[str, Any]:
-    """A picture as the API answers, with addresses from where the page is."""
+def page_picture(picture: GalleryPicture, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A picture as the API answers, with addresses from where the page is.
+
+    Args:
+        names: Of the people whom the picture was compared with, by id.
+    """
     view = picture_view(picture)
-    return {**view, **{name: str(view[name]).lstrip("/") for name in ("url", "thumbnail_url")}}
+    view |= {name: str(view[name]).lstrip("/") for name in ("url", "thumbnail_url")}
+    if view["scores"] and names:
+        view["scores"] = with_names(view["scores"], names)
+    return view
+
+
+def with_names(scores: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What was measured, with the names of those who are most alike otherwise."""
+    people = []
+    for person in scores.get("people", ()):
+        other = person.get("best_other")
+        if other:
+            person = {**person, "best_other": {**other, "name": names.get(other["id"], "")}}
+        people.append(person)
+    return {**scores, "people": people}
 
 
 @dataclass(frozen=True)

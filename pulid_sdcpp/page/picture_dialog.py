@@ -63,8 +63,12 @@ class PictureDialog:
         Raises:
             ApiError: not_found.
         """
-        found = await asyncio.to_thread(self._service.gallery.picture, its_id, call.sees)
-        return page_picture(found)
+
+        def read() -> dict[str, Any]:
+            found = self._service.gallery.picture(its_id, call.sees)
+            return page_picture(found, self._service.people.names_by_id(found.job.owner))
+
+        return await asyncio.to_thread(read)
 
     async def opened(self, call: Call, shown: Shown, its_id: str) -> str:
         """The dialog with a picture."""
@@ -82,8 +86,8 @@ class PictureDialog:
             return nothing, nothing, await self.opened(call, shown, beside) if beside else nothing
         if pressed.do == "favourite":
             favourite = not (await self.picture(call, pressed.id))["favourite"]
-            found = await mark_picture(self._service, pressed.id, call.sees, favourite=favourite)
-            return self._changed(shown, page_picture(found))
+            await mark_picture(self._service, pressed.id, call.sees, favourite=favourite)
+            return self._changed(shown, await self.picture(call, pressed.id))
         if pressed.do == "again":
             await picture_again(self._service, pressed.id, call)
             view = await self.picture(call, pressed.id)

@@ -14,7 +14,7 @@ pytest.importorskip("gradio")
 import gradio as gr
 from PIL import Image
 
-from pulid_sdcpp.page.gallery_state import PAGE, Shown
+from pulid_sdcpp.page.gallery_state import PAGE, Shown, with_names
 from pulid_sdcpp.page.given_photos import GivenPhoto, cut_out, enrolment_values, read_given
 from pulid_sdcpp.page.grid_state import grid_body, grid_count, numbers_in, time_text
 from pulid_sdcpp.page.live import html, pressed_in
@@ -68,6 +68,14 @@ def test_pictures_have_neighbours_and_can_change_and_go() -> None:
     assert [shown.beside("0", -1), shown.beside("2", 1), shown.beside("x", 1)] == ["", "", ""]
     shown = shown.with_picture({"id": "1", "favourite": True}).without(["0"])
     assert shown.pictures == ({"id": "1", "favourite": True}, {"id": "2"})
+
+
+def test_who_is_most_alike_otherwise_is_named() -> None:
+    scores = {"faces": 1, "people": [{"id": "a", "best_other": {"id": "b"}}, {"id": "c"}]}
+    named = with_names(scores, {"b": "Bob"})
+    assert named["people"][0]["best_other"] == {"id": "b", "name": "Bob"}
+    assert named["people"][1] == {"id": "c"}
+    assert named["faces"] == 1
 
 
 def test_a_picture_is_made_again_alone_and_by_its_seed() -> None:
