@@ -1,0 +1,218 @@
+"""The Create screen is filled: when the page is opened, for a picture's settings, for a model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from pulid_sdcpp.page import texts
+from pulid_sdcpp.page.create_fill import CreateFill
+from pulid_sdcpp.page.create_form import CreateFields, has_guidance
+from pulid_sdcpp.page.earlier_files import earlier_file
+from pulid_sdcpp.page.form import NAMES
+from pulid_sdcpp.page.people_cards import PeopleCards
+from pulid_sdcpp.page.region_stage import region_stage
+from pulid_sdcpp.server.jobs import Job
+
+ROSE = SimpleNamespace(name="Rose", id="0123456789")
+MODELS = {"dev": {"steps": 20, "guidance": 3.5}, "schnell": {"steps": 4}}
+MASK, FACE = "a" * 64, "b" * 64
+
+
+class Models:
+    default = "dev"
+
+    def settings(self) -> Any:
+        return MODELS
+
+    def infos(self) -> Any:
+        return [SimpleNamespace(name="dev", what="twenty steps")]
+
+    def choice(self, name: str) -> Any:
+        return SimpleNamespace(context={})
+
+
+class Book:
+    """Two owners' jobs, each with its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = SimpleNamespace(folder=lambda job_id: folder / job_id)
+        request = {
+            "people": [{"embedding": f"sha256:{FACE}", "region": {"mask": f"sha256:{MASK}"}}]
+        }
+        self.jobs = [
+            Job(f"job_{owner}", "img_gen", owner, 1.0, 1, request) for owner in ("rose", "tom")
+        ]
+
+    def newest(self, owner: str, *, limit: int | None) -> list[Job]:
+        return [job for job in self.jobs if job.owner == owner]
+
+
+@dataclass
+class Page:
+    fill: CreateFill
+    fields: CreateFields
+    cards: PeopleCards
+    service: Any
+
+    def named(self, values: list[Any]) -> dict[str, Any]:
+        """The values by name, of cards by name and number."""
+        assert len(values) == len(self.fill.outputs)
+        names = [*NAMES, "shape"]
+        for number in range(len(self.cards.cards)):
+            names += [f"{one}_{number}" for one in ("who", "weight", "start", "end", "name")]
+        names += ["photos", "shown"]
+        return {name: _value(value) for name, value in zip(names, values, strict=False)} | {
+            "stage": values[-2],
+            "start": values[-1],
+        }
+
+
+def _value(value: Any) -> Any:
+    return value.get("value") if isinstance(value, dict) and "__type__" in value else value
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    tmp_path = tmp_path_factory.mktemp("jobs")
+    for owner, name in (("rose", FACE), ("rose", MASK), ("tom", FACE)):
+        suffix = ".png" if name == MASK else ".pulidembd"
+        path = tmp_path / f"job_{owner}" / f"{name}{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(f"{owner} {suffix}".encode())
+    service = SimpleNamespace(
+        models=Models(),
+        people=SimpleNamespace(people=lambda owner: [ROSE] if owner == "rose" else []),
+        limits=SimpleNamespace(max_people=3),
+        book=Book(tmp_path),
+    )
+    return asyncio.run(built(service))
+
+
+async def built(service: Any) -> Page:
+    """In a loop, as Gradio would make one of its own and leave it open."""
+    with gr.Blocks(analytics_enabled=False):
+        fields = CreateFields(10, 50)
+        fields.prompt()
+        cards = PeopleCards(service)
+        stage = region_stage()
+        fields.picture()
+        fields.start_from()
+        fields.more()
+    return Page(CreateFill(service, fields, cards, stage), fields, cards, service)
+
+
+def opened(page: Page, remembered: Any) -> dict[str, Any]:
+    return page.named(asyncio.run(page.fill.opened(remembered, "rose")))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(gr, "Warning", found.append)
+    return found
+
+
+@pytest.mark.parametrize("remembered", [None, [], "x", [1, 2], {"a": 1}])
+def test_a_first_visit_has_the_model_s_own_values(page: Page, remembered: Any) -> None:
+    values = opened(page, remembered)
+    assert (values["model"], values["steps"], values["guidance"]) == ("dev", 20, 3.5)
+    assert (values["prompt"], values["seed"]) == (texts.PROMPT_START, "-1")
+    assert values["shown"] == [True, False, False]
+
+
+def test_a_form_that_was_left_comes_back_with_its_people_and_places(page: Page) -> None:
+    form = opened(page, None)
+    kept = [{**form, "prompt": "a cat", "steps": 7}[name] for name in NAMES]
+    kept += ["", 1, 0, None, "", ROSE.id, 0.8, 4, None, "", "", 1, 0, None, ""]
+    kept.append({"ratio": 1, "people": [{"card": 1, "name": "Rose", "box": [0, 0, 0.5, 1]}]})
+    values = opened(page, kept)
+    assert (values["prompt"], values["steps"]) == ("a cat", 7)
+    assert (values["who_0"], values["weight_0"], values["start_0"]) == (ROSE.id, 0.8, 4)
+    assert values["stage"]["people"][0]["box"] == [0, 0, 0.5, 1]
+
+
+def test_settings_of_a_picture_bring_a_kept_person_by_name_or_id(page: Page) -> None:
+    body = {
+        "prompt": "a dog",
+        "seed": 5,
+        "people": [{"identity": "rose", "weight": 0.5, "start_step": 2}, {"identity": ROSE.id}],
+    }
+    values = page.named(page.fill.values(body, "rose"))
+    assert (values["prompt"], values["seed"]) == ("a dog", "5")
+    assert (values["who_0"], values["weight_0"], values["start_0"]) == (ROSE.id, 0.5, 2)
+    assert values["who_1"] == ROSE.id
+    assert values["shown"] == [True, True, False]
+    assert [row["name"] for row in values["stage"]["people"]] == ["Rose", "Rose"]
+
+
+def test_a_person_without_a_prompt_leaves_the_rest_of_the_form(page: Page) -> None:
+    values = page.fill.values({"people": [{"identity": ROSE.id}]}, "rose")
+    assert values[: len(NAMES) + 1] == [gr.skip()] * (len(NAMES) + 1)
+    assert values[-1] == gr.skip()
+    assert page.named(values)["who_0"] == ROSE.id
+
+
+def test_somebody_unknown_is_still_in_the_form(page: Page) -> None:
+    values = page.named(
+        page.fill.values({"prompt": "a", "people": [{"identity": "f" * 10}]}, "rose")
+    )
+    assert values["who_0"] == "f" * 10
+
+
+def test_a_person_of_a_photo_comes_back_with_the_painted_place(page: Page, said: list[str]) -> None:
+    body = {"prompt": "a", **page.service.book.jobs[0].request}
+    values = page.named(page.fill.values(body, "rose"))
+    assert values["photos"][0].embedding == b"rose .pulidembd"
+    assert values["photos"][0].mask == b"rose .png"
+    assert values["stage"]["people"][0]["painted"]
+    assert said == []
+
+
+def test_a_photo_that_is_gone_is_said(page: Page, said: list[str]) -> None:
+    body = {"prompt": "a", "people": [{"photos": [f"sha256:{'c' * 64}"]}]}
+    page.fill.values(body, "rose")
+    assert said == [texts.PHOTO_GONE]
+
+
+def test_nobody_gets_another_owner_s_files(page: Page) -> None:
+    assert earlier_file(page.service, "tom", f"sha256:{FACE}") == b"tom .pulidembd"
+    assert earlier_file(page.service, "tom", f"sha256:{MASK}") is None
+    assert earlier_file(page.service, "nobody", f"sha256:{FACE}") is None
+
+
+@pytest.mark.parametrize(
+    "name", [None, 3, "", FACE, "sha256:", "sha256:../../a", f"sha256:{FACE}/"]
+)
+def test_no_other_name_is_a_file(page: Page, name: Any) -> None:
+    assert earlier_file(page.service, "rose", name) is None
+
+
+def test_another_model_has_its_own_steps_and_schnell_no_guidance(page: Page) -> None:
+    values = page.fill.of_model("schnell")
+    assert len(values) == len(NAMES) + 1
+    named: Callable[[str], Any] = lambda name: values[NAMES.index(name)]  # noqa: E731
+    assert named("steps")["value"] == 4
+    assert named("guidance")["visible"] is False
+    assert named("prompt") == gr.skip()
+    assert page.fill.of_model("dev")[NAMES.index("guidance")]["visible"] is True
+
+
+def test_models_are_named_with_what_they_are(page: Page) -> None:
+    assert page.fill.model_choices() == [("dev: twenty steps", "dev"), ("schnell", "schnell")]
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "has"),
+    [("flux-dev-q4", {}, True), ("flux-schnell-q4", {}, False), ("pocket", {}, False),
+     ("my-schnell", {"guidance": 2.0}, True)],
+)  # fmt: skip
+def test_schnell_has_no_guidance(model: str, settings: Any, has: bool) -> None:
+    assert has_guidance(model, settings) is has
