@@ -173,3 +173,6 @@ def test_it_names_the_endpoints_of_each_family(tmp_path: Path) -> None:
     last = {path: [part for part in path.split("/") if part[:1] != "{"][-1] for path in found}
     own = [path for path in found if not path.startswith(NOT_LISTED)]
     assert [path for path in own if last[path] not in listed] == []
+    named = re.findall(r"`(?:[A-Z]+ )?(/[^` ]+)`", listed)
+    known = [*(re.sub(r"\{\w+\}", "ID", path) for path in found), "/docs", "/openapi.json"]
+    assert [name for name in named if not any(one.startswith(name) for one in known)] == []
