@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 __all__ = ["photo_input", "uploaded"]
+
+_SHOWN_S = 20.0
+"""So long a file stays that was put in; what is left is removed as the server starts."""
 
 
 def photo_input(label: str, **settings: Any) -> gr.Image:
@@ -25,7 +29,7 @@ def photo_input(label: str, **settings: Any) -> gr.Image:
 
 
 def uploaded(path: str | None, *, keep: bool = False) -> bytes | None:
-    """What was put into the field; the file is removed.
+    """What was put into the field; the file is removed in a moment.
 
     Args:
         path: As the event has it.
@@ -40,4 +44,7 @@ def uploaded(path: str | None, *, keep: bool = False) -> bytes | None:
         return None
     finally:
         if not keep:
-            file.unlink(missing_ok=True)
+            # Not at once: the browser may be fetching it to show it.
+            removal = threading.Timer(_SHOWN_S, file.unlink, kwargs={"missing_ok": True})
+            removal.daemon = True
+            removal.start()
