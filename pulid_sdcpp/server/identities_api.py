@@ -19,6 +19,7 @@ from .aliases import PERSON_NAMES
 from .call import call_of
 from .enrolment import EnrolmentWork, begin_enrolment, keep_embedding, kept_already
 from .errors import ApiError
+from .forgotten_person import remove_from_jobs
 from .given_body import GivenBody, body_of_request
 from .identity_view import identity_view, uses_identity
 from .jobs import Job
@@ -137,7 +138,7 @@ def identities_router(service: PictureService) -> APIRouter:
 
 
 async def forget_person(service: PictureService, owner: str, name_or_id: str) -> LibraryPerson:
-    """Forget somebody.
+    """Forget somebody, also in jobs that have ended; their pictures stay.
 
     Raises:
         ApiError: "identity_not_found"; "in_use": a job that has not ended needs the person.
@@ -149,6 +150,8 @@ async def forget_person(service: PictureService, owner: str, name_or_id: str) ->
                 "in_use", f"{job.id} needs this person; cancel it, or wait for its end", "id"
             )
     person = await asyncio.to_thread(service.people.remove, owner, name_or_id)
+    if person.id not in await asyncio.to_thread(service.people.names_by_id, owner):
+        await asyncio.to_thread(remove_from_jobs, service.book, owner, person.id)
     service.changed("identity", owner, id=person.id)
     return person
 

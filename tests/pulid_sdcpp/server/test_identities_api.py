@@ -305,6 +305,8 @@ def test_photos_become_a_person_and_a_picture_is_measured(tmp_path: Path) -> Non
         assert set(left) == {"000.png", "job.json", f"{tom['id']}.pulidembd"}
         answer = await client.delete(f"{PEOPLE}/{tom['id']}")
         assert answer.status_code == 204
+        left = [path.name for path in (tmp_path / "server" / "jobs").rglob("*") if path.is_file()]
+        assert set(left) == {"000.png", "job.json"}
         again = (await client.post(f"/pulid/v1/pictures/{job}-0/scores")).json()
         assert again["people"][0]["similarity"] is None
 
