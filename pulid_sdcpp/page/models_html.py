@@ -29,8 +29,8 @@ aria-label="{text}: {id}">{text}</button>"""
 _MISSING = """<details class="ps-missing"><summary>{title}</summary><ul>{files}</ul></details>"""
 
 _FIRST = """<div class="ps-first" role="note"><p>{text}</p>
-<div class="ps-row"><button type="button" class="ps-primary" data-do="use"
-data-id="pocket">{try_it}</button></div></div>"""
+<div class="ps-row"><button type="button" class="ps-primary" data-do="try"
+data-id="{name}">{try_it}</button></div></div>"""
 
 _PROGRESS = """<div class="ps-download"><progress value="{done}" max="{size}"
 aria-label="{label}"></progress>

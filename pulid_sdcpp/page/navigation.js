@@ -29,7 +29,9 @@ element.querySelector(".skip").addEventListener("click", () =>
   headingOf(document.body.dataset.screen)?.focus());
 window.addEventListener("hashchange", () => show(true));
 watch("value", () => {
-  if (names.includes(props.value)) location.hash = props.value;
+  if (!names.includes(props.value)) return;
+  location.hash = props.value;
+  props.value = "";  // the same screen's name is a change the next time, too
 });
 document.addEventListener("keydown", (event) => {
   if (document.body.dataset.screen !== "create" || document.querySelector("dialog:modal")) return;

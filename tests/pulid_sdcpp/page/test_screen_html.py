@@ -276,7 +276,10 @@ def test_what_can_be_done_with_a_preset(
 
 def test_the_first_visit_offers_what_works_at_once() -> None:
     pocket = preset(name="pocket", complete=True, size_bytes=0, missing=[])
-    assert texts.FIRST_VISIT in text_of(models_html([pocket, preset()]))
+    html = models_html([pocket, preset()], is_admin=False)
+    assert texts.FIRST_VISIT in text_of(html)
+    [button] = tags_of(html, "button", data_do="try")  # by everybody: it changes no model
+    assert button["data-id"] == "pocket"
     here = preset(complete=True, missing=[])
     assert texts.FIRST_VISIT not in text_of(models_html([pocket, here]))
 
