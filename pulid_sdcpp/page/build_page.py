@@ -87,9 +87,11 @@ def mount_page(app: FastAPI, service: Any) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Where Gradio puts files that are uploaded, until the event that they are for is through.
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    page = build_page(service)
+    page.has_launched = True  # only then does Gradio refuse files that nobody uploaded
     gr.mount_gradio_app(
         app,
-        build_page(service),
+        page,
         path="/",
         footer_links=[],
         run_history=False,
@@ -101,4 +103,4 @@ def mount_page(app: FastAPI, service: Any) -> None:
     )
     app.state.login_page = login_page
     mount = app.router.routes[-1]
-    mount.app = PageRoutes(mount.app)  # type: ignore[attr-defined]
+    mount.app = PageRoutes(mount.app, folder)  # type: ignore[attr-defined]

@@ -7,19 +7,26 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ..server.errors import ApiError
+from .named_files import checked_event
 from .texts import NO_SCRIPTS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["PageRoutes", "content_policy", "is_of_the_page"]
 
+_FILE = r"(?![a-zA-Z][a-zA-Z0-9+.-]+:).+"
+"""A path; Gradio would fetch an address of the net and pass on what is there."""
 _ROUTES = re.compile(
     r"/|/config/?|/theme\.css|/manifest\.json|/favicon\.ico|/robots\.txt"
     r"|/(assets|static|svelte)/.+"
-    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|heartbeat/\w+|file=.+|component_server/?"
+    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|heartbeat/\w+|component_server/?"
+    rf"|file={_FILE}"
     r"|cancel|reset/?|app_id/?|startup-events|theme\.css|custom_component/.+)"
 )
+_EVENT = "/gradio_api/queue/join"
 _FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
 """What Gradio says of itself to other sites, with addresses of theirs."""
 _NO_SCRIPTS = f"<noscript><p>{NO_SCRIPTS}</p></noscript>".encode()
@@ -53,10 +60,12 @@ class PageRoutes:
 
     Args:
         app: Gradio's.
+        folder: Where it puts uploaded files; an event can name no others.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app = app
+        self._folder = folder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = (
@@ -68,6 +77,8 @@ class PageRoutes:
             raise ApiError("not_found", "there is nothing at this address")
         if path in ("", "/"):
             await self._document(scope, receive, send)
+        elif path == _EVENT:
+            await self._app(scope, await checked_event(receive, self._folder), send)
         else:
             await self._app(scope, receive, send)
 

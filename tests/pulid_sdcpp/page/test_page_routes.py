@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from pulid_sdcpp.server.errors import ApiError
     "path",
     ["/", "/config", "/theme.css", "/assets/index-1.js", "/static/fonts/a.woff2",
      "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/upload",
-     "/gradio_api/heartbeat/abc123", "/gradio_api/file=/tmp/a.png"],
+     "/gradio_api/heartbeat/abc123", "/gradio_api/file=/tmp/a.png",
+     "/gradio_api/file=C:/Temp/a.png"],
 )  # fmt: skip
 def test_what_the_page_needs_is_there(path: str) -> None:
     assert is_of_the_page(path)
@@ -27,7 +29,9 @@ def test_what_the_page_needs_is_there(path: str) -> None:
      "/gradio_api/vibe-edit", "/gradio_api/run/predict", "/login", "/monitoring",
      "/gradio_api/runs",
      "/gradio_api/deep_link", "/assets/../config", "/v2/anything", "", "/gradio_api/openapi.json",
-     "/gradio_api/process_recording", "/gradio_api/file=/tmp/../etc/passwd"],
+     "/gradio_api/process_recording", "/gradio_api/file=/tmp/../etc/passwd",
+     "/gradio_api/file=http://example.org/a.png", "/gradio_api/file=HTTPS://example.org/a.png",
+     "/gradio_api/file=file:///etc/passwd"],
 )  # fmt: skip
 def test_what_else_gradio_has_is_not(path: str) -> None:
     assert not is_of_the_page(path)
@@ -55,7 +59,7 @@ def answered(path: str, root_path: str = "") -> list[Any]:
 
     headers = [(b"accept-encoding", b"br"), (b"accept", b"*/*")]
     scope = {"type": "http", "path": path, "root_path": root_path, "headers": headers}
-    asyncio.run(PageRoutes(gradio)(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(PageRoutes(gradio, Path("/nowhere"))(scope, None, send))  # type: ignore[arg-type]
     return sent
 
 
