@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -195,14 +195,18 @@ class _Grid:
             self._looks.clear()
 
     async def _submitted(self, request: NormalRequest, place: GridPlace) -> Job:
+        # After a restart, the same job again.
+        key = f"{self._job.id}-{place.number}"
+        owner = self._job.owner
+        return await self._accepted(
+            lambda: self._service.submit(request, self._contents, owner=owner, idempotency_key=key)
+        )
+
+    async def _accepted(self, submit: Callable[[], Awaitable[Job]]) -> Job:
+        """A job of the grid's, as soon as there is room for it. A server that stops has none: the
+        grid waits until it is put off, too, and goes on at the next start."""
         while True:
-            # After a restart, the same job again.
-            key = f"{self._job.id}-{place.number}"
-            submitting = self._service.background(
-                self._service.submit(
-                    request, self._contents, owner=self._job.owner, idempotency_key=key
-                )
-            )
+            submitting = self._service.background(submit())
             try:
                 job: Job = await asyncio.shield(submitting)
                 return job
@@ -211,7 +215,7 @@ class _Grid:
                     self._service.background(self._taken_back(submitting))
                 raise
             except ApiError as error:
-                if error.code != "queue_full":
+                if error.code not in ("queue_full", "shutting_down"):
                     raise
             await asyncio.sleep(_FULL_S)
 
@@ -224,7 +228,10 @@ class _Grid:
         """How much the people of a picture are like themselves, and like others."""
         if not self._can_measure:
             return None, None
-        job = await self._service.submit_other("score", self._job.owner, {"picture": picture})
+        wanted = {"picture": picture}
+        job = await self._accepted(
+            lambda: self._service.submit_other("score", self._job.owner, wanted)
+        )
         job = await self._service.finished(job.id)
         if job.status != "completed":
             code = job.error.code if job.error else job.status

@@ -261,19 +261,52 @@ def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("pulid_sdcpp.server.grid_work._FULL_S", 0.01)
 
     async def test(client: Any, service: PictureService) -> None:
-        real, refused = service.submit, []
+        refused: list[str] = []
 
-        async def full(*given: Any, **how: Any) -> Job:
-            if len(refused) < 3:
-                refused.append(1)
-                raise ApiError("queue_full", "full")
-            return await real(*given, **how)
+        def full(what: str) -> Any:
+            real = getattr(service, what)
 
-        monkeypatch.setattr(service, "submit", full)
+            async def submit(*given: Any, **how: Any) -> Job:
+                if given[0] != "grid" and refused.count(what) < 3:
+                    refused.append(what)
+                    raise ApiError("queue_full", "full")
+                job: Job = await real(*given, **how)
+                return job
+
+            return submit
+
+        for what in ("submit", "submit_other"):
+            monkeypatch.setattr(service, what, full(what))
         grid = await ended(client, service, wish())
-        assert (grid["status"], len(refused)) == ("completed", 3)
+        assert (grid["status"], len(refused)) == ("completed", 6)
+        assert {row["similarity"] for row in grid["result"]["table"]} == {0.5}
 
     run_served(tmp_path, test)
+
+
+def test_a_server_that_stops_puts_a_grid_off_between_two_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulid_sdcpp.server.grid_work._FULL_S", 0.01)
+
+    async def test() -> None:
+        async with started(tmp_path) as service:
+            grid = (
+                await submit_grid(service, wish(), RequestFiles(service.limits), owner="local")
+            ).id
+            while not service.job(grid, None).result or not service.queue.running():
+                await asyncio.sleep(0.01)
+            service.queue.close()  # as a stop begins; what runs may end
+            while service.queue.running():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
+        job = service.job(grid, None)
+        assert (job.status, job.error) == ("queued", None)
+        async with started(tmp_path) as service:
+            job = await service.finished(grid)
+        assert (job.status, len(job.result["pictures"])) == ("completed", 4)
+
+    asyncio.run(asyncio.wait_for(test(), 60))
 
 
 def test_what_is_refused_at_once(tmp_path: Path) -> None:
