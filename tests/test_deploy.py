@@ -109,6 +109,15 @@ def test_the_example_for_nginx_is_without_fault(tmp_path: Path) -> None:
     passes(linter("nginx"), "-t", "-c", path, "-p", tmp_path)
 
 
+def test_behind_a_proxy_there_are_keys_and_each_visitor_has_an_address() -> None:
+    """Else whoever reaches the proxy is an administrator, and one guesser locks all others out."""
+    for name in ("Caddyfile", "nginx.conf"):  # Caddy sets the address by itself
+        command = re.search(r"^#   pulid-sdcpp serve (.*)$", text_of(name), re.MULTILINE)
+        assert command is not None
+        assert "--api-key-file" in command[1]
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in text_of("nginx.conf")
+
+
 def options_named() -> set[str]:
     settings = re.search(r'^OPTIONS="(.*)"$', text_of("pulid-sdcpp.env"), re.MULTILINE)
     assert settings is not None

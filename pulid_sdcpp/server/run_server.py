@@ -182,16 +182,23 @@ async def _started(
 
 
 def _said(service: PictureService, urls: Sequence[str], access: Access) -> list[str]:
-    owners = {key.owner for key in access.keys.keys}
-    who = f"keys of {counted(len(owners), 'owner')}" if owners else "no key; only this computer"
     model = service.models.default
     is_there = service.models.is_complete(model)
     files = "" if is_there else f"; its files are not here: pulid-sdcpp models pull {model}"
     return [
         f"pulid-sdcpp {package_version()} listens at {', '.join(urls)}",
         f"model: {model}{files}",
-        f"access: {who}; API: {urls[0]}/docs; stop with Ctrl-C",
+        f"access: {_who(access)}; API: {urls[0]}/docs; stop with Ctrl-C",
     ]
+
+
+def _who(access: Access) -> str:
+    """Who may use the server; through a proxy, those may whom it lets through."""
+    owners = {key.owner for key in access.keys.keys}
+    if owners:
+        return f"keys of {counted(len(owners), 'owner')}"
+    public = access.rules.public_origin
+    return f"no key: everybody at {public}" if public else "no key; only this computer"
 
 
 async def _end(service: PictureService, stop: _Stop) -> None:

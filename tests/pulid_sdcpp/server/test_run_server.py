@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.server import run_server as run_server_module
+from pulid_sdcpp.server.access import KEY_VARIABLE, access_of
 from pulid_sdcpp.server.given_settings import GivenSettings
 from pulid_sdcpp.server.health_api import readiness
 from pulid_sdcpp.server.run_server import HowToServe, run_server
@@ -28,6 +29,19 @@ from .running import start_server
 
 KEY = "k" * 20
 PLAIN = "--no-page"
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "who"),
+    [
+        ("", "", "no key; only this computer"),
+        ("https://example.org/pulid", "", "no key: everybody at https://example.org"),
+        ("https://example.org/pulid", KEY, "keys of 1 owner"),
+    ],
+)
+def test_who_may_use_it_is_said_also_behind_a_proxy(url: str, key: str, who: str) -> None:
+    access = access_of(ServerSettings(public_url=url), {KEY_VARIABLE: key})
+    assert run_server_module._who(access) == who
 
 
 @pytest.mark.parametrize(
