@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..server.errors import ApiError
 from .named_files import checked_event
 from .texts import NO_SCRIPTS
+from .upload_room import check_upload_room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ _ROUTES = re.compile(
     rf"|file={_FILE}"
     r"|cancel|reset/?|app_id/?|startup-events|theme\.css|custom_component/.+)"
 )
-_EVENT = "/gradio_api/queue/join"
+_EVENT, _UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
 _FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
 """What Gradio says of itself to other sites, with addresses of theirs."""
 _NO_SCRIPTS = f"<noscript><p>{NO_SCRIPTS}</p></noscript>".encode()
@@ -79,6 +81,9 @@ class PageRoutes:
             await self._document(scope, receive, send)
         elif path == _EVENT:
             await self._app(scope, await checked_event(receive, self._folder), send)
+        elif path == _UPLOAD:
+            await asyncio.to_thread(check_upload_room, self._folder)
+            await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from pulid_sdcpp.page.named_files import check_named_files, checked_event
+from pulid_sdcpp.page.upload_room import check_upload_room
 from pulid_sdcpp.server.errors import ApiError
 
 
@@ -66,6 +68,38 @@ async def page_of(folder: Path, keys: str) -> Any:
                 yield one, app
     finally:
         await service.stop(0.0)
+
+
+def test_what_was_broken_off_is_removed(tmp_path: Path) -> None:
+    whole, coming, left = (tmp_path / name for name in ("a/b.png", "tmp1", "tmp2"))
+    for file in (whole, coming, left):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"1234")
+    for file in (whole, left):
+        os.utime(file, (1000, 1000))
+    check_upload_room(tmp_path)
+    assert [whole.exists(), coming.exists(), left.exists()] == [True, True, False]
+
+
+@pytest.mark.parametrize("limit", ["MAX_BYTES", "MIN_FREE_BYTES"])
+def test_an_upload_does_not_fill_the_disk(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio")
+    bound = {"MAX_BYTES": 5, "MIN_FREE_BYTES": 1 << 60}[limit]
+
+    async def test() -> list[int]:
+        statuses = []
+        async with page_of(tmp_path / "data", "rose rose-key-0123456789") as (client, _):
+            client.headers["X-Api-Key"] = "rose-key-0123456789"
+            for number in range(2):
+                if number:
+                    monkeypatch.setattr(f"pulid_sdcpp.page.upload_room.{limit}", bound)
+                files = {"files": ("a.png", f"file {number}".encode())}
+                statuses.append((await client.post("/gradio_api/upload", files=files)).status_code)
+        return statuses
+
+    assert asyncio.run(asyncio.wait_for(test(), 60)) == [200, 507]
 
 
 def event_with_stage(config: dict[str, Any]) -> tuple[int, list[int]]:
