@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["JobFollower", "OwnJobs"]
 
 _KNOWN = 60
-"""Jobs of which the page shows something, the newest."""
+"""Jobs of which the page shows something, the newest, and all that run or wait."""
 _LATEST = 12
 """Thumbnails below the picture."""
 _PAUSE_S = 0.15
@@ -93,12 +93,14 @@ class JobFollower:
         """What there is of a user's."""
         service = self._service
         known = {job.id: job for job in service.book.newest(owner, limit=_KNOWN)}
-        running = [known[one] for one in service.queue.running() if one in known]
-        waiting = [known[one] for one in service.queue.waiting() if one in known]
+        served, in_line = service.queue.running(), service.queue.waiting()
+        for one in (*served, *in_line):  # more may wait than are known of otherwise
+            if one not in known and (job := service.book.get(one, owner)) is not None:
+                known[one] = job
+        running = [known[one] for one in served if one in known]
+        waiting = [known[one] for one in in_line if one in known]
         others = [
-            job
-            for job in known.values()
-            if job.status == "generating" and job.id not in service.queue.running()
+            job for job in known.values() if job.status == "generating" and job.id not in served
         ]
         ended = [job for job in known.values() if job.is_finished]
         return OwnJobs([*running, *others], waiting, ended)
@@ -157,7 +159,8 @@ class JobFollower:
         values = (
             picture,
             now_bar(view),
-            Markup("{}").format(spoken(view)),
+            # A place whose text changes is read aloud; the picture beside it is not.
+            Markup('<p role="status">{}</p>').format(spoken(view)),
             stop_html(view),
             actions_html(found, is_elsewhere=is_elsewhere) if preview is None else Markup(""),
             latest_html(jobs.pictures()[:_LATEST], found),
