@@ -127,10 +127,10 @@ class CreateFill:
             lost |= bool(person) and not who and not photos[number].is_somebody
             values += [
                 gr.update(choices=[*choices, *more], value=who),
-                person.get("weight", 1),
+                1 if person.get("weight") is None else person["weight"],
                 _step(person.get("start_step", 0)),
                 _step(person.get("end_step")),
-                person.get("name", ""),
+                person.get("name") or "",
             ]
             if person:
                 name = person.get("name") or self._name(number, who, [*choices, *more])
@@ -169,7 +169,8 @@ class CreateFill:
         values = {name: default_of(name, settings) for name in NAMES}
         values["prompt"] = texts.PROMPT_START
         if form.get("model") == model:
-            values |= form
+            # A field that was left empty has no value; it begins again as for a new visitor.
+            values |= {one: value for one, value in form.items() if _is_like(value, values[one])}
         values["model"] = model
         updates = await asyncio.to_thread(self._updates, values, people, owner, set())
         place = NAMES.index("model")
@@ -211,6 +212,15 @@ class CreateFill:
 def _step(value: Any) -> Any:
     """Parts of all steps are no number of the form's; they are left to the picture's recipe."""
     return value if isinstance(value, int) else None
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value from a browser is of a field's kind."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float)
+    return value is None or isinstance(value, str | int | float)
 
 
 def _remembered(value: Any, cards: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -139,6 +139,17 @@ def test_a_form_that_was_left_comes_back_with_its_people_and_places(page: Page) 
     assert values["stage"]["people"][0]["box"] == [0, 0, 0.5, 1]
 
 
+def test_fields_that_were_left_empty_do_not_keep_the_page_from_opening(page: Page) -> None:
+    form = opened(page, None)
+    empty = {"width": None, "height": None, "steps": None, "hires": None, "batch_count": "x"}
+    kept = [{**form, "prompt": "a cat", **empty}[name] for name in NAMES]
+    kept += [ROSE.id, None, None, None, None, *["", 1, 0, None, ""] * 2, None]
+    values = opened(page, kept)
+    assert values["prompt"] == "a cat"
+    assert {name: values[name] for name in empty} == {name: form[name] for name in empty}
+    assert (values["who_0"], values["weight_0"], values["name_0"]) == (ROSE.id, 1, "")
+
+
 def test_settings_of_a_picture_bring_a_kept_person_by_name_or_id(page: Page) -> None:
     body = {
         "prompt": "a dog",
