@@ -9,6 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from ..options.facts import of
+from ..people.identity_options import IdentityOptions
 from ..server.enrolment import begin_enrolment
 from ..server.errors import ApiError, api_error_of
 from ..server.person_fields import PersonFields
@@ -23,6 +25,7 @@ from .screen_parts import EVENT, call_in, told
 __all__ = ["CARDS", "PeopleCards", "looks_of"]
 
 CARDS = 8
+_MOST_WEIGHT = of(IdentityOptions)["weight"].high
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class PeopleCards:
         self.photos = gr.State([PersonPhoto()] * count)
         self.shown = gr.State([True, *[False] * (count - 1)])
         self.cards = [self._card(number) for number in range(count)]
-        self.add = gr.Button(texts.ADD_PERSON, size="sm", elem_id="add-person")
+        self.add = gr.Button(texts.ADD_PERSON, size="sm", elem_id="add-person", visible=count > 1)
         self.values = [one for card in self.cards for one in card.values()]
         for number in range(count):
             self._connect(number)
@@ -97,7 +100,9 @@ class PeopleCards:
             photo = photo_input(texts.PHOTO, height=200, elem_id=f"photo-{number}")
             faces = live(visible=False, elem_id=f"faces-{number}")
             another = gr.Button(texts.ANOTHER_PHOTO, size="sm", visible=False)
-            weight = gr.Slider(0, 3, 1, step=0.05, label=texts.WEIGHT, info=texts.WEIGHT_INFO)
+            weight = gr.Slider(
+                0, _MOST_WEIGHT, 1, step=0.05, label=texts.WEIGHT, info=texts.WEIGHT_INFO
+            )
             with gr.Accordion(texts.WHEN, open=False):
                 with gr.Row():
                     start_step = gr.Number(
@@ -128,7 +133,7 @@ class PeopleCards:
         card.remove.click(
             events.removed,
             [self.photos, self.shown],
-            [self.photos, self.shown, self.add, card.column, card.who, *looks],
+            [self.photos, self.shown, self.add, card.column, *card.values(), *looks],
             **EVENT,
         )
         card.keep.click(
@@ -139,8 +144,9 @@ class PeopleCards:
         )
 
     async def _added(self, shown: list[bool]) -> list[Any]:
-        number = shown.index(False)
-        shown = [*shown[:number], True, *shown[number + 1 :]]
+        if not all(shown):  # the button may be pressed faster than it disappears
+            number = shown.index(False)
+            shown = [*shown[:number], True, *shown[number + 1 :]]
         return [
             shown,
             gr.update(visible=not all(shown)),
@@ -160,7 +166,8 @@ class _CardEvents:
         photos = _with(photos, self._number, PersonPhoto())
         hidden = gr.update(visible=False)
         looks = [gr.update(value=None, visible=True), gr.update(value="", visible=False), hidden]
-        return [photos, shown, gr.update(visible=True), hidden, gr.update(value=""), *looks]
+        emptied = [gr.update(value=value) for value in ("", 1, 0, None, "")]  # for the next one
+        return [photos, shown, gr.update(visible=True), hidden, *emptied, *looks]
 
     async def chosen(self, who: str, photos: list[PersonPhoto]) -> list[Any]:
         return looks_of(photos[self._number], who)

@@ -17,7 +17,8 @@ from pulid_sdcpp.page.create_fill import CreateFill
 from pulid_sdcpp.page.create_form import CreateFields, has_guidance
 from pulid_sdcpp.page.earlier_files import earlier_file
 from pulid_sdcpp.page.form import NAMES
-from pulid_sdcpp.page.people_cards import PeopleCards
+from pulid_sdcpp.page.people_cards import PeopleCards, _CardEvents
+from pulid_sdcpp.page.person_photo import PersonPhoto
 from pulid_sdcpp.page.region_stage import region_stage
 from pulid_sdcpp.server.jobs import Job
 
@@ -227,3 +228,24 @@ def test_models_are_named_with_what_they_are(page: Page) -> None:
 )  # fmt: skip
 def test_schnell_has_no_guidance(model: str, settings: Any, has: bool) -> None:
     assert has_guidance(model, settings) is has
+
+
+def test_one_more_person_than_there_are_cards_changes_nothing(page: Page) -> None:
+    shown, add, *columns = asyncio.run(page.cards._added([True, True, True]))
+    assert shown == [True, True, True]
+    assert add["visible"] is False
+    assert len(columns) == len(page.cards.columns)
+
+
+def test_a_card_that_was_removed_is_empty_for_the_next_person(page: Page) -> None:
+    photos = [PersonPhoto(), PersonPhoto(embedding=b"a"), PersonPhoto()]
+    found = asyncio.run(_CardEvents(None, 1).removed(photos, [True, True, False]))
+    emptied, shown, _, _, *values = found
+    assert (emptied[1].is_somebody, shown) == (False, [True, False, False])
+    assert [_value(one) for one in values[:5]] == ["", 1, 0, None, ""]
+
+
+def test_every_weight_that_a_picture_may_have_is_on_the_slider(page: Page) -> None:
+    values = page.named(page.fill.values({"people": [{"identity": ROSE.id, "weight": 5}]}, "rose"))
+    slider = page.cards.cards[0].weight
+    assert slider.preprocess(values["weight_0"]) == 5
