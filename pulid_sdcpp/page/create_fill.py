@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..options.step_point import step_at
 from ..server.capabilities import loras_of
 from . import texts
 from .card_choices import card_choices
@@ -103,9 +104,9 @@ class CreateFill:
         keeps_size = "width" in keeps
         shape = gr.skip() if keeps_size else shape_of(form["width"], form["height"])
         ratio = form["width"] / max(form["height"], 1)
-        return [*updates, shape, *self._people(people, owner, ratio), start]
+        return [*updates, shape, *self._people(people, owner, ratio, form["steps"]), start]
 
-    def _people(self, people: Any, owner: str, ratio: float) -> list[Any]:
+    def _people(self, people: Any, owner: str, ratio: float, steps: Any) -> list[Any]:
         """The cards' values, the two states, the columns, the looks, and the stage."""
         count = len(self._cards.cards)
         rows = [one for one in people or () if isinstance(one, Mapping)][:count]
@@ -128,8 +129,8 @@ class CreateFill:
             values += [
                 gr.update(choices=[*choices, *more], value=who),
                 1 if person.get("weight") is None else person["weight"],
-                _step(person.get("start_step", 0)),
-                _step(person.get("end_step")),
+                _step(person.get("start_step", 0), steps),
+                _step(person.get("end_step"), steps),
                 person.get("name") or "",
             ]
             if person:
@@ -209,8 +210,10 @@ class CreateFill:
         return [*found, shape_of(width, height)]
 
 
-def _step(value: Any) -> Any:
-    """Parts of all steps are no number of the form's; they are left to the picture's recipe."""
+def _step(value: Any, steps: Any) -> Any:
+    """A step's number, as the form has it, also of a share of all steps."""
+    if isinstance(value, float) and isinstance(steps, int | float):
+        return step_at(value, int(steps))
     return value if isinstance(value, int) else None
 
 

@@ -249,3 +249,9 @@ def test_every_weight_that_a_picture_may_have_is_on_the_slider(page: Page) -> No
     values = page.named(page.fill.values({"people": [{"identity": ROSE.id, "weight": 5}]}, "rose"))
     slider = page.cards.cards[0].weight
     assert slider.preprocess(values["weight_0"]) == 5
+
+
+def test_a_share_of_the_steps_is_a_step_s_number(page: Page) -> None:
+    people = [{"identity": ROSE.id, "start_step": 0.2, "end_step": 0.5}]
+    values = page.named(page.fill.values({"prompt": "a", "steps": 20, "people": people}, "rose"))
+    assert (values["start_0"], values["end_0"]) == (4, 10)
