@@ -92,7 +92,7 @@ _NAMES = {"up": texts.UP, "down": texts.DOWN, "edit": texts.EDIT, "cancel": text
 
 
 def _buttons(job: Job, *names: str) -> Markup:
-    about = job.title or prompt_of(job)[:60]
+    about = job.title or prompt_of(job)[:60] or texts.KINDS.get(job.kind, job.kind)
     return Markup("").join(
         Markup(
             '<button type="button" data-do="{}" data-id="{}" aria-label="{}: {}"{}>{}</button>'

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from . import texts
 from .live import live, pressed_in
 from .screen_parts import EVENT, call_in, told
 
@@ -45,11 +48,19 @@ class _Queue:
                 place = waiting.index(job.id) + 1 + (-1 if pressed.do == "up" else 1)
                 await self._service.move(job.id, place)
         elif pressed.do == "edit":
-            filled = self._parts.fill(dict(job.request), owner)
-            if not job.is_finished:
+            filled = await asyncio.to_thread(self._parts.fill, dict(job.request), owner)
+            if _has_photos(job.request):
+                gr.Info(texts.EDIT_STAYS)
+            elif not job.is_finished:
                 await self._service.cancel(job.id)
             return ["create", *filled]
         return [gr.skip(), *nothing]
+
+
+def _has_photos(request: Mapping[str, Any]) -> bool:
+    """Whether somebody in it is of photos still, which the form cannot have back: they would be
+    lost with the job."""
+    return any(one.get("photos") for one in request.get("people") or ())
 
 
 def queue_rows() -> gr.HTML:

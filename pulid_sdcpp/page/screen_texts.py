@@ -7,9 +7,7 @@ __all__ = [
     "ADD_PERSON",
     "ADMIN_ONLY",
     "AGREEMENT",
-    "AGREEMENT_HELP",
     "ASK_PERSON",
-    "BEST_WEIGHT",
     "BY_PERSON",
     "CANCEL",
     "CHOOSE_FACE",
@@ -22,7 +20,6 @@ __all__ = [
     "DELETE_ONE_ASK",
     "DELETE_WHAT",
     "DIFFERENCES",
-    "DIFFERENT_PEOPLE",
     "DOWNLOAD",
     "DOWNLOADING",
     "DOWNLOADS_OFF",
@@ -36,13 +33,11 @@ __all__ = [
     "FAVOURITE",
     "FILES_MISSING",
     "FILE_OF",
-    "FIND_PERSON",
     "FIRST_VISIT",
     "FITS",
     "FORGET",
     "FORGET_ASK",
     "FORGET_WHAT",
-    "FORGOTTEN",
     "FOR_PHOTOS_ONLY",
     "FUSION",
     "FUSION_IDFORMER",
@@ -67,7 +62,6 @@ __all__ = [
     "GRID_WEIGHTS",
     "GRID_WHAT",
     "GRID_WIDTH",
-    "IS_FAVOURITE",
     "JPEG",
     "JUDGE",
     "KEEP",
@@ -78,13 +72,11 @@ __all__ = [
     "LOWEST",
     "MADE",
     "MADE_AGAIN",
-    "MEAN",
     "MEAN_OF_ALL",
     "MEAN_OF_PROMPT",
     "MEAN_OF_WEIGHT",
     "MEASURE",
     "MEASURE_AGAIN",
-    "MEASURING",
     "MISSING",
     "MODEL",
     "MODELS",
@@ -193,8 +185,6 @@ NO_PEOPLE = "Nobody is kept yet."
 ONE_PHOTO = "1 photo"
 N_PHOTOS = "{count} photos"
 AGREEMENT = "agreement {value}"
-AGREEMENT_HELP = "Lowest similarity between the faces in the photos, -1 to 1"
-DIFFERENT_PEOPLE = "The photos may show different people."
 USE_PERSON = "Use"
 TRY_IN_GRID = "Try in the grid"
 RENAME = "Rename"
@@ -205,10 +195,8 @@ FORGET_WHAT = (
     "The identity, the thumbnail and all numbers made from the photos are removed. "
     "Pictures that were made with it stay."
 )
-FORGOTTEN = "{name} is forgotten."
 KEPT = "{name} is kept."
 UNNAMED = "Without a name ({id})"
-FIND_PERSON = "Find a person"
 
 GALLERY = "Gallery"
 SEARCH = "Search"
@@ -231,7 +219,6 @@ DELETE_ASK = "Delete {count} pictures?"
 DELETE_ONE_ASK = "Delete this picture?"
 DELETE_WHAT = "This cannot be undone."
 FAVOURITE = "Favourite"
-IS_FAVOURITE = "Favourite: yes"
 USE_SETTINGS = "Use these settings"
 OTHER_SEED = "With another seed"
 EXACTLY_AGAIN = "Make exactly again"
@@ -257,7 +244,6 @@ DIFFERENCES = "What would be different here"
 FILES_MISSING = "Files that are missing"
 MEASURE = "Measure the likeness"
 MEASURE_AGAIN = "Measure again"
-MEASURING = "Measuring"
 LIKENESS = "Likeness"
 LIKENESS_HELP = (
     "Cosine similarity between the face in the picture and the person's photos, -1 to 1. "
@@ -293,7 +279,6 @@ GRID_LEFT = "about {time} left"
 GRID_CANCELLED = "Cancelled: {done} of {pictures} pictures"
 GRID_FAILED = "The grid ended early: {reason}"
 LOWEST = "lowest"
-MEAN = "mean"
 MEAN_OF_PROMPT = "Mean of the prompt"
 MEAN_OF_WEIGHT = "Mean of the weight"
 MEAN_OF_ALL = "Mean likeness"
@@ -308,7 +293,6 @@ SHEET = "Contact sheet"
 CSV = "Table (CSV)"
 USE_WEIGHT = "Use weight {weight} from now on"
 WAITS = "waits"
-BEST_WEIGHT = "Highest mean: weight {weight}"
 
 MODELS = "Models"
 MODELS_WHAT = "A preset is a model with settings that suit it."

@@ -173,7 +173,6 @@ CANCELLED = "Cancelled."
 DONE = "Done."
 SEED_OF = "Seed {seed}"
 MORE_LIKE = "Make another"
-SAME_SEED = "Vary the seed"
 AS_START = "Use as start"
 SETTINGS = "Use these settings"
 PNG = "PNG"
@@ -192,7 +191,7 @@ QUEUE_EMPTY = "Nothing waits."
 UP = "Earlier"
 DOWN = "Later"
 EDIT = "Edit"
-AGAIN = "Again"
+EDIT_STAYS = "The job stays in the queue, as its photo cannot be put into the form again."
 STATUSES = {
     "queued": "waiting",
     "generating": "running",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest.importorskip("gradio")
 from html_check import faults_of, tags_of, text_of
 from pulid_sdcpp.identity.photo_warning import PhotoWarning
 from pulid_sdcpp.page import screen_texts as texts
+from pulid_sdcpp.page import texts as page_texts
 from pulid_sdcpp.page.gallery_html import alt_of, ask_delete_html, gallery_html, picture_html
 from pulid_sdcpp.page.given_photos import GivenPhoto
 from pulid_sdcpp.page.grid_html import best_weight, grid_html
@@ -312,3 +314,14 @@ def test_the_best_weight_is_that_of_the_highest_mean() -> None:
     assert best_weight(grid(by_weight=[{"weight": 1.0, "similarity": 0.9}])) is None
     [button] = tags_of(grid_html(grid(), job="job_1"), "button", data_do="weight")
     assert button["data-id"] == "1.2"
+
+
+@pytest.mark.parametrize("module", [texts, page_texts])
+def test_no_text_is_left_over(module: Any) -> None:
+    own = Path(module.__file__)
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in own.parent.glob("*.py")
+        if not path.name.endswith("texts.py")
+    ) + re.sub(r'^[A-Z_]+\b|"[A-Z_]+"', "", own.read_text(encoding="utf-8"), flags=re.M)
+    assert [name for name in module.__all__ if not re.search(rf"\b{name}\b", code)] == []
