@@ -199,7 +199,7 @@ class _Create:
                 return [*nothing[:-1], await asyncio.to_thread(painted_value, content)]
             else:
                 body = settings_of_picture(job.request, picture.seed)
-                return self._fill.values(body, call.owner)
+                return await asyncio.to_thread(self._fill.values, body, call.owner)
         return nothing
 
     async def shaped(self, shape: str, model: str) -> list[Any]:

@@ -202,7 +202,8 @@ class _GridEvents:
         people = [
             {**one, "weight": float(pressed.id)} for one in job.request["request"].get("people", ())
         ]
-        return going_to(self._parts, "create", {"people": people}, call.owner)
+        body = {"people": people}
+        return await asyncio.to_thread(going_to, self._parts, "create", body, call.owner)
 
 
 def _body(

@@ -167,7 +167,8 @@ class _ModelEvents:
         call, pressed = call_in(request), pressed_in(event)
         if pressed.do != "try":
             return going_to(self._parts)
-        return going_to(self._parts, "create", {"model": pressed.id}, call.owner)
+        body = {"model": pressed.id}
+        return await asyncio.to_thread(going_to, self._parts, "create", body, call.owner)
 
     @told
     async def answered(

@@ -150,7 +150,8 @@ class _PeopleEvents:
             return going_to(self._parts, "grid")
         if pressed.do != "use":
             return going_to(self._parts)
-        return going_to(self._parts, "create", {"people": [{"identity": pressed.id}]}, call.owner)
+        body = {"people": [{"identity": pressed.id}]}
+        return await asyncio.to_thread(going_to, self._parts, "create", body, call.owner)
 
     @told
     async def answered(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:

@@ -104,12 +104,20 @@ class PictureDialog:
             return replace(shown, asked=(pressed.id,)), nothing, question
         if pressed.do == "delete":
             for its_id in shown.asked:
-                await remove_picture(self._service, its_id, call.sees)
+                await self._remove(its_id, call)
                 shown = shown.without([its_id])
             return shown, self._redraw(shown), ""
         if pressed.do == "closed" or pressed.do in _USES:
             return replace(shown, asked=()), nothing, ""
         return nothing, nothing, nothing
+
+    async def _remove(self, its_id: str, call: Call) -> None:
+        """Remove a picture; one that another page has removed is as good as removed."""
+        try:
+            await remove_picture(self._service, its_id, call.sees)
+        except ApiError as error:
+            if error.code not in ("not_found", "expired"):
+                raise
 
     def _changed(self, shown: Shown, picture: dict[str, Any], note: str = "") -> tuple[Any, ...]:
         shown = shown.with_picture(picture)
@@ -130,7 +138,7 @@ class PictureDialog:
         body = settings_of_picture(job.request, made.seed)
         if pressed.do == "other-seed":
             body["seed"] = -1
-        return going_to(self._parts, "create", body, call.owner)
+        return await asyncio.to_thread(going_to, self._parts, "create", body, call.owner)
 
 
 def settings_of_picture(request: Mapping[str, Any], seed: int) -> dict[str, Any]:

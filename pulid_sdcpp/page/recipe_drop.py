@@ -104,4 +104,5 @@ class _RecipeEvents:
         owner = call_in(request).owner
         if pressed_in(event).do != "use" or not found:
             return going_to(self._parts)
-        return going_to(self._parts, "create", dict(found["request"]), owner)
+        body = dict(found["request"])
+        return await asyncio.to_thread(going_to, self._parts, "create", body, owner)

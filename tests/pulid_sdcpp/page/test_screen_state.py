@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from pulid_sdcpp.page.gallery_state import PAGE, Shown, with_names
 from pulid_sdcpp.page.given_photos import GivenPhoto, cut_out, enrolment_values, read_given
 from pulid_sdcpp.page.grid_state import grid_body, grid_count, numbers_in, time_text
 from pulid_sdcpp.page.live import html, pressed_in
-from pulid_sdcpp.page.picture_dialog import settings_of_picture
+from pulid_sdcpp.page.picture_dialog import PictureDialog, settings_of_picture
 from pulid_sdcpp.page.screen_parts import going_to, told, told_step_by_step
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
@@ -170,3 +171,17 @@ def test_an_errors_message_is_told_and_a_defect_is_not(caplog: pytest.LogCapture
         run(refused(RuntimeError("secret")))
     assert "secret" not in str(caught.value)
     assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(("code", "is_told"), [("not_found", False), ("forbidden", True)])
+def test_a_picture_that_another_page_removed_is_removed(
+    code: str, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise ApiError(code, "no")
+
+    monkeypatch.setattr("pulid_sdcpp.page.picture_dialog.remove_picture", refuse)
+    dialog: Any = SimpleNamespace(_service=None)
+    call: Any = SimpleNamespace(sees="local")
+    with pytest.raises(ApiError) if is_told else contextlib.nullcontext():
+        run(PictureDialog._remove(dialog, "job_1-0", call))
