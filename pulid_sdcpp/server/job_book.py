@@ -2,11 +2,13 @@
 
     book.change(job_id, lambda job: job.with_picture(picture))
 
-The disk comes first: what a client was told is there after a failure, too.
+The disk comes first: what a client was told is there after a failure, too. Only how far a job is
+may be known before it can be written: on a full disk, a job still ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -39,6 +41,7 @@ class JobBook:
         self._clock = clock
         self._changing = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._unwritten: set[str] = set()
         self._is_loaded = False
 
     @property
@@ -53,17 +56,15 @@ class JobBook:
             Those that wait, the next one first.
         """
         with self._changing:
-            found = {}
+            self._jobs = {}
             for kept in self.store.load_all():
-                job = after_restart(kept, self._clock())
+                job = self._jobs[kept.id] = after_restart(kept, self._clock())
                 if job is not kept:
                     self._write_if_possible(job)
                 if job.is_finished:
                     self.store.remove_photos(job.id)
-                found[job.id] = job
-            self._jobs = found
             self._is_loaded = True
-        return waiting_in_line(found.values())
+            return waiting_in_line(self._jobs.values())
 
     def accept(
         self,
@@ -119,12 +120,14 @@ class JobBook:
         )
         return list(itertools.islice(fit, limit))
 
-    def change(self, job_id: str, changed: Callable[[Job], Job]) -> Job:
+    def change(self, job_id: str, changed: Callable[[Job], Job], *, must_write: bool = True) -> Job:
         """Change a job, on the disk and then in memory.
 
         Args:
             job_id: The job.
             changed: Gives the new one of the one that is there. No other change comes between.
+            must_write: Whether it is no change unless it is on the disk. Else it is written as soon
+                as there is space.
 
         Returns:
             The new job.
@@ -137,7 +140,10 @@ class JobBook:
             former = self._jobs[job_id]
             job = changed(former)
             if job != former:
-                self.store.update(job)
+                if must_write:
+                    self._write(job)
+                else:
+                    self._write_if_possible(job)
                 self._jobs[job_id] = job
         if job.is_finished and not former.is_finished:
             self.store.remove_photos(job_id)
@@ -158,7 +164,9 @@ class JobBook:
             if job is None or not job.is_finished or (unless_favourite and job.has_favourite):
                 return False
             del self._jobs[job_id]
+            self._unwritten.discard(job_id)
             self.store.remove(job_id)
+            self._write_rest()
         return True
 
     def remove_picture(self, job_id: str, index: int) -> bool:
@@ -180,13 +188,26 @@ class JobBook:
             except OSError as error:
                 raise OutputFileError(f"cannot remove {path}: {reason_of(error)}") from error
             job = replace(job, pictures=others)
-            self.store.update(job)
+            self._write(job)
             self._jobs[job_id] = job
         return True
+
+    def _write(self, job: Job) -> None:
+        self.store.update(job)
+        self._unwritten.discard(job.id)
+        self._write_rest()
 
     def _write_if_possible(self, job: Job) -> None:
         """On a full disk, a server still starts: else nobody could remove pictures."""
         try:
-            self.store.update(job)
+            self._write(job)
         except OutputFileError as error:
+            self._unwritten.add(job.id)
             LOGGER.error("%s: what became of it is not written: %s", job.id, error)
+
+    def _write_rest(self) -> None:
+        """Write what could not be written before, as far as there is space by now."""
+        for job_id in sorted(self._unwritten):
+            with contextlib.suppress(OutputFileError):
+                self.store.update(self._jobs[job_id])
+                self._unwritten.discard(job_id)

@@ -26,6 +26,7 @@ from .jobs import Job, JobFailure, MadePicture
 from .picture_work import PictureWork
 from .served_models import ServedModels
 from .service_metrics import ServiceMetrics
+from .to_the_end import to_the_end
 
 __all__ = ["QUEUED_KINDS", "JobRunner", "Work"]
 
@@ -158,9 +159,11 @@ class JobRunner:
         def asked(job: Job) -> Job:
             return job if job.is_finished else replace(job, cancel_requested=True)
 
-        job = await asyncio.to_thread(self._book.change, job_id, asked)
+        job = await self._noted(job_id, asked)
+        if job.is_finished:
+            return job
         self._stop_job(job_id)
-        with contextlib.suppress(asyncio.TimeoutError):
+        with contextlib.suppress(asyncio.TimeoutError, KeyError):  # it may be removed at once
             job = await asyncio.wait_for(self.finished(job_id), _CANCEL_WAIT_S)
         return self._book.get(job_id) or job
 
@@ -224,7 +227,7 @@ class JobRunner:
         while (job_id := await self._queue.take_async()) is not None:
             try:
                 await self._do(job_id)
-            except Exception:  # a disk that is full: the next job may be done
+            except Exception:  # the next job may be done
                 LOGGER.exception("job %s", job_id)
             finally:
                 self._queue.done(job_id)
@@ -240,13 +243,14 @@ class JobRunner:
         job = self._book.get(job_id)
         if job is None or job.is_finished:
             return
-        job = await self.change(job_id, lambda job: job.begun(self._clock()))
-        if job.attempts == 1:
-            self.metrics.waited(self._clock() - job.created)
-        if job.cancel_requested:
-            self._cancelled.add(job_id)
-        killer = self._watch_running(job)
+        killer = None
         try:
+            job = await self._noted(job_id, lambda job: job.begun(self._clock()))
+            if job.attempts == 1:
+                self.metrics.waited(self._clock() - job.created)
+            if job.cancel_requested:
+                raise GenerationCancelled("cancelled")
+            killer = self._watch_running(job)
             result = await self._work_of(job)(job)
         except (GenerationCancelled, asyncio.CancelledError):
             await self._cancelled_job(job_id)
@@ -280,7 +284,7 @@ class JobRunner:
             return
         job = self._book.get(job_id)
         if self._is_stopping and job is not None and not job.cancel_requested:
-            await self.change(job_id, Job.put_back)
+            await self._noted(job_id, Job.put_back)
             self._hub.forget(job_id)
             return
         await self._end(job_id, "cancelled", _CANCELLED)
@@ -295,16 +299,30 @@ class JobRunner:
         def ended(job: Job) -> Job:
             return job.ended(status, self._clock(), error, result)
 
-        job = await self.change(job_id, ended)
-        self._hub.forget(job_id)
-        self.metrics.job_ended(job.kind, job.client, status)
+        async def end() -> Job:
+            job = await self._noted(job_id, ended)
+            self._has_ended(job, error)
+            return job
+
+        # Who cancels may be cancelled, too; those who wait for the job are told in any case.
+        return await to_the_end(end())
+
+    def _has_ended(self, job: Job, error: JobFailure | None) -> None:
+        self._hub.forget(job.id)
+        self._cancelled.discard(job.id)
+        self.metrics.job_ended(job.kind, job.client, job.status)
         data: dict[str, Any] = {}
         if error is not None:
             data["error"] = {"code": error.code, "message": error.message, "param": error.param}
-        self._tell(job, status, data)
-        if waiting := self._ended.pop(job_id, None):
+        self._tell(job, job.status, data)
+        if waiting := self._ended.pop(job.id, None):
             waiting.set()
-        return job
+
+    async def _noted(self, job_id: str, changed: Callable[[Job], Job]) -> Job:
+        """As `change`, whatever happens: also on a full disk, and to its end."""
+        return await to_the_end(
+            asyncio.to_thread(self._book.change, job_id, changed, must_write=False)
+        )
 
     async def _saved(self, job_id: str, event: SavedEvent) -> None:
         made = MadePicture(event.index, event.seed, event.width, event.height)

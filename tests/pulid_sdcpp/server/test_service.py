@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pulid_sdcpp.errors import OutputFileError
 from pulid_sdcpp.server.body_fields import body_fields
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.jobs import Job
@@ -249,5 +252,99 @@ def test_a_job_is_done_though_who_asked_for_it_was_cancelled_meanwhile(tmp_path:
         assert jobs
         for job in jobs:
             assert (await service.finished(job.id)).result == {"done": True}
+
+    run_service(tmp_path, test)
+
+
+def test_on_a_full_disk_jobs_end_and_are_written_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with started(tmp_path) as service:
+            store = service.book.store
+            former = await service.finished((await submitted(service)).id)
+            running = await submitted(service, "slow", steps=150)
+            waiting, other = await submitted(service), await submitted(service)
+            while service.hub.progress(running.id) is None:
+                await asyncio.sleep(0.01)
+
+            def full(job: Job) -> None:
+                raise OutputFileError("no space left")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(store, "update", full)
+                assert (await service.cancel(waiting.id)).status == "cancelled"
+                assert (await service.cancel(running.id)).status == "cancelled"
+                failed = await service.finished(other.id)
+                assert (failed.status, failed.error and failed.error.code) == (
+                    "failed",
+                    "disk_full",
+                )
+                while service.queue.running():
+                    await asyncio.sleep(0.01)
+                assert service.hub.progress(running.id) is None
+            assert {job.id: job.status for job in store.load_all()}[waiting.id] == "queued"
+            assert await service.remove(former.id)
+            on_disk = {job.id: job.status for job in store.load_all()}
+            assert on_disk == {
+                running.id: "cancelled",
+                waiting.id: "cancelled",
+                other.id: "failed",
+            }
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_who_waits_for_a_job_is_told_though_who_cancelled_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(service: PictureService) -> None:
+        writing, may_write = threading.Event(), threading.Event()
+        real = service.book.store.update
+
+        def slow(job: Job) -> None:
+            if job.status == "cancelled":
+                writing.set()
+                may_write.wait(10)
+            real(job)
+
+        monkeypatch.setattr(service.book.store, "update", slow)
+        await submitted(service, "slow", steps=100)
+        job = await submitted(service)
+        waiting = asyncio.ensure_future(service.finished(job.id))
+        cancelling = asyncio.ensure_future(service.cancel(job.id))
+        await asyncio.to_thread(writing.wait, 10)
+        for _ in range(2):
+            cancelling.cancel()
+            await asyncio.sleep(0)
+        may_write.set()
+        assert (await asyncio.wait_for(waiting, 10)).status == "cancelled"
+        with pytest.raises(asyncio.CancelledError):
+            await cancelling
+
+    run_service(tmp_path, test)
+
+
+def test_a_job_that_is_cancelled_before_it_is_begun_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(service: PictureService) -> None:
+        begun = []
+
+        async def work(job: Job) -> dict[str, Any]:
+            begun.append(job.id)
+            return {}
+
+        follow = service.runner.follow
+
+        def after_a_cancel(job: Job) -> None:
+            service.book.change(job.id, lambda job: replace(job, cancel_requested=True))
+            follow(job)
+
+        monkeypatch.setattr(service.runner, "follow", after_a_cancel)
+        service.do("download", work)
+        job = await service.submit_other("download", "local", {})
+        assert (await service.finished(job.id)).status == "cancelled"
+        assert not begun
 
     run_service(tmp_path, test)
