@@ -24,11 +24,13 @@ _FILE = r"(?![a-zA-Z][a-zA-Z0-9+.-]+:).+"
 _ROUTES = re.compile(
     r"/|/config/?|/theme\.css|/manifest\.json|/favicon\.ico|/robots\.txt"
     r"|/(assets|static|svelte)/.+"
-    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|heartbeat/\w+|component_server/?"
+    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|heartbeat/\w+"
     rf"|file={_FILE}"
     r"|cancel|reset/?|app_id/?|startup-events|theme\.css|custom_component/.+)"
 )
 _EVENT, _UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
+_WITHOUT_QUERY = ("", "/", "/config", "/config/")
+"""Gradio would take another page from it, or what somebody's link has kept."""
 _FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
 """What Gradio says of itself to other sites, with addresses of theirs."""
 _NO_SCRIPTS = f"<noscript><p>{NO_SCRIPTS}</p></noscript>".encode()
@@ -77,6 +79,8 @@ class PageRoutes:
         )
         if scope["type"] != "http" or not is_of_the_page(path or "/"):
             raise ApiError("not_found", "there is nothing at this address")
+        if path in _WITHOUT_QUERY:
+            scope = {**scope, "query_string": b""}
         if path in ("", "/"):
             await self._document(scope, receive, send)
         elif path == _EVENT:

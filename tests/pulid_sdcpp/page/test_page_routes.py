@@ -29,6 +29,7 @@ def test_what_the_page_needs_is_there(path: str) -> None:
      "/gradio_api/vibe-edit", "/gradio_api/run/predict", "/login", "/monitoring",
      "/gradio_api/runs",
      "/gradio_api/deep_link", "/assets/../config", "/v2/anything", "", "/gradio_api/openapi.json",
+     "/gradio_api/component_server", "/gradio_api/component_server/",
      "/gradio_api/process_recording", "/gradio_api/file=/tmp/../etc/passwd",
      "/gradio_api/file=http://example.org/a.png", "/gradio_api/file=HTTPS://example.org/a.png",
      "/gradio_api/file=file:///etc/passwd"],
@@ -81,6 +82,24 @@ def test_the_document_runs_its_own_scripts_and_no_others(path: str, root_path: s
 
 def test_each_document_has_a_nonce_of_its_own() -> None:
     assert answered("/")[0]["headers"] != answered("/")[0]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"), [("/", b""), ("/config", b""), ("/theme.css", b"deep_link=a&page=b")]
+)
+def test_the_page_is_the_same_whatever_its_address_asks_for(path: str, query: bytes) -> None:
+    queries = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        queries.append(scope["query_string"])
+        await gradio(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {"type": "http", "path": path, "headers": [], "query_string": b"deep_link=a&page=b"}
+    asyncio.run(PageRoutes(app, Path("/nowhere"))(scope, None, send))  # type: ignore[arg-type]
+    assert queries == [query]
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/info", "/nothing"])
