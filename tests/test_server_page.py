@@ -49,10 +49,21 @@ def test_every_code_is_explained() -> None:
         for code in re.findall(r"`([a-z0-9_]+)`", row.split("|")[2] if row.count("|") > 2 else "")
         if code != "param"
     }
-    # Of a PNG that is no picture of a model, which `recipe` says; and of a client that is no more.
-    assert set(STATUSES) - {"no_recipe", "client_gone", "method_not_allowed"} == shown.keys()
+    assert set(STATUSES) == shown.keys()
     for code, statuses in shown.items():
         assert str(STATUSES[code]) in statuses, code
+
+
+def test_its_contents_are_its_chapters_in_order() -> None:
+    contents, _, chapters = PAGE.partition("\n## ")
+    listed = re.findall(r"^- \[(.+?)\]\(#", contents, re.MULTILINE)
+    assert listed == re.findall(r"^## (.+)$", f"\n## {chapters}", re.MULTILINE)
+
+
+def test_every_program_of_the_replayed_requests_is_explained() -> None:
+    programs = PAGE.partition("## Programs that work with it")[2].partition("\n## ")[0]
+    for name in ("Open WebUI", "SillyTavern", "sdcpp-webui", "mold"):
+        assert re.search(rf"^\*\*{name}\*\*", programs, re.MULTILINE), name
 
 
 def test_the_settings_of_its_file_are_settings(tmp_path: Path) -> None:

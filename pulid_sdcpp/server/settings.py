@@ -117,7 +117,7 @@ class ServerSettings:
     )
     data_dir: FilePath | None = option(
         None,
-        "Folder for jobs, pictures and people.",
+        "Folder for jobs and pictures, and for people of named keys.",
         flags="--data-dir",
         group="Server",
         metavar="FOLDER",
