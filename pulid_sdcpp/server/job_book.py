@@ -40,6 +40,7 @@ class JobBook:
         self.store = store
         self._clock = clock
         self._changing = threading.Lock()
+        self._counting = threading.Lock()  # held for a moment, while there are more or fewer jobs
         self._jobs: dict[str, Job] = {}
         self._unwritten: set[str] = set()
         self._is_loaded = False
@@ -58,7 +59,9 @@ class JobBook:
         with self._changing:
             self._jobs = {}
             for kept in self.store.load_all():
-                job = self._jobs[kept.id] = after_restart(kept, self._clock())
+                job = after_restart(kept, self._clock())
+                with self._counting:
+                    self._jobs[job.id] = job
                 if job is not kept:
                     self._write_if_possible(job)
                 if job.is_finished:
@@ -80,7 +83,7 @@ class JobBook:
         if not self.is_loaded:
             raise RuntimeError("no job can be accepted before the jobs are loaded")
         self.store.accept(job, files, photos)
-        with self._changing:
+        with self._counting:
             self._jobs[job.id] = job
 
     def get(self, job_id: str, owner: str | None = None) -> Job | None:
@@ -109,8 +112,9 @@ class JobBook:
             limit: How many at most; None: all.
             before: An id, for the next page: only older jobs.
         """
-        with self._changing:
-            jobs = sorted(self._jobs.items(), reverse=True)
+        with self._counting:
+            jobs = list(self._jobs.items())
+        jobs.sort(reverse=True)
         fit = (
             job
             for job_id, job in jobs
@@ -163,7 +167,8 @@ class JobBook:
             job = self._jobs.get(job_id)
             if job is None or not job.is_finished or (unless_favourite and job.has_favourite):
                 return False
-            del self._jobs[job_id]
+            with self._counting:
+                del self._jobs[job_id]
             self._unwritten.discard(job_id)
             self.store.remove(job_id)
             self._write_rest()

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,6 +262,29 @@ def test_the_book_shows_each_owner_its_own(store: JobStore) -> None:
     assert book.get(jobs[2].id, "a") == jobs[2]
     assert book.get(jobs[2].id, "b") is None
     assert book.get("../..", None) is None
+
+
+def test_nobody_who_reads_the_book_waits_for_the_disk(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = loaded_book(store)
+    job = a_job()
+    book.accept(job)
+    writing, may_write = threading.Event(), threading.Event()
+
+    def slow(job: Job) -> None:
+        writing.set()
+        may_write.wait(30)
+
+    monkeypatch.setattr(store, "update", slow)
+    with ThreadPoolExecutor(2) as threads:
+        changing = threads.submit(book.change, job.id, lambda job: job.begun(1))
+        writing.wait(30)
+        try:
+            assert threads.submit(book.newest).result(10) == [job]
+        finally:
+            may_write.set()
+        assert book.newest() == [changing.result()]
 
 
 def test_the_book_removes_finished_jobs_only(store: JobStore) -> None:
