@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from ..server.body_fields import body_fields
 from ..server.errors import ApiError, api_error_of
+from ..server.limits import Limits
+from ..server.normal_request import MAX_REFERENCES
 from ..server.request_files import RequestFiles
 from . import texts
 from .card_choices import card_choices
@@ -150,7 +152,7 @@ class _Create:
         people_values, (photos, shown, stage, *pictures) = values[:count], values[count:]
         _, settings = self._fill.settings(form["model"])
         people, files = people_in_form(people_values, photos, shown, boxes_in(stage))
-        more, more_files = await asyncio.to_thread(_pictures, *pictures)
+        more, more_files = await asyncio.to_thread(_pictures, self._service.limits, *pictures)
         body = body_of_form(form, settings, has_start="init_image" in more) | more
         if people:
             body["people"] = people
@@ -252,7 +254,12 @@ def _ideas() -> Markup:
 
 
 def _pictures(
-    start: Any, start_mask: str | None, refs: list[str] | None, control: str | None, canny: bool
+    limits: Limits,
+    start: Any,
+    start_mask: str | None,
+    refs: list[str] | None,
+    control: str | None,
+    canny: bool,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The pictures that come along, as a body and its files."""
     body: dict[str, Any] = {}
@@ -266,8 +273,8 @@ def _pictures(
         return True
 
     if add("init_image", painted_picture(start)):
-        add("mask_image", uploaded(start_mask, keep=True) or painted_mask(start))
-    for number, path in enumerate(refs or ()):
+        add("mask_image", uploaded(start_mask, keep=True) or painted_mask(start, limits))
+    for number, path in enumerate((refs or [])[: MAX_REFERENCES + 1]):  # one too many is said
         content = uploaded(path, keep=True)
         if content is not None:
             files[f"ref_{number}"] = content

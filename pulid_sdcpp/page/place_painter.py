@@ -68,7 +68,7 @@ class PlacePainter:
             raise ApiError("invalid_value", texts.BRUSH_NOBODY)
         content = await asyncio.to_thread(uploaded, file)
         if content is None:
-            content = await asyncio.to_thread(painted_mask, canvas)
+            content = await asyncio.to_thread(painted_mask, canvas, self._service.limits)
         if content is None:
             raise ApiError("invalid_value", texts.NOT_PAINTED)
         mask = await asyncio.to_thread(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ..server.limits import Limits
+from ..server.pictures_in import paint_from
+
 __all__ = ["brush_field", "painted_mask", "painted_picture", "painted_value"]
 
-_LEAST_ALPHA = 16
-"""Of 255: where less was painted, nothing was."""
+_MAX_LAYERS = 4
+"""The field has one; a browser can send any number."""
 
 
 def brush_field(label: str, *, has_picture: bool = True, **settings: Any) -> gr.ImageEditor:
@@ -39,21 +43,27 @@ def painted_picture(value: Any) -> bytes | None:
     return _content(getattr(value, "background", None))
 
 
-def painted_mask(value: Any) -> bytes | None:
-    """A mask, white where somebody painted, as a PNG; None: nobody did."""
+def painted_mask(value: Any, limits: Limits) -> bytes | None:
+    """A mask, white where somebody painted, as a PNG; None: nobody did.
+
+    Args:
+        value: The field's.
+        limits: How large what is painted may be.
+
+    Raises:
+        ApiError: bad_image, image_too_large.
+    """
     from PIL import Image, ImageChops
 
     mask: Image.Image | None = None
-    for layer in getattr(value, "layers", None) or ():
-        content = _content(layer)
-        if content is None:
-            continue
-        with Image.open(io.BytesIO(content)) as picture:
-            alpha = picture.convert("RGBA").getchannel("A")
-        alpha = alpha.point(lambda part: 255 if part >= _LEAST_ALPHA else 0)
-        if mask is not None and mask.size == alpha.size:
-            alpha = ImageChops.lighter(mask, alpha)
-        mask = alpha
+    layers = (_content(layer) for layer in getattr(value, "layers", None) or ())
+    for content in itertools.islice(filter(None, layers), _MAX_LAYERS):
+        paint = paint_from(content, param="mask_image", limits=limits)
+        with Image.open(io.BytesIO(paint.png)) as picture:
+            layer = picture.convert("L")
+        if mask is not None and mask.size == layer.size:
+            layer = ImageChops.lighter(mask, layer)
+        mask = layer
     if mask is None or mask.getbbox() is None:
         return None
     out = io.BytesIO()

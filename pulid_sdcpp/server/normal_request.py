@@ -31,10 +31,11 @@ from .request_limits import RequestLimits, check_picture
 from .safe_names import plain_name
 from .typed_values import invalid, typed, unwrapped_list
 
-__all__ = ["NormalRequest", "normalised", "normalised_fields"]
+__all__ = ["MAX_REFERENCES", "NormalRequest", "normalised", "normalised_fields"]
 
 _FACTS = {**of(GenerationOptions), "cfg_start_step": of(IdentityOptions)["cfg_start_step"]}
-_MAX_REFERENCES = 16
+MAX_REFERENCES = 16
+"""Pictures to look at."""
 _MAX_LORAS = 100
 _MODEL_OF_OTHERS = re.compile(r"dall-e-[23]|gpt-image-[\w.-]*|chatgpt-image-latest|sd-cpp-local|")
 _SIDES = ("width", "height", "hires_width", "hires_height")
@@ -242,7 +243,7 @@ def _pictures(fields: BodyFields, readers: Readers) -> dict[str, tuple[Kept, ...
             continue
         param = fields.params[name]
         if name == "ref_images":
-            several = unwrapped_list(value, param, _MAX_REFERENCES)
+            several = unwrapped_list(value, param, MAX_REFERENCES)
             found[name] = tuple(
                 readers.picture(one, f"{param}[{number}]") for number, one in enumerate(several)
             )

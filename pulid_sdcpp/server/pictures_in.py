@@ -30,6 +30,7 @@ __all__ = [
     "MAX_IMAGE_SIDE",
     "PictureIn",
     "mask_from",
+    "paint_from",
     "photo_from",
     "picture_from",
     "picture_text_from",
@@ -41,6 +42,8 @@ MAX_IMAGE_SIDE = 8192
 MAX_IMAGE_RATIO = 200
 """Between the sides."""
 
+_LEAST_ALPHA = 16
+"""Of 255: where less was painted, nothing was."""
 _MAX_SCANS = 100
 """Of a JPEG; the usual ones have 1 to 12."""
 _COMPRESSION = 1
@@ -112,6 +115,18 @@ def mask_from(
     """
     read = _by_transparency if transparent_is_inside else read_mask
     return _normalised(value, param, limits, fetch, "a mask", read)
+
+
+def paint_from(value: object, *, param: str, limits: Limits) -> PictureIn:
+    """What was painted over a picture, as a mask: white where it can be seen, of any colour.
+
+    Args:
+        value, param, limits: As for `picture_from`.
+
+    Raises:
+        ApiError: As `picture_from`.
+    """
+    return _normalised(value, param, limits, None, "a painted layer", _by_opacity)
 
 
 def picture_text_from(
@@ -248,3 +263,8 @@ def _by_transparency(image: Image.Image) -> Image.Image:
         if opacity.getextrema() != (255, 255):
             return opacity.point(lambda value: 255 - value)
     return read_mask(image)
+
+
+def _by_opacity(image: Image.Image) -> Image.Image:
+    opacity = image.convert("RGBA").getchannel("A")
+    return opacity.point(lambda value: 255 if value >= _LEAST_ALPHA else 0)
