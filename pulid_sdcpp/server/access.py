@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..errors import named, option_error
 from .api_keys import ApiKeys, keys_in_text, read_key_file
 from .binding import addresses_to_bind, is_loopback
+from .fetch_url import checked_host
 from .hosts import HostRules, host_name, host_rules
 from .settings import ServerSettings
 
-__all__ = ["KEY_VARIABLE", "Access", "access_of"]
+__all__ = ["KEY_VARIABLE", "Access", "access_of", "fetch_host"]
 
 KEY_VARIABLE = "PULID_SDCPP_API_KEY"
 
@@ -67,5 +69,18 @@ def access_of(
         public_url=settings.public_url,
     )
     allowed = is_local if settings.allow_downloads is None else settings.allow_downloads
-    fetch_hosts = frozenset(host_name("allow_fetch", host) for host in settings.allow_fetch)
+    fetch_hosts = frozenset(map(fetch_host, settings.allow_fetch))
     return Access(addresses, keys, rules, allowed, fetch_hosts)
+
+
+def fetch_host(host: str) -> str:
+    """A host of `--allow-fetch` as it is compared.
+
+    Raises:
+        ValueError: It is an address, or no full name.
+    """
+    name = host_name("allow_fetch", host)
+    try:
+        return checked_host(name)
+    except ValueError as error:
+        raise option_error(f"{named('allow_fetch')}: {error}") from None

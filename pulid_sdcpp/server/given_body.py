@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .access import fetch_host
 from .bracket_fields import unbracketed
 from .errors import ApiError
 from .fetch_url import UrlFetcher
@@ -91,7 +92,7 @@ async def body_of_request(
         sha256 = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
     fetch = None
     if hosts := service.settings.allow_fetch:
-        fetch = UrlFetcher(hosts, max_bytes=service.limits.max_image_bytes)
+        fetch = UrlFetcher(list(map(fetch_host, hosts)), max_bytes=service.limits.max_image_bytes)
     files = RequestFiles(
         service.limits, parts=parts, fetch=fetch, transparent_is_inside=transparent_is_inside
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pulid_sdcpp.server.access import KEY_VARIABLE, Access, access_of
+from pulid_sdcpp.server.access import KEY_VARIABLE, Access, access_of, fetch_host
+from pulid_sdcpp.server.fetch_url import UrlFetcher
 from pulid_sdcpp.server.hosts import check_host
 from pulid_sdcpp.server.settings import ServerSettings
 
@@ -68,6 +69,8 @@ def test_a_key_file_counts_not_the_variable(tmp_path: Path) -> None:
     ("settings", "wrong"),
     [
         ({"allow_fetch": ["https://example.org"]}, "allow_fetch is "),
+        ({"allow_fetch": ["localhost"]}, "allow_fetch: .*full name of a host"),
+        ({"allow_fetch": ["10.0.0.1"]}, "allow_fetch: .*full name of a host"),
         ({"allow_host": ["a:1"]}, "allow_host is "),
         ({"cors_origin": ["*"]}, "cors_origin is "),
         ({"api_key_file": "no-such-file"}, "api_key_file: "),
@@ -87,3 +90,4 @@ def test_a_short_key_in_the_variable_is_no_key() -> None:
 
 def test_hosts_to_fetch_from_are_compared_as_names() -> None:
     assert made(allow_fetch=["Example.ORG."]).fetch_hosts == {"example.org"}
+    UrlFetcher([fetch_host("Example.ORG.")], max_bytes=1)  # of each request
