@@ -221,7 +221,10 @@ class PictureService:
             )
             return _NewJob(job, {**files, **identities}, photos)
 
-        return await self._accept(new, owner, idempotency_key, body_sha256)
+        job = await self._accept(new, owner, idempotency_key, body_sha256)
+        if self.settings.log_prompts:
+            LOGGER.info("%s: %s", job.id, request.options["prompt"])
+        return job
 
     async def submit_other(
         self,

@@ -59,6 +59,20 @@ def test_a_job_is_accepted_made_and_kept(tmp_path: Path) -> None:
     run_service(tmp_path, test)
 
 
+@pytest.mark.parametrize("log_prompts", [False, True])
+def test_prompts_are_logged_only_where_that_is_wanted(
+    log_prompts: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(service: PictureService) -> None:
+        job = await submitted(service, "a secret garden")
+        await service.finished(job.id)
+        line = f"{job.id}: a secret garden"
+        assert [one for one in caplog.messages if "secret" in one] == [line] * log_prompts
+
+    caplog.set_level("DEBUG", "pulid_sdcpp")
+    run_service(tmp_path, test, log_prompts=log_prompts)
+
+
 def test_a_failed_job_says_why(tmp_path: Path) -> None:
     async def test(service: PictureService) -> None:
         job = await submitted(service, people=[{"embedding": "AAAA"}])
