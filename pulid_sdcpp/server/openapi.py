@@ -49,7 +49,8 @@ _TAGS = {
     "sdcpp": "sd-server",
     "pulid": "pulid-sdcpp",
 }
-_FORMS = {"/sdcpp/v1/img_gen", "/v1/images/edits", "/pulid/v1/identities", "/pulid/v1/faces"}
+_FORMS = {"/sdcpp/v1/img_gen", "/v1/images/generations", "/v1/images/edits",
+          "/pulid/v1/identities", "/pulid/v1/faces"}  # fmt: skip
 _KEYS = {
     "Bearer": {"type": "http", "scheme": "bearer"},
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},

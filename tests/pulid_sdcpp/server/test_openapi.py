@@ -48,8 +48,9 @@ def test_each_operation_says_its_errors_its_key_and_its_body(document: dict[str,
             assert ("security" in operation) is not is_open, where
             assert ("requestBody" in operation) is (method in ("post", "patch")), where
             assert operation["tags"], where
-    body = document["paths"]["/sdcpp/v1/img_gen"]["post"]["requestBody"]
-    assert set(body["content"]) == {"application/json", "multipart/form-data"}
+    for path in ("/sdcpp/v1/img_gen", "/v1/images/generations", "/v1/images/edits"):
+        body = document["paths"][path]["post"]["requestBody"]
+        assert set(body["content"]) == {"application/json", "multipart/form-data"}, path
 
 
 def test_a_body_has_all_options_where_they_belong() -> None:
