@@ -39,6 +39,7 @@ LOGGER = logging.getLogger("pulid_sdcpp.server")
 MIN_FREE_BYTES = 500_000_000
 """On the disk, when a job is accepted."""
 
+_TRIES = 100
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 _FILE = re.compile(r"[0-9A-Za-z_-]{4,100}\.[0-9a-z]{2,12}")
 
@@ -117,8 +118,7 @@ class JobStore:
         self._check_space()
         try:
             with _writing(folder):
-                folder.parent.mkdir(mode=0o700, exist_ok=True)
-                folder.mkdir(mode=0o700)
+                _make(folder)
                 for name, content in (files or {}).items():
                     _write(folder / name, content)
                 if photos:
@@ -198,6 +198,16 @@ class JobStore:
                     f"the server's disk is nearly full: {free // 1_000_000} MB are free, and a job "
                     f"needs {MIN_FREE_BYTES // 1_000_000} MB; remove pictures"
                 )
+
+
+def _make(folder: Path) -> None:
+    """Make a job's folder; the month's may go meanwhile, with the last job that was in it."""
+    for _ in range(_TRIES):
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            folder.mkdir(mode=0o700)
+            return
+    folder.mkdir(mode=0o700)
 
 
 def _write(path: Path, content: bytes) -> None:

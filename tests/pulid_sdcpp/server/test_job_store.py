@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -98,6 +99,24 @@ def test_a_job_that_cannot_be_written_leaves_nothing(
     with pytest.raises(OutputFileError, match="no space left"):
         store.accept(a_job(), {"abcd.png": b"start"})
     assert list((store.root / "jobs").iterdir()) == []
+
+
+def test_a_job_is_accepted_while_the_last_one_of_its_month_is_removed(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, removed = Path.mkdir, []
+
+    def mkdir(folder: Path, *how: Any, **options: Any) -> None:
+        if folder.name.startswith("job_") and not removed:
+            folder.parent.rmdir()
+            removed.append(folder.parent)
+        real(folder, *how, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    job = a_job()
+    store.accept(job)
+    assert removed
+    assert store.load_all() == [job]
 
 
 def test_a_nearly_full_disk_takes_no_job(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
