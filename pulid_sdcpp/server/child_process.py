@@ -81,7 +81,7 @@ class ChildProcess:
 
     @property
     def is_running(self) -> bool:
-        return not self._ending.done()
+        return not (self._ending.done() or self._is_killed_by_us)
 
     def send(self, command: Command) -> None:
         """Send a command; to a process that has ended, nothing."""
@@ -133,14 +133,14 @@ class ChildProcess:
         stdout = self._process.stdout
         assert stdout is not None
         try:
-            while line := await stdout.readline():
+            while (line := await stdout.readline()).endswith(b"\n"):  # else it died in this line
                 event = event_from(line)
                 if isinstance(event, LogEvent):
                     level = _LEVELS.get(event.level, logging.ERROR)
                     LOGGER.log(level, "%s", line_without_folders(event.text))
                 else:
                     self._events.put_nowait(event)
-        except ValueError as error:  # half a line of a killed process, or another version's
+        except ValueError as error:  # of another version
             if self._process.returncode is None:
                 self.reason = f"said what is no message: {error}"
                 self.kill()

@@ -281,6 +281,35 @@ def test_a_program_that_cannot_be_started_is_a_crash(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="kill by signal")
+def test_a_process_that_is_killed_in_the_middle_of_a_line_was_killed(tmp_path: Path) -> None:
+    program = (
+        'import os, sys, time; os.write(1, b\'{"event": "previ\'); os.close(1); sys.stdout = None;'
+        " time.sleep(0.3); os.kill(os.getpid(), 9)"
+    )
+
+    async def test() -> None:
+        async with EngineClient(command=(sys.executable, "-c", program)) as engine:
+            with pytest.raises(EngineCrashedError, match="was ended by SIGKILL"):
+                await events_of(engine, make(tmp_path))
+
+    run(test)
+
+
+def test_a_killed_process_is_given_no_other_job(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with client() as engine:
+            assert (await events_of(engine, make(tmp_path)))[-1] == DoneEvent("job_1")
+            child = engine._child
+            assert child is not None
+            child.kill()
+            assert engine.pid is None
+            events = await events_of(engine, make(tmp_path, job="job_2"))
+            assert not [one for one in events if isinstance(one, RestartedEvent)]
+
+    run(test)
+
+
 def test_an_idle_process_ends_and_comes_back(tmp_path: Path) -> None:
     async def test() -> None:
         async with client(idle_unload_s=0.05) as engine:
