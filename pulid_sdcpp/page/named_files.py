@@ -38,7 +38,7 @@ def check_named_files(event: Any, folder: Path) -> None:
             raise ApiError("forbidden", "the page has no such file; put it in again")
 
 
-async def checked_event(receive: Receive, folder: Path) -> Receive:
+async def checked_event(receive: Receive, folder: Path) -> tuple[Any, Receive]:
     """Read an event whole, check it, and give it on.
 
     Args:
@@ -46,7 +46,7 @@ async def checked_event(receive: Receive, folder: Path) -> Receive:
         folder: As for `check_named_files`.
 
     Returns:
-        What gives the same body once more.
+        The event, parsed, and what gives the same body once more.
 
     Raises:
         ApiError: bad_json; as `check_named_files`.
@@ -74,7 +74,7 @@ async def checked_event(receive: Receive, folder: Path) -> Receive:
         is_read = True
         return {"type": "http.request", "body": content, "more_body": False}
 
-    return again
+    return event, again
 
 
 def _paths(value: Any) -> Iterator[str]:

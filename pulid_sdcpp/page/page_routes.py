@@ -7,8 +7,13 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+
+from ..server.call import call_of
 from ..server.errors import ApiError
 from .named_files import checked_event
+from .page_sessions import PageSessions
 from .texts import NO_SCRIPTS
 from .upload_room import check_upload_room
 
@@ -28,7 +33,10 @@ _ROUTES = re.compile(
     rf"|file={_FILE}"
     r"|cancel|reset/?|app_id/?|startup-events|theme\.css|custom_component/.+)"
 )
-_EVENT, _UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
+_EVENTS = ("/gradio_api/queue/join", "/gradio_api/cancel")
+_FOLLOWING, _HEARTBEAT = "/gradio_api/queue/data", "/gradio_api/heartbeat/"
+_SESSION = "session_hash"
+_UPLOAD = "/gradio_api/upload"
 _WITHOUT_QUERY = ("", "/", "/config", "/config/")
 """Gradio would take another page from it, or what somebody's link has kept."""
 _FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
@@ -70,6 +78,7 @@ class PageRoutes:
     def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app = app
         self._folder = folder
+        self._sessions = PageSessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = (
@@ -83,13 +92,31 @@ class PageRoutes:
             scope = {**scope, "query_string": b""}
         if path in ("", "/"):
             await self._document(scope, receive, send)
-        elif path == _EVENT:
-            await self._app(scope, await checked_event(receive, self._folder), send)
+        elif path in _EVENTS:
+            event, receive = await checked_event(receive, self._folder)
+            self._check_session(scope, event)
+            await self._app(scope, receive, send)
         elif path == _UPLOAD:
             await asyncio.to_thread(check_upload_room, self._folder)
             await self._app(scope, receive, send)
         else:
+            if path == _FOLLOWING or path.startswith(_HEARTBEAT):
+                self._check_session(scope, None)
             await self._app(scope, receive, send)
+
+    def _check_session(self, scope: Scope, event: Any) -> None:
+        """Every way in which a request can say which page it is about.
+
+        Raises:
+            ApiError: not_found: that is somebody else's.
+        """
+        owner = call_of(HTTPConnection(scope)).owner
+        named: list[Any] = QueryParams(scope.get("query_string", b"")).getlist(_SESSION)
+        if isinstance(event, dict):
+            named.append(event.get(_SESSION))
+        _, _, beating = scope["path"].partition(_HEARTBEAT)
+        for session in (*named, *([beating] if beating else ())):
+            self._sessions.check(session, owner)
 
     async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The page itself: its scripts get the nonce, so that no other script in it runs."""

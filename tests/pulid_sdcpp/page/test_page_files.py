@@ -1,4 +1,4 @@
-"""Files of this computer are out of reach of the page's users."""
+"""Files of this computer, and each other's pages, are out of reach of the page's users."""
 
 from __future__ import annotations
 
@@ -144,3 +144,31 @@ def test_no_event_copies_a_file_of_this_computer(
     copies = [file for file in (tmp_path / "data").rglob("*") if file.name == secret.name]
     assert not copies
     assert json.dumps(str(tmp_path / "data")) not in told
+
+
+def test_nobody_is_in_the_page_of_another(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    rose, tom = ({"X-Api-Key": f"{name}-key-0123456789"} for name in ("rose", "tom"))
+    keys = "rose rose-key-0123456789\ntom tom-key-0123456789"
+
+    async def test() -> list[int]:
+        async with page_of(tmp_path, keys) as (client, _):
+            config = (await client.get("/config", headers=rose)).json()
+            number, inputs = event_with_stage(config)
+            event = {"fn_index": number, "session_hash": "abc", "data": [512] * len(inputs)}
+            join, data = "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash="
+            cancel = {"session_hash": "abc", "fn_index": number, "event_id": "0"}
+            answers = [
+                await client.post(join, json=event, headers=rose),
+                await client.post(join, json=event, headers=tom),
+                await client.get(data + "abc", headers=tom),
+                await client.get(data + "abc&session_hash=x", headers=tom),
+                await client.get("/gradio_api/heartbeat/abc", headers=tom),
+                await client.post("/gradio_api/cancel", json=cancel, headers=tom),
+                await client.get(data + "abc", headers=rose),
+                await client.post(join, json={**event, "session_hash": "x"}, headers=tom),
+            ]
+            return [answer.status_code for answer in answers]
+
+    statuses = asyncio.run(asyncio.wait_for(test(), 60))
+    assert statuses == [200, 404, 404, 404, 404, 404, 200, 200]
