@@ -22,7 +22,9 @@ async def events_of_job(service: PictureService, job: Job) -> AsyncIterator[_Eve
         A name and JSON; None: nothing happened for a while.
     """
     async with service.hub.subscribe(job=job.id) as events:
-        now = service.book.get(job.id) or job
+        now = service.book.get(job.id)
+        if now is None:  # it ended and was removed meanwhile: nothing will happen to it
+            return
         yield "snapshot", job_view(service, now)
         if now.is_finished:
             yield now.status, {"error": job_view(service, now)["error"]}
