@@ -39,6 +39,7 @@ _SESSION = "session_hash"
 _UPLOAD = "/gradio_api/upload"
 _WITHOUT_QUERY = ("", "/", "/config", "/config/")
 """Gradio would take another page from it, or what somebody's link has kept."""
+_PERMISSION = b"access-control-"
 _FOREIGN = re.compile(rb"<meta\s[^>]*?(?:og:|twitter:)[^>]*?/>\s*", re.DOTALL)
 """What Gradio says of itself to other sites, with addresses of theirs."""
 _NO_SCRIPTS = f"<noscript><p>{NO_SCRIPTS}</p></noscript>".encode()
@@ -88,6 +89,7 @@ class PageRoutes:
         )
         if scope["type"] != "http" or not is_of_the_page(path or "/"):
             raise ApiError("not_found", "there is nothing at this address")
+        send = _without_permissions(send)
         if path in _WITHOUT_QUERY:
             scope = {**scope, "query_string": b""}
         if path in ("", "/"):
@@ -147,6 +149,20 @@ class PageRoutes:
             await send({**message, "body": content})
 
         await self._app(scope, receive, changed)
+
+
+def _without_permissions(send: Send) -> Send:
+    """Which pages elsewhere may read an answer is the door's to say; Gradio lets them use the
+    session of whoever is logged in."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            kept = [pair for pair in headers if not pair[0].lower().startswith(_PERMISSION)]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sent
 
 
 def _is_below(scope: Scope) -> bool:
