@@ -68,6 +68,7 @@ def create_screen(service: Any, parts: PageParts) -> None:
                 now += [live(elem_id=f"now-{name}") for name in ("spoken", "stop")]
             with gr.Column(elem_id="create-after"):
                 now += [live(elem_id=f"now-{name}") for name in ("actions", "latest")]
+    parts.shared_html |= {"actions": now[4], "latest": now[5]}
     rows = parts.shared_html["queue"] = queue_rows()
     remembered = gr.BrowserState(None, storage_key="pulid-create", secret=_SECRET)
 

@@ -50,6 +50,8 @@ def gallery_screen(service: PictureService, parts: PageParts) -> None:
         **event,
     )
     parts.when_shown("gallery", screen.shown, inputs=filters, outputs=[shown, cards, person])
+    for follows in ("actions", "latest"):  # they change as a picture is made
+        parts.shared_html[follows].change(screen.refreshed, [shown], [shown, cards], **event)
     cards.act(screen.pressed, [shown], [shown, cards, dialog.dialog], **EVENT)
 
 
@@ -91,6 +93,12 @@ class _GalleryEvents:
         shown = await self._more(call, Shown(q or "", person or "", favourite))
         choices = [(texts.EVERYBODY, ""), *((name, its_id) for its_id, name in names.items())]
         return shown, shown.grid(), gr.Dropdown(choices=choices, value=person)
+
+    @told
+    async def refreshed(self, shown: Shown, request: gr.Request) -> tuple[Any, Any]:
+        """A picture was made: it comes before those that are shown."""
+        now = shown.with_newest(await self._more(call_in(request), shown.again()))
+        return (now, now.grid()) if now.pictures != shown.pictures else (gr.skip(), gr.skip())
 
     @told
     async def pressed(

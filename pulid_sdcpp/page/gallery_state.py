@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,22 @@ class Shown:
     def with_page(self, page: Sequence[dict[str, Any]]) -> Shown:
         """With more pictures, of which one more was read than is shown."""
         return replace(self, pictures=(*self.pictures, *page[:PAGE]), more=len(page) > PAGE)
+
+    def again(self) -> Shown:
+        """The same search with nothing read yet."""
+        return replace(self, pictures=(), more=False, asked=())
+
+    def with_newest(self, newest: Shown) -> Shown:
+        """With what was made meanwhile before the pictures that are shown.
+
+        Args:
+            newest: The first page of the same search.
+        """
+        known = {one["id"] for one in self.pictures}
+        new = tuple(itertools.takewhile(lambda one: one["id"] not in known, newest.pictures))
+        if len(new) == len(newest.pictures):  # between them there may be more
+            return replace(newest, asked=self.asked)
+        return replace(self, pictures=(*new, *self.pictures))
 
     def without(self, ids: Sequence[str]) -> Shown:
         """Without pictures that were removed."""

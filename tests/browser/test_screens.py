@@ -117,6 +117,26 @@ def test_a_picture_is_measured_marked_saved_with_others_and_deleted(
         expect(gallery.locator("[data-card]")).to_have_count(2)
 
 
+def test_a_new_picture_appears_and_settings_are_used_again(
+    visit: Visiting, server: RunningServer
+) -> None:
+    with visit(server.url) as here, server.client() as client:
+        page = here.go()
+        gallery = screen(page, "gallery")
+        cards = gallery.locator("[data-card]")
+        expect(cards.first).to_be_visible()
+        count = cards.count()
+        body = {"prompt": "a picture of just now", "seed": 3}
+        client.post("/v1/images/generations", json=body).raise_for_status()
+        expect(cards).to_have_count(count + 1)
+        expect(cards.first).to_have_accessible_name(texts.OPEN_PICTURE.format(alt=body["prompt"]))
+        for _ in range(2):  # the second time goes to the same screen as the first
+            gallery = screen(page, "gallery")
+            cards.first.click()
+            page.get_by_role("dialog").get_by_role("button", name=texts.USE_SETTINGS).click()
+            expect(page.locator("#screen-create")).to_be_visible()
+
+
 def test_a_recipe_is_read_of_a_picture_that_is_dropped(
     visit: Visiting, server: RunningServer, tmp_path: Path
 ) -> None:

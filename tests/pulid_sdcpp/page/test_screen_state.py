@@ -71,6 +71,17 @@ def test_pictures_have_neighbours_and_can_change_and_go() -> None:
     assert shown.pictures == ({"id": "1", "favourite": True}, {"id": "2"})
 
 
+def test_new_pictures_come_before_those_that_are_shown() -> None:
+    shown = Shown("cat").with_page(pictures(5)).without(["2"])
+    newest = Shown("cat").with_page([{"id": "new"}, *pictures(6)])
+    assert [one["id"] for one in shown.with_newest(newest).pictures] == ["new", *"0134"]
+    assert shown.with_newest(shown) == shown
+    assert Shown("cat").with_newest(newest) == newest
+    others = Shown("cat").with_page([{"id": f"new-{number}"} for number in range(PAGE + 1)])
+    assert shown.with_newest(others) == others
+    assert shown.again() == Shown("cat")
+
+
 def test_who_is_most_alike_otherwise_is_named() -> None:
     scores = {"faces": 1, "people": [{"id": "a", "best_other": {"id": "b"}}, {"id": "c"}]}
     named = with_names(scores, {"b": "Bob"})
