@@ -71,6 +71,7 @@ def grid_screen(service: PictureService, parts: PageParts) -> None:
     for changed in (people, prompts, seeds, weights):
         event = {**EVENT, "trigger_mode": "always_last"}
         changed.change(screen.counted, wish, [count], **event)
+    parts.when_shown("grid", screen.counted, inputs=wish, outputs=[count])
     wanted = parts.shared["grid_person"]
     parts.when_shown("grid", screen.shown, inputs=[wanted], outputs=[people, wanted])
     parts.when_shown("grid", screen.followed, inputs=[job], outputs=followed, trigger_mode="once")

@@ -197,6 +197,7 @@ def test_a_grid_of_a_person_fills_and_says_which_is_lowest(
         screen(page, "people").get_by_role("button", name=f"{texts.TRY_IN_GRID}: Alba").click()
         grid = page.locator("#screen-grid")
         expect(grid).to_be_visible()
+        expect(grid.get_by_text(texts.GRID_COUNT.format(pictures=24))).to_be_visible()
         grid.get_by_label("Prompts").fill("a portrait, blue background\na portrait, smiling")
         grid.get_by_label("Weights").fill("0, 1")
         expect(grid.get_by_text(texts.GRID_COUNT.format(pictures=4))).to_be_visible()
