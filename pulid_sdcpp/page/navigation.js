@@ -48,6 +48,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", async (event) => {
   if (!event.target.closest?.("#log-out")) return;
   await fetch("ui/logout", {method: "POST"});
+  localStorage.removeItem("pulid-create");  // the form, which whoever comes next may not see
   location.assign("ui/login");
 });
 document.documentElement.lang = "en";

@@ -174,6 +174,10 @@ def test_a_key_is_asked_for_once_and_each_sees_only_what_is_theirs(
         expect(page.locator("#screen-gallery")).to_be_visible()
         page.wait_for_timeout(2000)
         assert "alice" not in page.content()
+        page.evaluate("localStorage.setItem('pulid-create', 'what bob typed')")
+        page.get_by_role("button", name=texts.LOG_OUT).click()
+        expect(page.get_by_label(texts.KEY)).to_be_visible()
+        assert page.evaluate("localStorage.getItem('pulid-create')") is None
 
 
 def test_a_full_queue_says_when_to_come_back(visit: Visiting, keyed: RunningServer) -> None:
