@@ -65,6 +65,11 @@ def _empty() -> tuple[Any, Any]:
     return gr.update(value=None), gr.update(visible=True)
 
 
+def _remove_photos(given: Sequence[GivenPhoto]) -> None:
+    for photo in given:
+        Path(photo.path).unlink(missing_ok=True)
+
+
 def _said(text: str) -> str:
     return html('<p role="status" class="ps-note">{text}</p>', text=text)
 
@@ -111,6 +116,7 @@ class _PeopleEvents:
         call, pressed = call_in(request), pressed_in(event)
         nothing = gr.skip()
         if pressed.do == "reset":
+            _remove_photos(given)
             yield *_empty(), (), "", _said(""), nothing
         if pressed.do != "keep" or not given:
             return
@@ -120,8 +126,7 @@ class _PeopleEvents:
         yield nothing, nothing, nothing, nothing, _said(texts.EXTRACTING), nothing
         name, fusion = pressed.text("name"), pressed.text("fusion") or "idformer"
         person = await self._enrolled(call, given, faces, name=name, fusion=fusion)
-        for photo in given:
-            Path(photo.path).unlink(missing_ok=True)
+        _remove_photos(given)
         said = _said(texts.KEPT.format(name=name_of(person)))
         yield *_empty(), (), "", said, await self._cards(call)
 

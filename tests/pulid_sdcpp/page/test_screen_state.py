@@ -19,6 +19,7 @@ from pulid_sdcpp.page.gallery_state import PAGE, Shown, with_names
 from pulid_sdcpp.page.given_photos import GivenPhoto, cut_out, enrolment_values, read_given
 from pulid_sdcpp.page.grid_state import grid_body, grid_count, numbers_in, time_text
 from pulid_sdcpp.page.live import html, pressed_in
+from pulid_sdcpp.page.people_screen import _PeopleEvents
 from pulid_sdcpp.page.picture_dialog import PictureDialog, settings_of_picture
 from pulid_sdcpp.page.screen_parts import going_to, told, told_step_by_step
 from pulid_sdcpp.server.errors import ApiError
@@ -196,3 +197,20 @@ def test_a_picture_that_another_page_removed_is_removed(
     call: Any = SimpleNamespace(sees="local")
     with pytest.raises(ApiError) if is_told else contextlib.nullcontext():
         run(PictureDialog._remove(dialog, "job_1-0", call))
+
+
+def test_photos_of_nobody_who_is_kept_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulid_sdcpp.page.people_screen.call_in", lambda request: None)
+    file = tmp_path / "photo.png"
+    file.write_bytes(png(4, 4))
+    nobody: Any = None
+
+    async def cancelled() -> list[Any]:
+        screen = _PeopleEvents(nobody, nobody)
+        steps = screen.kept((GivenPhoto(str(file)),), nobody, event({"do": "reset"}))
+        return [one async for one in steps]
+
+    assert len(run(cancelled())) == 1
+    assert not file.exists()
