@@ -175,6 +175,7 @@ def test_a_key_is_asked_for_once_and_each_sees_only_what_is_theirs(
         page.wait_for_timeout(2000)
         assert "alice" not in page.content()
         page.evaluate("localStorage.setItem('pulid-create', 'what bob typed')")
+        here.expect(CUT_OFF)
         page.get_by_role("button", name=texts.LOG_OUT).click()
         expect(page.get_by_label(texts.KEY)).to_be_visible()
         assert page.evaluate("localStorage.getItem('pulid-create')") is None
