@@ -240,7 +240,7 @@ def test_the_same_seed_gives_the_same_picture_and_another_person_another(
 def test_likeness_on_vulkan_is_that_on_the_cpu(
     files: PocketFiles, judge: Any, portraits: list[Pixels], identities: list[Identity]
 ) -> None:
-    keys: list[Key] = [(person, 0, 1.0) for person in range(2)]  # one takes half a minute there
+    keys: list[Key] = [(0, 0, 1.0)]  # one takes half a minute there
     likeness = []
     for backend in ("cpu", VULKAN):
         with load(files, backend=backend) as engine:
