@@ -16,7 +16,7 @@ from pathlib import Path
 from fake_engine import Call, FakeEngine
 from fake_pipeline import CONTEXT, SETTINGS
 from pulid_sdcpp import ModelFileError, PulidFlux
-from pulid_sdcpp.server.engine_messages import ModelChoice
+from pulid_sdcpp.server.engine.engine_messages import ModelChoice
 
 __all__ = ["create_fake_pipeline"]
 
@@ -51,6 +51,6 @@ def create_fake_pipeline(model: ModelChoice) -> PulidFlux:
 
 
 if __name__ == "__main__":
-    from pulid_sdcpp.server.engine_process import run_engine_process
+    from pulid_sdcpp.server.engine.engine_process import run_engine_process
 
     sys.exit(run_engine_process(create_fake_pipeline, quit_grace_s=float(sys.argv[1])))

@@ -16,12 +16,12 @@ from pathlib import Path
 from PIL import Image
 
 from pulid_sdcpp.pictures.png_text import PictureText, encoded_picture, format_text, save_picture
-from pulid_sdcpp.server.idempotency import IdempotencyKeys
-from pulid_sdcpp.server.job_book import JobBook
-from pulid_sdcpp.server.job_ids import new_job_id
-from pulid_sdcpp.server.job_queue import JobQueue
-from pulid_sdcpp.server.job_store import JobStore
-from pulid_sdcpp.server.jobs import Job, MadePicture
+from pulid_sdcpp.server.jobs.idempotency import IdempotencyKeys
+from pulid_sdcpp.server.jobs.job_book import JobBook
+from pulid_sdcpp.server.jobs.job_ids import new_job_id
+from pulid_sdcpp.server.jobs.job_queue import JobQueue
+from pulid_sdcpp.server.jobs.job_store import JobStore
+from pulid_sdcpp.server.jobs.jobs import Job, MadePicture
 
 JOBS_A_START = 3
 SIZE_PX = 16

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fake_engine_process import create_fake_pipeline
-from pulid_sdcpp.server.engine_worker import create_pipeline_of
-from pulid_sdcpp.server.inline_engine import InlineEngine
-from pulid_sdcpp.server.people_library import PeopleLibrary
-from pulid_sdcpp.server.served_models import ServedModels
-from pulid_sdcpp.server.service import PictureService
+from pulid_sdcpp.server.engine.engine_worker import create_pipeline_of
+from pulid_sdcpp.server.engine.inline_engine import InlineEngine
+from pulid_sdcpp.server.library.people_library import PeopleLibrary
+from pulid_sdcpp.server.library.served_models import ServedModels
+from pulid_sdcpp.server.service.service import PictureService
 from pulid_sdcpp.server.settings import ServerSettings
 
 __all__ = ["LIMIT_S", "new_service", "run_served", "run_service", "served", "started"]
@@ -85,8 +85,8 @@ async def served(folder: Path, **settings: Any) -> AsyncIterator[tuple[Any, Pict
     """An `httpx.AsyncClient` of a server that runs, and the server."""
     import httpx
 
-    from pulid_sdcpp.server.access import access_of
-    from pulid_sdcpp.server.app import create_app
+    from pulid_sdcpp.server.access.access import access_of
+    from pulid_sdcpp.server.http.app import create_app
 
     service = new_service(folder, **settings)
     app = create_app(service, access_of(service.settings, {}))  # who does which jobs is known now

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pulid_sdcpp.server.errors import ApiError
-from pulid_sdcpp.server.normal_request import NormalRequest, normalised
-from pulid_sdcpp.server.person_fields import Readers
+from pulid_sdcpp.server.request.normal_request import NormalRequest, normalised
+from pulid_sdcpp.server.request.person_fields import Readers
 
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "flux-dev": {"steps": 20, "guidance": 3.5, "width": 1024, "height": 1024},

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..options.step_point import step_at
-from ..server.capabilities import loras_of
+from ..server.calls.capabilities import loras_of
 from . import texts
 from .card_choices import card_choices
 from .create_form import CreateFields, has_guidance

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from ..server.body_fields import body_fields
 from ..server.errors import ApiError, api_error_of
 from ..server.limits import Limits
-from ..server.normal_request import MAX_REFERENCES
-from ..server.request_files import RequestFiles
+from ..server.request.body_fields import body_fields
+from ..server.request.normal_request import MAX_REFERENCES
+from ..server.request.request_files import RequestFiles
 from . import texts
 from .card_choices import card_choices
 from .create_fill import CreateFill

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..server.job_request import IDENTITY_SUFFIX
+from ..server.service.job_request import IDENTITY_SUFFIX
 
 __all__ = ["earlier_file"]
 

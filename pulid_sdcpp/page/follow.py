@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from ..server.jobs import Job, MadePicture
+from ..server.jobs.jobs import Job, MadePicture
 from .now_html import actions_html, latest_html, made_html, stop_html
 from .now_panel import NowView, alt_of_job, empty_html, now_bar, preview_url, shown_html, spoken
 from .queue_html import queue_html

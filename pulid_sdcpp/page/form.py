@@ -12,8 +12,8 @@ from typing import Any
 from ..options.facts import of
 from ..options.generation import GenerationOptions
 from ..people.identity_options import IdentityOptions
-from ..server.body_fields import body_fields
 from ..server.errors import ApiError
+from ..server.request.body_fields import body_fields
 
 __all__ = [
     "LORA_ROWS",

@@ -18,8 +18,8 @@ from .recipe_drop import recipe_drop
 from .screen_parts import EVENT, call_in, told
 
 if TYPE_CHECKING:
-    from ..server.call import Call
-    from ..server.service import PictureService
+    from ..server.access.call import Call
+    from ..server.service.service import PictureService
     from .parts import PageParts
 
 __all__ = ["gallery_screen"]

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..server.picture_calls import picture_view
+from ..server.calls.picture_calls import picture_view
 from .gallery_html import gallery_html, picture_html
 
 if TYPE_CHECKING:
-    from ..server.gallery import GalleryPicture
+    from ..server.library.gallery import GalleryPicture
 
 __all__ = ["PAGE", "Shown", "page_picture", "with_names"]
 

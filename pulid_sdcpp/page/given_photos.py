@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..pictures.face_thumbnail import face_thumbnail
+from ..server.bodies.pictures_in import photo_from
 from ..server.errors import ApiError
 from ..server.limits import Limits
-from ..server.pictures_in import photo_from
 from . import screen_texts as texts
 
 if TYPE_CHECKING:

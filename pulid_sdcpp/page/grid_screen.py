@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..server.grid_calls import default_prompts_of, grid_job, grid_view, submit_grid
-from ..server.grids import MAX_GRID_PICTURES, MOST_OF_GRID
-from ..server.request_files import RequestFiles
+from ..server.calls.grid_calls import default_prompts_of, grid_job, grid_view, submit_grid
+from ..server.request.request_files import RequestFiles
+from ..server.service.grids import MAX_GRID_PICTURES, MOST_OF_GRID
 from . import screen_texts as texts
 from .gallery_state import Shown
 from .grid_html import grid_html
@@ -20,8 +20,8 @@ from .picture_dialog import PictureDialog
 from .screen_parts import EVENT, call_in, going_to, told, told_step_by_step
 
 if TYPE_CHECKING:
-    from ..server.jobs import Job
-    from ..server.service import PictureService
+    from ..server.jobs.jobs import Job
+    from ..server.service.service import PictureService
     from .parts import PageParts
 
 __all__ = ["grid_screen"]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from ..errors import PulidError
-from ..server.plan_process import FitsRequest
-from ..server.preset_calls import (
+from ..server.calls.preset_calls import (
     begin_unload,
     presets_view,
     pull_job,
     remove_preset,
     verify_preset,
 )
+from ..server.library.plan_process import FitsRequest
 from ..system.size_text import described_size
 from . import screen_texts as texts
 from .gallery_html import ask_delete_html
@@ -25,8 +25,8 @@ from .models_html import models_html
 from .screen_parts import EVENT, admin_in, call_in, going_to, told, told_step_by_step
 
 if TYPE_CHECKING:
-    from ..server.call import Call
-    from ..server.service import PictureService
+    from ..server.access.call import Call
+    from ..server.service.service import PictureService
     from .parts import PageParts
 
 __all__ = ["models_screen"]

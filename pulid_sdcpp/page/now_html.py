@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ..server.job_ids import picture_id
+from ..server.jobs.job_ids import picture_id
 from . import texts
 from .now_panel import alt_of_job, people_of, prompt_of, shown_html
 
 if TYPE_CHECKING:
-    from ..server.jobs import Job, MadePicture
+    from ..server.jobs.jobs import Job, MadePicture
     from .now_panel import NowView
 
 __all__ = ["actions_html", "latest_html", "made_html", "picture_url", "stop_html"]

@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 from . import texts
 
 if TYPE_CHECKING:
-    from ..server.job_hub import JobPreview, JobProgress
-    from ..server.jobs import Job
+    from ..server.jobs.job_hub import JobPreview, JobProgress
+    from ..server.jobs.jobs import Job
 
 __all__ = [
     "NowView",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
-from ..server.call import call_of
+from ..server.access.call import call_of
 from ..server.errors import ApiError
 from .named_files import checked_event
 from .page_sessions import PageSessions

@@ -11,9 +11,9 @@ import gradio as gr
 
 from ..options.facts import of
 from ..people.identity_options import IdentityOptions
-from ..server.enrolment import begin_enrolment
+from ..server.calls.enrolment import begin_enrolment
 from ..server.errors import ApiError, api_error_of
-from ..server.person_fields import PersonFields
+from ..server.request.person_fields import PersonFields
 from . import texts
 from .card_choices import card_choices, example_portrait
 from .live import html, live, pressed_in

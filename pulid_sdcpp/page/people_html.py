@@ -13,7 +13,7 @@ from .live import html, joined
 from .score_html import likeness_text
 
 if TYPE_CHECKING:
-    from ..server.people_library import LibraryPerson
+    from ..server.library.people_library import LibraryPerson
     from .given_photos import GivenPhoto
 
 __all__ = ["adding_html", "ask_name_html", "name_of", "people_html"]

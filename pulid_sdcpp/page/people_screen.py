@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..server.enrolment import begin_enrolment
+from ..server.bodies.safe_names import name_of_person
+from ..server.calls.enrolment import begin_enrolment
+from ..server.endpoints.identities_api import forget_person
 from ..server.errors import ApiError
-from ..server.identities_api import forget_person
-from ..server.people_fields import people_in
-from ..server.request_files import RequestFiles
-from ..server.safe_names import name_of_person
+from ..server.request.people_fields import people_in
+from ..server.request.request_files import RequestFiles
 from . import screen_texts as texts
 from .gallery_html import ask_delete_html
 from .given_photos import GivenPhoto, enrolment_values, given_photo, read_given
@@ -23,10 +23,10 @@ from .people_html import adding_html, ask_name_html, name_of, people_html
 from .screen_parts import EVENT, call_in, going_to, told, told_step_by_step
 
 if TYPE_CHECKING:
-    from ..server.call import Call
-    from ..server.people_library import LibraryPerson
-    from ..server.person_fields import PersonFields
-    from ..server.service import PictureService
+    from ..server.access.call import Call
+    from ..server.library.people_library import LibraryPerson
+    from ..server.request.person_fields import PersonFields
+    from ..server.service.service import PictureService
     from .parts import PageParts
 
 __all__ = ["people_screen"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from ..errors import MissingDependencyError, ModelFileError
-from ..server.pictures_in import PictureIn, photo_from
+from ..server.bodies.pictures_in import PictureIn, photo_from
 from . import texts
 
 if TYPE_CHECKING:

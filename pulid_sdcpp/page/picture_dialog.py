@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from ..server.calls.picture_calls import mark_picture, remove_picture
 from ..server.errors import ApiError
-from ..server.job_request import IDENTITY_SUFFIX, folder_request
-from ..server.picture_calls import mark_picture, remove_picture
+from ..server.service.job_request import IDENTITY_SUFFIX, folder_request
 from . import screen_texts as texts
 from .gallery_html import ask_delete_html
 from .gallery_state import Shown, page_picture
@@ -20,10 +20,10 @@ from .screen_parts import EVENT, call_in, going_to, told
 from .start_picture import painted_value
 
 if TYPE_CHECKING:
-    from ..server.call import Call
-    from ..server.jobs import Job
-    from ..server.normal_request import NormalRequest
-    from ..server.service import PictureService
+    from ..server.access.call import Call
+    from ..server.jobs.jobs import Job
+    from ..server.request.normal_request import NormalRequest
+    from ..server.service.service import PictureService
     from .parts import PageParts
 
 __all__ = ["PictureDialog", "picture_again", "settings_of_picture"]

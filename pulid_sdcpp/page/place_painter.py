@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
+from ..server.bodies.pictures_in import mask_from
 from ..server.errors import ApiError
-from ..server.pictures_in import mask_from
 from . import texts
 from .live import html
 from .person_photo import PersonPhoto

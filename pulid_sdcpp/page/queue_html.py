@@ -10,7 +10,7 @@ from . import texts
 from .now_panel import NowView, duration, now_words, people_of, prompt_of
 
 if TYPE_CHECKING:
-    from ..server.jobs import Job
+    from ..server.jobs.jobs import Job
 
 __all__ = ["queue_html"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from ..server.recipe_api import recipe_of_file
+from ..server.endpoints.recipe_api import recipe_of_file
 from . import screen_texts as texts
 from .gallery_html import recipe_html
 from .live import html, joined, live, pressed_in
@@ -17,7 +17,7 @@ from .photo_input import uploaded
 from .screen_parts import EVENT, call_in, going_to, told, told_step_by_step
 
 if TYPE_CHECKING:
-    from ..server.service import PictureService
+    from ..server.service.service import PictureService
     from .parts import PageParts
 
 __all__ = ["dropped_recipe_html", "recipe_drop"]

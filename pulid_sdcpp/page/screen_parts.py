@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from ..server.call import Call, call_of
+from ..server.access.call import Call, call_of
 from ..server.errors import DEFECT, ApiError, api_error_of
 from . import screen_texts as texts
 from .parts import PageParts

@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from ..server.bodies.pictures_in import paint_from
 from ..server.limits import Limits
-from ..server.pictures_in import paint_from
 
 __all__ = ["brush_field", "painted_mask", "painted_picture", "painted_value"]
 

@@ -7,9 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
+from ..server.bodies.read_body import BODY_TIME_S
 from ..server.errors import ApiError
-from ..server.job_store import MIN_FREE_BYTES
-from ..server.read_body import BODY_TIME_S
+from ..server.jobs.job_store import MIN_FREE_BYTES
 
 __all__ = ["MAX_BYTES", "check_upload_room"]
 

@@ -136,9 +136,11 @@ def test_loggers_and_environment_variables_keep_their_names() -> None:
     assert loggers == {
         "PIL", "pulid_extractor", "pulid_sdcpp", "pulid_sdcpp.engine", "pulid_sdcpp.folding_cache",
         "pulid_sdcpp.identity_store", "pulid_sdcpp.kept_people", "pulid_sdcpp.mask_image",
-        "pulid_sdcpp.model_store", "pulid_sdcpp.photos",
+        "pulid_sdcpp.model_store", "pulid_sdcpp.page", "pulid_sdcpp.photos", "pulid_sdcpp.server",
+        "pulid_sdcpp.server.asked", "pulid_sdcpp.server.engine", "pulid_sdcpp.server.requests",
+        "pulid_sdcpp.server.worker", "python_multipart",
     }  # fmt: skip
     assert variables == {
-        "PULID_SDCPP_CACHE", "PULID_SDCPP_COMPLETE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_DATA",
+        "PULID_SDCPP_API_KEY", "PULID_SDCPP_CACHE", "PULID_SDCPP_COMPLETE", "PULID_SDCPP_CONFIG", "PULID_SDCPP_DATA",
         "PULID_SDCPP_ENGINE_SDIST", "PULID_SDCPP_FOLD_CACHE_MB", "PULID_SDCPP_LIBRARY",
     }  # fmt: skip

@@ -50,7 +50,7 @@ def start_server(
         ValueError, PulidError: As `run_server`.
     """
     _check_installed("server", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    from ...server.run_server import HowToServe, run_server
+    from ...server.http.run_server import HowToServe, run_server
 
     values = given_values(ctx)
     how = HowToServe(

@@ -20,7 +20,7 @@ from pulid_sdcpp.page.form import NAMES
 from pulid_sdcpp.page.people_cards import PeopleCards, _CardEvents
 from pulid_sdcpp.page.person_photo import PersonPhoto
 from pulid_sdcpp.page.region_stage import region_stage
-from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.jobs.jobs import Job
 
 ROSE = SimpleNamespace(name="Rose", id="0123456789")
 MODELS = {"dev": {"steps": 20, "guidance": 3.5}, "schnell": {"steps": 4}}

@@ -13,8 +13,8 @@ pytest.importorskip("gradio")
 
 from html_check import tags_of
 from pulid_sdcpp.page.follow import JobFollower
-from pulid_sdcpp.server.job_hub import JobHub
-from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.jobs.job_hub import JobHub
+from pulid_sdcpp.server.jobs.jobs import Job
 
 
 class Book:

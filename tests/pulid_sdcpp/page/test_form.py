@@ -14,12 +14,12 @@ from pulid_sdcpp.page.form import (
     shape_of,
     size_of_shape,
 )
-from pulid_sdcpp.server.body_fields import body_fields
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
-from pulid_sdcpp.server.normal_request import normalised
-from pulid_sdcpp.server.request_files import RequestFiles
-from pulid_sdcpp.server.request_forms import to_json
+from pulid_sdcpp.server.request.body_fields import body_fields
+from pulid_sdcpp.server.request.normal_request import normalised
+from pulid_sdcpp.server.request.request_files import RequestFiles
+from pulid_sdcpp.server.request.request_forms import to_json
 
 SETTINGS = {"steps": 20, "guidance": 3.5, "width": 1024, "height": 1024}
 

@@ -11,8 +11,8 @@ from pulid_sdcpp.page.follow import OwnJobs
 from pulid_sdcpp.page.now_html import actions_html, latest_html, made_html, stop_html
 from pulid_sdcpp.page.now_panel import NowView, duration, now_bar, now_words, spoken
 from pulid_sdcpp.page.queue_html import queue_html
-from pulid_sdcpp.server.job_hub import JobProgress
-from pulid_sdcpp.server.jobs import Job, JobFailure, MadePicture
+from pulid_sdcpp.server.jobs.job_hub import JobProgress
+from pulid_sdcpp.server.jobs.jobs import Job, JobFailure, MadePicture
 
 REQUEST = {"prompt": "<b>a cat</b>", "people": [{"name": "Rose <i>", "identity": "0123456789"}]}
 JOB = Job("job_a", "img_gen", "local", 1.0, 1, REQUEST, seeds=(7, 8))

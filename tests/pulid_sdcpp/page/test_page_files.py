@@ -53,8 +53,8 @@ async def page_of(folder: Path, keys: str) -> Any:
     import httpx
 
     from pulid_sdcpp.page.build_page import mount_page
-    from pulid_sdcpp.server.access import access_of
-    from pulid_sdcpp.server.app import create_app
+    from pulid_sdcpp.server.access.access import access_of
+    from pulid_sdcpp.server.http.app import create_app
     from served import new_service
 
     service = new_service(folder)

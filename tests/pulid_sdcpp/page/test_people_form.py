@@ -11,8 +11,8 @@ from pulid_sdcpp.page.card_choices import EXAMPLE_NAMES, example_of, example_por
 from pulid_sdcpp.page.people_form import people_in_form
 from pulid_sdcpp.page.person_photo import PersonPhoto, faces_html
 from pulid_sdcpp.page.region_stage import boxes_in, stage_value
+from pulid_sdcpp.server.bodies.pictures_in import PictureIn
 from pulid_sdcpp.server.errors import ApiError
-from pulid_sdcpp.server.pictures_in import PictureIn
 
 PICTURE = PictureIn(b"png", 200, 100, "0" * 64)
 FACES = tuple(

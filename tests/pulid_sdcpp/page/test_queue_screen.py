@@ -15,8 +15,8 @@ import gradio as gr
 from pulid_sdcpp.page import texts
 from pulid_sdcpp.page.queue_html import queue_html
 from pulid_sdcpp.page.queue_screen import _Queue
-from pulid_sdcpp.server.api_keys import LOCAL
-from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.access.api_keys import LOCAL
+from pulid_sdcpp.server.jobs.jobs import Job
 
 PHOTO = {"people": [{"photos": [f"sha256:{'a' * 64}"]}]}
 KEPT = {"people": [{"identity": "0123456789"}]}

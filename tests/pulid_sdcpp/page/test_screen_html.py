@@ -21,7 +21,7 @@ from pulid_sdcpp.page.models_html import download_html, models_html
 from pulid_sdcpp.page.people_html import adding_html, ask_name_html, people_html
 from pulid_sdcpp.page.recipe_drop import dropped_recipe_html
 from pulid_sdcpp.page.score_html import NONE, likeness_text, scores_html
-from pulid_sdcpp.server.people_library import LibraryPerson
+from pulid_sdcpp.server.library.people_library import LibraryPerson
 
 EVIL = "<script>alert(1)</script>\"'&{x} ${y} `z`"
 SCORES = {

@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 from pulid_sdcpp.pictures.png_text import PictureText, format_text, save_picture
-from pulid_sdcpp.server.job_book import JobBook
-from pulid_sdcpp.server.job_ids import new_job_id
-from pulid_sdcpp.server.job_store import JobStore
-from pulid_sdcpp.server.jobs import Job, MadePicture
+from pulid_sdcpp.server.jobs.job_book import JobBook
+from pulid_sdcpp.server.jobs.job_ids import new_job_id
+from pulid_sdcpp.server.jobs.job_store import JobStore
+from pulid_sdcpp.server.jobs.jobs import Job, MadePicture
 
 __all__ = ["ALICE", "BOB", "book_in", "finished_job"]
 

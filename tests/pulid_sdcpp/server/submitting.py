@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulid_sdcpp.server.body_fields import body_fields
-from pulid_sdcpp.server.jobs import Job
-from pulid_sdcpp.server.request_files import RequestFiles
-from pulid_sdcpp.server.service import PictureService
+from pulid_sdcpp.server.jobs.jobs import Job
+from pulid_sdcpp.server.request.body_fields import body_fields
+from pulid_sdcpp.server.request.request_files import RequestFiles
+from pulid_sdcpp.server.service.service import PictureService
 
 __all__ = ["made", "submitted"]
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from client_bodies import IMG_GEN, OPENAI_EDITS, OPENAI_GENERATIONS, SDAPI_IMG2IMG, SDAPI_TXT2IMG
-from pulid_sdcpp.server.body_fields import BodyFields
-from pulid_sdcpp.server.mask_change import MaskChange
-from pulid_sdcpp.server.normal_request import NormalRequest, normalised_fields
-from pulid_sdcpp.server.openai_request import edits_request, generations_request
-from pulid_sdcpp.server.person_fields import PersonFields
-from pulid_sdcpp.server.sdapi_request import sdapi_request
+from pulid_sdcpp.server.bodies.mask_change import MaskChange
+from pulid_sdcpp.server.openai.request import edits_request, generations_request
+from pulid_sdcpp.server.request.body_fields import BodyFields
+from pulid_sdcpp.server.request.normal_request import NormalRequest, normalised_fields
+from pulid_sdcpp.server.request.person_fields import PersonFields
+from pulid_sdcpp.server.sdapi.request import sdapi_request
 from server_requests import MODELS, READERS, KeptText, Limits, request_of
 
 PHOTO = (KeptText("p"),)

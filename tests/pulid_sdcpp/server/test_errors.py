@@ -12,7 +12,7 @@ import pytest
 from pulid_sdcpp import errors
 from pulid_sdcpp.errors import named, option_error
 from pulid_sdcpp.identity.fusion import check_fusion
-from pulid_sdcpp.server.engine_errors import EngineCrashedError
+from pulid_sdcpp.server.engine.engine_errors import EngineCrashedError
 from pulid_sdcpp.server.errors import (
     DEFECT,
     STATUSES,

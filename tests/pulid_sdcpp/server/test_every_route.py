@@ -15,7 +15,7 @@ import httpx
 
 from pulid_sdcpp import Identity
 from pulid_sdcpp.identity.identity_file import identity_bytes
-from pulid_sdcpp.server.error_answers import family_of_path
+from pulid_sdcpp.server.calls.error_answers import family_of_path
 from served import run_served
 
 ROSE, TOM, ANN = "r" * 20, "t" * 20, "a" * 20

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pulid_sdcpp.server.bodies.pictures_in import PictureIn, mask_from, picture_from, reads_avif
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
-from pulid_sdcpp.server.pictures_in import PictureIn, mask_from, picture_from, reads_avif
 
 from .picture_drafts import PNG, file_of, noise, png_chunk, png_of_size, webp_of_size
 

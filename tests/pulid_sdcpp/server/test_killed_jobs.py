@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from job_server import picture_bytes_of
-from pulid_sdcpp.server.job_store import JobStore
+from pulid_sdcpp.server.jobs.job_store import JobStore
 
 SERVER = Path(__file__).parents[2] / "job_server.py"
 KILLS = 30

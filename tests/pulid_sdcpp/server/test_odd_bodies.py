@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import client_bodies
-from pulid_sdcpp.server.aliases import NAMES, NOT_OFFERED, PAIR_PLACES, PERSON_NAMES
-from pulid_sdcpp.server.body_fields import BodyFields
 from pulid_sdcpp.server.errors import ApiError
-from pulid_sdcpp.server.normal_request import normalised_fields
-from pulid_sdcpp.server.openai_request import edits_request, generations_request
-from pulid_sdcpp.server.request_forms import to_json
-from pulid_sdcpp.server.sdapi_request import sdapi_request
+from pulid_sdcpp.server.openai.request import edits_request, generations_request
+from pulid_sdcpp.server.request.aliases import NAMES, NOT_OFFERED, PAIR_PLACES, PERSON_NAMES
+from pulid_sdcpp.server.request.body_fields import BodyFields
+from pulid_sdcpp.server.request.normal_request import normalised_fields
+from pulid_sdcpp.server.request.request_forms import to_json
+from pulid_sdcpp.server.sdapi.request import sdapi_request
 from server_requests import MODELS, READERS, Limits, readers_of, request_of
 
 _OF_CLIENTS = [

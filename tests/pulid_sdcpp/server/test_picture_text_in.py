@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pulid_sdcpp.pictures.png_text import encoded_picture
+from pulid_sdcpp.server.bodies.pictures_in import picture_text_from
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.limits import Limits
-from pulid_sdcpp.server.pictures_in import picture_text_from
 
 from .picture_drafts import file_of, noise, png_chunk, png_of_size
 

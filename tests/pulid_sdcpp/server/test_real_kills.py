@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pulid_sdcpp.server.job_store import JobStore
-from pulid_sdcpp.server.jobs import Job
+from pulid_sdcpp.server.jobs.job_store import JobStore
+from pulid_sdcpp.server.jobs.jobs import Job
 
 from .running import RunningServer, running_server, start_server
 

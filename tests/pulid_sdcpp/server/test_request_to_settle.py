@@ -8,11 +8,11 @@ from PIL import Image
 
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.request.generate_request import settle
-from pulid_sdcpp.server.job_paths import given_in
+from pulid_sdcpp.server.engine.job_paths import given_in
 from pulid_sdcpp.server.limits import Limits
-from pulid_sdcpp.server.normal_request import normalised
-from pulid_sdcpp.server.request_files import RequestFiles
-from pulid_sdcpp.server.request_forms import given_of
+from pulid_sdcpp.server.request.normal_request import normalised
+from pulid_sdcpp.server.request.request_files import RequestFiles
+from pulid_sdcpp.server.request.request_forms import given_of
 from server_requests import MODELS
 
 

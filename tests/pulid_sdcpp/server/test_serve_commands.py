@@ -15,7 +15,7 @@ import pytest
 
 from fake_engine_process import create_fake_pipeline
 from pulid_sdcpp import PulidFlux
-from pulid_sdcpp.server.engine_messages import (
+from pulid_sdcpp.server.engine.engine_messages import (
     CancelCommand,
     DoneEvent,
     ErrorEvent,
@@ -30,7 +30,7 @@ from pulid_sdcpp.server.engine_messages import (
     as_line,
     event_from,
 )
-from pulid_sdcpp.server.engine_process import serve_commands
+from pulid_sdcpp.server.engine.engine_process import serve_commands
 
 MODEL = ModelChoice("fake")
 

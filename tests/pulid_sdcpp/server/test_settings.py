@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pulid_sdcpp.cli.flags.fact_option import fact_options
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.facts import Group, of
-from pulid_sdcpp.server.engines import create_engines
+from pulid_sdcpp.server.engine.engines import create_engines
 from pulid_sdcpp.server.given_settings import given_settings, settings_in_config
 from pulid_sdcpp.server.limits import Limits
 from pulid_sdcpp.server.settings import ServerSettings

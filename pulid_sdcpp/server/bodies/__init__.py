@@ -1,0 +1,1 @@
+"""What clients send, read within limits: JSON, forms, pictures, names; pure."""

@@ -1,0 +1,1 @@
+"""What endpoints and the page both call, and how answers are made."""

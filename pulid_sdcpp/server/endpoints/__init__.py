@@ -1,0 +1,1 @@
+"""sd-server's endpoints and our own, and the documents about all."""

@@ -1,0 +1,1 @@
+"""HTTP: sockets, the door that every request comes through, the application, the log."""

@@ -1,0 +1,1 @@
+"""What the server has: models, people, faces, pictures."""

@@ -1,0 +1,1 @@
+"""A body becomes one normalised request, whatever family it is of; pure."""
