@@ -16,14 +16,13 @@ from pulid_sdcpp.page import texts
 from pulid_sdcpp.page.card_choices import example_of, example_portrait
 from tests.pulid_sdcpp.server.running import RunningServer, running_server
 
-from .visit import DESKTOP, PHONE, Visit
+from .visit import BEHIND_THE_BAR, DESKTOP, PHONE, Visit
 
 pytestmark = [pytest.mark.engine, pytest.mark.extract]
 
 Visiting = Callable[..., AbstractContextManager[Visit]]
 SEED = re.compile(r"Seed \d+")
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-BEHIND_THE_BAR = {"target-size": "fields scroll away below Generate, which stays in sight"}
 
 
 @pytest.fixture(scope="module")

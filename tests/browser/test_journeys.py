@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 from pulid_sdcpp.page import texts
 from tests.pulid_sdcpp.server.running import RunningServer, running_server, start_server
 
-from .visit import DESKTOP, PHONE, Visit
+from .visit import BEHIND_THE_BAR, DESKTOP, PHONE, Visit
 
 pytestmark = pytest.mark.engine
 
@@ -62,7 +62,7 @@ def test_a_first_visit_ends_with_a_picture(
 ) -> None:
     with visit(server.url, **size) as here:
         page = ready(here)
-        here.check_access()
+        here.check_access(BEHIND_THE_BAR)
         here.screenshot(f"create-{request.node.callspec.id}")
         leave_person_out(page)
         page.get_by_role("button", name="Oil painting").click()
@@ -74,7 +74,7 @@ def test_a_first_visit_ends_with_a_picture(
         picture = page.get_by_role("img", name=re.compile("oil painting")).first
         expect(picture).to_have_js_property("naturalWidth", 128)
         here.screenshot(f"created-{request.node.callspec.id}")
-        here.check_access()
+        here.check_access(BEHIND_THE_BAR)
         here.check_width()
 
 
@@ -99,7 +99,7 @@ def test_the_page_recovers_when_the_server_was_started_again(
     server = start_server(tmp_path)
     with visit(server.url) as here:
         here.expect(
-            "ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE|connection|Connection"
+            "ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE|connection|Connection|network"
         )
         with server.client() as client:
             job = client.post(
