@@ -120,7 +120,10 @@ class Door:
             max_bytes = _STRANGER_BYTES if caller is None else self._service.limits.max_body_bytes
             check_body_length(headers.get("content-length"), max_bytes)
             body = IncomingBody(receive, max_bytes, self._closing)
-            await self._app(scope, body.receive, answer.send)
+            try:
+                await self._app(scope, body.receive, answer.send)
+            finally:
+                body.close()
             if self._closing.is_set():
                 await answer.end_stream()
         except Exception as exception:

@@ -89,6 +89,7 @@ class IncomingBody:
         self._came_bytes = 0
         self._is_whole = False
         self._end: float | None = None
+        self._left: asyncio.Future[Message] | None = None
 
     async def receive(self) -> Message:
         """As the application's `receive`.
@@ -111,12 +112,21 @@ class IncomingBody:
             raise too_large(self._max_bytes)
         return message
 
+    def close(self) -> None:
+        """Wait for the client no more: the request has ended."""
+        if self._left is not None:
+            self._left.cancel()
+
     async def _client_left(self) -> Message:
-        left = asyncio.ensure_future(self._receive())
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait({left, closing}, return_when=asyncio.FIRST_COMPLETED)
-            return left.result() if left.done() else {"type": "http.disconnect"}
-        finally:
-            left.cancel()
-            closing.cancel()
+        # One task for all calls: who only looks whether the client is there gives up at once, and
+        # what takes a turn of the loop would never be seen.
+        if self._left is None:
+            self._left = asyncio.ensure_future(self._receive())
+        if not self._left.done() and not self._closing.is_set():
+            closing = asyncio.ensure_future(self._closing.wait())
+            try:
+                waited: set[asyncio.Future[Any]] = {self._left, closing}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                closing.cancel()
+        return self._left.result() if self._left.done() else {"type": "http.disconnect"}

@@ -21,10 +21,10 @@ import pytest
 
 from pulid_sdcpp.pocket.pack import pocket_files
 
+from .bodies.test_safe_names import PATHS
 from .picture_drafts import file_of, noise, png_of_size
 from .running import RunningServer, running_server
 from .test_hostile_pictures import BOMBS, NO_PICTURES
-from .test_safe_names import PATHS
 
 pytestmark = [pytest.mark.engine, pytest.mark.server]
 MIB = 1 << 20

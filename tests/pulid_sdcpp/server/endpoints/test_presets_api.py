@@ -16,8 +16,8 @@ from pulid_sdcpp.store import resumable_download
 from pulid_sdcpp.system.user_config import CONFIG_NAME
 from served import run_served
 
+from ..library.test_preset_files import CONFIG
 from ..submitting import made
-from ..test_preset_files import CONFIG
 
 PRESETS = "/pulid/v1/presets"
 ADMIN, ROSE = ({"X-Api-Key": letter * 20} for letter in "ar")
