@@ -31,6 +31,7 @@ FOREIGN = {
 }
 # Options of other programs that the pages name.
 FOREIGN_OPTIONS = {
+    "-L",  # ssh
     "--output", "--download",  # native/prepare_source.py
 }  # fmt: skip
 
