@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from hub_server import HubServer, hub_of_a_user
+from own_preset import add_own_preset
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
 from pulid_sdcpp.native.library import binding
 from standin import make_standin_weights
@@ -151,6 +152,13 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
     """A hub on this computer that huggingface_hub asks; its cache, and ours, are the test's own."""
     with hub_of_a_user(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def own_preset(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has a preset of their own, "mine", which the hub has."""
+    add_own_preset(hub, tmp_path)
+    monkeypatch.setattr("pulid_sdcpp.store.resumable_download._PAUSE_S", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,8 @@ INNER_LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("http",),
     ),
 }
+# What answers HTTP, of which nothing else of the package is made: the page calls what it calls.
+ONLY_HTTP = {f"pulid_sdcpp.server.{room}" for room in ("endpoints", "openai", "sdapi")}
 # The room that calls the extractor, when it is called.
 USER_OF_THE_EXTRACTOR = "extraction"
 # What the extractor may know of the other half: rooms.
@@ -98,6 +100,9 @@ def test_imports_go_one_way() -> None:
             _, other, *inner = imported.split(".")
             assert other in RANKS, f"{path} imports {imported}, which has no layer"
             if other != room:
+                assert ".".join(imported.split(".")[:3]) not in ONLY_HTTP, (
+                    f"{path} imports {imported}"
+                )
                 assert RANKS[other] < RANKS[room], f"{path} imports {imported}, which is not below"
             elif room in INNER_LAYERS and len(parts) > 2 and inner and inner[0] != parts[1]:
                 layers = INNER_LAYERS[room]

@@ -11,7 +11,7 @@ import gradio as gr
 
 from ..server.bodies.safe_names import name_of_person
 from ..server.calls.enrolment import begin_enrolment
-from ..server.endpoints.identities_api import forget_person
+from ..server.calls.forgotten_person import forget_person
 from ..server.errors import ApiError
 from ..server.request.people_fields import people_in
 from ..server.request.request_files import RequestFiles

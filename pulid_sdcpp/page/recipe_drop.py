@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from ..server.endpoints.recipe_api import recipe_of_file
+from ..server.calls.recipe_answer import recipe_of_file
 from . import screen_texts as texts
 from .gallery_html import recipe_html
 from .live import html, joined, live, pressed_in

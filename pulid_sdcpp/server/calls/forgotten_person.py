@@ -1,16 +1,40 @@
-"""What jobs keep of a person who is forgotten: copies of the identity, beside their pictures."""
+"""Forgetting a person: in the library, and what jobs keep, copies of the identity."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 
 from ...errors import PulidError
 from ...identity.identity_file import Identity
+from ..errors import ApiError
 from ..jobs.job_book import JobBook
+from ..library.people_library import LibraryPerson
 from ..service.job_request import IDENTITY_SUFFIX
+from ..service.service import PictureService
+from .identity_view import uses_identity
 
-__all__ = ["remove_from_jobs"]
+__all__ = ["forget_person", "remove_from_jobs"]
+
+
+async def forget_person(service: PictureService, owner: str, name_or_id: str) -> LibraryPerson:
+    """Forget somebody, also in jobs that have ended; their pictures stay.
+
+    Raises:
+        ApiError: "identity_not_found"; "in_use": a job that has not ended needs the person.
+    """
+    person = await asyncio.to_thread(service.people.find, owner, name_or_id, param="id")
+    for job in service.book.newest(owner, limit=None):
+        if not job.is_finished and uses_identity(job, person):
+            raise ApiError(
+                "in_use", f"{job.id} needs this person; cancel it, or wait for its end", "id"
+            )
+    person = await asyncio.to_thread(service.people.remove, owner, name_or_id)
+    if person.id not in await asyncio.to_thread(service.people.names_by_id, owner):
+        await asyncio.to_thread(remove_from_jobs, service.book, owner, person.id)
+    service.changed("identity", owner, id=person.id)
+    return person
 
 
 def remove_from_jobs(book: JobBook, owner: str, person_id: str) -> int:

@@ -18,8 +18,8 @@ from ...identity.identity_file import Identity
 from ..access.call import call_of
 from ..bodies.safe_names import name_of_person
 from ..calls.enrolment import EnrolmentWork, begin_enrolment, keep_embedding, kept_already
-from ..calls.forgotten_person import remove_from_jobs
-from ..calls.identity_view import identity_view, uses_identity
+from ..calls.forgotten_person import forget_person
+from ..calls.identity_view import identity_view
 from ..calls.sync_answer import answered_when_finished, job_headers
 from ..errors import ApiError
 from ..jobs.jobs import Job
@@ -135,25 +135,6 @@ def identities_router(service: PictureService) -> APIRouter:
         return Response(status_code=204)
 
     return router
-
-
-async def forget_person(service: PictureService, owner: str, name_or_id: str) -> LibraryPerson:
-    """Forget somebody, also in jobs that have ended; their pictures stay.
-
-    Raises:
-        ApiError: "identity_not_found"; "in_use": a job that has not ended needs the person.
-    """
-    person = await asyncio.to_thread(service.people.find, owner, name_or_id, param="id")
-    for job in service.book.newest(owner, limit=None):
-        if not job.is_finished and uses_identity(job, person):
-            raise ApiError(
-                "in_use", f"{job.id} needs this person; cancel it, or wait for its end", "id"
-            )
-    person = await asyncio.to_thread(service.people.remove, owner, name_or_id)
-    if person.id not in await asyncio.to_thread(service.people.names_by_id, owner):
-        await asyncio.to_thread(remove_from_jobs, service.book, owner, person.id)
-    service.changed("identity", owner, id=person.id)
-    return person
 
 
 def prefers_async(request: Request) -> bool:

@@ -12,24 +12,15 @@ import pytest
 from hub_server import HubServer
 from pulid_sdcpp.server.calls import preset_download
 from pulid_sdcpp.server.service.service import PictureService
-from pulid_sdcpp.store import resumable_download
-from pulid_sdcpp.system.user_config import CONFIG_NAME
 from served import run_served
 
-from ..library.test_preset_files import CONFIG
 from ..submitting import made
 
 PRESETS = "/pulid/v1/presets"
 ADMIN, ROSE = ({"X-Api-Key": letter * 20} for letter in "ar")
 
 
-@pytest.fixture(autouse=True)
-def _config(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config").mkdir(exist_ok=True)
-    (tmp_path / "config" / CONFIG_NAME).write_text(CONFIG, encoding="utf-8")
-    hub.add("a/flux/flux.gguf", b"flux")
-    hub.add("a/eyes/eyes.pt", b"eyes!!")
-    monkeypatch.setattr(resumable_download, "_PAUSE_S", 0.0)
+pytestmark = pytest.mark.usefixtures("own_preset")
 
 
 async def preset(client: Any, name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import fake_engine_process
+from engine_runs import events_of
 from pulid_sdcpp.errors import GenerationCancelled, ModelFileError
 from pulid_sdcpp.server.engine.engine_client import EngineClient
 from pulid_sdcpp.server.engine.engine_errors import EngineCrashedError
@@ -46,16 +47,6 @@ def client(quit_grace_s: float = 10, **options: Any) -> EngineClient:
 def make(folder: Path, prompt: str = "plain", job: str = "job_1", **options: Any) -> MakeCommand:
     request = {"prompt": prompt, "seed": 7, **options.pop("request", {})}
     return MakeCommand(job, str(folder), options.pop("model", MODEL), request, **options)
-
-
-async def events_of(
-    engine: EngineClient, command: Any, on_event: Callable[[Any], object] = lambda event: None
-) -> list[Any]:
-    events = []
-    async for event in engine.run(command):
-        events.append(event)
-        on_event(event)
-    return events
 
 
 def run(test: Callable[[], Awaitable[object]]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine_runs import events_of
 from pulid_sdcpp import PulidFlux
 from pulid_sdcpp.errors import GenerationCancelled
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
@@ -40,16 +40,6 @@ REQUEST = {"prompt": "a face", "seed": 3, "width": 128, "height": 128, "steps": 
 def make(folder: Path, **request: Any) -> MakeCommand:
     folder.mkdir()
     return MakeCommand("job_1", str(folder), MODEL, {**REQUEST, **request}, (0, 1))
-
-
-async def events_of(
-    engine: EngineClient, command: Any, on_event: Callable[[Any], object] = lambda event: None
-) -> list[Any]:
-    events = []
-    async for event in engine.run(command):
-        events.append(event)
-        on_event(event)
-    return events
 
 
 def test_pictures_are_those_of_a_pipeline_also_after_a_death(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine_runs import events_of
 from fake_engine_process import create_fake_pipeline
 from pulid_sdcpp.errors import GenerationCancelled
 from pulid_sdcpp.server.engine.engine_messages import (
@@ -48,16 +49,6 @@ def run(test: Callable[[InlineEngine], Awaitable[object]]) -> None:
 
 def make(folder: Path, prompt: str = "plain", job: str = "job_1", **request: Any) -> MakeCommand:
     return MakeCommand(job, str(folder), MODEL, {"prompt": prompt, "seed": 7, **request})
-
-
-async def events_of(
-    engine: InlineEngine, command: Any, on_event: Callable[[Any], object] = lambda event: None
-) -> list[Any]:
-    events = []
-    async for event in engine.run(command):
-        events.append(event)
-        on_event(event)
-    return events
 
 
 def test_a_job_is_done(tmp_path: Path) -> None:

@@ -19,47 +19,8 @@ from pulid_sdcpp.server.library.preset_files import (
     removed_files,
     verified_files,
 )
-from pulid_sdcpp.store import resumable_download
-from pulid_sdcpp.system.user_config import CONFIG_NAME
 
-CONFIG = """
-[licenses.some-terms]
-name = "Somebody's terms"
-url = "https://example.org/terms"
-
-[licenses.free]
-name = "Free"
-commercial = true
-
-[files.flux]
-role = "diffusion_model"
-repository = "a/flux"
-path = "flux.gguf"
-license = "free"
-about_bytes = 4
-
-[files.eyes]
-role = "eva"
-repository = "a/eyes"
-path = "eyes.pt"
-license = "some-terms"
-size_bytes = 6
-
-[presets.mine]
-what = "my own"
-settings = { steps = 2 }
-files.diffusion_model = "flux"
-files.eva = "eyes"
-"""
-
-
-@pytest.fixture(autouse=True)
-def _config(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config").mkdir(exist_ok=True)
-    (tmp_path / "config" / CONFIG_NAME).write_text(CONFIG, encoding="utf-8")
-    hub.add("a/flux/flux.gguf", b"flux")
-    hub.add("a/eyes/eyes.pt", b"eyes!!")
-    monkeypatch.setattr(resumable_download, "_PAUSE_S", 0.0)
+pytestmark = pytest.mark.usefixtures("own_preset")
 
 
 def views(**how: Any) -> dict[str, dict[str, Any]]:
