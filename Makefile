@@ -30,12 +30,12 @@ coverage: test
 SERVER_KILLS ?= 30
 test-server: $(VENV)/.installed
 	PULID_SERVER_KILLS=$(SERVER_KILLS) PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_BROWSER=1 PULID_REQUIRE_POCKET=1 \
-		$(BIN)/python -m pytest -m "browser or server" $(TEST_OPTIONS)
+		$(BIN)/python -m pytest -m "browser or server" --timeout 3600 $(TEST_OPTIONS)
 
 # All of the damaged files, texts and cancellations of which `make test` tries a part; the
 # cancellations need a Vulkan device (native/README.md).
 test-hostile: $(VENV)/.installed
-	PULID_HOSTILE_FACTOR=1 PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest tests/hostile \
+	PULID_HOSTILE_FACTOR=1 PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest --timeout 3600 tests/hostile \
 		tests/pulid_sdcpp/engine/test_segments.py
 
 # The networks against the libraries they re-implement: 6 GB, with torchvision.

@@ -38,6 +38,8 @@ _PROBE_TIMEOUT_S = 60
 EXTRAS: Mapping[str, Sequence[str]] = {
     "extract": ("insightface", "onnxruntime", "opencv-python", "safetensors", "torch"),
     "reference": ("facexlib", "open_clip_torch", "timm", "torchvision"),
+    "server": ("fastapi", "fastapi-offline", "prometheus-client", "python-multipart", "uvicorn"),
+    "ui": ("gradio",),
 }
 # Other builds of the same package.
 _STAND_INS: Mapping[str, Sequence[str]] = {

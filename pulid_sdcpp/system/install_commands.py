@@ -24,7 +24,7 @@ def install_extra_command(extra: str, only: Iterable[str] = ()) -> str:
     installing the source again would compile the engine again.
 
     Args:
-        extra: "extract" or "reference".
+        extra: "extract", "reference", "server" or "ui".
         only: Those of its packages that are needed; none: all.
     """
     wanted = {_normal(name) for name in only}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import MissingDependencyError
+from ...system.install_commands import install_extra_command
 from .given_values import given_values
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["settings_of", "start_server"]
 
+_SERVER = ("fastapi", "fastapi_offline", "uvicorn", "python_multipart", "prometheus_client")
 _UI = "gradio"
 
 
@@ -49,7 +51,7 @@ def start_server(
             installed.
         ValueError, PulidError: As `run_server`.
     """
-    _check_installed("server", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    _check_installed("server", *_SERVER)
     from ...server.http.run_server import HowToServe, run_server
 
     values = given_values(ctx)
@@ -84,5 +86,6 @@ def _check_installed(extra: str, *modules: str) -> None:
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise MissingDependencyError(
-                f"{module} is not installed; pip install 'pulid-sdcpp[{extra}]'"
+                f"the Python package {module} is not installed; this command needs the extra "
+                f"[{extra}]: {install_extra_command(extra)}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import webbrowser
 from collections.abc import Iterator
@@ -49,10 +50,35 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that a browser was told to open; at once, not in a thread."""
     found: list[str] = []
     monkeypatch.setattr(webbrowser, "open", lambda url: found.append(url) or True)
-    monkeypatch.setattr(
-        module.threading, "Thread", lambda target, **_: SimpleNamespace(start=target)
-    )
+    at_once = SimpleNamespace(Thread=lambda target, **_: SimpleNamespace(start=target))
+    monkeypatch.setattr(module, "threading", at_once)
     return found
+
+
+@pytest.mark.parametrize(
+    ("extra", "module", "package"),
+    [
+        ("server", "uvicorn", "uvicorn>="),
+        ("server", "fastapi_offline", "fastapi-offline>="),
+        ("ui", "gradio", "gradio>="),
+    ],
+)
+def test_a_missing_extra_is_said_with_its_command(
+    monkeypatch: pytest.MonkeyPatch, extra: str, module: str, package: str
+) -> None:
+    found = importlib.util.find_spec
+
+    def without(name: str, *rest: str | None) -> object:
+        return None if name == module else found(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    with answering(OURS) as port:
+        pass
+    called = CliRunner().invoke(main, ["ui", "--port", str(port), "--model", "pocket"])
+    assert called.exit_code != 0
+    assert f"the Python package {module} is not installed" in called.output
+    assert f"the extra [{extra}]: pip install " in called.output
+    assert f'"{package}' in called.output
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

@@ -48,9 +48,12 @@ def test_an_extra_s_packages_are_named(
     assert install_extra_command(extra, only) == command
 
 
-@pytest.mark.parametrize("extra", ["extract", "reference"])
-def test_this_package_describes_its_extras(extra: str) -> None:
-    assert "torch" in install_extra_command(extra)
+@pytest.mark.parametrize(
+    ("extra", "package"),
+    [("extract", "torch"), ("reference", "torch"), ("server", "fastapi"), ("ui", "gradio")],
+)
+def test_this_package_describes_its_extras(extra: str, package: str) -> None:
+    assert f'"{package}>=' in install_extra_command(extra)
     assert "pulid" not in install_extra_command(extra)
 
 
