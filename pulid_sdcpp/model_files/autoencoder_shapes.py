@@ -1,4 +1,4 @@
-"""Tensors of Flux's autoencoder, and of the tiny one (TAEF1).
+"""Tensors of Flux's and SDXL's autoencoders, and of the tiny ones (TAEF1, TAESDXL).
 
 Source: the published files; stable-diffusion.cpp, src/auto_encoder_kl.hpp and src/tae.hpp.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["autoencoder_shapes", "tiny_autoencoder_shapes"]
+__all__ = ["FLUX_LATENTS", "SDXL_LATENTS", "autoencoder_shapes", "tiny_autoencoder_shapes"]
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
-_COLORS, _LATENTS = 3, 16
+FLUX_LATENTS, SDXL_LATENTS = 16, 4
+"""Channels of the latent picture."""
+_COLORS = 3
 _CHANNELS = 128
 _FACTORS = (1, 2, 4, 4)
 _TINY_CHANNELS = 64
@@ -20,19 +22,28 @@ _TINY_DECODER = ((2, 3, 4, 7, 8, 9, 12, 13, 14, 17), (6, 11, 16))
 _TINY_ENCODER = ((1, 3, 4, 5, 7, 8, 9, 11, 12, 13), (2, 6, 10))
 
 
-def autoencoder_shapes(*, decoder_only: bool = False) -> Shapes:
-    """Name and shape of each tensor of Flux's autoencoder."""
+def autoencoder_shapes(*, latents: int = FLUX_LATENTS, decoder_only: bool = False) -> Shapes:
+    """Name and shape of each tensor of an autoencoder; SDXL's has a convolution more at each end.
+
+    Args:
+        latents: `FLUX_LATENTS` or `SDXL_LATENTS`.
+        decoder_only: Without the encoder.
+    """
     if not decoder_only:
-        yield from _encoder()
-    yield from _decoder()
+        yield from _encoder(latents)
+        if latents == SDXL_LATENTS:
+            yield from _conv("quant_conv", 2 * latents, 2 * latents, 1)
+    if latents == SDXL_LATENTS:
+        yield from _conv("post_quant_conv", latents, latents, 1)
+    yield from _decoder(latents)
 
 
-def tiny_autoencoder_shapes() -> Shapes:
-    """Name and shape of each tensor of TAEF1."""
+def tiny_autoencoder_shapes(*, latents: int = FLUX_LATENTS) -> Shapes:
+    """Name and shape of each tensor of TAEF1, or with `SDXL_LATENTS` of TAESDXL."""
     channels = _TINY_CHANNELS
     for half, (blocks, resizes), into, out, last in (
-        ("encoder", _TINY_ENCODER, _COLORS, _LATENTS, 14),
-        ("decoder", _TINY_DECODER, _LATENTS, _COLORS, 18),
+        ("encoder", _TINY_ENCODER, _COLORS, latents, 14),
+        ("decoder", _TINY_DECODER, latents, _COLORS, 18),
     ):
         yield from _conv(f"{half}.layers.0", channels, into, 3)
         yield from _conv(f"{half}.layers.{last}", out, channels, 3)
@@ -43,7 +54,7 @@ def tiny_autoencoder_shapes() -> Shapes:
                 yield from _conv(f"{half}.layers.{layer}.conv.{part}", channels, channels, 3)
 
 
-def _encoder() -> Shapes:
+def _encoder(latents: int) -> Shapes:
     width = _CHANNELS
     yield from _conv("encoder.conv_in", width, _COLORS, 3)
     for level, factor in enumerate(_FACTORS):
@@ -54,12 +65,12 @@ def _encoder() -> Shapes:
             yield from _conv(f"encoder.down.{level}.downsample.conv", width, width, 3)
     yield from _middle("encoder", width)
     yield from _norm("encoder.norm_out", width)
-    yield from _conv("encoder.conv_out", 2 * _LATENTS, width, 3)
+    yield from _conv("encoder.conv_out", 2 * latents, width, 3)
 
 
-def _decoder() -> Shapes:
+def _decoder(latents: int) -> Shapes:
     width = _CHANNELS * _FACTORS[-1]
-    yield from _conv("decoder.conv_in", width, _LATENTS, 3)
+    yield from _conv("decoder.conv_in", width, latents, 3)
     yield from _middle("decoder", width)
     for level in reversed(range(len(_FACTORS))):
         for block in range(3):

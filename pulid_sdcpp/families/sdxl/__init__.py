@@ -1,0 +1,1 @@
+"""Everything that holds for PuLID on SDXL alone."""
