@@ -302,7 +302,7 @@ class StableDiffusion:
         arguments |= second_pass_arguments(picture, model)
         lora_files = loras.prepare(picture.prompt, picture.negative_prompt, picture.lora_files)
         uses, cfg_start_step = identity_uses(
-            who.everybody, who.cfg_start_step, picture, self._identities is not None
+            who.everybody, who.cfg_start_step, picture, self._encoders
         )
         cfg_start_steps = (cfg_start_step, step_of_second_pass(cfg_start_step, picture))
 
@@ -366,8 +366,7 @@ class StableDiffusion:
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             people=tuple(pulid_people),
         )
-        has_weights = self._identities is not None
-        uses, _ = identity_uses(who.everybody, None, checked, has_weights, one_step=True)
+        uses, _ = identity_uses(who.everybody, None, checked, self._encoders, one_step=True)
         result = np.empty_like(arrays[0])
 
         def evaluate() -> None:
@@ -467,6 +466,11 @@ class StableDiffusion:
             return None, 1
         upscaler = self._open[0].binding.upscaler
         return upscaler, base().stable_diffusion_cpp.get_upscale_factor(upscaler)
+
+    @property
+    def _encoders(self) -> tuple[str, ...]:
+        """Whose identities the loaded PuLID weights take."""
+        return () if self._identities is None else ("flux",)
 
     def _use_identities(self, uses: list[IdentityUse], cfg_start_steps: tuple[int, int]) -> None:
         if self._identities is not None:

@@ -144,27 +144,31 @@ def _ends_flat(generation: GenerationOptions) -> bool:
 
 
 def check_region(
-    region: Region, weights: NDArray[np.float32], generation: GenerationOptions
+    region: Region,
+    weights: NDArray[np.float32],
+    generation: GenerationOptions,
+    cell_px: int = TOKEN_PX,
 ) -> None:
     """Refuse a region that is less than an image token, as good as black, or kept as it was.
 
     Args:
         weights: Of the region, see `token_weights`.
+        cell_px: Side of the image tokens that these are for.
 
     Raises:
         ValueError: Names the region's size in pixels.
     """
     size = f"{generation.width}x{generation.height}"
-    needs = f"but a person needs {TOKEN_PX}x{TOKEN_PX} at least; make it larger, or {_OFF}"
+    needs = f"but a person needs {cell_px}x{cell_px} at least; make it larger, or {_OFF}"
     if region.box is not None:
         left, top, right, bottom = box_px(region, generation.width, generation.height)
         width, height = right - left, bottom - top
-        if min(width, height) < TOKEN_PX - _ROUNDING:
+        if min(width, height) < cell_px - _ROUNDING:
             raise ValueError(
                 f"the box {region.box} is {width:.4g}x{height:.4g} pixels of {size}, {needs}"
             )
     elif weights.sum() < 1 - _ROUNDING:
-        area = float(weights.sum()) * TOKEN_PX**2
+        area = float(weights.sum()) * cell_px**2
         raise ValueError(f"the mask of a person has white of {area:.3g} pixels in {size}, {needs}")
     elif weights.max() < _FAINTEST:
         raise ValueError(
@@ -173,7 +177,8 @@ def check_region(
         )
     if generation.mask_image is not None:
         changing = Region(mask=generation.mask_image)
-        may_change = token_weights(changing, generation.width, generation.height)
+        size_px = (generation.width, generation.height)
+        may_change = token_weights(changing, *size_px, cell_px=cell_px)
         if (weights * may_change).sum() < 1 - _ROUNDING:
             raise ValueError(
                 "the region of a person is where the mask of the start picture allows no "

@@ -13,12 +13,13 @@ from ..errors import IdentityFileError, Message, named, option_error
 from ..identity.identity_file import Identity
 from ..identity.named_person import named_identity
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import PLAIN_ID, has_identity_modes, identity_mode
 from ..options.step_point import step_at
 from ..system.given_content import FileContent, is_content
 from .identity_effect import check_region, check_span, first_cfg_step
 from .identity_options import takes_part
 from .person import Person
-from .region_weights import token_weights
+from .region_weights import COARSE_TOKEN_PX, token_weights
 from .second_pass_step import step_of_second_pass
 
 __all__ = ["IdentityLike", "IdentityUse", "as_identity", "identity_uses"]
@@ -38,6 +39,9 @@ class IdentityUse:
         second_pass: It belongs to the second pass (hires), not to the first.
         region: (rows, columns) float32, 0 to 1 for each image token: what its contribution is
             multiplied by there; None: the whole picture.
+        region_coarse: The same for the deeper layers of SDXL's UNet, whose tokens are twice as wide
+            and high; None for Flux, too.
+        projection, zeros: As those of `IdentityMode`; "none" and 0 for Flux.
     """
 
     tokens: NDArray[np.float32] = field(repr=False)  # a face
@@ -47,6 +51,9 @@ class IdentityUse:
     negative: bool = False
     second_pass: bool = False
     region: NDArray[np.float32] | None = None
+    region_coarse: NDArray[np.float32] | None = None
+    projection: str = PLAIN_ID.projection
+    zeros: int = PLAIN_ID.zeros
 
 
 def as_identity(given: IdentityLike) -> Identity:
@@ -68,7 +75,7 @@ def identity_uses(
     people: Sequence[Person],
     cfg_start_step: int | None,
     generation: GenerationOptions,
-    has_weights: bool,
+    encoders: Sequence[str],
     *,
     one_step: bool = False,
 ) -> tuple[list[IdentityUse], int]:
@@ -77,7 +84,8 @@ def identity_uses(
     Args:
         people: Who is asked for.
         cfg_start_step: First step with true CFG; None: the engine's own.
-        has_weights: Whether the engine was loaded with PuLID weights.
+        encoders: Names of the encoders whose identities the engine's PuLID weights take: "flux",
+            "sdxl-v1", "sdxl-v1.1"; none: it was loaded without PuLID weights.
         one_step: Only the last step of `generation` is made, which may be one without a person.
 
     Raises:
@@ -89,7 +97,7 @@ def identity_uses(
     everybody = [(person, as_identity(person.identity)) for person in people]
     if not everybody:
         return [], cfg_start_step or 0
-    if not has_weights:
+    if not encoders:
         raise option_error(
             "an identity is given, but the engine was loaded without PuLID weights: name "
             f"{named('pulid_weights')}"
@@ -101,24 +109,33 @@ def identity_uses(
         if not one_step:
             check_span(person, generation, first_cfg)
         if takes_part(person, steps):
-            uses += _uses_of(person, identity, generation)
+            uses += _uses_of(person, identity, generation, encoders[0])
     return (uses, first_cfg) if uses else ([], cfg_start_step or 0)
 
 
 def _uses_of(
-    person: Person, identity: Identity, generation: GenerationOptions
+    person: Person, identity: Identity, generation: GenerationOptions, encoder: str
 ) -> Iterator[IdentityUse]:
     steps = generation.evaluated_steps
-    region = None
+    mode = identity_mode(encoder)
+    region = region_coarse = None
     if person.region is not None:
-        region = token_weights(person.region, generation.width, generation.height)
-        check_region(person.region, region, generation)
+        size = (generation.width, generation.height)
+        region = token_weights(person.region, *size)
+        if has_identity_modes(encoder):
+            region_coarse = token_weights(person.region, *size, cell_px=COARSE_TOKEN_PX)
+            check_region(person.region, region_coarse, generation, COARSE_TOKEN_PX)
+        else:
+            check_region(person.region, region, generation)
     positive = IdentityUse(
         identity.tokens,
         person.weight,
         step_at(person.start_step, steps),
         None if person.end_step is None else step_at(person.end_step, steps),
         region=region,
+        region_coarse=region_coarse,
+        projection=mode.projection,
+        zeros=mode.zeros,
     )
     uses = [positive]
     if (second := _in_second_pass(positive, person, generation)) is not None:
@@ -149,8 +166,18 @@ def _in_second_pass(
         end = step_of_second_pass(first.end_step, generation, is_end=True)
         if end <= start:
             return None
-    region = None
+    fine, coarse = first.region, first.region_coarse
     if person.region is not None:
-        size = (generation.width, generation.height)
-        region = token_weights(person.region, *generation.second_size, box_size=size)
-    return replace(first, start_step=start, end_step=end, second_pass=True, region=region)
+        first_size = (generation.width, generation.height)
+        sizes = (*generation.second_size, first_size)
+        fine = token_weights(person.region, *sizes)
+        if coarse is not None:
+            coarse = token_weights(person.region, *sizes, cell_px=COARSE_TOKEN_PX)
+    return replace(
+        first,
+        start_step=start,
+        end_step=end,
+        second_pass=True,
+        region=fine,
+        region_coarse=coarse,
+    )

@@ -122,8 +122,8 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
     read = [_ready(person) for person in people]
     names["people"] = tuple(used for _, used in read)
     everybody = tuple(person for person, _ in read)
-    has_weights = context.pulid_weights is not None
-    identity_uses(everybody, request.cfg_start_step, generation, has_weights)
+    encoders = ("flux",) if context.pulid_weights is not None else ()
+    identity_uses(everybody, request.cfg_start_step, generation, encoders)
     check_prompt_loras(
         *(generation.prompt, vars(context), generation.negative_prompt),
         lora_files=generation.lora_files,

@@ -129,7 +129,7 @@ def test_a_region_is_drawn_once(files: dict[str, Path], monkeypatch: pytest.Monk
     people = [Person(SOMEBODY, region=left), Person(SOMEBODY, region=Region(mask=files["mask"]))]
     request = ask(people, width=64, height=32)
     for _ in range(2):
-        uses, _ = identity_uses(request.people, None, request.generation, True)
+        uses, _ = identity_uses(request.people, None, request.generation, ("flux",))
         assert [use.region is not None and use.region.shape for use in uses] == [(2, 4)] * 2
     assert len(drawn) == 2
 
