@@ -7,6 +7,7 @@ attention reads. In a file (`.pulidembd`, about 131 KB) it is a gguf with
     pulid.version        = 1 (uint32)
     pulid_id             row-major (tokens, width), F16, F32 or BF16
     pulid_id_uncond      the same of no face; optional, for true CFG
+    pulid.encoder        "flux", "sdxl-v1" or "sdxl-v1.1"; absent: flux
     pulid.*              where it came from; optional
 
 stable-diffusion.cpp's own PuLID reads `pulid_id` and ignores the rest.
@@ -35,6 +36,7 @@ from ..tensors.gguf_header import parse_gguf
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..terminal_text import quoted
 from . import hashes
+from .encoder import ENCODER_KEY, FLUX, Encoder, check_encoder
 from .identity_gguf import (
     ARCHITECTURE,
     DTYPES,
@@ -89,8 +91,8 @@ class Identity:
             CFG.
         metadata: Where it comes from. By convention `extractor_version`, `weights_sha256`,
             `source_sha256`, `created`, `face_box` (left, top, right, bottom in pixels),
-            `detection_score` and `photo_warnings`. Text, numbers, booleans, or short lists of one
-            of these.
+            `detection_score` and `photo_warnings`; `encoder`, where it is not that for Flux. Text,
+            numbers, booleans, or short lists of one of these.
         dtype: Element type in the file; "f32" for one made in memory.
 
     Raises:
@@ -115,7 +117,9 @@ class Identity:
                     f" identity, found {uncond.shape}"
                 )
             object.__setattr__(self, "uncond_tokens", uncond)
-        object.__setattr__(self, "metadata", MappingProxyType(_checked_metadata(self.metadata)))
+        metadata = _checked_metadata(self.metadata)
+        check_encoder(metadata.get(ENCODER_KEY, FLUX))
+        object.__setattr__(self, "metadata", MappingProxyType(metadata))
         if self.dtype not in DTYPES:
             raise ValueError(f"identity dtype: expected one of {DTYPES}, found {self.dtype!r}")
 
@@ -230,6 +234,11 @@ class Identity:
         return int(self.tokens.shape[1])
 
     @property
+    def encoder(self) -> Encoder:
+        """Which of PuLID's encoders made it; only weights for this one can use it."""
+        return check_encoder(self.metadata.get(ENCODER_KEY, FLUX))
+
+    @property
     def photo_warnings(self) -> tuple[PhotoWarning, ...]:
         """What may be wrong with the photos it was made from, as far as it says."""
         return photo_warnings_from(self.metadata.get(PHOTO_WARNINGS))
@@ -292,6 +301,13 @@ def _from_header(cls: type[Identity], header: TensorHeader, buffer: Any, source:
             f"{source}: expected pulid.version {FORMAT_VERSION}, found {found}; a newer program"
             " may have written it: update this one or extract the identity again"
         )
+    try:
+        check_encoder(header.metadata.get(PREFIX + ENCODER_KEY, FLUX))
+    except ValueError as error:
+        raise IdentityFileError(
+            f"{source}: pulid.{error}; a newer program may have written it: update this one or"
+            " extract the identity again"
+        ) from None
     if TENSOR not in header.tensors:
         names = ", ".join(quoted(name) for name in list(header.tensors)[:4]) or "none"
         raise IdentityFileError(

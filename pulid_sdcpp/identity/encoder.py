@@ -1,0 +1,75 @@
+"""Which of PuLID's encoders made an identity, as its file says it.
+
+The shape of the tokens does not tell: those for Flux and those for SDXL v1.1 are both (32, 2048).
+Nor does the hash of the weights: the same encoder is published under several names and in several
+types. So `pulid.encoder` in an identity file names it; a file without it is for Flux.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from ..errors import ModelMismatchError
+from ..terminal_text import shown
+
+__all__ = [
+    "ENCODERS",
+    "ENCODER_KEY",
+    "FLUX",
+    "SDXL_V1",
+    "SDXL_V1_1",
+    "Encoder",
+    "check_encoder",
+    "check_encoder_fits",
+    "encoder_words",
+]
+
+Encoder: TypeAlias = Literal["flux", "sdxl-v1", "sdxl-v1.1"]
+"""flux: PuLID-Flux v0.9.0, v0.9.1. sdxl-v1: 10 tokens a photo. sdxl-v1.1: 32 tokens."""
+
+FLUX: Encoder = "flux"
+SDXL_V1: Encoder = "sdxl-v1"
+SDXL_V1_1: Encoder = "sdxl-v1.1"
+ENCODERS: tuple[Encoder, ...] = (FLUX, SDXL_V1, SDXL_V1_1)
+
+ENCODER_KEY = "encoder"
+"""In an identity's metadata."""
+
+_WORDS = {FLUX: "PuLID for Flux", SDXL_V1: "PuLID v1 for SDXL", SDXL_V1_1: "PuLID v1.1 for SDXL"}
+
+
+def check_encoder(encoder: object) -> Encoder:
+    """The same, when it is one.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if encoder not in ENCODERS:
+        expected = f"{', '.join(ENCODERS[:-1])} or {ENCODERS[-1]}"
+        raise ValueError(f"encoder {shown(encoder)}: expected {expected}")
+    return encoder
+
+
+def encoder_words(encoder: str) -> str:
+    """An encoder's name for people: "PuLID v1.1 for SDXL"."""
+    return _WORDS[check_encoder(encoder)]
+
+
+def check_encoder_fits(found: str, expected: Sequence[str], weights: object) -> None:
+    """Refuse an identity of another encoder than those that weights work with.
+
+    Args:
+        found: `Identity.encoder`.
+        expected: The encoders that fit, one or more.
+        weights: The weights' file, for the message.
+
+    Raises:
+        ModelMismatchError: It is none of them.
+    """
+    if found not in expected:
+        wanted = " or ".join(map(encoder_words, expected))
+        raise ModelMismatchError(
+            f"{weights}: expected an identity made by {wanted}, found one made by "
+            f"{encoder_words(found)}; extract it again with these weights"
+        )
