@@ -350,7 +350,7 @@ def _other_parts(header: TensorHeader, kind: str) -> list[str]:
         "T5": r"t5xxl\.",
         "PuLID's encoder": r"^pulid_encoder\.",
     }
-    if kind not in ("flux", "unet", "sd3", "pulid-flux"):
+    if kind not in ("flux", "unet", "sdxl", "sd3", "pulid-flux"):
         return []
     return [words for words, pattern in parts.items() if find_tensor(header, pattern) is not None]
 

@@ -63,7 +63,7 @@ def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo |
     return flux
 
 
-_NO_MODELS = {"lora", "identity", "pulid-flux", "pulid-sdxl", "eva-clip"}
+_NO_MODELS = {"lora", "identity", "pulid-flux", "pulid-sdxl", "ip-adapter", "eva-clip"}
 _PARTS_ALONE = {"clip-l", "t5xxl", "vae", "tae"}  # or a full checkpoint of a model unknown here
 
 

@@ -17,7 +17,9 @@ from ..system.file_signature import SIGNATURE_BYTES, signature
 from .file_bytes import FileBytes
 from .file_header import read_header
 from .lora_names import KINDS_OF_ADAPTERS
+from .sdxl_pulid_names import PUBLISHED_FORM, RENAMED_FORM, original_names, weights_version
 from .tensor_header import TensorHeader, TensorInfo
+from .unet_kinds import UNET, unet_kind
 from .weight_forms import USE_INSTEAD, quantized_form
 
 __all__ = ["ModelKind", "classify", "find_tensor", "what_is", "zip_kind"]
@@ -50,13 +52,15 @@ _LORA = re.compile(
 # In this order; the first kind one of whose tensors is there is the answer.
 _BY_NAME: tuple[tuple[str, str, str], ...] = (
     ("pulid-flux", "PuLID weights for Flux", r"^pulid_ca\.\d+\."),
-    (
-        "pulid-sdxl",
-        "PuLID weights for SDXL, which do not fit Flux",
-        r"^id_adapter(_attn_layers)?\.",
-    ),
+    ("pulid-sdxl", "PuLID weights for SDXL", f"{PUBLISHED_FORM}|{RENAMED_FORM}"),
+    ("ip-adapter", "an IP-Adapter, which is not PuLID", r"^ip_adapter\.\d+\.to_k_ip\.weight$"),
     ("pulid-encoder", "PuLID's encoder without its attention layers", r"^pulid_encoder\."),
-    ("controlnet", "a ControlNet", r"(^|\.)controlnet_(blocks|x_embedder)\."),
+    (
+        "controlnet",
+        "a ControlNet",
+        r"(^|\.)controlnet_(blocks|x_embedder|down_blocks|cond_embedding)\."
+        r"|^(control_model\.)?input_hint_block\.",
+    ),
     ("chroma", "a Chroma model, which PuLID-Flux does not fit", r"distilled_guidance_layer\."),
     (
         "flux2",
@@ -80,7 +84,7 @@ _BY_NAME: tuple[tuple[str, str, str], ...] = (
     ("wan", "a Wan video model", r"(^|\.)blocks\.0\.cross_attn\.norm_k\.weight$"),
     (
         "unet",
-        "a Stable Diffusion 1, 2 or XL model",
+        UNET,
         r"(^|\.)(input_blocks\.0\.0|down_blocks\.0\.resnets\.0\.time_emb_proj)\.weight$",
     ),
     ("tae", "a tiny autoencoder (TAESD family)", r"(^|\.)decoder\.layers\.0\.weight$"),
@@ -124,7 +128,7 @@ def _model_kind(header: TensorHeader) -> ModelKind:
     names = list(header.tensors)
     for kind, words, pattern in _COMPILED[:-3]:
         if any(pattern.search(name) for name in names):
-            return _sized_vae(header, kind, words, pattern)
+            return _told_further(header, kind, words, pattern)
     embedding = find_tensor(header, _CLIP_EMBEDDING)
     if embedding is not None:
         return _sized_clip(embedding)
@@ -168,8 +172,15 @@ def zip_kind(path: str | os.PathLike[str]) -> ModelKind:
     return ModelKind("zip", "a zip archive")
 
 
-def _sized_vae(header: TensorHeader, kind: str, words: str, pattern: re.Pattern[str]) -> ModelKind:
-    """Autoencoders look alike; the number of latent channels tells Flux's from the others."""
+def _told_further(
+    header: TensorHeader, kind: str, words: str, pattern: re.Pattern[str]
+) -> ModelKind:
+    """Versions of one kind, and autoencoders: of those, the latent channels tell Flux's."""
+    if kind == "unet":
+        return ModelKind(*unet_kind(header.tensors))
+    if kind == "pulid-sdxl":
+        version = weights_version(original_names(header.tensors))
+        return ModelKind(kind, f"{words} ({version})" if version else words)
     if kind in ("vae", "tae"):
         info = find_tensor(header, pattern)
         channels = info.shape[1] if info is not None and len(info.shape) == 4 else 0
@@ -178,7 +189,7 @@ def _sized_vae(header: TensorHeader, kind: str, words: str, pattern: re.Pattern[
                 "a Flux autoencoder (VAE)" if kind == "vae" else "a tiny Flux autoencoder (TAEF1)"
             )
         elif channels:
-            words = f"{words} with {channels} latent channels, not Flux's {FLUX_LATENT_CHANNELS}"
+            words = f"{words} with {channels} latent channels"
     return ModelKind(kind, words)
 
 

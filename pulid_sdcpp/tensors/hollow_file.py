@@ -34,6 +34,9 @@ _NEVER_ZERO = {
     "flux": r"(double_blocks|single_blocks)\.\d+\..*weight$|(^|\.)(img_in|final_layer\.linear)\."
     r"|t5xxl.*weight$|clip_l.*token_embedding\.weight$",  # in a full checkpoint
     "pulid-flux": r"^pulid_ca\.\d+\.to_(q|kv|out)\.weight$",
+    # Not the text's keys and values: a model may go without.
+    "sdxl": r"\.attn1\.to_[qkv]\.weight$|(^|\.)(input_blocks\.0\.0|conv_in)\.weight$",
+    "pulid-sdxl": r"\.(id_to_[kv]|to_[kv]_ip)\.weight$",
     "t5xxl": r"weight$",
     "clip-l": r"token_embedding\.weight$",
     # All that has no way around it; blocks have one, and may be zeros.

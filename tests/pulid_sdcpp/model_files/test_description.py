@@ -50,7 +50,14 @@ LORA = {
     "lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": (384, 16),
     "lora_unet_double_blocks_0_img_attn_qkv.alpha": (),
 }
-SDXL_PULID = {"id_adapter_attn_layers.0.id_to_k.weight": (8, 8)}
+UNET_TEXT = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+SDXL = {
+    "input_blocks.0.0.weight": (32, 4, 3, 3),
+    UNET_TEXT: (64, 2048),
+    "label_emb.0.0.weight": (128, 2816),
+    "middle_block.1.norm.weight": (128,),
+}
+SMALLER_SDXL = {name: shape for name, shape in SDXL.items() if not name.startswith("middle")}
 
 
 @pytest.fixture
@@ -71,7 +78,31 @@ def save(tmp_path):
         (flux_shapes(guidance=True), "flux", "guidance-distilled (dev)"),
         (flux_shapes(channels=384), "flux", "a Flux model Fill"),
         (pulid_shapes(3), "pulid-flux", "3 identity layers of 2 heads, without the encoder"),
-        (SDXL_PULID, "pulid-sdxl", "PuLID weights for SDXL"),
+        ({"controlnet_down_blocks.0.weight": (8, 8, 1, 1)} | SDXL, "controlnet", "a ControlNet"),
+        (SDXL | {"label_emb.0.0.weight": (128, 5632)}, "unet", "a Kolors model"),
+        (SDXL | {UNET_TEXT: (64, 1280)}, "unet", "an SDXL refiner"),
+        (SMALLER_SDXL, "unet", "Segmind-Vega"),
+        (
+            SMALLER_SDXL | {"output_blocks.3.1.transformer_blocks.1.norm1.weight": (64,)},
+            "unet",
+            "SSD-1B",
+        ),
+        (
+            {"input_blocks.0.0.weight": (32, 4, 3, 3), UNET_TEXT: (64, 768)},
+            "unet",
+            "a Stable Diffusion 1 model",
+        ),
+        (
+            {"input_blocks.0.0.weight": (32, 4, 3, 3), UNET_TEXT: (64, 1024)},
+            "unet",
+            "a Stable Diffusion 2 model",
+        ),
+        (
+            SDXL | {"input_blocks.8.0.time_mixer.mix_factor": (1,)},
+            "unet",
+            "a Stable Video Diffusion model",
+        ),
+        ({"ip_adapter.1.to_k_ip.weight": (8, 8)}, "ip-adapter", "an IP-Adapter"),
         (CLIP_L, "clip-l", "a CLIP-L text encoder"),
         (
             {"text_model.embeddings.token_embedding.weight": (49408, 1280)},
