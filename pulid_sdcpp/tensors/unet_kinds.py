@@ -22,7 +22,7 @@ _KOLORS_LABEL_WIDTH = 5632
 
 _TEXT_KEY = re.compile(r"(?:^|\.)transformer_blocks\.\d+\.attn2\.to_k\.weight$")
 _LABEL = re.compile(r"(?:^|\.)(label_emb\.0\.0|add_embedding\.linear_1)\.weight$")
-_FIRST = re.compile(r"(?:^|\.)(input_blocks\.0\.0|conv_in)\.weight$")
+_FIRST = re.compile(r"(?:^|\.)input_blocks\.0\.0\.weight$|^(unet\.)?conv_in\.weight$")
 _MIDDLE = re.compile(r"(?:^|\.)(middle_block\.1|mid_block\.attentions\.0)\.")
 _SECOND_OF_640 = re.compile(
     r"(?:^|\.)(output_blocks\.3\.1|up_blocks\.1\.attentions\.0)\.transformer_blocks\.1\."

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ...errors import ModelFileError
+from ...tensors.expected_tensors import check_expected_tensors
 from ...tensors.file_bytes import FileBytes
 from ...tensors.file_header import read_header
 from ...tensors.file_kinds import CLIP_L_WIDTH, T5_XXL_WIDTH, classify
@@ -54,7 +55,6 @@ _OTHER_PARTS = re.compile(
     r"|model_ema|embedding_manager|pulid_ca|pulid_encoder)\."
 )
 """Of a checkpoint that also holds something else, without a prefix before its Flux."""
-_UNREADABLE = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f8_e8m0", "c64"}
 
 
 @dataclass(frozen=True)
@@ -252,19 +252,7 @@ def _check_tensors(tensors: Mapping[str, TensorInfo], info: FluxInfo) -> None:
         )
     if not info.depth_single:
         raise ModelFileError(f"{info.path}: incomplete Flux model: it has no single blocks")
-    for name, expected in flux_shapes(info):
-        found = tensors.get(name)
-        if found is None:
-            raise ModelFileError(f"{info.path}: incomplete Flux model: {name} is missing")
-        if _squeezed(found.shape) != _squeezed(expected):
-            raise ModelFileError(
-                f"{info.path}: expected {name} of shape {expected}, found {found.shape}"
-            )
-        if found.dtype in _UNREADABLE:
-            raise ModelFileError(
-                f"{info.path}: {name} is of type {found.dtype}, which the engine cannot read;"
-                " use a gguf or an F16 or BF16 file"
-            )
+    check_expected_tensors(tensors, flux_shapes(info), info.path, "Flux model")
 
 
 def _check_no_others(
@@ -292,12 +280,6 @@ def _check_no_others(
             f"{f' (and {len(others) - 1} more)' if len(others) > 1 else ''}; it is another model"
             " based on Flux, or damaged"
         )
-
-
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without leading ones: ggml shapes always have four numbers, the last ones 1."""
-    first = next((index for index, size in enumerate(shape) if size != 1), len(shape))
-    return shape[first:]
 
 
 def published_flux(*, guidance_embed: bool, in_channels: int = OUT_CHANNELS) -> FluxInfo:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import ModelFileError, ModelMismatchError
 from ...tensors.file_kinds import classify
+from ...tensors.matrix_rows import MatrixRows
 from ...tensors.tensor_file import TensorFile
 
 if TYPE_CHECKING:
@@ -56,25 +57,6 @@ def positions(depth: int, depth_single: int) -> list[tuple[Literal["double", "si
     doubles = [("double", index) for index in range(0, depth, DOUBLE_INTERVAL)]
     singles = [("single", index) for index in range(0, depth_single, SINGLE_INTERVAL)]
     return doubles + singles  # type: ignore[return-value]
-
-
-class MatrixRows:
-    """A matrix that stays in its file: `matrix[start:stop]` reads those rows as float32.
-
-    Args:
-        file: Open weights.
-        name: A tensor of two dimensions.
-    """
-
-    def __init__(self, file: TensorFile, name: str) -> None:
-        self._file = file
-        self._name = name
-        rows, columns = file.shape(name)
-        self.shape = (rows, columns)
-
-    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
-        start, stop, _ = rows.indices(self.shape[0])
-        return self._file.read(self._name, rows=(start, stop))
 
 
 @dataclass(frozen=True, eq=False)
