@@ -156,7 +156,8 @@ class StableDiffusion:
         weights = PulidWeights(pulid_weights) if pulid_weights is not None else None
         try:
             with unchanged_files(engine_file_paths(arguments)):
-                flux = self._flux = check_engine_files(arguments, needs_flux=weights is not None)
+                model_info = check_engine_files(arguments, "flux" if weights is not None else None)
+                flux = self._flux = model_info if isinstance(model_info, FluxInfo) else None
                 if flux is not None:
                     arguments["prediction"] = flux_prediction(
                         arguments["prediction"], base().stable_diffusion

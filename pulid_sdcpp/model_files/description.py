@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import ModelFileError
 from ..families.flux.layout import FluxInfo, check_diffusion_model, flux_info, flux_layout
+from ..families.sdxl.unet_layout import unet_layout
 from ..system.file_signature import SIGNATURE_BYTES, signature
 from ..tensors.file_bytes import FileBytes
 from ..tensors.file_header import read_header
@@ -23,6 +24,7 @@ from ..tensors.scaled_weights import is_scale
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..tensors.weight_forms import part_named, part_of
 from ..terminal_text import counted, quoted
+from .sdxl_description import describe_sdxl, describe_sdxl_pulid
 
 __all__ = [
     "FileInfo",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 LATENT_CHANNELS = 16
+"""Of Flux; SDXL has 4."""
 MAX_DETAIL_LENGTH = 200
 _A_LORA = "a LoRA"
 
@@ -55,8 +58,21 @@ _TEXT_ENCODERS = {
         r"(^|\.)(shared|token_embd)\.weight$",
         r"block\.23\.layer\.1\.DenseReluDense\.wo\.weight$|blk\.23\.ffn_down\.weight$",
     ),
+    "clip-g": (
+        "a CLIP-G text encoder",
+        (49408, 1280),
+        r"text_model\.embeddings\.token_embedding\.weight$",
+        r"text_projection(\.weight)?$",
+    ),
 }
 """By kind: words, shape and name of the embedding (both fixed in the engine), last layer."""
+_AUTOENCODERS = {
+    ("vae", 16): "a Flux autoencoder (VAE)",
+    ("tae", 16): "a tiny Flux autoencoder (TAEF1)",
+    ("vae", 4): "an SDXL autoencoder (VAE)",
+    ("tae", 4): "a tiny SDXL autoencoder (TAESDXL)",
+}
+"""By kind and latent channels."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +80,9 @@ class FileInfo:
     """What a file is.
 
     Attributes:
-        kind: "identity", "pulid-flux", "pulid-sdxl", "flux", "clip-l", "t5xxl", "vae", "tae",
-            "lora", "eva-clip", "unknown-tensors", "torch-checkpoint", "onnx", ... (names of other
-            models that the engine knows).
+        kind: "identity", "pulid-flux", "pulid-sdxl", "flux", "sdxl", "clip-l", "clip-g", "t5xxl",
+            "vae", "tae", "lora", "eva-clip", "unknown-tensors", "torch-checkpoint", "onnx", ...
+            (names of other models that the engine knows).
         path: The file.
         format: "gguf", "safetensors", "torch" or "onnx".
         size_bytes: Size of the file.
@@ -118,7 +134,7 @@ def check_text_encoder(path: str | os.PathLike[str], kind: str) -> None:
 
     Args:
         path: The file.
-        kind: "clip-l" or "t5xxl".
+        kind: "clip-l", "clip-g" or "t5xxl".
 
     Raises:
         ModelFileError: Missing, damaged, another kind of file, or of another size.
@@ -144,26 +160,32 @@ def _check_text_encoder(path: str | os.PathLike[str], kind: str) -> None:
         raise ModelFileError(f"{source}: incomplete: the last layer of {found.words} is missing")
 
 
-def check_vae(path: str | os.PathLike[str]) -> None:
-    """Make sure that a file is an autoencoder for Flux.
+def check_vae(path: str | os.PathLike[str], latent_channels: int = LATENT_CHANNELS) -> None:
+    """Make sure that a file is an autoencoder for Flux, or for SDXL.
+
+    Args:
+        path: The file.
+        latent_channels: 16 for Flux, 4 for SDXL.
 
     Raises:
         ModelFileError: Missing, damaged, another kind of file, or another model's autoencoder.
     """
-    _check_autoencoder(
-        path, "vae", r"(^|\.)decoder\.conv_in\.weight$", r"(^|\.)decoder\.conv_out\."
-    )
+    names = (r"(^|\.)decoder\.conv_in\.weight$", r"(^|\.)decoder\.conv_out\.")
+    _check_autoencoder(path, "vae", latent_channels, *names)
 
 
-def check_tae(path: str | os.PathLike[str]) -> None:
-    """Make sure that a file is a tiny autoencoder for Flux (TAEF1).
+def check_tae(path: str | os.PathLike[str], latent_channels: int = LATENT_CHANNELS) -> None:
+    """Make sure that a file is a tiny autoencoder for Flux (TAEF1), or for SDXL (TAESDXL).
+
+    Args:
+        path: The file.
+        latent_channels: 16 for Flux, 4 for SDXL.
 
     Raises:
         ModelFileError: Missing, damaged, another kind of file, or another model's autoencoder.
     """
-    _check_autoencoder(
-        path, "tae", r"(^|\.)decoder\.layers\.0\.weight$", r"(^|\.)decoder\.layers\.18\.weight$"
-    )
+    names = (r"(^|\.)decoder\.layers\.0\.weight$", r"(^|\.)decoder\.layers\.18\.weight$")
+    _check_autoencoder(path, "tae", latent_channels, *names)
 
 
 def check_lora(path: str | os.PathLike[str]) -> None:
@@ -190,13 +212,15 @@ def lora_header(content: FileBytes, source: str) -> TensorHeader | None:
     return header
 
 
-def _check_autoencoder(path: str | os.PathLike[str], kind: str, first: str, last: str) -> None:
-    what = "a Flux autoencoder (VAE)" if kind == "vae" else "a tiny Flux autoencoder (TAEF1)"
+def _check_autoencoder(
+    path: str | os.PathLike[str], kind: str, latent_channels: int, first: str, last: str
+) -> None:
+    what = _AUTOENCODERS[kind, latent_channels]
     source, header, found = _checked_kind(path, what, (kind,))
     if header is None:
         return
     info = find_tensor(header, first)
-    if info is None or len(info.shape) != 4 or info.shape[1] != LATENT_CHANNELS:
+    if info is None or len(info.shape) != 4 or info.shape[1] != latent_channels:
         raise ModelFileError(f"{source}: expected {what}, found {found.words}")
     if find_tensor(header, last) is None:
         raise ModelFileError(f"{source}: incomplete: the last layer of {what} is missing")
@@ -250,6 +274,10 @@ def _describe_tensors(source: str, header: TensorHeader) -> FileInfo:
         summary, details = _describe_flux(flux_layout(header, source), kind)
     elif kind.kind == "pulid-flux":
         summary, details = _describe_pulid(source)
+    elif kind.kind == "sdxl":
+        summary, details = describe_sdxl(unet_layout(header, source), kind.words)
+    elif kind.kind == "pulid-sdxl":
+        summary, details = describe_sdxl_pulid(source)
     elif kind.kind == "lora":
         details = _describe_lora(header)
     parts = _other_parts(header, kind.kind)
@@ -346,7 +374,8 @@ def _other_parts(header: TensorHeader, kind: str) -> list[str]:
     """What an all-in-one checkpoint holds beside its diffusion model."""
     parts = {
         "an autoencoder": r"^(first_stage_model|vae)\.",
-        "CLIP-L": r"clip_l\.",
+        "CLIP-L": r"clip_l\.|^conditioner\.embedders\.0\.|^cond_stage_model\.(transformer|model)\.",
+        "CLIP-G": r"clip_g\.|^conditioner\.embedders\.1\.|^cond_stage_model\.1\.",
         "T5": r"t5xxl\.",
         "PuLID's encoder": r"^pulid_encoder\.",
     }

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import Message, ModelFileError, named, option_error
 from ..families.flux.layout import FluxInfo, check_diffusion_model
+from ..families.sdxl.unet_layout import UnetInfo
 from ..tensors.file_bytes import FileBytes
 from ..tensors.hollow_file import check_data, check_not_hollow
 from ..tensors.scaled_weights import check_weight_scales, is_companion
 from ..tensors.tensor_header import TensorInfo
 from ..terminal_text import quoted
 from .description import FileInfo, check_tae, check_text_encoder, check_vae, describe_file
+from .sdxl_checks import check_sdxl_parts, folder_files, is_sdxl_folder
 from .upscaler_layout import check_upscaler_tensors
 
 __all__ = [
@@ -39,32 +41,43 @@ _PARTS = {
 _ESRGAN_PATHS = ("upscaler_path",)  # published as torch checkpoints
 
 
-def check_engine_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
+def check_engine_files(
+    files: Mapping[str, Any], needs: Literal["flux", "sdxl"] | None
+) -> FluxInfo | UnetInfo | None:
     """Make sure that every file can be loaded and is what it is given as.
 
     Args:
         files: The binding's keyword arguments; those that name files are looked at.
-        needs_flux: Whether PuLID weights are given, so that nothing but Flux will do.
+        needs: The family that PuLID weights are given for, so that nothing but it will do.
 
     Returns:
-        The Flux model's sizes; None for another model.
+        The Flux or SDXL model's sizes; None for another model.
 
     Raises:
-        ValueError: No model, or a Flux model without text encoder or autoencoder.
+        ValueError: No model, or a Flux or SDXL model without text encoder or autoencoder.
         ModelFileError: A file is missing, damaged or of the wrong kind.
     """
-    flux = _check_flux_files(files, needs_flux)
+    model = _check_model(files, needs)
     for name, path in files.items():
-        if name.endswith("_path") and path and not (name == "model_path" and os.path.isdir(path)):
-            if name in _ESRGAN_PATHS:
-                check_upscaler(str(path))
-            else:
-                _check_data(check_readable(str(path)))
-    return flux
+        if not name.endswith("_path") or not path:
+            continue
+        if name in _ESRGAN_PATHS:
+            check_upscaler(str(path))
+            continue
+        is_folder = name == "model_path" and os.path.isdir(path)
+        for file in folder_files(str(path)) if is_folder else (str(path),):
+            _check_data(check_readable(file))
+    return model
 
 
 _NO_MODELS = {"lora", "identity", "pulid-flux", "pulid-sdxl", "ip-adapter", "eva-clip"}
-_PARTS_ALONE = {"clip-l", "t5xxl", "vae", "tae"}  # or a full checkpoint of a model unknown here
+_PARTS_ALONE = {
+    "clip-l",
+    "clip-g",
+    "t5xxl",
+    "vae",
+    "tae",
+}  # or a full checkpoint of a model unknown here
 
 
 def engine_file_paths(files: Mapping[str, Any]) -> list[str]:
@@ -72,20 +85,32 @@ def engine_file_paths(files: Mapping[str, Any]) -> list[str]:
     return [str(path) for name, path in files.items() if name.endswith("_path") and path]
 
 
-def _check_flux_files(files: Mapping[str, Any], needs_flux: bool) -> FluxInfo | None:
+def _check_model(
+    files: Mapping[str, Any], needs: Literal["flux", "sdxl"] | None
+) -> FluxInfo | UnetInfo | None:
     alone = str(files.get("diffusion_model_path") or "")
     full = str(files.get("model_path") or "")
     if not alone and not full:
         raise option_error(
             f"no model is given: name {named('diffusion_model_path')} or {named('model_path')}"
         )
-    # The engine also reads other models, and those as a folder of diffusers files.
-    found = None if os.path.isdir(full) else describe_file(alone or full)
-    if not needs_flux and (found is None or found.kind != "flux"):
-        unusable = _NO_MODELS | _PARTS_ALONE if alone else _NO_MODELS
-        if found is not None and found.kind in unusable:
-            raise ModelFileError(f"{found.path}: expected a model, found {found.summary}")
-        return None
+    if needs is not None:
+        return _check_flux_files(files) if needs == "flux" else check_sdxl_parts(files)
+    if os.path.isdir(full):  # as the diffusers library stores a model
+        return check_sdxl_parts(files) if not alone and is_sdxl_folder(full) else None
+    found = describe_file(alone or full)
+    if found.kind == "flux":
+        return _check_flux_files(files)
+    if found.kind == "sdxl":
+        return check_sdxl_parts(files)
+    if found.kind in (_NO_MODELS | _PARTS_ALONE if alone else _NO_MODELS):
+        raise ModelFileError(f"{found.path}: expected a model, found {found.summary}")
+    return None
+
+
+def _check_flux_files(files: Mapping[str, Any]) -> FluxInfo:
+    alone = str(files.get("diffusion_model_path") or "")
+    full = str(files.get("model_path") or "")
     flux = check_diffusion_model(alone or full)
     parts = _parts_of(full)
     if full and not alone and "diffusion" not in parts:

@@ -39,7 +39,7 @@ def test_a_full_checkpoint_without_a_part_is_refused(
     tmp_path: Path, shapes: Shapes, says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        check_engine_files({"model_path": str(saved(tmp_path, shapes))}, needs_flux=False)
+        check_engine_files({"model_path": str(saved(tmp_path, shapes))}, needs=None)
 
 
 def test_a_full_checkpoint_may_have_all_parts(
@@ -47,7 +47,7 @@ def test_a_full_checkpoint_may_have_all_parts(
 ) -> None:
     monkeypatch.setattr(engine_files, "check_not_hollow", lambda *args: None)  # of zeros only
     path = str(saved(tmp_path, PREFIXED | CLIP | VAE))
-    assert check_engine_files({"model_path": path}, needs_flux=True)
+    assert check_engine_files({"model_path": path}, needs="flux")
 
 
 def test_a_diffusion_model_alone_is_no_full_checkpoint(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_diffusion_model_alone_is_no_full_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(
         ModelFileError, match=r"a diffusion model alone; give it as diffusion_model"
     ):
-        check_engine_files({"model_path": path}, needs_flux=False)
+        check_engine_files({"model_path": path}, needs=None)
 
 
 @pytest.mark.parametrize(

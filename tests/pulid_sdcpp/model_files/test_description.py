@@ -19,6 +19,7 @@ from file_drafts import (
     write_empty_safetensors,
 )
 from pulid_sdcpp.errors import IdentityFileError, ModelFileError
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.model_files.description import (
     check_lora,
@@ -28,6 +29,7 @@ from pulid_sdcpp.model_files.description import (
     describe_file,
 )
 from pulid_sdcpp.system.file_signature import signature
+from pulid_sdcpp.tensors.sdxl_pulid_names import renamed
 
 CLIP_L = {
     "text_model.embeddings.token_embedding.weight": (49408, 768),
@@ -137,6 +139,45 @@ def test_files_are_recognised_by_their_tensors(save, shapes, kind, summary):
     assert info.size_bytes == path.stat().st_size
     assert {tensor.name: tensor.shape for tensor in info.tensors} == shapes
     assert info.details["tensors"] == len(shapes)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "encoder", "said"),
+    [
+        (str, {"id_adapter.latents": (1, 4, 8)}, "PuLID v1.1 weights for an SDXL of 2 cross-"),
+        (str, {"id_adapter.body.0.weight": (8, 8)}, "PuLID v1 weights for an SDXL"),
+        (renamed, {"id_adapter.body.0.weight": (8, 8)}, "PuLID v1 weights for an SDXL"),
+        (str, {}, "cross-attentions, 64 and 128 wide, without the encoder"),
+    ],
+)
+def test_pulid_weights_for_sdxl_have_their_version_and_layers(save, spelling, encoder, said):
+    shapes = dict(encoder)
+    for index, width in ((1, 64), (3, 128)):
+        for part in "kv":
+            shapes[f"id_adapter_attn_layers.{index}.id_to_{part}.weight"] = (width, 32)
+    info = describe_file(save({spelling(name): shape for name, shape in shapes.items()}))
+    assert info.kind == "pulid-sdxl"
+    assert said in info.summary
+    assert info.details["identity layers"] == 2
+    assert info.details["identity token width"] == 32
+    assert info.details["encoder"] is bool(encoder)
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"), [(4, "an SDXL model: 32"), (9, "an SDXL model for inpainting: 32")]
+)
+def test_an_sdxl_model_has_its_sizes_and_parts(save, channels, said):
+    unet = unet_tensor_shapes(UnetSizes(32, (1, 2), in_channels=channels))
+    shapes = {f"model.diffusion_model.{name}": shape for name, shape in unet}
+    shapes["conditioner.embedders.0.transformer.text_model.final_layer_norm.weight"] = (768,)
+    shapes["conditioner.embedders.1.model.ln_final.weight"] = (1280,)
+    shapes["first_stage_model.decoder.conv_in.weight"] = (8, 4, 3, 3)
+    info = describe_file(save(shapes))
+    assert info.kind == "sdxl"
+    assert info.summary == f"{said} channels, 1 and 2 transformer blocks, 17 cross-attentions"
+    assert info.details["channels"] == (32, 64, 128)
+    assert info.details["text width"] == 2048
+    assert info.details["also holds"] == "an autoencoder, CLIP-L, CLIP-G"
 
 
 def test_a_flux_model_has_its_sizes_in_the_details(save):

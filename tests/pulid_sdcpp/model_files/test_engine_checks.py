@@ -21,9 +21,9 @@ def test_a_controlnet_is_refused_with_flux(
         "clip_l_path": standin_weights["clip_l"],
         "vae_path": standin_weights["vae"],
     }
-    assert check_engine_files(files, needs_flux=True) is not None
+    assert check_engine_files(files, needs="flux") is not None
     with pytest.raises(ValueError, match=r"control_net_path is '.*control\.safetensors', but the"):
-        check_engine_files({**files, "control_net_path": str(control)}, needs_flux=False)
+        check_engine_files({**files, "control_net_path": str(control)}, needs=None)
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_a_controlnet_is_refused_with_flux(
 def test_what_is_no_model_is_named(tmp_path: Path, argument: str, tensor: str, found: str) -> None:
     path = write_empty_safetensors(tmp_path / "x.safetensors", {tensor: (8, 8)})
     with pytest.raises(ModelFileError, match=f"x.safetensors: expected a model, found {found}"):
-        check_engine_files({argument: str(path)}, needs_flux=False)
+        check_engine_files({argument: str(path)}, needs=None)

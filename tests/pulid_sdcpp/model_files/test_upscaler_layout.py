@@ -94,9 +94,7 @@ def test_others_are_refused(shapes: Shapes, problem: str, tmp_path: Path) -> Non
 def test_no_file_names_a_block_that_no_model_has(name: str, tmp_path: Path) -> None:
     path = write_empty_safetensors(tmp_path / "x.safetensors", {name: (1,)})
     with pytest.raises(ModelFileError, match="names block"):
-        check_engine_files(
-            {"model_path": str(tmp_path), "control_net_path": str(path)}, needs_flux=False
-        )
+        check_engine_files({"model_path": str(tmp_path), "control_net_path": str(path)}, needs=None)
 
 
 def test_a_flux_model_with_a_block_too_many(tmp_path: Path) -> None:
@@ -104,5 +102,5 @@ def test_a_flux_model_with_a_block_too_many(tmp_path: Path) -> None:
     path = write_empty_safetensors(tmp_path / "flux.safetensors", shapes)
     with pytest.raises(ModelFileError, match="names block '99999999'"):
         check_engine_files(
-            {"diffusion_model_path": str(path), "model_path": str(tmp_path)}, needs_flux=False
+            {"diffusion_model_path": str(path), "model_path": str(tmp_path)}, needs=None
         )
