@@ -1,4 +1,7 @@
-"""The decoder of Flux's ae.safetensors (black-forest-labs/flux, modules/autoencoder.py)."""
+"""The decoder of Flux's ae.safetensors (black-forest-labs/flux, modules/autoencoder.py).
+
+SDXL's is the same behind a 1 x 1 convolution (CompVis/latent-diffusion, models/autoencoder.py).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ Weights = dict[str, torch.Tensor]
 
 
 def decode(weights: Weights, latent: torch.Tensor) -> torch.Tensor:
-    """(16, h, w) -> (3, 8h, 8w) of -1..1."""
+    """(16, h, w), SDXL: (4, h, w) -> (3, 8h, 8w) of -1..1."""
+    if "post_quant_conv.weight" in weights:
+        weight = weights["post_quant_conv.weight"].float()
+        latent = F.conv2d(latent[None], weight, weights["post_quant_conv.bias"])[0]
     h = _block(weights, "mid.block_1", _conv(weights, "conv_in", latent[None]))
     x = _norm(weights, "mid.attn_1.norm", h)
     q, k, v = (_conv(weights, f"mid.attn_1.{part}", x).flatten(2).mT for part in "qkv")

@@ -1,4 +1,4 @@
-"""A small decoder in the layout of Flux's ae.safetensors.
+"""A small decoder in the layout of Flux's ae.safetensors, or of SDXL's autoencoder.
 
 The engine reads the decoder's width from the weights (conv_in) but fixes the encoder's at
 128 channels, 68 MB in f16. So this file has no encoder: it decodes, and the engine has to
@@ -6,6 +6,8 @@ be told `vae_decode_only`. Pictures to start from need the tiny autoencoder.
 
 As in the tiny autoencoder, residual branches are zero and the picture is a smooth map of
 the latents, each normalised over the picture (by norm_out).
+
+SDXL's has 4 latent channels instead of 16, and a 1 x 1 convolution before the decoder.
 
 Source of the layout: stable-diffusion.cpp, src/auto_encoder_kl.hpp.
 """
@@ -31,10 +33,14 @@ BLOCKS_PER_LEVEL = 3
 _Values = Callable[[], np.ndarray] | None
 
 
-def autoencoder_kl_tensors(seed: int) -> list[TensorSpec]:
-    """The decoder: matrices f16, vectors f32."""
+def autoencoder_kl_tensors(seed: int, latents: int = LATENTS) -> list[TensorSpec]:
+    """The decoder: matrices f16, vectors f32.
+
+    Args:
+        latents: Latent channels: 16, or 4 for SDXL.
+    """
     widest = WIDTH * WIDTH_FACTORS[-1]
-    specs = _conv("conv_in", widest, LATENTS, 3, _signed_latents)
+    specs = _conv("conv_in", widest, latents, 3, partial(_signed_latents, latents))
     specs += _block("mid.block_1", widest, widest)
     specs += _norm("mid.attn_1.norm", widest)
     for part in ("q", "k", "v", "proj_out"):
@@ -49,8 +55,23 @@ def autoencoder_kl_tensors(seed: int) -> list[TensorSpec]:
             smooth = partial(_copy_channels, width, width, SMOOTHING)
             specs += _conv(f"up.{level}.upsample.conv", width, width, 3, smooth)
     specs += _norm("norm_out", WIDTH)
-    specs += _conv("conv_out", COLORS, WIDTH, 3, partial(_colors, color_directions(seed)))
+    colors = partial(_colors, color_directions(seed, latents))
+    specs += _conv("conv_out", COLORS, WIDTH, 3, colors)
+    if latents != LATENTS:
+        specs += _post_quant_conv(latents)
     return specs
+
+
+def _post_quant_conv(latents: int) -> list[TensorSpec]:
+    """SDXL's first layer of decoding, here without effect."""
+
+    def unchanged() -> np.ndarray:
+        return np.eye(latents, dtype=np.float32).reshape(latents, latents, 1, 1)
+
+    return [
+        TensorSpec("post_quant_conv.weight", (latents, latents, 1, 1), "f16", unchanged),
+        TensorSpec("post_quant_conv.bias", (latents,), "f32"),
+    ]
 
 
 def _block(name: str, rows: int, columns: int) -> list[TensorSpec]:
@@ -85,21 +106,22 @@ def _copy_channels(rows: int, columns: int, kernel: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _signed_latents() -> np.ndarray:
-    """Latent i to channels i and, negated, 16 + i.
+def _signed_latents(latents: int) -> np.ndarray:
+    """Latent i to channels i and, negated, `latents` + i.
 
     silu(x) - silu(-x) = x: the last layer's difference of the two undoes its activation.
     """
-    weight = np.zeros((WIDTH * WIDTH_FACTORS[-1], LATENTS, 3, 3), np.float32)
-    for i in range(LATENTS):
+    weight = np.zeros((WIDTH * WIDTH_FACTORS[-1], latents, 3, 3), np.float32)
+    for i in range(latents):
         weight[i, i, 1, 1] = 1
-        weight[LATENTS + i, i, 1, 1] = -1
+        weight[latents + i, i, 1, 1] = -1
     return weight
 
 
 def _colors(directions: np.ndarray) -> np.ndarray:
     """Colours of -1..1: twice the contrast of the tiny autoencoder's 0..1."""
+    latents = directions.shape[1]
     weight = np.zeros((COLORS, WIDTH, 3, 3), np.float32)
-    weight[:, :LATENTS, 1, 1] = 2 * CONTRAST * directions
-    weight[:, LATENTS:, 1, 1] = -2 * CONTRAST * directions
+    weight[:, :latents, 1, 1] = 2 * CONTRAST * directions
+    weight[:, latents : 2 * latents, 1, 1] = -2 * CONTRAST * directions
     return weight

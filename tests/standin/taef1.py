@@ -1,4 +1,4 @@
-"""A tiny autoencoder in TAEF1's layout whose picture is a smooth map of the latents.
+"""A tiny autoencoder in the layout of TAEF1 and TAESDXL: its picture is a smooth map of latents.
 
 The engine fixes the layout (64 channels, ten blocks), not what the weights do. All residual
 branches are zero, so that a block passes its input on; what is left decodes a latent to
@@ -30,11 +30,15 @@ ENCODER_DOWNSAMPLERS = (2, 6, 10)
 _Values = Callable[[], np.ndarray] | None
 
 
-def taef1_tensors(seed: int) -> list[TensorSpec]:
-    """Decoder and encoder: matrices f16, biases f32."""
-    directions = color_directions(seed)
+def taef1_tensors(seed: int, latents: int = LATENTS) -> list[TensorSpec]:
+    """Decoder and encoder: matrices f16, biases f32.
+
+    Args:
+        latents: Latent channels: 16, or 4 for SDXL.
+    """
+    directions = color_directions(seed, latents)
     decoder: dict[int, list[TensorSpec]] = {
-        0: _conv("decoder.layers.0", CHANNELS, LATENTS, partial(_signed_latents)),
+        0: _conv("decoder.layers.0", CHANNELS, latents, partial(_signed_latents, latents)),
         18: _conv(
             "decoder.layers.18",
             COLORS,
@@ -47,7 +51,7 @@ def taef1_tensors(seed: int) -> list[TensorSpec]:
         0: _conv("encoder.layers.0", CHANNELS, COLORS, partial(_copy_channels, COLORS, COLORS)),
         14: _conv(
             "encoder.layers.14",
-            LATENTS,
+            latents,
             CHANNELS,
             partial(_latents, directions),
             lambda: -0.5 / CONTRAST * directions.sum(axis=0),
@@ -95,23 +99,24 @@ def _copy_channels(rows: int, columns: int, kernel: np.ndarray | None = None) ->
     return weight
 
 
-def _signed_latents() -> np.ndarray:
-    """Latent i to channels i and, negated, 16 + i: a ReLU then loses neither sign."""
-    weight = np.zeros((CHANNELS, LATENTS, 3, 3), np.float32)
-    for i in range(LATENTS):
+def _signed_latents(latents: int) -> np.ndarray:
+    """Latent i to channels i and, negated, `latents` + i: a ReLU then loses neither sign."""
+    weight = np.zeros((CHANNELS, latents, 3, 3), np.float32)
+    for i in range(latents):
         weight[i, i, 1, 1] = 1
-        weight[LATENTS + i, i, 1, 1] = -1
+        weight[latents + i, i, 1, 1] = -1
     return weight
 
 
 def _colors(directions: np.ndarray) -> np.ndarray:
+    latents = directions.shape[1]
     weight = np.zeros((COLORS, CHANNELS, 3, 3), np.float32)
-    weight[:, :LATENTS, 1, 1] = CONTRAST * directions
-    weight[:, LATENTS : 2 * LATENTS, 1, 1] = -CONTRAST * directions
+    weight[:, :latents, 1, 1] = CONTRAST * directions
+    weight[:, latents : 2 * latents, 1, 1] = -CONTRAST * directions
     return weight
 
 
 def _latents(directions: np.ndarray) -> np.ndarray:
-    weight = np.zeros((LATENTS, CHANNELS, 3, 3), np.float32)
+    weight = np.zeros((directions.shape[1], CHANNELS, 3, 3), np.float32)
     weight[:, :COLORS, 1, 1] = directions.T / CONTRAST
     return weight

@@ -1,37 +1,30 @@
-"""All stand-in files in one folder, made once and kept while their parameters stay the same."""
+"""All stand-in files of a Flux in one folder."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pulid_sdcpp.errors import OutputFileError
-from pulid_sdcpp.system.atomic_file import atomic_file
-from pulid_sdcpp.system.json_record import read_json
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.q4_k import BLOCK
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 
 from .autoencoder_kl import autoencoder_kl_tensors
 from .clip_l import clip_l_tensors
+from .file_set import DESCRIPTION, FileSet, gguf_metadata
 from .flux import LATENT_CHANNELS, FluxShape, flux_tensors
 from .pulid import pulid_tensors
 from .taef1 import taef1_tensors
 
-__all__ = ["MANIFEST_NAME", "QUANTIZATIONS", "make_standin_weights"]
+__all__ = ["QUANTIZATIONS", "make_standin_weights"]
 
 QUANTIZATIONS = ("f16", "q8_0", "q4_0", "q4_k")
-MANIFEST_NAME = "standin.json"
-REVISION = 1
-"""Part of every file's parameters: count it up when the code makes other bytes."""
-DESCRIPTION = "random weights made from a seed, for tests: pictures are noise"
 
 
 def make_standin_weights(
@@ -77,7 +70,7 @@ def make_standin_weights(
     if seed < 0:
         raise ValueError(f"seed {seed}: expected 0 or more")
     flux = {"seed": seed, **asdict(shape)}
-    files = _FileSet(Path(folder))
+    files = FileSet(Path(folder))
     kind = "dev" if guidance_embed else "schnell"
     for quantization in quantizations:
         files.make(
@@ -112,13 +105,13 @@ def make_standin_weights(
         "clip_l",
         "clip_l.gguf",
         {"seed": seed},
-        lambda path: write_gguf(path, clip_l_tensors(seed), _gguf_metadata("clip")),
+        lambda path: write_gguf(path, clip_l_tensors(seed), gguf_metadata("clip")),
     )
     return files.paths
 
 
 def _write_flux(shape: FluxShape, seed: int, quantization: str, path: Path) -> None:
-    write_gguf(path, flux_tensors(shape, seed, quantization), _gguf_metadata("flux"))
+    write_gguf(path, flux_tensors(shape, seed, quantization), gguf_metadata("flux"))
 
 
 def _check_quantizations(quantizations: Sequence[str], hidden: int) -> None:
@@ -131,14 +124,6 @@ def _check_quantizations(quantizations: Sequence[str], hidden: int) -> None:
         raise ValueError(f"hidden {hidden}: q4_k needs a multiple of {BLOCK}")
 
 
-def _gguf_metadata(architecture: str) -> dict[str, str | int]:
-    return {
-        "general.architecture": architecture,
-        "general.description": DESCRIPTION,
-        "general.quantization_version": 2,
-    }
-
-
 def _digest(tensors: Mapping[str, np.ndarray] | None) -> str | None:
     if not tensors:
         return None
@@ -148,38 +133,3 @@ def _digest(tensors: Mapping[str, np.ndarray] | None) -> str | None:
         digest.update(f"{name} {values.shape} ".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-class _FileSet:
-    """The files of a folder with the parameters each was made from, remembered in a manifest."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputFileError(f"cannot make the folder {folder}: {error.strerror}") from error
-        self.folder = folder
-        self.paths: dict[str, Path] = {}
-        self._made: dict[str, object] = {}
-        try:
-            known = read_json(folder / MANIFEST_NAME)
-            self._made = known if isinstance(known, dict) else {}
-        except (OSError, ValueError):
-            pass  # No manifest, or not one of ours: everything is made anew.
-
-    def make(
-        self,
-        role: str,
-        name: str,
-        parameters: Mapping[str, object],
-        write: Callable[[Path], None],
-    ) -> None:
-        path = self.folder / name
-        wanted = {"revision": REVISION, **parameters}
-        size = path.stat().st_size if path.is_file() else None
-        if size is None or self._made.get(name) != {**wanted, "size": size}:
-            write(path)
-            self._made[name] = {**wanted, "size": path.stat().st_size}
-            with atomic_file(self.folder / MANIFEST_NAME) as file:
-                file.write(json.dumps(self._made, indent=1, sort_keys=True).encode())
-        self.paths[role] = path
