@@ -36,8 +36,9 @@ __all__ = ["OUTPUT", "render"]
 OUTPUT = Path(__file__).with_name("api.md")
 GROUPS = {
     "Pipeline": (
+        "PulidPipeline",
         "PulidFlux",
-        "AsyncPulidFlux",
+        "AsyncPulidPipeline",
         "CancelToken",
         "Result",
         "UnfinishedPicture",

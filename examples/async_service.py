@@ -27,7 +27,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from pulid_sdcpp import (
-    AsyncPulidFlux,
+    AsyncPulidPipeline,
     ProgressEvent,
     PulidError,
     UnfinishedPicture,
@@ -43,7 +43,7 @@ KNOWN = {"prompt", "photo", "steps", "seed"}
 class Service:
     """Answers clients of a pipeline."""
 
-    def __init__(self, pipeline: AsyncPulidFlux) -> None:
+    def __init__(self, pipeline: AsyncPulidPipeline) -> None:
         self._pipeline = pipeline
         self._places = asyncio.Semaphore(MOST_CLIENTS)
 
@@ -139,7 +139,7 @@ async def main(arguments: list[str]) -> None:
     parser.add_argument("--preset", default="pocket")
     parser.add_argument("--port", type=int, default=7070)
     options = parser.parse_args(arguments)
-    async with await AsyncPulidFlux.from_preset(options.preset) as pipeline:
+    async with await AsyncPulidPipeline.from_preset(options.preset) as pipeline:
         await pipeline.load()
         server = await asyncio.start_server(
             Service(pipeline).serve, "127.0.0.1", options.port, limit=MOST_BYTES

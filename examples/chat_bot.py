@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulid_sdcpp import AsyncPulidFlux, Identity, PulidError
+from pulid_sdcpp import AsyncPulidPipeline, Identity, PulidError
 
 STYLE = "photo of a person"
 MOST_WAITING = 3
@@ -44,7 +44,7 @@ class Bot:
     identity is biometric data.
     """
 
-    def __init__(self, pipeline: AsyncPulidFlux) -> None:
+    def __init__(self, pipeline: AsyncPulidPipeline) -> None:
         self._pipeline = pipeline
         self._faces: dict[str, Identity] = {}
         self._tasks: dict[str, set[asyncio.Task[Reply]]] = {}
@@ -125,7 +125,7 @@ async def main(arguments: list[str]) -> None:
             count += 1
             (options.pictures / f"{count}.jpg").write_bytes(reply.picture)
 
-    async with await AsyncPulidFlux.from_preset(options.preset) as pipeline:
+    async with await AsyncPulidPipeline.from_preset(options.preset) as pipeline:
         await chat(Bot(pipeline), lambda: asyncio.to_thread(sys.stdin.readline), send)
 
 

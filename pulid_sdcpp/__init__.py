@@ -66,9 +66,10 @@ if TYPE_CHECKING:
     from .people.region import Region
     from .pictures.recipe import PictureRecipe, recipe_from
     from .pictures.result import Result
-    from .pipeline.async_pulid_flux import AsyncPulidFlux, UnfinishedPicture
+    from .pipeline.async_pulid_pipeline import AsyncPulidPipeline, UnfinishedPicture
     from .pipeline.cancel_token import CancelToken
-    from .pipeline.pulid_flux import PulidFlux
+    from .pipeline.families import PulidFlux
+    from .pipeline.pulid_pipeline import PulidPipeline
     from .pocket.pack import PocketFiles, pocket_files
     from .request.wildcards import expand_prompt
     from .store.model_store import PresetFiles, resolve_preset
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "AsyncPulidFlux",
+    "AsyncPulidPipeline",
     "BatchFileError",
     "CancelToken",
     "ContextOptions",
@@ -120,6 +121,7 @@ __all__ = [
     "ProgressEvent",
     "PulidError",
     "PulidFlux",
+    "PulidPipeline",
     "Reference",
     "Region",
     "Result",
@@ -143,7 +145,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AsyncPulidFlux": "pipeline.async_pulid_flux",
+    "AsyncPulidPipeline": "pipeline.async_pulid_pipeline",
     "CancelToken": "pipeline.cancel_token",
     "ContextOptions": "options.context",
     "Device": "native.devices",
@@ -167,12 +169,13 @@ _MODULES = {
     "PresetLicense": "store.presets",
     "Preview": "engine.interface",
     "ProgressEvent": "native.progress_event",
-    "PulidFlux": "pipeline.pulid_flux",
+    "PulidFlux": "pipeline.families",
+    "PulidPipeline": "pipeline.pulid_pipeline",
     "Reference": "evaluation.options",
     "Region": "people.region",
     "Result": "pictures.result",
     "StableDiffusion": "engine.stable_diffusion",
-    "UnfinishedPicture": "pipeline.async_pulid_flux",
+    "UnfinishedPicture": "pipeline.async_pulid_pipeline",
     "describe_file": "model_files.description",
     "devices": "native.devices",
     "engine_info": "native.library",

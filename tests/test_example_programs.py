@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pulid_sdcpp import AsyncPulidFlux, PulidFlux, pocket_files
+from pulid_sdcpp import AsyncPulidPipeline, PulidFlux, pocket_files
 from pulid_sdcpp.pictures.png_text import read_picture_text
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
 
@@ -149,7 +149,7 @@ class TestRuns:
             return next(lines, "")
 
         async def test() -> None:
-            pipeline = AsyncPulidFlux(pocket)
+            pipeline = AsyncPulidPipeline(pocket)
             made = bot.Bot(pipeline)
             await bot.chat(made, next_line, lambda user, reply: sent.append((user, reply)))
             with_face = asyncio.ensure_future(made.answer("rose", "smiling"))
@@ -188,7 +188,7 @@ class TestRuns:
             return told
 
         async def test() -> None:
-            service = module.Service(AsyncPulidFlux(pocket))
+            service = module.Service(AsyncPulidPipeline(pocket))
             server = await asyncio.start_server(
                 service.serve, "127.0.0.1", 0, limit=module.MOST_BYTES
             )

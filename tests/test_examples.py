@@ -191,7 +191,7 @@ class TestRuns:
             if not code.co_flags & inspect.CO_COROUTINE:
                 exec(code, names)
             else:
-                names["pipeline"] = pulid_sdcpp.AsyncPulidFlux(pipeline)
+                names["pipeline"] = pulid_sdcpp.AsyncPulidPipeline(pipeline)
                 asyncio.run(eval(code, names))
 
 

@@ -21,7 +21,7 @@ CALLS = """\
 import asyncio
 from io import BytesIO
 
-from pulid_sdcpp import AsyncPulidFlux, CancelToken, PulidFlux, Result
+from pulid_sdcpp import AsyncPulidPipeline, CancelToken, PulidFlux, Result
 
 
 def right(photo: bytes) -> bytes:
@@ -34,13 +34,13 @@ def right(photo: bytes) -> bytes:
 
 
 async def right_too(photo: bytes) -> Result:
-    async with await AsyncPulidFlux.from_preset("pocket", backend="cpu") as flux:
+    async with await AsyncPulidPipeline.from_preset("pocket", backend="cpu") as flux:
         async for item in flux.stream("p", await flux.enroll(photo), previews=True, steps=2):
             print(item)
         return await flux.generate("p", steps=3, width=64)
 
 
-def wrong(flux: PulidFlux, many: AsyncPulidFlux) -> None:
+def wrong(flux: PulidFlux, many: AsyncPulidPipeline) -> None:
     flux.generate("p", stepz=3)
     flux.generate("p", steps="three")
     flux.generate_each([{"prompt": "p", "sede": 1}])

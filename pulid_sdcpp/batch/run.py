@@ -48,7 +48,7 @@ from .sheet import write_contact_sheets
 
 if TYPE_CHECKING:
     from ..pictures.result import Result
-    from ..pipeline.pulid_flux import PulidFlux
+    from ..pipeline.pulid_pipeline import PulidPipeline
     from ..request.generate_request import GenerateRequest
 
 __all__ = ["SUMMARY_NAME", "BatchResult", "Outcome", "run_batch"]
@@ -103,7 +103,7 @@ class BatchResult:
 def run_batch(
     batch: Batch,
     pictures: Sequence[PlannedPicture],
-    pipeline: PulidFlux,
+    pipeline: PulidPipeline,
     settings: Mapping[str, Any],
     *,
     overwrite: bool = False,
@@ -166,7 +166,7 @@ class _Run:
     def __init__(
         self,
         pictures: Sequence[PlannedPicture],
-        pipeline: PulidFlux,
+        pipeline: PulidPipeline,
         settings: Mapping[str, Any],
         quality: Quality,
         on_begin: Callable[[PlannedPicture, int, int], object],

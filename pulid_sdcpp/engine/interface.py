@@ -29,7 +29,7 @@ class Preview:
     Args:
         show: Called with the unfinished picture, RGB, and the step, from 1; on the engine's thread.
             An exception in it stops the generation and is raised by it.
-        method: "proj", "tae" or "vae", as for `PulidFlux.generate`.
+        method: "proj", "tae" or "vae", as for `PulidPipeline.generate`.
         interval: Call it every this many steps.
         noisy: Show what goes into each step, and not what comes out.
 

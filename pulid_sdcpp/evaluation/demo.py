@@ -18,7 +18,7 @@ from ..extraction import extractor
 from ..options.context import ContextOptions
 from ..options.generation import MAX_SEED, GenerationOptions
 from ..options.keywords import GenerationKeywords
-from ..pipeline.pulid_flux import PulidFlux
+from ..pipeline.pulid_pipeline import PulidPipeline
 from ..pocket.pack import pocket_files
 from ..store.registry import pocket_settings
 from ..system.atomic_file import check_writable
@@ -126,7 +126,7 @@ def run_demo(
         clip_l_path=files.clip_l,
         pulid_weights=files.pulid_weights,
     )
-    with PulidFlux(
+    with PulidPipeline(
         context,
         extractor={"models_dir": files.models_dir},
         settings=cast("GenerationKeywords", pocket_settings()),
@@ -173,7 +173,7 @@ def _advised(error: FaceNotFoundError | str) -> FaceNotFoundError:
     )
 
 
-def _enroll(pipeline: PulidFlux, path: Path) -> Identity:
+def _enroll(pipeline: PulidPipeline, path: Path) -> Identity:
     try:
         return pipeline.enroll(path)
     except FaceNotFoundError as error:

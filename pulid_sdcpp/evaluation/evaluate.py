@@ -21,7 +21,7 @@ from ..options.generation import GenerationOptions
 from ..people.identity_effect import check_takes_part
 from ..people.identity_options import IdentityOptions
 from ..people.person import Person
-from ..pipeline.pulid_flux import PulidFlux
+from ..pipeline.pulid_pipeline import PulidPipeline
 from ..system.atomic_file import check_new, check_writable
 from ..system.output_names import check_is_no_input
 from ..terminal_text import counted, reason_of, shown
@@ -63,7 +63,7 @@ def evaluate(
         extractor_files: The extractor's files as `IdentityExtractor` takes them, such as
             `PresetFiles.extractor`; None: those in `options.models_dir`.
         create_extractor, create_judge, create_engine: Make these parts; None: the real ones.
-        vram: As for `PulidFlux`: GiB of the graphics card's memory to use; None: no plan.
+        vram: As for `PulidPipeline`: GiB of the graphics card's memory to use; None: no plan.
         say: Called with a line of text at each step.
         progress_callback: Called with the number of finished pictures and of all.
 
@@ -125,7 +125,7 @@ def evaluate(
             save_new_picture(sheet, folder / SHEET_NAME, overwrite=options.overwrite)
         return result
 
-    with PulidFlux(
+    with PulidPipeline(
         context,
         extractor={**files, "pulid_weights": context.pulid_weights},
         vram=vram,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import FaceNotFoundError
 from ..identity.identity_file import Identity
 from ..native.progress_event import ProgressEvent
-from ..pipeline.pulid_flux import PulidFlux
+from ..pipeline.pulid_pipeline import PulidPipeline
 from ..system.image_file import read_image
 from .options import EvaluationOptions, Reference
 
@@ -38,7 +38,7 @@ class JudgedPerson:
 def find_people(
     options: EvaluationOptions,
     judge: Judge,
-    pipeline: PulidFlux,
+    pipeline: PulidPipeline,
     say: Callable[[str], None],
 ) -> list[JudgedPerson]:
     """Everybody in the order of the references.
@@ -77,7 +77,7 @@ def find_people(
     return people
 
 
-def _enroll(pipeline: PulidFlux, reference: Reference, say: Callable[[str], None]) -> Identity:
+def _enroll(pipeline: PulidPipeline, reference: Reference, say: Callable[[str], None]) -> Identity:
     def extracting(event: ProgressEvent) -> None:
         say(f"extracting the identity from {reference.portrait}")
 

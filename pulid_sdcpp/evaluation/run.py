@@ -16,7 +16,7 @@ from ..people.identity_options import IdentityOptions, takes_part
 from ..people.person import Person
 from ..pictures.parameters import generation_options_from
 from ..pictures.result import Result
-from ..pipeline.pulid_flux import PulidFlux
+from ..pipeline.pulid_pipeline import PulidPipeline
 from ..request.generate_request import GenerateRequest
 from ..request.read_images import read_images
 from .face_similarity import cosine_similarities
@@ -67,7 +67,7 @@ class EvaluationRun:
         identity: IdentityOptions,
         people: Sequence[JudgedPerson],
         judge: Judge,
-        pipeline: PulidFlux,
+        pipeline: PulidPipeline,
         *,
         keep: Keep | None = None,
     ) -> None:

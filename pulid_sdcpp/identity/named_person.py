@@ -76,7 +76,7 @@ def named_person(named: str | os.PathLike[str], folder: Path = Path()) -> NamedP
 
 
 def named_photos(photos: Any) -> Any:
-    """Photos as `PulidFlux.enroll` takes them, with kept names and folders as their files.
+    """Photos as `PulidPipeline.enroll` takes them, with kept names and folders as their files.
 
     Raises:
         As `named_person`.

@@ -65,7 +65,7 @@ class PictureRecipe:
     """All that a picture was made with, ready to be used again.
 
         recipe = recipe_from("alice.png")
-        with PulidFlux.from_preset(recipe.preset, **recipe.context) as pipeline:
+        with PulidPipeline.from_preset(recipe.preset, **recipe.context) as pipeline:
             result = pipeline.generate(**recipe.arguments)  # the same pixels
             pipeline.generate(**{**recipe.arguments, "seed": 8})  # another one like it
 
@@ -75,7 +75,7 @@ class PictureRecipe:
         generation: The picture's options, with images as paths of the files that were found.
         people: The people, with their identities; empty if they were not wanted.
         spans: Weight, start_step and end_step of each person of the picture.
-        cfg_start_step: As for `PulidFlux.generate`.
+        cfg_start_step: As for `PulidPipeline.generate`.
         context: Fields of `ContextOptions` that change pixels and differ from the defaults.
         files: Names of the model files by field of `ContextOptions`; the diffusion model's
             without its suffix.
@@ -99,7 +99,7 @@ class PictureRecipe:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of `PulidFlux.generate`."""
+        """Keyword arguments of `PulidPipeline.generate`."""
         values = {
             field.name: getattr(self.generation, field.name)
             for field in fields(self.generation)
@@ -231,9 +231,9 @@ def recipe_from(
 ) -> PictureRecipe:
     """Read how a picture was made, and find the files that it was made from.
 
-    Identities are found by their hash, in the user's cache folder (where `PulidFlux` keeps those it
-    uses), next to the picture and in the current folder. Images are found by their name, next to
-    the picture and in the current folder, and must be exactly the same files.
+    Identities are found by their hash, in the user's cache folder (where `PulidPipeline` keeps
+    those it uses), next to the picture and in the current folder. Images are found by their name,
+    next to the picture and in the current folder, and must be exactly the same files.
 
     Args:
         path: A picture that this program saved: the file, what is in it (bytes), or an open file,

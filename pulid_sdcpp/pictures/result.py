@@ -25,7 +25,7 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """One picture that `PulidFlux` made.
+    """One picture that `PulidPipeline` made.
 
         result = pipeline.generate("photo of a person", alice, seed=7)
         result.save("alice.png")

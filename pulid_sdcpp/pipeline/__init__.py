@@ -1,1 +1,1 @@
-"""PulidFlux: one model, its turns, and the passes over a picture."""
+"""PulidPipeline: one model, its turns, and the passes over a picture."""

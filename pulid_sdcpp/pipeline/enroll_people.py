@@ -11,13 +11,13 @@ from ..people.person import Person
 from ..people.person_spec import PersonSpec
 
 if TYPE_CHECKING:
-    from .pulid_flux import PulidFlux
+    from .pulid_pipeline import PulidPipeline
 
 __all__ = ["enroll_each", "enroll_people"]
 
 
 def enroll_people(
-    pipeline: PulidFlux,
+    pipeline: PulidPipeline,
     specs: Iterable[PersonSpec],
     *,
     on_face: Callable[..., object] | None = None,
@@ -29,14 +29,14 @@ def enroll_people(
         on_face: Called with the `FoundFace` that is used of each new photo.
 
     Raises:
-        As `PulidFlux.enroll`.
+        As `PulidPipeline.enroll`.
     """
     everybody = enroll_each(pipeline, specs, on_face=on_face)
     return tuple(person for person in everybody if isinstance(person, Person))
 
 
 def enroll_each(
-    pipeline: PulidFlux,
+    pipeline: PulidPipeline,
     specs: Iterable[PersonSpec],
     *,
     on_face: Callable[..., object] | None = None,
@@ -63,7 +63,7 @@ def enroll_each(
 
 
 def _identity(
-    pipeline: PulidFlux, spec: PersonSpec, on_face: Callable[..., object] | None
+    pipeline: PulidPipeline, spec: PersonSpec, on_face: Callable[..., object] | None
 ) -> Identity:
     if spec.identity is not None:
         return as_identity(spec.identity)

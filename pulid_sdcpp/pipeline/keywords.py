@@ -1,4 +1,4 @@
-"""The arguments of a pipeline's methods as keywords, for type checkers: see `PulidFlux`."""
+"""The arguments of a pipeline's methods as keywords, for type checkers: see `PulidPipeline`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["GenerateKeywords", "PictureKeywords", "PresetKeywords"]
 
 
 class PresetKeywords(ContextKeywords, total=False):
-    """Those of `PulidFlux.from_preset`."""
+    """Those of `PulidPipeline.from_preset`."""
 
     models_dirs: Sequence[str | os.PathLike[str]]
     pull: bool
@@ -40,7 +40,7 @@ class PresetKeywords(ContextKeywords, total=False):
 
 
 class PictureKeywords(GenerationKeywords, total=False):
-    """Those of `PulidFlux.generate` that say what the picture is."""
+    """Those of `PulidPipeline.generate` that say what the picture is."""
 
     weight: float
     start_step: StepPoint
@@ -49,7 +49,7 @@ class PictureKeywords(GenerationKeywords, total=False):
 
 
 class GenerateKeywords(PictureKeywords, total=False):
-    """Those of `PulidFlux.generate`, all of them."""
+    """Those of `PulidPipeline.generate`, all of them."""
 
     prompt: str
     identity: IdentityLike | Person | Sequence[Person] | None

@@ -25,7 +25,7 @@ class PictureMaker:
     Args:
         model: The pipeline's.
         preset: The preset's name, written into the pictures.
-        remember_identities: As for `PulidFlux`.
+        remember_identities: As for `PulidPipeline`.
     """
 
     def __init__(self, model: LoadedModel, *, preset: str, remember_identities: bool) -> None:
@@ -50,7 +50,7 @@ class PictureMaker:
             preview: Looks at it meanwhile.
 
         Raises:
-            As `PulidFlux.generate`.
+            As `PulidPipeline.generate`.
         """
         told = running.telling(tell)
 

@@ -56,7 +56,7 @@ def preview_of(
     interval: int,
     noisy: bool = False,
 ) -> Preview | None:
-    """What looks at a picture, if somebody does: see `PulidFlux.generate`.
+    """What looks at a picture, if somebody does: see `PulidPipeline.generate`.
 
     Raises:
         ValueError: A part is not loaded that the preview needs, or the interval is out of range.

@@ -67,9 +67,9 @@ class GenerateRequest:
         context: The model files, and how they are loaded.
         generation: With a fixed seed and size, and images that are read.
         people: Who is in them; nobody's photos or identity files are read.
-        cfg_start_step: As that of `PulidFlux.generate`.
+        cfg_start_step: As that of `PulidPipeline.generate`.
         preset: The preset's name; "" if the files were given one by one.
-        vram: As that of `PulidFlux`.
+        vram: As that of `PulidPipeline`.
         sources: Who said what each field of `context`, `generation` and everybody's span is.
         written: The prompts of each picture.
         image_names: Files of the images.

@@ -46,7 +46,7 @@ class PictureRequest:
     Attributes:
         generation: One picture, with a fixed seed and images that are read.
         people: Who is in it; every identity and mask is read.
-        cfg_start_step: As that of `PulidFlux.generate`.
+        cfg_start_step: As that of `PulidPipeline.generate`.
         image_names, templates: For `describe_picture`.
     """
 
@@ -77,7 +77,7 @@ def read_request(
         context: What the model is loaded with.
         settings: Generation options that hold where `generation` has none.
         prompt: What the picture should show.
-        identity: Whose face, see `PulidFlux.generate`.
+        identity: Whose face, see `PulidPipeline.generate`.
         span: weight, start_step and end_step of a single identity.
         generation: Fields of `GenerationOptions` by name.
 
@@ -198,7 +198,7 @@ def _check_arguments(given: Mapping[str, Any]) -> None:
 def _people(
     identity: IdentityLike | Person | Sequence[Person] | None, span: Mapping[str, Any]
 ) -> tuple[Person, ...]:
-    """Who is meant by the arguments of `PulidFlux.generate`."""
+    """Who is meant by the arguments of `PulidPipeline.generate`."""
     if identity is None:
         return ()
     if not isinstance(identity, Person | list | tuple):

@@ -45,7 +45,7 @@ class PresetInfo:
     """A preset, and what of it is on this computer.
 
     Attributes:
-        name: The name for `PulidFlux.from_preset`.
+        name: The name for `PulidPipeline.from_preset`.
         what, for_whom: What it is, and for whom, in a line each.
         settings: Fields of `GenerationOptions`.
         size_bytes: Of all its files; of some only roughly.

@@ -227,7 +227,7 @@ def _preview(
 
 
 def _preview_arguments(output: OutputRequest, preview: PreviewFile | None) -> dict[str, Any]:
-    """Of `PulidFlux.make`."""
+    """Of `PulidPipeline.make`."""
     if preview is None or output.preview is None:
         return {}
     return {

@@ -73,7 +73,7 @@ class PreviewRequest:
 
     Attributes:
         path: A file that shows the unfinished picture.
-        method, interval, noisy: As those of `PulidFlux.generate`.
+        method, interval, noisy: As those of `PulidPipeline.generate`.
         note: What the user should know; "": nothing.
     """
 

@@ -16,7 +16,7 @@ from ...people.region import Region
 from ...system.user_folders import with_home
 
 if TYPE_CHECKING:
-    from ...pipeline.pulid_flux import PulidFlux
+    from ...pipeline.pulid_pipeline import PulidPipeline
     from ...request.generate_request import GenerateRequest
     from ..progress.progress import Progress
 
@@ -71,11 +71,13 @@ def check_people_flags(given: Mapping[str, Any], request: GenerateRequest) -> No
         raise click.UsageError("--fusion is about several photos of a person; add --portrait PHOTO")
 
 
-def enroll(pipeline: PulidFlux, request: GenerateRequest, progress: Progress) -> tuple[Person, ...]:
+def enroll(
+    pipeline: PulidPipeline, request: GenerateRequest, progress: Progress
+) -> tuple[Person, ...]:
     """Read or extract everybody's identity, and say which face it is where there are several.
 
     Raises:
-        PulidError: As `PulidFlux.enroll`.
+        PulidError: As `PulidPipeline.enroll`.
     """
     from ...pipeline.enroll_people import enroll_people
 

@@ -10,7 +10,7 @@ from ...options.context import ContextOptions
 
 if TYPE_CHECKING:
     from ...native.progress_event import EventCallback
-    from ...pipeline.pulid_flux import PulidFlux
+    from ...pipeline.pulid_pipeline import PulidPipeline
     from ...store.model_store import PresetFiles
 
 __all__ = ["create_pipeline"]
@@ -22,9 +22,9 @@ def create_pipeline(
     given: Mapping[str, Any],
     vram: Any,
     on_event: EventCallback,
-) -> PulidFlux:
+) -> PulidPipeline:
     """A pipeline of a preset's files, or of those named one by one; nothing is loaded yet."""
-    from ...pipeline.pulid_flux import PulidFlux
+    from ...pipeline.pulid_pipeline import PulidPipeline
 
     extractor: dict[str, Any] = {}
     problem = ""
@@ -35,7 +35,7 @@ def create_pipeline(
     else:
         problem = "photos need the extractor's files; name a --preset, or their --models-dir"
 
-    return PulidFlux(
+    return PulidPipeline(
         dataclasses.replace(context, verbose=False),  # show_engine_log shows what the engine says
         extractor=extractor,
         preset="" if preset is None else preset.name,

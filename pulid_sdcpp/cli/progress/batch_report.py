@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...batch.plan import PlannedPicture
     from ...batch.run import BatchResult, Outcome
     from ...pictures.result import Result
-    from ...pipeline.pulid_flux import PulidFlux
+    from ...pipeline.pulid_pipeline import PulidPipeline
 
 __all__ = ["BatchReport"]
 
@@ -59,7 +59,7 @@ class BatchReport:
         self,
         batch: Batch,
         pictures: Sequence[PlannedPicture],
-        pipeline: PulidFlux,
+        pipeline: PulidPipeline,
         settings: Mapping[str, Any],
         **options: Any,
     ) -> BatchResult:

@@ -49,8 +49,8 @@ class ModelChoice(CheckedMessage):
         preset: A preset's name; "": the files are in `context`.
         context: Fields of `ContextOptions` that are given, over the preset's; paths are absolute.
         models_dirs: Folders of model files.
-        vram: As that of `PulidFlux`: GiB, "auto", or None.
-        extractor_device: As that of `PulidFlux`.
+        vram: As that of `PulidPipeline`: GiB, "auto", or None.
+        extractor_device: As that of `PulidPipeline`.
     """
 
     preset: str
@@ -71,7 +71,7 @@ class MakeCommand(CheckedMessage):
         request: As `settle` takes it, with a fixed seed; files are relative to `folder`, see
             `given_in`.
         pictures: The numbers of those to make, from 0; each below the request's `batch_count`.
-        preview: "none", or a `preview_method` of `PulidFlux.generate`.
+        preview: "none", or a `preview_method` of `PulidPipeline.generate`.
         preview_interval: Steps from one preview to the next.
     """
 
@@ -91,7 +91,7 @@ class ExtractCommand(CheckedMessage):
     Args:
         job, folder, model: As for `MakeCommand`.
         files: Photos of one person, relative to `folder`.
-        face: As for `PulidFlux.enroll`; a box is a list.
+        face: As for `PulidPipeline.enroll`; a box is a list.
         fusion: Likewise.
         target: The identity's file, relative to `folder`.
     """

@@ -18,7 +18,7 @@ from ...native.progress_event import ProgressEvent
 from ...people.person import Person
 from ...pipeline.cancel_token import CancelToken
 from ...pipeline.enroll_people import enroll_people
-from ...pipeline.pulid_flux import PulidFlux
+from ...pipeline.pulid_pipeline import PulidPipeline
 from ...request.generate_request import GenerateRequest, settle
 from ...store.model_store import PresetFiles
 from ..errors import api_error_of
@@ -49,19 +49,19 @@ LOGGER = logging.getLogger("pulid_sdcpp.server.worker")
 PREVIEW_PAUSE_S = 0.3
 """The least time between two previews: nobody looks faster, and each is a picture to encode."""
 
-CreatePipeline = Callable[[ModelChoice], PulidFlux]
+CreatePipeline = Callable[[ModelChoice], PulidPipeline]
 
 
-def create_pipeline_of(model: ModelChoice) -> PulidFlux:
+def create_pipeline_of(model: ModelChoice) -> PulidPipeline:
     """A pipeline of a model; nothing is loaded yet.
 
     Raises:
-        As `PulidFlux.from_preset` and `ContextOptions`.
+        As `PulidPipeline.from_preset` and `ContextOptions`.
     """
     context: dict[str, Any] = dict(model.context)
     vram: Any = model.vram
     if model.preset:
-        return PulidFlux.from_preset(
+        return PulidPipeline.from_preset(
             model.preset,
             models_dirs=model.models_dirs,
             vram=vram,
@@ -74,7 +74,7 @@ def create_pipeline_of(model: ModelChoice) -> PulidFlux:
     extractor: dict[str, Any] = {}
     if model.models_dirs:
         extractor = {"models_dir": model.models_dirs[0], "pulid_weights": options.pulid_weights}
-    return PulidFlux(
+    return PulidPipeline(
         options, extractor=extractor, vram=vram, extractor_device=model.extractor_device
     )
 
@@ -97,7 +97,7 @@ class EngineWorker:
         self._send = send
         self._create_pipeline = create_pipeline
         self._model: ModelChoice | None = None
-        self._pipeline: PulidFlux | None = None
+        self._pipeline: PulidPipeline | None = None
         self._lock = threading.Lock()
         self._tokens: dict[str, CancelToken] = {}
         self._is_stopped = False
@@ -159,7 +159,7 @@ class EngineWorker:
             self.close()
         return {}
 
-    def _pipeline_for(self, model: ModelChoice) -> PulidFlux:
+    def _pipeline_for(self, model: ModelChoice) -> PulidPipeline:
         if self._pipeline is None or self._model != model:
             self.close()  # two models may not fit
             self._pipeline = self._create_pipeline(model)
@@ -236,13 +236,13 @@ class EngineWorker:
 
 
 def _people(
-    pipeline: PulidFlux, request: GenerateRequest, token: CancelToken, events: _Events
+    pipeline: PulidPipeline, request: GenerateRequest, token: CancelToken, events: _Events
 ) -> tuple[Person, ...]:
     """Everybody, by a pipeline whose extractions belong to a job."""
     enrolling = SimpleNamespace(
         enroll=functools.partial(pipeline.enroll, cancel=token, on_event=events.progress)
     )
-    people = enroll_people(cast("PulidFlux", enrolling), request.people)
+    people = enroll_people(cast("PulidPipeline", enrolling), request.people)
     for spec, person in zip(request.people, people, strict=True):
         if spec.files and isinstance(person.identity, Identity):
             for warning in person.identity.photo_warnings:

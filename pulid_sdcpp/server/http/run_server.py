@@ -57,7 +57,7 @@ class HowToServe:
 
     Attributes:
         models_dirs: Folders of model files.
-        vram: As that of `PulidFlux`.
+        vram: As that of `PulidPipeline`.
         mount: Puts the page beside the API; None: there is no page.
         say: Shows a line to the user.
         when_listening: Called when the server answers, with its application and its address.

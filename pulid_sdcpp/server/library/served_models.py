@@ -31,7 +31,7 @@ class ServedModels:
             called as its file is.
         context: Fields of `ContextOptions` that the server was started with. Files in them are the
             default model's only; the others are for every model.
-        models_dirs, vram, extractor_device: As for `PulidFlux.from_preset`.
+        models_dirs, vram, extractor_device: As for `PulidPipeline.from_preset`.
         clock: Seconds of a clock that does not go back.
     """
 

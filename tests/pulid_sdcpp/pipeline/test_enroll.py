@@ -12,7 +12,7 @@ import pytest
 from fake_engine import FakeEngine
 from fake_pipeline import pipelines
 from pulid_sdcpp import Identity, ModelFileError, ProgressEvent, PulidFlux
-from pulid_sdcpp.pipeline import pulid_flux as module
+from pulid_sdcpp.pipeline import pulid_pipeline as module
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from pulid_extractor import PhotoSource
 
-__all__ = ["PulidFlux"]
+__all__ = ["PulidPipeline"]
 
 _NO_EXTRACTOR = (
     "photos need the extractor's files, and this pipeline was made without: use a preset, name "
@@ -56,10 +56,10 @@ _NO_EXTRACTOR = (
 _SPAN = ("weight", "start_step", "end_step")
 
 
-class PulidFlux:
+class PulidPipeline:
     """Makes pictures of people: extracts identities, plans memory, loads the model, generates.
 
-        with PulidFlux.from_preset("flux-schnell-q4", vram="auto") as pipeline:
+        with PulidPipeline.from_preset("flux-schnell-q4", vram="auto") as pipeline:
             alice = pipeline.enroll("alice.jpg")
             pipeline.generate("photo of a person reading in a cafe", alice).save("alice.png")
 

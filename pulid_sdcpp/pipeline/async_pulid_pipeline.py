@@ -22,7 +22,7 @@ from ..pictures.result import Result
 from ..request.picture_request import PictureRequest
 from .cancel_token import CancelToken
 from .keywords import GenerateKeywords, PictureKeywords, PresetKeywords
-from .pulid_flux import PulidFlux
+from .pulid_pipeline import PulidPipeline
 from .running_picture import preview_of
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
     from pulid_extractor import PhotoSource
 
-__all__ = ["AsyncPulidFlux", "UnfinishedPicture"]
+__all__ = ["AsyncPulidPipeline", "UnfinishedPicture"]
 
 Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True, eq=False)
 class UnfinishedPicture:
-    """A picture while it is made, from `AsyncPulidFlux.stream`.
+    """A picture while it is made, from `AsyncPulidPipeline.stream`.
 
     Attributes:
         image: RGB, rough; an eighth of each side with the method "proj".
@@ -49,10 +49,10 @@ class UnfinishedPicture:
     step: int
 
 
-class AsyncPulidFlux:
-    """A `PulidFlux` whose methods are coroutines.
+class AsyncPulidPipeline:
+    """A `PulidPipeline` whose methods are coroutines.
 
-        async with await AsyncPulidFlux.from_preset("flux-schnell-q4", vram="auto") as pipeline:
+        async with await AsyncPulidPipeline.from_preset("flux-schnell-q4", vram="auto") as pipeline:
             alice = await pipeline.enroll("alice.jpg")
             result = await pipeline.generate("photo of a person reading in a cafe", alice)
 
@@ -66,7 +66,7 @@ class AsyncPulidFlux:
         pipeline: The pipeline, which `close` closes, too. It can be used directly at the same time.
     """
 
-    def __init__(self, pipeline: PulidFlux) -> None:
+    def __init__(self, pipeline: PulidPipeline) -> None:
         self._pipeline = pipeline
         # One thread each, so that the order is that of asking. Nobody's files wait for a picture.
         self._files = ThreadPoolExecutor(1, "pulid-files")
@@ -78,11 +78,11 @@ class AsyncPulidFlux:
         """Make a pipeline with the files and settings of a preset; nothing is loaded.
 
         Args:
-            preset, **options: As for `PulidFlux.from_preset`. Callbacks are called on other
+            preset, **options: As for `PulidPipeline.from_preset`. Callbacks are called on other
                 threads.
 
         Raises:
-            As `PulidFlux.from_preset`.
+            As `PulidPipeline.from_preset`.
         """
         token, told = CancelToken(), options.get("on_pull")
 
@@ -94,7 +94,7 @@ class AsyncPulidFlux:
         finding = ThreadPoolExecutor(1, "pulid-files")
         try:
             given: PresetKeywords = {**options, "on_pull": on_pull}
-            made = finding.submit(lambda: PulidFlux.from_preset(preset, **given))
+            made = finding.submit(lambda: PulidPipeline.from_preset(preset, **given))
             return cls(await asyncio.wrap_future(made))
         except asyncio.CancelledError:
             token.cancel()
@@ -104,7 +104,7 @@ class AsyncPulidFlux:
 
     @property
     def context(self) -> ContextOptions:
-        """As that of `PulidFlux`; so are the properties below."""
+        """As that of `PulidPipeline`; so are the properties below."""
         return self._pipeline.context
 
     @property
@@ -129,10 +129,10 @@ class AsyncPulidFlux:
         """Get the identity of the person in one or several photos, or in an identity file.
 
         Args:
-            photos, face, fusion: As for `PulidFlux.enroll`.
+            photos, face, fusion: As for `PulidPipeline.enroll`.
 
         Raises:
-            As `PulidFlux.enroll`.
+            As `PulidPipeline.enroll`.
         """
         token = CancelToken()
         return await self._run(
@@ -153,12 +153,12 @@ class AsyncPulidFlux:
             result = await asyncio.wait_for(making, 600)
 
         Args:
-            prompt, identity: As for `PulidFlux.generate`.
+            prompt, identity: As for `PulidPipeline.generate`.
             **options: weight, start_step, end_step, cfg_start_step, and fields of
-                `GenerationOptions`, as for `PulidFlux.generate`.
+                `GenerationOptions`, as for `PulidPipeline.generate`.
 
         Raises:
-            As `PulidFlux.generate`.
+            As `PulidPipeline.generate`.
         """
         picture = await self._read(prompt, identity, options)
         return await self._make(picture, None, None)
@@ -189,14 +189,14 @@ class AsyncPulidFlux:
         Args:
             prompt, identity, **options: As for `generate`.
             previews: Whether the unfinished picture is shown, too.
-            preview_method, preview_interval, preview_noisy: As for `PulidFlux.generate`.
+            preview_method, preview_interval, preview_noisy: As for `PulidPipeline.generate`.
 
         Yields:
             A `ProgressEvent` at every stage and step; an `UnfinishedPicture` after each
             `preview_interval` steps, with `previews`; in the end the `Result`.
 
         Raises:
-            As `PulidFlux.generate`.
+            As `PulidPipeline.generate`.
         """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[ProgressEvent | UnfinishedPicture | None] = asyncio.Queue()
@@ -244,7 +244,7 @@ class AsyncPulidFlux:
         """Load the model now, with a memory plan for the size in `settings`.
 
         Raises:
-            As `PulidFlux.load`.
+            As `PulidPipeline.load`.
         """
         token = CancelToken()
         await self._run(self._work, lambda: self._pipeline.load(cancel=token), token)

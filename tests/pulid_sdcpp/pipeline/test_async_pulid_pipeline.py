@@ -17,7 +17,7 @@ import pytest
 from fake_engine import Call, FakeEngine
 from fake_pipeline import pipelines
 from pulid_sdcpp import (
-    AsyncPulidFlux,
+    AsyncPulidPipeline,
     Identity,
     ImageFileError,
     ProgressEvent,
@@ -108,7 +108,7 @@ def test_methods_are_the_pipeline_s_own(
     engine = FakeEngine()
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine, preset="mine")) as pipeline:
+        async with AsyncPulidPipeline(make(engine, preset="mine")) as pipeline:
             alice = await pipeline.enroll(identity_file.read_bytes())
             assert isinstance(alice, Identity)
             await pipeline.load()
@@ -132,7 +132,7 @@ def test_tasks_are_served_in_order(make: Callable[..., PulidFlux]) -> None:
     engine = FakeEngine()
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline:
+        async with AsyncPulidPipeline(make(engine)) as pipeline:
             asked = [pipeline.generate(f"p{number}") for number in range(20)]
             results = await asyncio.gather(*asked)
         assert [result.metadata.prompt for result in results] == [f"p{n}" for n in range(20)]
@@ -145,7 +145,7 @@ def test_mistakes_are_refused_while_another_picture_is_made(make: Callable[..., 
     engine = WorkingEngine()
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline:
+        async with AsyncPulidPipeline(make(engine)) as pipeline:
             running = asyncio.ensure_future(pipeline.generate("long", steps=50))
             for options, error in (
                 ({"steps": 0}, ValueError),
@@ -164,7 +164,7 @@ def test_a_stream_tells_every_step_and_ends_with_the_result(
     make: Callable[..., PulidFlux],
 ) -> None:
     async def test() -> None:
-        async with AsyncPulidFlux(make(FakeEngine())) as pipeline:
+        async with AsyncPulidPipeline(make(FakeEngine())) as pipeline:
             items = [item async for item in pipeline.stream("p", previews=True, seed=5)]
             events = [item for item in items if isinstance(item, ProgressEvent)]
             assert [(e.stage, e.step) for e in events if e.stage == "denoise"] == [
@@ -185,7 +185,7 @@ def test_a_stream_that_is_left_is_cancelled(make: Callable[..., PulidFlux]) -> N
     engine = WorkingEngine()
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline:
+        async with AsyncPulidPipeline(make(engine)) as pipeline:
             async with contextlib.aclosing(pipeline.stream("long", steps=500)) as items:
                 async for item in items:
                     if isinstance(item, ProgressEvent) and item.step == 2:
@@ -199,7 +199,7 @@ def test_a_stream_that_is_left_is_cancelled(make: Callable[..., PulidFlux]) -> N
 
 def test_what_goes_wrong_in_the_engine_is_raised(make: Callable[..., PulidFlux]) -> None:
     async def test() -> None:
-        async with AsyncPulidFlux(make(FakeEngine(KeyError("mine")))) as pipeline:
+        async with AsyncPulidPipeline(make(FakeEngine(KeyError("mine")))) as pipeline:
             with pytest.raises(KeyError, match="mine"):
                 await pipeline.generate("p")
             with pytest.raises(KeyError, match="mine"):
@@ -214,7 +214,7 @@ def test_a_hundred_requests_of_which_thirty_are_cancelled(make: Callable[..., Pu
     engine, chance = WorkingEngine(), random.Random(3)
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline, heartbeat() as engine.beats:
+        async with AsyncPulidPipeline(make(engine)) as pipeline, heartbeat() as engine.beats:
             tasks = [
                 asyncio.ensure_future(pipeline.generate(f"p{number}", seed=number))
                 for number in range(100)
@@ -243,7 +243,7 @@ def test_a_cancelled_task_frees_the_engine_within_one_evaluation(
     engine.step_s = 0.05
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline:
+        async with AsyncPulidPipeline(make(engine)) as pipeline:
             for _ in range(10):
                 task = asyncio.ensure_future(pipeline.generate("long", steps=1000))
                 await asyncio.sleep(0.02 + chance.random() * 0.1)
@@ -262,7 +262,7 @@ def test_a_waiting_task_that_is_cancelled_is_never_made(make: Callable[..., Puli
     engine = WorkingEngine()
 
     async def test() -> None:
-        async with AsyncPulidFlux(make(engine)) as pipeline:
+        async with AsyncPulidPipeline(make(engine)) as pipeline:
             first = asyncio.ensure_future(pipeline.generate("first", steps=30))
             second = asyncio.ensure_future(pipeline.generate("second"))
             third = asyncio.ensure_future(pipeline.generate("third"))
@@ -279,7 +279,7 @@ def test_a_waiting_task_that_is_cancelled_is_never_made(make: Callable[..., Puli
 
 def test_a_timeout_cancels_the_call(make: Callable[..., PulidFlux]) -> None:
     async def test() -> None:
-        async with AsyncPulidFlux(make(WorkingEngine())) as pipeline:
+        async with AsyncPulidPipeline(make(WorkingEngine())) as pipeline:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(pipeline.generate("long", steps=1000), 0.05)
             assert (await pipeline.generate("next")).image
@@ -292,7 +292,7 @@ def test_a_loop_that_ends_with_tasks_running_leaves_nothing(make: Callable[..., 
     pipeline = make(engine)
 
     async def test() -> None:
-        service = AsyncPulidFlux(pipeline)
+        service = AsyncPulidPipeline(pipeline)
         tasks = [asyncio.ensure_future(service.generate("long", steps=1000)) for _ in range(5)]
         await asyncio.sleep(0.05)
         assert not tasks[0].done()
@@ -308,7 +308,7 @@ def test_closing_is_finished_when_its_task_is_cancelled(make: Callable[..., Puli
     engine = WorkingEngine()
 
     async def test() -> None:
-        pipeline = AsyncPulidFlux(make(engine))
+        pipeline = AsyncPulidPipeline(make(engine))
         running = asyncio.ensure_future(pipeline.generate("p", steps=20))
         await asyncio.sleep(0.05)
         closing = asyncio.ensure_future(pipeline.close())
@@ -331,7 +331,7 @@ def test_a_hundred_requests_of_the_pocket_model() -> None:
     async def test() -> None:
         options: Any = {"width": 16, "height": 16, "steps": 1}
         async with (
-            await AsyncPulidFlux.from_preset("pocket", backend="cpu") as pipeline,
+            await AsyncPulidPipeline.from_preset("pocket", backend="cpu") as pipeline,
             heartbeat() as beats,
         ):
             await pipeline.load()
@@ -369,11 +369,11 @@ def test_a_pull_that_is_cancelled_stops(monkeypatch: pytest.MonkeyPatch) -> None
         finally:
             ended.set()
 
-    monkeypatch.setattr("pulid_sdcpp.pipeline.pulid_flux.pull_preset", pull)
+    monkeypatch.setattr("pulid_sdcpp.pipeline.pulid_pipeline.pull_preset", pull)
 
     async def test() -> None:
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(AsyncPulidFlux.from_preset("pocket", pull=True), 0.05)
+            await asyncio.wait_for(AsyncPulidPipeline.from_preset("pocket", pull=True), 0.05)
 
     run(test())
     assert ended.wait(5)
