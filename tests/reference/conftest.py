@@ -1,4 +1,4 @@
-"""Libraries of the extra [reference], and when their absence is a failure."""
+"""Libraries of the extra [reference], and diffusers, and when their absence is a failure."""
 
 from __future__ import annotations
 

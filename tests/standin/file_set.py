@@ -13,7 +13,7 @@ from pulid_sdcpp.system.json_record import read_json
 __all__ = ["DESCRIPTION", "MANIFEST_NAME", "FileSet", "gguf_metadata"]
 
 MANIFEST_NAME = "standin.json"
-REVISION = 1
+REVISION = 2
 """Part of every file's parameters: count it up when the code makes other bytes."""
 DESCRIPTION = "random weights made from a seed, for tests: pictures are noise"
 

@@ -59,9 +59,10 @@ def sdxl_pulid_tensors(
         for name, values in (encoder or {}).items()
     ]
     for index, _, width in attention_modules(shape):
-        # An average over many tokens is small; the values' gain makes up for it, so that an
-        # identity of weight 1 changes the picture plainly.
-        for part, gain in (("id_to_k", 1.0), ("id_to_v", 3.0)):
+        # Keys are short: ortho_v2 takes their products with queries eight times as large as
+        # attention does, and the zero tokens are to count there too. An average over many
+        # tokens is small; the values' gain makes up for it.
+        for part, gain in (("id_to_k", 0.25), ("id_to_v", 4.0)):
             name = f"{_LAYERS}.{index}.{part}.weight"
             size = (width, id_dim)
             make = partial(normal, seed, name, size, gain / math.sqrt(id_dim))
