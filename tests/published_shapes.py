@@ -6,10 +6,11 @@ plan with, and on a machine with the memory, to load.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from pulid_sdcpp.memory.parameters import ModelSizes
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
@@ -188,3 +189,72 @@ def _norm(name: str, width: int, dtype: str) -> Iterator[TensorSpec]:
 def _conv(name: str, rows: int, columns: int, size: int, dtype: str) -> Iterator[TensorSpec]:
     yield TensorSpec(f"{name}.weight", (rows, columns, size, size), dtype)
     yield TensorSpec(f"{name}.bias", (rows,), dtype)
+
+
+def write_sdxl_unet(path: Path, dtype: str = "f16") -> Path:
+    """SDXL's UNet alone, under the names of its checkpoints."""
+    shapes = unet_tensor_shapes(UnetSizes())
+    write_safetensors(path, [TensorSpec(name, shape, dtype) for name, shape in shapes])
+    return path
+
+
+def write_sdxl_pulid(
+    path: Path, version: str, dtype: str, names: Callable[[str], str] = str
+) -> Path:
+    """PuLID's weights for SDXL with their encoder.
+
+    Args:
+        version: "v1" or "v1.1".
+        dtype: Published are v1 in f32 (renamed: f16), v1.1 in f16.
+        names: What the tensors are called, from the published name.
+    """
+    encoder = _sdxl_mlp_encoder() if version == "v1" else _sdxl_idformer()
+    tensors = [(f"id_adapter.{name}", shape) for name, shape in encoder]
+    tensors += list(_sdxl_adapter())
+    write_safetensors(path, [TensorSpec(names(name), shape, dtype) for name, shape in tensors])
+    return path
+
+
+_Shapes = Iterator[tuple[str, tuple[int, ...]]]
+
+
+def _sdxl_adapter() -> _Shapes:
+    """70 layers, down, up, middle; written out, not computed as the package does."""
+    widths = [640] * 4 + [1280] * 50 + [640] * 6 + [1280] * 10
+    for number, width in enumerate(widths):
+        for part in "kv":
+            yield f"id_adapter_attn_layers.{2 * number + 1}.id_to_{part}.weight", (width, 2048)
+
+
+def _sdxl_mlp(name: str, inputs: int, outputs: int) -> _Shapes:
+    for number, shape in ((0, (1024, inputs)), (3, (1024, 1024)), (6, (outputs, 1024))):
+        yield f"{name}.{number}.weight", shape
+        yield f"{name}.{number}.bias", shape[:1]
+    for number in (1, 4):
+        yield f"{name}.{number}.weight", (1024,)
+        yield f"{name}.{number}.bias", (1024,)
+
+
+def _sdxl_mlp_encoder() -> _Shapes:
+    yield from _sdxl_mlp("body", 1280, 5 * 2048)
+    for depth in range(5):
+        yield from _sdxl_mlp(f"mapping_{depth}", 1024, 2048)
+        yield from _sdxl_mlp(f"mapping_patch_{depth}", 1024, 2048)
+
+
+def _sdxl_idformer() -> _Shapes:
+    width = 1024
+    yield "latents", (1, 32, width)
+    yield "proj_out", (width, 2048)
+    for layer in range(10):
+        for norm in ("0.norm1", "0.norm2", "1.0"):
+            yield f"layers.{layer}.{norm}.weight", (width,)
+            yield f"layers.{layer}.{norm}.bias", (width,)
+        for part, rows, columns in (
+            *(("0.to_q", width, width), ("0.to_kv", 2 * width, width), ("0.to_out", width, width)),
+            *(("1.1", 4 * width, width), ("1.3", width, 4 * width)),
+        ):
+            yield f"layers.{layer}.{part}.weight", (rows, columns)
+    for depth in range(5):
+        yield from _sdxl_mlp(f"mapping_{depth}", width, width)
+    yield from _sdxl_mlp("id_embedding_mapping", 1280, 5 * width)

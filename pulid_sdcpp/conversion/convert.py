@@ -18,6 +18,8 @@ from ..errors import (
 )
 from ..families.flux.layout import flux_layout
 from ..families.flux.pulid_weights import PulidWeights
+from ..families.sdxl.pulid_weights import SdxlPulidWeights
+from ..families.sdxl.unet_layout import unet_layout
 from ..native.calls import NativeCall, base, current_call
 from ..native.library import last_error, library
 from ..native.loading import run_loading
@@ -32,10 +34,11 @@ from ..tensors.tensor_file import TensorFile
 from ..terminal_text import quoted
 from .check import check_conversion
 from .plan import CONVERSION_TYPES, ConversionPlan, plan_conversion
+from .torch_checkpoint import readable_weights
 
 __all__ = ["CONVERSION_TYPES", "Conversion", "convert_file"]
 
-KINDS = ("flux", "clip-l", "t5xxl", "pulid-flux")
+KINDS = ("flux", "sdxl", "clip-l", "clip-g", "t5xxl", "pulid-flux", "pulid-sdxl")
 """What can be converted."""
 
 _SUFFIXES = (".gguf", ".safetensors")
@@ -83,7 +86,8 @@ def convert_file(
     when it is whole and has passed its check, or not at all.
 
     Args:
-        source: Flux, CLIP-L, T5-XXL or PuLID-Flux weights; safetensors or gguf.
+        source: Flux, SDXL, text encoder or PuLID weights; safetensors or gguf. PuLID weights for
+            SDXL may be a torch checkpoint, for which the extra [extract] must be installed.
         output: `.gguf`, or `.safetensors` for the types f32, f16 and bf16.
         wtype: One of CONVERSION_TYPES.
         tensor_type_rules: "PATTERN=TYPE,...": other types for some tensors.
@@ -100,9 +104,10 @@ def convert_file(
         MemoryPlanError: The result is larger than this computer's memory, where it is made.
         GenerationError: The engine failed, or its result did not pass the check.
         NativeLibraryError: The compiled engine is missing.
+        MissingDependencyError: A torch checkpoint, and no PyTorch.
     """
     target = _checked_target(source, output, wtype, tensor_type_rules, overwrite)
-    with TensorFile(source) as opened:
+    with readable_weights(source, target) as readable, TensorFile(readable) as opened:
         what = _checked_kind(opened)
         plan = plan_conversion(opened.header, opened.path, wtype, tensor_type_rules)
         _check_holds(target, plan)
@@ -150,7 +155,7 @@ def _checked_kind(opened: TensorFile) -> str:
     kind = classify(opened.header)
     if kind.kind not in KINDS:
         raise ModelFileError(
-            f"{opened.path}: expected Flux, CLIP-L, T5-XXL or PuLID-Flux weights to convert, "
+            f"{opened.path}: expected Flux, SDXL, text encoder or PuLID weights to convert, "
             f"found {kind.words}"
         )
     _check_use(opened, opened)
@@ -164,8 +169,12 @@ def _check_use(file: TensorFile, source: TensorFile) -> None:
         raise GenerationError(f"the engine's conversion is not what it was, but {kind.words}")
     if kind.kind == "flux":
         flux_layout(file.header, file.path)
+    if kind.kind == "sdxl":
+        unet_layout(file.header, file.path)
     if kind.kind == "pulid-flux":
         PulidWeights(file.path).close()
+    if kind.kind == "pulid-sdxl":
+        SdxlPulidWeights(file.path).close()
 
 
 def _check_holds(target: Path, plan: ConversionPlan) -> None:

@@ -38,7 +38,19 @@ _LEFT_AS_IT_IS = re.compile(
     r"\.bias$|\.scale$|(img_in|txt_in|time_in|vector_in|guidance_in|final_layer|x_embedder"
     r"|t_embedder|y_embedder|context_embedder|time_embed|label_emb)\.|pos_embed|embedding"
 )
-_LEFT_OUT = ("text_encoders.t5xxl.transformer.encoder.embed_tokens.weight", "model_ema.")
+_LEFT_OUT = (
+    "text_encoders.t5xxl.transformer.encoder.embed_tokens.weight",
+    "model_ema.",
+    # In checkpoints of SDXL: tables of the schedule, and what only training needs.
+    *("betas", "alphas_cumprod_prev", "sqrt_", "log_one_minus_alphas_cumprod", "posterior_"),
+    *("denoiser.sigmas", "ztsnr", "edm_vpred.sigma_min", "embedding_manager"),
+    "cond_stage_model.transformer.text_model.embeddings.position_ids",
+    "cond_stage_model.1.model.text_model.embeddings.position_ids",
+    "conditioner.embedders.0.transformer.text_model.embeddings.position_ids",
+    "conditioner.embedders.0.model.logit_scale",
+    "conditioner.embedders.1.model.logit_scale",
+)
+"""What the engine does not read; as `unused_tensors` of model.cpp."""
 _TOKENIZERS = ("spiece_model",)  # in T5 files of ComfyUI; the engine has its own
 _SMALL_MATRIX = re.compile(r"relative_attention_bias|attn_rel_b|\.latents$")
 _MAX_NAME_BYTES = 127  # GGML_MAX_NAME less its end

@@ -17,6 +17,7 @@ from ..flags.types import NamedChoice
 from ..progress.progress import Progress
 
 if TYPE_CHECKING:
+    from ...conversion.convert import Conversion
     from ...conversion.plan import ConversionPlan
 
 __all__ = ["convert"]
@@ -57,10 +58,11 @@ class _WeightType(NamedChoice):
 def convert(
     source: Path, output: Path, wtype: str, tensor_type_rules: str, overwrite: bool, quiet: bool
 ) -> None:
-    """Quantize INPUT: Flux, CLIP-L, T5-XXL or PuLID weights.
+    """Quantize INPUT: Flux, SDXL, text encoder or PuLID weights.
 
     It uses the engine's own converter. The result is compared with INPUT before the file gets its
-    name. Biases, norms and embeddings keep their precision.
+    name. Biases, norms and embeddings keep their precision. Of the torch checkpoint pulid_v1.bin,
+    --type f16 and a .safetensors OUTPUT make what extraction and generation read.
     """
     from ...conversion.convert import convert_file
     from ...model_files.description import describe_file
@@ -97,5 +99,9 @@ def convert(
         "  checked: names, shapes, types and values; the largest error of a "
         f"tensor is {done.relative_error:.2g} of its size"
     )
-    if done.what.startswith("PuLID"):
+    if done.what.startswith("PuLID") and not _is_read_by_extraction(done):
         progress.note("keep INPUT: extraction can read only the published PuLID weights")
+
+
+def _is_read_by_extraction(done: Conversion) -> bool:
+    return "SDXL" in done.what and done.path.suffix == ".safetensors"

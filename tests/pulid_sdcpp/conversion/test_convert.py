@@ -27,8 +27,11 @@ from pulid_sdcpp.evaluation.face_similarity import cosine_similarities
 from pulid_sdcpp.families.flux.folding import fold_layer
 from pulid_sdcpp.families.flux.layout import check_diffusion_model
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
+from pulid_sdcpp.families.sdxl.pulid_weights import SdxlPulidWeights
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from pulid_sdcpp.native import library as native_library
 from pulid_sdcpp.pocket.pack import pocket_files
+from pulid_sdcpp.tensors.sdxl_pulid_names import renamed
 from pulid_sdcpp.tensors.tensor_file import TensorFile
 
 pytestmark = pytest.mark.engine
@@ -272,15 +275,70 @@ def test_an_output_that_came_meanwhile_is_kept(
 def test_other_files_are_refused_by_what_they_are(
     standin_weights: dict[str, Path], tmp_path: Path, role: str
 ) -> None:
-    with pytest.raises(ModelFileError, match=r"expected Flux, CLIP-L, .* found a .*autoencoder"):
+    with pytest.raises(ModelFileError, match=r"expected Flux, SDXL, .* found a .*autoencoder"):
         convert_file(standin_weights[role], tmp_path / "out.gguf", "q8_0")
 
 
-def test_pulid_for_sdxl_is_refused(tmp_path: Path) -> None:
-    arrays = {"id_adapter_attn_layers.0.id_to_k.weight": np.zeros((4, 4), np.float16)}
-    source = write(tmp_path / "pulid_v1.1.safetensors", arrays)
-    with pytest.raises(ModelFileError, match="PuLID weights for SDXL"):
-        convert_file(source, tmp_path / "out.gguf", "q8_0")
+@pytest.mark.parametrize("spelling", [str, renamed])
+@pytest.mark.parametrize(("output", "wtype"), [("out.gguf", "q8_0"), ("out.safetensors", "f16")])
+def test_pulid_for_sdxl_keeps_its_layers(
+    tmp_path: Path, spelling: Callable[[str], str], output: str, wtype: str
+) -> None:
+    chance = np.random.default_rng(0)
+    shapes = {"id_adapter.body.0.weight": (64, 64), "id_adapter.body.1.weight": (64,)}
+    shapes |= {f"id_adapter_attn_layers.1.id_to_{part}.weight": (64, 64) for part in "kv"}
+    arrays = {
+        spelling(name): chance.standard_normal(shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    source = write(tmp_path / "pulid_v1.safetensors", arrays)
+    done = convert_file(source, tmp_path / output, wtype)
+    assert done.what == "PuLID weights for SDXL (v1)"
+    with SdxlPulidWeights(source) as before, SdxlPulidWeights(done.path) as after:
+        assert (after.version, after.widths) == (before.version, {1: 64})
+        found, wanted = after.rows(1)[0][:], before.rows(1)[0][:]
+        assert np.linalg.norm(found - wanted) < 0.01 * np.linalg.norm(wanted)
+        assert after.file.dtype(spelling("id_adapter.body.1.weight")) == "f32"
+
+
+def test_the_torch_checkpoint_of_pulid_v1_is_converted(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    layers = {f"id_adapter_attn_layers.1.id_to_{part}.weight": torch.rand(64, 32) for part in "kv"}
+    torch.save({"id_adapter.body.0.weight": torch.rand(8, 8)} | layers, tmp_path / "pulid_v1.bin")
+    done = convert_file(tmp_path / "pulid_v1.bin", tmp_path / "pulid_v1.safetensors", "f16")
+    assert done.types == {"f16": 3}
+    with SdxlPulidWeights(done.path) as weights:
+        rounded = layers["id_adapter_attn_layers.1.id_to_v.weight"].half().float().numpy()
+        np.testing.assert_array_equal(weights.rows(1)[1][:], rounded)
+    assert only(tmp_path) == ["pulid_v1.bin", "pulid_v1.safetensors"]
+
+
+def test_an_sdxl_checkpoint_keeps_its_parts(tmp_path: Path) -> None:
+    unet = {k: v for k, v in unet_tensor_shapes(UnetSizes(32, (1, 1))) if "to_" not in k}
+    text = [f"{block}.attn2.to_k.weight" for block in ("input_blocks.4.1.transformer_blocks.0",)]
+    unet |= dict.fromkeys(text, (64, 2048))
+    chance = np.random.default_rng(0)
+    arrays = {
+        f"model.diffusion_model.{name}": chance.standard_normal(shape).astype(np.float16)
+        for name, shape in unet.items()
+    }
+    prefix = "conditioner.embedders"
+    arrays[f"{prefix}.1.model.text_projection"] = chance.random((64, 64)).astype(np.float16)
+    arrays["first_stage_model.decoder.conv_in.weight"] = np.ones((32, 4, 3, 3), np.float16)
+    left_out = {
+        f"{prefix}.0.transformer.text_model.embeddings.position_ids": np.arange(77)[None],
+        f"{prefix}.1.model.logit_scale": np.ones((), np.float16),
+        "denoiser.sigmas": np.ones(1000, np.float32),
+    }
+    source = write(tmp_path / "sdxl.safetensors", arrays | left_out)
+    done = convert_file(source, tmp_path / "sdxl.gguf", "q8_0")
+    assert done.what == "an SDXL model"
+    with TensorFile(done.path) as file:
+        assert set(file.names()) == set(arrays)
+        assert file.dtype(f"{prefix}.1.model.text_projection") == "q8_0"
+        assert file.dtype("first_stage_model.decoder.conv_in.weight") == "f16"
+        feed = "model.diffusion_model.middle_block.1.transformer_blocks.0.ff.net.2.weight"
+        assert file.dtype(feed) == "q8_0"
 
 
 @pytest.mark.parametrize(
