@@ -214,7 +214,7 @@ for name, path in extra["files"].items():
     tell(name, lambda: load(**{name: path}))
 check = pulid_sdcpp.engine.stable_diffusion.check_engine_files
 good = check({"diffusion_model_path": weights["flux-q8_0"], "clip_l_path": weights["clip_l"],
-              "taesd_path": weights["taesd"]}, True)
+              "taesd_path": weights["taesd"]}, "flux")
 pulid_sdcpp.engine.stable_diffusion.check_engine_files = lambda *arguments, **options: good
 for name, path in extra["files"].items():
     tell(name + " unchecked", lambda: load(**{name: path}))
