@@ -24,6 +24,7 @@ from ..tensors.scaled_weights import is_scale
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..tensors.weight_forms import part_named, part_of
 from ..terminal_text import counted, quoted
+from .lora_family import FAMILY_WORDS, lora_family
 from .sdxl_description import describe_sdxl, describe_sdxl_pulid
 
 __all__ = [
@@ -363,10 +364,10 @@ def _describe_lora(header: TensorHeader) -> dict[str, Any]:
         for name, info in header.tensors.items()
         if re.search(r"lora[._](down|A)\b", name) and len(info.shape) >= 2
     )
-    flux = find_tensor(header, r"double_blocks|single_transformer_blocks|transformer_blocks_")
+    family = lora_family(header)
     return {
         "ranks": ", ".join(str(rank) for rank in sorted(ranks)) or "unknown",
-        "made for": "Flux" if flux is not None else "another model, or text encoders only",
+        "made for": FAMILY_WORDS[family] if family else "another model, or text encoders only",
     }
 
 

@@ -24,9 +24,11 @@ from ..tensors.tensor_header import TensorHeader
 from ..terminal_text import counted, quoted
 from .description import check_lora, describe_file, lora_header
 from .engine_checks import check_readable, check_tensors, check_type
+from .lora_family import check_lora_family
 from .lora_layout import LoraModule, lora_layout
 from .lora_places import LoraPlaces
 from .lora_tags import LoraFiles, check_no_lora_tags, prompt_loras
+from .sdxl_checks import is_sdxl_folder
 
 __all__ = ["CheckedLora", "check_prompt_loras", "checked_lora", "has_quantized", "lora_places"]
 
@@ -174,7 +176,7 @@ def check_prompt_loras(
     Raises:
         ValueError: A tag that is none, a weight out of range, or weights that add up to nothing.
         ModelFileError: A LoRA that does not exist, or is not one, or has a tensor without a place
-            in the model.
+            in Flux, or is for another family than an SDXL model.
     """
     check_no_lora_tags(negative_prompt)
     loras = prompt_loras(prompt, files.get("lora_model_dir"), lora_files)
@@ -186,6 +188,23 @@ def check_prompt_loras(
         if not weight:
             raise ValueError(f"the weights of {path.name} in the prompt add up to 0; leave it out")
     places = lora_places(files, flux) if loras else None
+    is_sdxl = bool(loras) and places is None and _is_sdxl(files)
     for path in dict.fromkeys(lora.path for lora in loras):
-        checked_lora(path, places)
+        checked = checked_lora(path, places)
+        if is_sdxl:
+            check_lora_family(checked.header, str(path), "sdxl")
     return list(weights)
+
+
+def _is_sdxl(files: Mapping[str, Any]) -> bool:
+    alone = str(files.get("diffusion_model_path") or "")
+    full = str(files.get("model_path") or "")
+    if not alone and os.path.isdir(full):
+        return is_sdxl_folder(full)
+    return _kind_of_file(alone or full, file_stamp(alone or full)) == "sdxl"
+
+
+@functools.lru_cache(maxsize=4)
+def _kind_of_file(path: str, stamp: tuple[int, ...]) -> str:
+    """`stamp`: of the file, so that another under its name is read anew."""
+    return describe_file(path).kind
