@@ -21,7 +21,7 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def clip_g_shapes(layers: int = CLIP_G_LAYERS) -> Shapes:
-    """Name and row-major shape of each tensor of CLIP-G's text half.
+    """Name and row-major shape of each tensor that text is encoded with.
 
     Args:
         layers: Fewer for a smaller one of the same width.
@@ -44,7 +44,6 @@ def clip_g_shapes(layers: int = CLIP_G_LAYERS) -> Shapes:
             yield from _norm(f"{block}.{norm}")
     yield from _norm("ln_final")
     yield "text_projection", (width, width)
-    yield "logit_scale", ()
 
 
 def _norm(name: str) -> Shapes:

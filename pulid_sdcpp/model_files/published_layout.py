@@ -1,7 +1,7 @@
 """The tensors of a published file that is not here, told from its name.
 
-What a Flux, T5, CLIP-L, autoencoder or PuLID file has in it is known; which type its matrices
-have is in its name. Some types stand for a mixture:
+What a Flux, T5, CLIP-L, autoencoder or PuLID file, or a checkpoint of SDXL, has in it is known;
+which type its matrices have is in its name. Some types stand for a mixture:
 
     Q4_K_S and other _S   Flux: all matrices of the blocks are Q4_K
     Q4_K_M, Q5_K_M        Flux: the joint matrices of the double blocks' attention are a type
@@ -10,8 +10,9 @@ have is in its name. Some types stand for a mixture:
     T5                    the embedding is Q6_K, or Q8_0 with Q8_0; with _M, half of the v and wo
                           matrices are Q6_K; with Q4_K_S, the first v and wo matrices Q5_K
 
-What stands outside Flux's blocks is F16, vectors are F32. Sizes computed from this are within
-0.3 % of those of the files that city96 and QuantStack published (a test compares them).
+What stands outside Flux's blocks is F16, vectors are F32. In checkpoints of SDXL convolutions, the
+time embedding and vectors are F16 whatever the type. Sizes computed from this are within 0.3 % of
+those of the files that city96, QuantStack and mzwing published (a test compares them).
 
 Source: llama.cpp's `llama_tensor_get_type`, and the sizes of the files.
 """
@@ -26,10 +27,18 @@ from math import prod
 from ..errors import ModelFileError
 from ..families.flux.layout import flux_shapes, published_flux
 from ..families.flux.pulid_weights import HEAD_DIM, positions
+from ..families.sdxl.attention_layers import unet_attention_layers
+from ..families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from ..tensors.gguf_header import GGML_TYPES
 from ..tensors.tensor_header import TensorInfo
 from ..terminal_text import shown
-from .autoencoder_shapes import autoencoder_shapes, tiny_autoencoder_shapes
+from .autoencoder_shapes import (
+    FLUX_LATENTS,
+    SDXL_LATENTS,
+    autoencoder_shapes,
+    tiny_autoencoder_shapes,
+)
+from .clip_g_shapes import clip_g_shapes
 from .text_encoder_shapes import T5_LAYERS, clip_l_shapes, t5_shapes
 
 __all__ = [
@@ -62,6 +71,11 @@ _OUTSIDE_BLOCKS = (
 )  # fmt: skip
 _CHANNELS = (("fill", 384), ("canny", 128), ("depth", 128))
 _BLOCK_NUMBER = re.compile(r"block\.(\d+)\.")
+_PULID_OF_SDXL = re.compile(r"sdxl|pulid_?v1")
+_NOT_QUANTIZED = re.compile(r"time_embed\.|emb_layers\.|text_projection|position")
+"""Matrices that mzwing's checkpoints of SDXL have in F16."""
+_F32_AUTOENCODER = "juggernaut"
+"""A checkpoint in F16 whose autoencoder is F32: its size says so."""
 
 _TypeOf = Callable[[str, tuple[int, ...]], str]
 
@@ -71,7 +85,8 @@ def published_layout(role: str, file_name: str) -> tuple[TensorInfo, ...]:
     """The tensors of a published file.
 
     Args:
-        role: As in the registry: "diffusion_model", "t5xxl", "clip_l", "vae", "taesd", "pulid".
+        role: As in the registry: "diffusion_model", "checkpoint" (of SDXL), "t5xxl", "clip_l",
+            "clip_g", "vae", "taesd", "pulid".
         file_name: Under which it is published.
 
     Returns:
@@ -91,10 +106,17 @@ def published_layout(role: str, file_name: str) -> tuple[TensorInfo, ...]:
         return _layout(shapes, _t5_type(_type_of_file(name, file_name), is_gguf))
     if role == "clip_l":
         return _layout(clip_l_shapes(), lambda *_: "f16")
+    if role == "clip_g":
+        return _layout(clip_g_shapes(), lambda *_: "f16")
+    if role == "checkpoint":
+        return _layout(_checkpoint_shapes(), _checkpoint_type(named_type(name), file_name))
+    latents = SDXL_LATENTS if "xl" in name else FLUX_LATENTS
     if role == "vae":
-        return _layout(autoencoder_shapes(), lambda *_: "f32")
+        return _layout(autoencoder_shapes(latents=latents), lambda *_: "f32")
     if role == "taesd":
-        return _layout(tiny_autoencoder_shapes(), lambda *_: "f32")
+        return _layout(tiny_autoencoder_shapes(latents=latents), lambda *_: "f32")
+    if role == "pulid" and _PULID_OF_SDXL.search(name):
+        return _layout(_sdxl_pulid_shapes(name), lambda *_: "f16")
     if role == "pulid":
         flux = published_flux(guidance_embed=True)
         layers = len(positions(flux.depth, flux.depth_single))
@@ -113,11 +135,15 @@ def _type_of_file(name: str, file_name: str) -> str:
     if not found and name.endswith((".safetensors", ".sft")):
         return "bf16"  # as the makers publish Flux
     if not found:
-        raise ModelFileError(
-            f"{shown(file_name)}: its name does not say of which type it is (such as Q4_K_S), so "
-            "it can be planned only when it is here"
-        )
+        raise _unknown_type(file_name)
     return found
+
+
+def _unknown_type(file_name: str) -> ModelFileError:
+    return ModelFileError(
+        f"{shown(file_name)}: its name does not say of which type it is (such as Q4_K_S), so "
+        "it can be planned only when it is here"
+    )
 
 
 def _flux_type(named: str) -> _TypeOf:
@@ -164,6 +190,45 @@ def _has_more_bits(layer: int) -> bool:
     """The first and the last eighth of the layers, and every third between them."""
     eighth = T5_LAYERS // 8
     return layer < eighth or layer >= 7 * eighth or (layer - eighth) % 3 == 2
+
+
+def _checkpoint_shapes() -> Iterable[tuple[str, tuple[int, ...]]]:
+    """All-in-one: the UNet, both text encoders and the autoencoder."""
+    for prefix, shapes in (
+        ("model.diffusion_model.", unet_tensor_shapes(UnetSizes())),
+        ("conditioner.embedders.0.transformer.", clip_l_shapes()),
+        ("conditioner.embedders.1.model.", clip_g_shapes()),
+        ("first_stage_model.", autoencoder_shapes(latents=SDXL_LATENTS)),
+    ):
+        yield from ((prefix + name, shape) for name, shape in shapes)
+
+
+def _checkpoint_type(named: str, file_name: str) -> _TypeOf:
+    base = _base(named) or "f16"
+    is_gguf = file_name.lower().endswith(".gguf")
+    if is_gguf and not named:
+        raise _unknown_type(file_name)
+    autoencoder = "f32" if _F32_AUTOENCODER in file_name.lower() else "f16"
+
+    def type_of(name: str, shape: tuple[int, ...]) -> str:
+        if name.startswith("first_stage_model."):
+            return autoencoder
+        return base if len(shape) == 2 and not _NOT_QUANTIZED.search(name) else "f16"
+
+    return type_of
+
+
+def _sdxl_pulid_shapes(name: str) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """PuLID's layers for SDXL; of its encoder only what tells v1 from v1.1."""
+    if "v1.1" in name:
+        yield "id_adapter.latents", (1, 32, 1024)
+    else:
+        yield "id_adapter.body.0.weight", (1024, 1280)
+    shapes = dict(unet_tensor_shapes(UnetSizes()))
+    for layer in unet_attention_layers(shapes):
+        for part in ("id_to_k", "id_to_v"):
+            shape = (layer.width, PULID_TOKEN_WIDTH)
+            yield f"id_adapter_attn_layers.{layer.index}.{part}.weight", shape
 
 
 def _base(named: str) -> str:

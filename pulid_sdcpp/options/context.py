@@ -54,6 +54,7 @@ class ContextOptions:
         taesd_path: A tiny autoencoder (TAEF1) to decode with instead.
         tae_preview_only: Decode only previews with it, and pictures with `vae_path`.
         clip_l_path, t5xxl_path: The text encoders; at least one.
+        clip_g_path: SDXL's second text encoder, beside clip_l_path.
         pulid_weights: PuLID-Flux weights; without them no identity can be applied.
         pulid_dtype: Type of an identity in memory, one of PULID_DTYPES.
         lora_model_dir: Folder of the LoRAs that a prompt names (`<lora:NAME:WEIGHT>`).
@@ -90,6 +91,7 @@ class ContextOptions:
         "A full checkpoint, instead of the separate files.",
         flags="-m --model",
         group="Model files",
+        role="checkpoint",
         memory=True,
     )
     vae_path: FilePath | None = option(
@@ -124,6 +126,15 @@ class ContextOptions:
         group="Model files",
         text="CLIP-L",
         role="clip_l",
+        memory=True,
+    )
+    clip_g_path: FilePath | None = option(
+        None,
+        "The CLIP-G text encoder, of SDXL.",
+        flags="--clip_g",
+        group="Model files",
+        text="CLIP-G",
+        role="clip_g",
         memory=True,
     )
     t5xxl_path: FilePath | None = option(

@@ -131,6 +131,7 @@ class GenerationOptions:
         "What the picture should not show; has an effect only if --cfg-scale is not 1.",
         flags="-n --negative-prompt",
         checked=False,
+        preset=True,
         memory=True,
     )
     width: int = option(

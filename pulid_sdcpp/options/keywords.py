@@ -25,6 +25,7 @@ class ContextKeywords(TypedDict, total=False):
     taesd_path: FilePath | None
     tae_preview_only: bool
     clip_l_path: FilePath | None
+    clip_g_path: FilePath | None
     t5xxl_path: FilePath | None
     pulid_weights: FilePath | None
     pulid_dtype: str

@@ -103,7 +103,8 @@ def body_of_form(
         names += _HIRES
     for name in names:
         value = _plain(name, form[name])
-        if value not in (None, "", default_of(name, settings)):
+        is_emptied = value == "" and name != "negative_prompt"  # of which a preset may have one
+        if value not in (None, default_of(name, settings)) and not is_emptied:
             body[name] = value
     loras = [
         {"name": form[f"lora_{row}"], "multiplier": form[f"lora_weight_{row}"]}

@@ -17,6 +17,7 @@ from ..request.find_preset import find_preset
 from ..request.generate_request import settle
 from ..store.absent_files import absent_layouts
 from ..store.model_store import ModelStore
+from ..store.registry import FAMILIES, MODEL_ROLES
 from ..system.size_text import described_size
 from ..system.system_memory import ComputerMemory
 
@@ -58,6 +59,7 @@ class PresetFit:
             its files would have to be here.
         plan: None: it does not fit, or is unknown.
         problem: Why it does not fit, or is unknown; "".
+        family: "flux" or "sdxl".
         needs_free_memory: Whether it takes more RAM than is free now.
         non_commercial: Whether a license of a file that makes pictures forbids commercial use.
     """
@@ -70,6 +72,7 @@ class PresetFit:
     verdict: Verdict
     plan: Plan | None = None
     problem: str = ""
+    family: str = "flux"
     needs_free_memory: bool = False
     non_commercial: bool = False
     weights_bytes: int = field(default=0, repr=False)
@@ -105,8 +108,8 @@ def preset_fits(
 def recommend(fits: Sequence[PresetFit]) -> tuple[PresetFit, str] | None:
     """The preset to take, and why in a few words; None: there is not even the packaged one.
 
-    First what needs no moving of weights, then what takes few steps, then what is here; among those
-    the most bits if all fits the card, else the fewest.
+    First what needs no moving of weights, then what takes few steps, then Flux where it fits a
+    card, then what is here; among those the most bits if all fits the card, else the fewest.
     """
     usable = [fit for fit in fits if fit.verdict in _USABLE and not fit.packaged]
     if not usable:
@@ -123,11 +126,13 @@ def recommend(fits: Sequence[PresetFit]) -> tuple[PresetFit, str] | None:
     return best, why
 
 
-def _preference(fit: PresetFit) -> tuple[int, bool, bool, int]:
+def _preference(fit: PresetFit) -> tuple[int, bool, bool, bool, int]:
     on_card = fit.plan is not None and fit.plan.budget_bytes is not None
     most_bits = on_card and fit.verdict == "fits"
     size = -fit.weights_bytes if most_bits else fit.weights_bytes
-    return _USABLE.index(fit.verdict), fit.steps > _FEW_STEPS, not fit.complete, size
+    smaller_model = most_bits and fit.family != FAMILIES[0]
+    few = fit.steps <= _FEW_STEPS
+    return _USABLE.index(fit.verdict), not few, smaller_model, not fit.complete, size
 
 
 def disk_free_bytes() -> int | None:
@@ -148,6 +153,7 @@ def _fit(store: ModelStore, name: str, computer: Computer, given: dict[str, Any]
     preset = registry.preset(name)
     found = store.find_all(preset)
     missing = sum(one.file.shown_bytes for one in found.values() if one.path is None)
+    makers = [one.file for role, one in found.items() if role in MODEL_ROLES]
     fit = PresetFit(
         preset=name,
         what=preset.what,
@@ -155,14 +161,9 @@ def _fit(store: ModelStore, name: str, computer: Computer, given: dict[str, Any]
         size_bytes=sum(one.file.shown_bytes for one in found.values()),
         missing_bytes=missing,
         verdict="does not fit",
-        non_commercial=any(
-            not registry.license_of(one.file).commercial
-            for role, one in found.items()
-            if role == "diffusion_model"
-        ),
-        weights_bytes=found["diffusion_model"].file.shown_bytes
-        if "diffusion_model" in found
-        else 0,
+        family=preset.family,
+        non_commercial=any(not registry.license_of(one).commercial for one in makers),
+        weights_bytes=sum(one.shown_bytes for one in makers),
     )
     disk = computer.disk_free_bytes
     if disk is not None and missing > disk:

@@ -91,6 +91,7 @@ class PresetFiles:
         missing_for_extraction: What extraction lacks and how to get it; "" if nothing.
         absent: Files of `context` that are not here, by field, and the LoRA as "lora_files"; only
             if `resolve_preset` was told that they need not be.
+        family: "flux" or "sdxl".
     """
 
     name: str
@@ -99,6 +100,7 @@ class PresetFiles:
     extractor: dict[str, Path] = field(default_factory=dict)
     missing_for_extraction: str = ""
     absent: dict[str, FileFound] = field(default_factory=dict)
+    family: str = "flux"
 
 
 class ModelStore:
@@ -226,6 +228,7 @@ def resolve_preset(
         },
         missing_for_extraction=_missing(name, unread) if unread else "",
         absent=absent,
+        family=preset.family,
     )
 
 

@@ -47,6 +47,7 @@ class PresetInfo:
     Attributes:
         name: The name for `PulidPipeline.from_preset`.
         what, for_whom: What it is, and for whom, in a line each.
+        family: "flux" or "sdxl": the kind of model, whose identities it takes.
         settings: Fields of `GenerationOptions`.
         size_bytes: Of all its files; of some only roughly.
         missing: Size in bytes of each file that is not there, by name.
@@ -60,6 +61,7 @@ class PresetInfo:
     size_bytes: int
     missing: Mapping[str, int]
     licenses: tuple[PresetLicense, ...]
+    family: str = "flux"
 
     @property
     def complete(self) -> bool:
@@ -158,6 +160,7 @@ def _described(store: ModelStore, preset: Preset, roles: Sequence[str]) -> Prese
             {one.file.file_name: one.file.shown_bytes for one in found if one.path is None}
         ),
         licenses=_licenses(licenses),
+        family=preset.family,
     )
 
 

@@ -28,7 +28,9 @@ else:
 
 __all__ = [
     "EXTRACTION_ROLES",
+    "FAMILIES",
     "GENERATION_ROLES",
+    "MODEL_ROLES",
     "NEWEST",
     "ROLES",
     "License",
@@ -40,7 +42,16 @@ __all__ = [
     "preset_names",
 ]
 
-GENERATION_ROLES = ("diffusion_model", "lora", "vae", "taesd", "clip_l", "t5xxl", "pulid")
+FAMILIES = ("flux", "sdxl")
+"""Kinds of model that a preset can be of; PuLID's weights are for one of them."""
+_OFFERED_FAMILIES = ("flux",)
+"""Those of which pictures can be made; presets of others are in no list."""
+MODEL_ROLES = ("diffusion_model", "checkpoint")
+"""What makes the picture: alone, or with text encoders and autoencoder in one file."""
+GENERATION_ROLES = (
+    *("diffusion_model", "checkpoint", "lora", "vae", "taesd"),
+    *("clip_l", "clip_g", "t5xxl", "pulid"),
+)
 EXTRACTION_ROLES = ("pulid", "eva", "detector", "recogniser", "parsing")
 ROLES = tuple(dict.fromkeys((*GENERATION_ROLES, *EXTRACTION_ROLES)))
 """What a file can be for; PuLID's weights serve both halves. A LoRA is applied with weight 1."""
@@ -160,6 +171,7 @@ class Preset:
     Attributes:
         what: What it is, in a few words.
         for_whom: Which use and which computer it is for, in one line.
+        family: One of FAMILIES; "" while it is read: that of its base, else Flux.
         files: Keys of files by role.
         settings: Fields of GenerationOptions.
         packaged: Whether it stands on the pocket model's files, which are in the package.
@@ -168,12 +180,16 @@ class Preset:
     name: str
     what: str = ""
     for_whom: str = ""
+    family: str = ""
     base: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     packaged: bool = False
 
     def __post_init__(self) -> None:
+        if self.family not in ("", *FAMILIES):
+            known = ", ".join(FAMILIES)
+            raise ValueError(f"family is {shown(self.family)}, but must be one of {known}")
         for role, key in self.files.items():
             if role not in ROLES:
                 raise ValueError(f"files.{role}: there is no such role; {', '.join(ROLES)}")
@@ -251,11 +267,14 @@ def preset_names() -> list[str]:
     return list(load_registry().presets)
 
 
-def load_registry(config: UserConfig | None = None) -> Registry:
+def load_registry(
+    config: UserConfig | None = None, *, families: Sequence[str] = _OFFERED_FAMILIES
+) -> Registry:
     """The package's list and, on top, the user's.
 
     Args:
         config: None: the user's config file is read.
+        families: Of which presets and parts are in it; files and licenses are all in it.
 
     Raises:
         ModelFileError: A list has something in it that is not as it should be; says what.
@@ -265,9 +284,18 @@ def load_registry(config: UserConfig | None = None) -> Registry:
     where = str(config.path)
     licenses = {**built_in.licenses, **_entries(where, "licenses", License, config.licenses)}
     files = {**built_in.files, **_entries(where, "files", RegistryFile, config.files)}
-    presets = dict(built_in.presets)
+    presets, parts = (
+        {name: one for name, one in both.items() if one.family in families}
+        for both in (built_in.presets, built_in.parts)
+    )
     _add_presets(where, config.presets, presets, files)
-    return Registry(files, presets, licenses, built_in.parts)
+    for preset in presets.values():
+        if preset.family not in families:
+            raise ModelFileError(
+                f"{where}: [presets.{preset.name}]: family is {shown(preset.family)}, of which no "
+                "pictures can be made yet"
+            )
+    return Registry(files, presets, licenses, parts)
 
 
 def pocket_settings() -> dict[str, Any]:
@@ -356,7 +384,7 @@ def _on_its_base(
         elif files[key].role != role:
             raise ValueError(f"files.{role} is {shown(key)}, whose role is {files[key].role}")
     if not preset.base:
-        return preset
+        return replace(preset, family=preset.family or FAMILIES[0])
     if preset.base not in presets:
         raise ValueError(
             f"base is {shown(preset.base)}, but there is no preset of that name before it"
@@ -364,6 +392,7 @@ def _on_its_base(
     base = presets[preset.base]
     return replace(
         preset,
+        family=preset.family or base.family,
         files={**base.files, **preset.files},
         settings={**base.settings, **preset.settings},
         packaged=preset.packaged or base.packaged,

@@ -41,6 +41,7 @@ FLAGS = """
     Model taesd_path --tae/--taesd path gpeb
     Model tae_preview_only --taesd-preview-only flag gpeb
     Model clip_l_path --clip_l path gpeb
+    Model clip_g_path --clip_g path gpeb
     Model t5xxl_path --t5xxl path gpeb
     Model lora_model_dir --lora-model-dir path geb
     Model upscaler_path --upscale-model path gpb
@@ -155,6 +156,7 @@ FILES_TEXT = (
     ("vae_path", "VAE"),
     ("taesd_path", "TAESD"),
     ("clip_l_path", "CLIP-L"),
+    ("clip_g_path", "CLIP-G"),
     ("t5xxl_path", "T5XXL"),
     ("upscaler_path", "Upscaler"),
 )
@@ -237,7 +239,7 @@ WRONG_IN_A_BATCH = {
 }  # fmt: skip
 PRESET = {
     "steps": int, "width": int, "height": int, "guidance": float, "cfg_scale": float,
-    "sampling_method": str, "scheduler": str, "flow_shift": float,
+    "sampling_method": str, "scheduler": str, "flow_shift": float, "negative_prompt": str,
 }  # fmt: skip
 PLACING = {
     "n_threads", "offload_params_to_cpu", "max_vram", "enable_mmap", "repack", "keep_clip_on_cpu",

@@ -17,7 +17,6 @@ __all__ = ["NOT_OFFERED", "NOT_OFFERED_MODES", "GenerateCommand"]
 _FOR_VIDEO = "for video models, and only pictures are made here"
 _OF_METADATA = "for -M metadata ('pulid-sdcpp inspect FILE' shows what is in a picture)"
 _REASONS: Mapping[str, str] = {
-    "for SDXL and SD 3 (a Flux model has --clip_l and --t5xxl)": "--clip_g",
     "for models whose text encoder is a language model, such as Qwen-Image (a Flux model has "
     "--clip_l and --t5xxl)": "--llm --llm_vision --qwen2vl --qwen2vl_vision",
     "textual inversions are for SD 1, SD 2 and SDXL (for Flux, there are LoRAs)": "--embd-dir",

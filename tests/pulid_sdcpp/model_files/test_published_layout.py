@@ -18,7 +18,7 @@ from pulid_sdcpp import ContextOptions, ModelFileError
 from pulid_sdcpp.memory.parameters import model_sizes
 from pulid_sdcpp.model_files.description import check_diffusion_model
 from pulid_sdcpp.model_files.published_layout import named_type, published_layout
-from pulid_sdcpp.store.registry import GENERATION_ROLES, load_registry
+from pulid_sdcpp.store.registry import FAMILIES, GENERATION_ROLES, load_registry
 from pulid_sdcpp.system.user_config import UserConfig
 
 # Bytes of published files, from the registry or public lists of the same repositories.
@@ -44,6 +44,13 @@ PUBLISHED = [
     ("t5xxl", "t5-v1_1-xxl-encoder-Q8_0.gguf", 5061584064),
     ("t5xxl", "t5xxl_fp16.safetensors", 9787841024),
     ("t5xxl", "t5xxl_fp8_e4m3fn.safetensors", 4893934904),
+    ("checkpoint", "sd_xl_base_1.0.safetensors", 6938078334),
+    ("checkpoint", "RealVisXL_V5.0_Lightning_fp16.safetensors", 6938065512),
+    ("checkpoint", "Juggernaut-XL_v9_RunDiffusionPhoto_v2.safetensors", 7105348188),
+    ("checkpoint", "sdxl_lightning_4step.q4_0.gguf", 2584858432),
+    ("checkpoint", "sdxl_lightning_4step.q8_0.gguf", 4098988672),
+    ("vae", "sdxl.vae.safetensors", 334641162),
+    ("taesd", "taesdxl.safetensors", 9793292),
 ]
 
 
@@ -57,7 +64,7 @@ def test_computed_sizes_are_those_of_the_published_files(
 
 
 def test_every_file_of_every_preset_is_known() -> None:
-    registry = load_registry(UserConfig(Path("none")))  # the package's own
+    registry = load_registry(UserConfig(Path("none")), families=FAMILIES)  # the package's own
     checked = 0
     for preset in registry.presets.values():
         for role, file in registry.files_of(preset, GENERATION_ROLES).items():
@@ -65,7 +72,8 @@ def test_every_file_of_every_preset_is_known() -> None:
                 continue
             computed = sum(t.nbytes for t in published_layout(role, file.file_name))
             if role == "pulid":  # the network that makes identities is not counted
-                assert computed == pytest.approx(839e6, rel=0.001)
+                expected = 839e6 if preset.family == "flux" else 681_574_400
+                assert computed == pytest.approx(expected, rel=0.005)
             else:
                 assert computed == pytest.approx(file.shown_bytes, rel=0.01), file.file_name
             checked += 1
@@ -126,5 +134,7 @@ def test_the_type_is_in_the_name(name: str, expected: str) -> None:
 def test_what_cannot_be_known_is_said() -> None:
     with pytest.raises(ModelFileError, match="does not say of which type it is"):
         published_layout("diffusion_model", "flux.gguf")
+    with pytest.raises(ModelFileError, match="does not say of which type it is"):
+        published_layout("checkpoint", "sdxl.gguf")
     with pytest.raises(ModelFileError, match="eva is not known"):
         published_layout("eva", "EVA02.pt")

@@ -153,3 +153,12 @@ def test_a_shape_has_about_as_many_pixels_as_the_model_s_size() -> None:
     assert width % 16 == height % 16 == 0
     assert abs(width * height / 1024**2 - 1) < 0.05
     assert size_of_shape("square", {"width": 128, "height": 128}) == (128, 128)
+
+
+def test_a_negative_prompt_of_the_model_can_be_emptied() -> None:
+    settings = {**SETTINGS, "negative_prompt": "blurry"}
+    values = {name: default_of(name, settings) for name in NAMES} | {"prompt": "a", "model": "m"}
+    assert "negative_prompt" not in body_of_form(values, settings)
+    emptied = body_of_form({**values, "negative_prompt": ""}, settings)
+    assert emptied["negative_prompt"] == ""
+    assert form_of_body(emptied, settings)["negative_prompt"] == ""

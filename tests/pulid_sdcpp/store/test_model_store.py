@@ -271,6 +271,6 @@ def test_an_unknown_preset() -> None:
 
 
 def test_roles_have_a_place_in_the_engine_or_the_extractor() -> None:
-    assert ROLES == ("diffusion_model", "lora", "vae", "taesd", "clip_l", "t5xxl", "pulid", "eva",
-                     "detector", "recogniser", "parsing")  # fmt: skip
+    assert ROLES == ("diffusion_model", "checkpoint", "lora", "vae", "taesd", "clip_l", "clip_g",
+                     "t5xxl", "pulid", "eva", "detector", "recogniser", "parsing")  # fmt: skip
     assert ModelStore().find(RegistryFile("x", "vae", path="relative.safetensors")).path is None

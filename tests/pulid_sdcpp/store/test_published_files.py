@@ -5,13 +5,14 @@ Each was found in several independent places; where no hash was found, there is 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from pulid_sdcpp import GenerationOptions
 from pulid_sdcpp.store.model_store import _CONTEXT_FIELDS
-from pulid_sdcpp.store.registry import GENERATION_ROLES, ROLES, load_registry
+from pulid_sdcpp.store.registry import FAMILIES, GENERATION_ROLES, ROLES, load_registry
 from pulid_sdcpp.system.user_config import UserConfig
 
 AE = "afc8e28272cd15db3919bacdb6918ce9c1ed22e96cb12c4d5ed0fba823529e38"
@@ -42,6 +43,16 @@ guozinan/PuLID pulid_flux_v0.9.1.safetensors 1142099520 92c41c3af322b02e58e1b328
 QuanSun/EVA-CLIP EVA02_CLIP_L_336_psz14_s6B.pt 856461210 84c3a17a228c567a155259b2245b0b59072bf7da510260a0a02ec54de6d50b05 mit
 DIAMONIK7777/antelopev2 scrfd_10g_bnkps.onnx 16923827 5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91 insightface
 DIAMONIK7777/antelopev2 glintr100.onnx 260665334 4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf insightface
+ByteDance/SDXL-Lightning sdxl_lightning_4step.safetensors 6938040682 e0d996ee0013e79d9d3561f50fcafb9a17e3ff07b780358e3b66d67932c4d490 openrail-pp
+mzwing/SDXL-Lightning-GGUF sdxl_lightning_4step.q4_0.gguf 2584858432 33cc25b6f5dd121ecf3ad28e35eb38cb21427b7794c53527ceafe2dc3b109f4f openrail-pp
+mzwing/SDXL-Lightning-GGUF sdxl_lightning_4step.q8_0.gguf 4098988672 - openrail-pp
+SG161222/RealVisXL_V5.0_Lightning RealVisXL_V5.0_Lightning_fp16.safetensors 6938065512 fabcadd9330dcc4f9702063428d40b9d4d07168d8acefc819b8d1d9db466b3ec openrail-pp
+RunDiffusion/Juggernaut-XL-v9 Juggernaut-XL_v9_RunDiffusionPhoto_v2.safetensors 7105348188 c9e3e68f89b8e38689e1097d4be4573cf308de4e3fd044c64ca697bdb4aa8bca openrail-m
+stabilityai/stable-diffusion-xl-base-1.0 sd_xl_base_1.0.safetensors 6938078334 31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b openrail-pp
+madebyollin/sdxl-vae-fp16-fix sdxl.vae.safetensors 334641162 235745af8d86bf4a4c1b5b4f529868b37019a10f7c0b2e79ad0abca3a22bc6e1 mit
+madebyollin/taesdxl diffusion_pytorch_model.safetensors 9793292 ff4824aca94dd6111e0340fa749347fb74101060d9712cb5ef1ca8f1cf17502f mit
+huchenlei/ipadapter_pulid ip-adapter_pulid_sdxl_fp16.safetensors 791372856 b258a5cd2c0c7d35f4d3e59909d7648498686afae4d0c74917e9c47d7704fbf5 apache
+guozinan/PuLID pulid_v1.1.safetensors 984405232 4cb8ceec1078e0165399b88332ab3c5971619111b8e1730e6bae64144aabae41 apache
 https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth - 53289463 468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567 facexlib
 """  # noqa: E501
 # Revisions at which these very files were seen.
@@ -51,6 +62,12 @@ REVISIONS = {
     "QuanSun/EVA-CLIP": "11afd202f2ae80869d6cef18b1ec775e79bd8d12",
     "DIAMONIK7777/antelopev2": "ba0c3e10f4548361eb9a63265d87ce1140ab5a05",
     "madebyollin/taef1": "b1b2d00e9e440cfbf3dedb34266864da86016ceb",
+    "ByteDance/SDXL-Lightning": "c9a24f48e1c025556787b0c58dd67a091ece2e44",
+    "RunDiffusion/Juggernaut-XL-v9": "cf419233522daa0b9ea36c3aff98fa2cab1fb0fb",
+    "stabilityai/stable-diffusion-xl-base-1.0": "462165984030d82259a11f4367a4eed129e94a7b",
+    "madebyollin/sdxl-vae-fp16-fix": "207b116dae70ace3637169f1ddd2434b91b3a8cd",
+    "madebyollin/taesdxl": "b20258aaef75ef61e659c1e0f14f251cf0ad153e",
+    "guozinan/PuLID": "d58b3ba191be1280c37ace0656a2e65cd9b8c8d8",  # of v1.1
 }
 # Bytes of a whole preset, and of what the presets share beside Flux.
 TOTALS = {
@@ -59,12 +76,14 @@ TOTALS = {
     "flux-krea-dev-q4": 12_604_348_854,
     "flux-schnell-q8": 25_386_550_646,
     "flux-dev-q8": 25_407_010_422,
+    "sdxl-lightning-q4": 2_584_858_432 + 334_641_162 + 791_372_856 + 1_187_339_834,
+    "sdxl-juggernaut": 7_105_348_188 + 334_641_162 + 984_405_232 + 1_187_339_834,
     "extraction": 1_187_339_834 + 1_142_099_520,
     "faces": 16_923_827,
 }
 
 # A user's list is none: what is compared is the package's.
-REGISTRY = load_registry(UserConfig(Path("none")))
+REGISTRY = load_registry(UserConfig(Path("none")), families=FAMILIES)
 
 
 def test_every_file_is_as_it_was_found() -> None:
@@ -124,6 +143,32 @@ def test_the_preset_with_a_lora() -> None:
     assert REGISTRY.files["flux-turbo-alpha"].tag_name == "flux-turbo-alpha"
 
 
+def test_the_presets_of_sdxl_have_the_settings_of_pulids_own_programs() -> None:
+    of = {one.name: one.settings for one in REGISTRY.presets.values() if one.family == "sdxl"}
+    names = ("steps", "cfg_scale", "sampling_method", "scheduler", "width", "height")
+    lightning = (4, 1.2, "dpm++2m", "sgm_uniform", 768, 1024)
+    ordinary = (25, 7.0, "dpm++2m", "karras", 896, 1152)
+    assert {name: tuple(settings[key] for key in names) for name, settings in of.items()} == {
+        "sdxl-lightning-q4": lightning,
+        "sdxl-lightning-q8": lightning,
+        "sdxl-lightning": lightning,
+        "sdxl-realvis-lightning": (5, 2.0, "dpm++2s_a", "karras", 896, 1152),
+        "sdxl-juggernaut": ordinary,
+        "sdxl-base": ordinary,
+    }
+    (negative,) = {settings["negative_prompt"] for settings in of.values()}
+    assert hashlib.sha256(negative.encode()).hexdigest().startswith("8639b945286ecbfd")
+
+
+def test_weights_of_pulid_are_those_of_the_presets_family() -> None:
+    for preset in REGISTRY.presets.values():
+        if not preset.packaged:
+            of_sdxl = preset.files["pulid"].startswith("pulid-sdxl")
+            assert of_sdxl == (preset.family == "sdxl") == ("checkpoint" in preset.files)
+    v1 = {n for n, one in REGISTRY.presets.items() if one.files.get("pulid") == "pulid-sdxl-v1"}
+    assert v1 == {"sdxl-lightning-q4", "sdxl-lightning-q8", "sdxl-lightning"}
+
+
 def test_a_part_is_no_preset() -> None:
     for name, part in REGISTRY.parts.items():
         assert set(part.files) <= set(ROLES)
@@ -138,7 +183,7 @@ def test_a_part_is_no_preset() -> None:
         ("flux-schnel-q4", "did you mean flux-schnell-q4?"),
         ("Flux_Dev_Q5", "did you mean flux-dev-q5?"),
         ("extractio", "did you mean extraction?"),
-        ("zzz", "there are: flux-schnell-q4, .*, pocket, faces, extraction, taef1"),
+        ("zzz", "there are: flux-schnell-q4, .*, pocket, faces, extraction, taef1, taesdxl"),
     ],
 )
 def test_a_misspelt_name(typed: str, said: str) -> None:

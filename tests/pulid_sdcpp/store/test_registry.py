@@ -10,8 +10,9 @@ import pytest
 from pulid_sdcpp import ContextOptions, GenerationOptions, ModelFileError
 from pulid_sdcpp.store.model_store import _CONTEXT_FIELDS
 from pulid_sdcpp.store.registry import (
+    EXTRACTION_ROLES,
+    FAMILIES,
     GENERATION_ROLES,
-    ROLES,
     Registry,
     RegistryFile,
     load_registry,
@@ -33,6 +34,15 @@ PUBLISHED = (
     "flux-kontext-dev-q4",
     "flux-fill-dev-q4",
 )
+OF_SDXL = (
+    "sdxl-lightning-q4",
+    "sdxl-lightning-q8",
+    "sdxl-lightning",
+    "sdxl-realvis-lightning",
+    "sdxl-juggernaut",
+    "sdxl-base",
+)
+"""In the list, but not offered yet."""
 
 
 @pytest.fixture
@@ -49,11 +59,23 @@ def test_the_presets_of_the_package() -> None:
     assert preset_names() == [*PUBLISHED, "pocket"]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_of_a_family_that_is_not_offered_are_in_no_list() -> None:
+    offered, everything = load_registry(), load_registry(families=FAMILIES)
+    assert set(everything.presets) - set(offered.presets) == set(OF_SDXL)
+    assert set(everything.parts) - set(offered.parts) == {"taesdxl"}
+    assert {everything.preset(name).family for name in OF_SDXL} == {"sdxl"}
+    assert {preset.family for preset in offered.presets.values()} == {"flux"}
+    with pytest.raises(ValueError, match="no preset 'sdxl-lightning'; there are"):
+        offered.preset("sdxl-lightning")
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, *OF_SDXL])
 def test_a_published_preset_is_complete_and_valid(name: str) -> None:
-    registry = load_registry()
+    registry = load_registry(families=FAMILIES)
     preset = registry.preset(name)
-    assert set(preset.files) - {"lora"} == set(ROLES) - {"taesd", "lora"}
+    of_flux = {"diffusion_model", "vae", "clip_l", "t5xxl"}
+    models = of_flux if name in PUBLISHED else {"checkpoint", "vae"}
+    assert set(preset.files) - {"lora"} == models | set(EXTRACTION_ROLES)
     for role, file in registry.files_of(preset).items():
         assert file.role == role
         assert file.published
@@ -64,13 +86,14 @@ def test_a_published_preset_is_complete_and_valid(name: str) -> None:
     context = {_CONTEXT_FIELDS[role]: "x" for role in roles}
     ContextOptions(**context)
     GenerationOptions("a prompt", **preset.settings)
-    steps = 4 if "schnell" in name else 8 if "turbo" in name else 20
-    assert preset.settings["steps"] == steps
-    assert "guidance" in preset.settings or "schnell" in name
+    if name in PUBLISHED:
+        steps = 4 if "schnell" in name else 8 if "turbo" in name else 20
+        assert preset.settings["steps"] == steps
+        assert "guidance" in preset.settings or "schnell" in name
 
 
 def test_every_file_of_the_list_is_used_and_what_it_names_exists() -> None:
-    registry = load_registry()
+    registry = load_registry(families=FAMILIES)
     everything = [*registry.presets.values(), *registry.parts.values()]
     used = {registry.files[key] for preset in everything for key in preset.files.values()}
     used |= {home for file in used for home in registry.homes(file)}
@@ -83,7 +106,7 @@ def test_every_file_of_the_list_is_used_and_what_it_names_exists() -> None:
 
 def test_every_file_is_known_by_its_hash() -> None:
     unknown = {file.key for file in load_registry().files.values() if not file.sha256}
-    assert unknown == {"flux-krea-dev-q4", "flux-fill-dev-q4"}
+    assert unknown == {"flux-krea-dev-q4", "flux-fill-dev-q4", "sdxl-lightning-q8"}
     for file in load_registry().files.values():
         assert bool(file.size_bytes) == bool(file.sha256)
         assert re.fullmatch(r"main|[0-9a-f]{40}", file.revision)
@@ -112,7 +135,7 @@ def test_an_alternative_is_the_same_file() -> None:
 def test_which_licenses_forbid_commercial_use() -> None:
     registry = load_registry()
     forbidding = {key for key, terms in registry.licenses.items() if not terms.commercial}
-    assert forbidding == {"flux-dev", "insightface"}
+    assert forbidding == {"flux-dev", "openrail-m", "insightface"}
     assert not registry.license_of(RegistryFile("x", "vae", path="x")).commercial
 
 
