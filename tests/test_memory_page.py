@@ -37,5 +37,8 @@ def test_the_sizes_are_those_of_real_layouts(dtype: str, tmp_path: Path) -> None
 
 def test_the_other_sizes_are_those_read_from_headers() -> None:
     in_the_page = asdict(generator._flux_in("q4_0"))
+    assert in_the_page["unet"] is None
     for name, size in asdict(PUBLISHED_SIZES).items():
+        if name == "unet":
+            continue
         assert in_the_page[name] == pytest.approx(size, rel=0.01), name

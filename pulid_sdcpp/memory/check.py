@@ -11,12 +11,14 @@ from typing import Any
 
 from ..errors import GenerationError
 from ..families.flux.layout import FluxInfo
+from ..families.sdxl.unet_shapes import UnetSizes
 from ..model_files.description import describe_file
 from ..native.devices import Device, Placement
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, with_checked
 from ..system.system_memory import total_memory_bytes
 from .compute import T5_TOKENS, decoder_bytes, flux_bytes, token_count
 from .parameters import decoder_channels
+from .unet_compute import CLIP_TOKENS, unet_bytes, unet_tokens
 
 __all__ = [
     "check_picture_fits",
@@ -43,7 +45,7 @@ def diffusion_device(placement: Placement, available: Sequence[Device]) -> str:
 def check_size(
     picture: GenerationOptions,
     loaded_with: Mapping[str, Any],
-    flux: FluxInfo,
+    model: FluxInfo | UnetSizes,
     device: str,
     *,
     on_cpu: bool,
@@ -55,32 +57,38 @@ def check_size(
     """
     width, height = picture.made_size  # the larger one, where there are two passes
     picture = with_checked(picture, width=width, height=height)
-    check_tokens_fit(picture, device)
+    check_tokens_fit(picture, device, is_unet=isinstance(model, UnetSizes))
     if on_cpu:
-        check_picture_fits(picture, loaded_with, flux)
+        check_picture_fits(picture, loaded_with, model)
 
 
-def check_tokens_fit(picture: GenerationOptions, device: str) -> None:
+def check_tokens_fit(picture: GenerationOptions, device: str, *, is_unet: bool = False) -> None:
     """Refuse a size with more tokens than the device's kernels can count.
 
     Args:
         picture: What is to be made.
         device: Where the diffusion model computes, `diffusion_device`.
+        is_unet: It is SDXL's UNet, which has the text beside the picture's tokens.
 
     Raises:
         GenerationError: It cannot be made there; names the largest size of this shape that can.
     """
 
+    def tokens(width: int, height: int) -> int:
+        if is_unet:
+            return unet_tokens(width, height, 1)
+        return token_count(width, height) + T5_TOKENS
+
     def fits(width: int, height: int) -> bool:
-        return token_count(width, height) + T5_TOKENS <= _MAX_GRID_Y
+        return tokens(width, height) <= _MAX_GRID_Y
 
     if not device.startswith(_CUDA_NAMES) or fits(picture.width, picture.height):
         return
     width, height = _largest(picture, fits)
     raise GenerationError(
-        f"{picture.width}x{picture.height} is too large for {device}: with the text it has "
-        f"{token_count(picture.width, picture.height) + T5_TOKENS} tokens, and ggml's kernels "
-        f"there count to {_MAX_GRID_Y}; {width}x{height} is possible"
+        f"{picture.width}x{picture.height} is too large for {device}: "
+        f"{'it' if is_unet else 'with the text it'} has {tokens(picture.width, picture.height)} "
+        f"tokens, and ggml's kernels there count to {_MAX_GRID_Y}; {width}x{height} is possible"
     )
 
 
@@ -92,7 +100,7 @@ def computes_on_cpu(placement: Placement, available: Sequence[Device]) -> bool:
 
 
 def check_picture_fits(
-    picture: GenerationOptions, loaded_with: Mapping[str, Any], flux: FluxInfo
+    picture: GenerationOptions, loaded_with: Mapping[str, Any], model: FluxInfo | UnetSizes
 ) -> None:
     """Refuse a size that cannot be computed on the CPU of this computer.
 
@@ -112,11 +120,7 @@ def check_picture_fits(
     flash = bool(loaded_with["diffusion_flash_attn"] or loaded_with["flash_attn"])
 
     def needed(width: int, height: int) -> int:
-        heads = flux.hidden_size // flux.head_dim
-        tokens = token_count(width, height)
-        denoise = flux_bytes(
-            tokens, T5_TOKENS, flux.hidden_size, heads, flash_attention=flash, on_cpu=True
-        )
+        denoise = _denoise_bytes(model, width, height, flash_attention=flash)
         decode = decoder_bytes(
             width, height, channels, tiny=tiny, direct=bool(loaded_with["vae_conv_direct"])
         )
@@ -130,6 +134,24 @@ def check_picture_fits(
     raise GenerationError(
         f"out of memory: {picture.width}x{picture.height} needs {most / _GIB:.0f} GiB to compute "
         f"in, and this computer has {total / _GIB:.0f} GiB; {width}x{height} could fit"
+    )
+
+
+def _denoise_bytes(
+    model: FluxInfo | UnetSizes, width: int, height: int, *, flash_attention: bool
+) -> int:
+    """An evaluation on the CPU, of a short prompt and without people."""
+    if isinstance(model, UnetSizes):
+        return unet_bytes(
+            model, width, height, CLIP_TOKENS, flash_attention=flash_attention, on_cpu=True
+        )
+    return flux_bytes(
+        token_count(width, height),
+        T5_TOKENS,
+        model.hidden_size,
+        model.hidden_size // model.head_dim,
+        flash_attention=flash_attention,
+        on_cpu=True,
     )
 
 

@@ -14,8 +14,12 @@ from __future__ import annotations
 import math
 
 __all__ = [
+    "CHARACTERS_PER_TOKEN",
     "CLIP_BYTES",
+    "CLIP_G_BYTES",
     "DEFAULT_TILE",
+    "DEVICE_CHUNK_BYTES",
+    "FLASH_PAD",
     "LATENT_PX",
     "NEVER_BYTES",
     "T5_TOKENS",
@@ -42,15 +46,17 @@ ENCODE_TILE_FACTOR = 1.30539
 """By which the engine enlarges tiles for the encoder (vae.hpp, `encode`)."""
 CLIP_BYTES = 2 << 20
 """CLIP-L on its 77 tokens: 1.42 MB."""
+CLIP_G_BYTES = 4 << 20
+"""CLIP-G on its 77 tokens: 3.03 MB."""
 
 _F16, _F32 = 2, 4
 _CONTEXT_WIDTH = 4096
 _T5_WIDTH, _T5_HEADS = 4096, 64
-_CHARACTERS_PER_TOKEN = 3
+CHARACTERS_PER_TOKEN = 3
 """English has four to five; fewer is the careful side."""
-_FLASH_PAD = 256
+FLASH_PAD = 256
 """Flash attention works on keys in blocks of so many, the last one filled up under a mask."""
-_DEVICE_CHUNK = 1 << 30
+DEVICE_CHUNK_BYTES = 1 << 30
 """ggml-vulkan allocates in pieces of so much at most (`suballocation_block_size`); what is larger
 has a piece of its own, in which nothing else finds room: 0.9 times as much again was measured."""
 _MOST_AT_ONCE = 2 << 30
@@ -64,7 +70,7 @@ _MIDDLE_FACTOR = 4
 
 def text_tokens(prompt: str, has_t5: bool = True) -> int:
     """At most so many tokens of a prompt reach the diffusion model; without T5 it gets zeros."""
-    pieces = math.ceil((len(prompt) / _CHARACTERS_PER_TOKEN + 1) / T5_TOKENS) if has_t5 else 1
+    pieces = math.ceil((len(prompt) / CHARACTERS_PER_TOKEN + 1) / T5_TOKENS) if has_t5 else 1
     return T5_TOKENS * max(pieces, 1)
 
 
@@ -110,9 +116,9 @@ def flux_bytes(
     identity = _F32 * identity_rows * image_tokens  # its scores
     if not flash_attention:
         scores = _F32 * heads * tokens**2
-        copies = 1 if on_cpu or scores <= _DEVICE_CHUNK else 2
+        copies = 1 if on_cpu or scores <= DEVICE_CHUNK_BYTES else 2
         return 12 * stream + copies * scores + inputs + identity
-    padded = -(-tokens // _FLASH_PAD) * _FLASH_PAD
+    padded = -(-tokens // FLASH_PAD) * FLASH_PAD
     if on_cpu or padded == tokens:
         return 15 * stream + inputs + identity
     masked = 16 * stream + _F16 * padded * tokens
@@ -165,7 +171,7 @@ def decoder_in_one_piece(
     largest = numbers * (_F32 if direct and not tiny else 9 * _F16)
     if largest > _MOST_AT_ONCE:
         return NEVER_BYTES
-    return whole * 5 // 4 if largest > _DEVICE_CHUNK else whole
+    return whole * 5 // 4 if largest > DEVICE_CHUNK_BYTES else whole
 
 
 def encoder_bytes(width_px: int, height_px: int, *, tiny: bool = False) -> int:

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..families.sdxl.unet_shapes import UnetSizes
 from .compute import (
     CLIP_BYTES,
+    CLIP_G_BYTES,
     LATENT_PX,
     T5_TOKENS,
     decoder_bytes,
@@ -32,6 +34,7 @@ from .compute import (
     token_count,
 )
 from .parameters import ModelSizes
+from .unet_compute import CLIP_TOKENS, skipped_bytes, unet_bytes, unet_tokens
 
 __all__ = [
     "HOST_BYTES",
@@ -74,6 +77,7 @@ class PictureSizes:
     Attributes:
         width, height: Pixels.
         text_tokens: See `compute.text_tokens`.
+        clip_tokens: Those of SDXL, see `unet_compute.clip_tokens`.
         references: Width and height of each Kontext reference, as the engine will scale it.
         from_picture: Whether a picture is encoded first: an init picture or a reference.
         identities: Identities held: one for each person, and one more with true CFG.
@@ -89,6 +93,7 @@ class PictureSizes:
     identities: int = 0
     upscalers: tuple[UpscalerSizes, ...] = ()
     lora_bytes: int = 0
+    clip_tokens: int = CLIP_TOKENS
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ def phases(
     """
     diffusion = _diffusion(models, picture, measures, on_cpu)
     clip = _Module(models.clip, CLIP_BYTES)
+    clip_g = _Module(models.clip_g, CLIP_G_BYTES if models.clip_g else 0)
     t5 = _Module(
         models.t5,
         t5_bytes() if models.t5 else 0,
@@ -152,7 +158,8 @@ def phases(
         _Module(one.weights, one.buffer) if one.stays else _Module(0, one.weights + one.buffer)
         for one in picture.upscalers
     ]
-    modules = [(diffusion, True), (clip, text_here), (t5, text_here), (decoder, vae_here)]
+    modules = [(diffusion, True), (decoder, vae_here)]
+    modules += [(module, text_here) for module in (clip, clip_g, t5)]
     modules += [(module, vae_here) for module in upscalers]
     away = sum(module.weights for module, here in modules if on_cpu or not here)
     here = sum(module.weights for module, _ in modules) - away
@@ -161,7 +168,7 @@ def phases(
     found = []
     for name, working, is_here in (
         ("picture", [encoder] if picture.from_picture else [], vae_here),
-        ("prompt", [clip, t5], text_here),
+        ("prompt", [clip, clip_g, t5], text_here),
         ("denoise", [diffusion], True),
         ("decode", [decoder], vae_here),
         ("upscale", [module for module in upscalers if module.buffer], vae_here),
@@ -203,6 +210,8 @@ def _visiting(module: _Module, measures: Measures) -> int:
 def _diffusion(
     models: ModelSizes, picture: PictureSizes, measures: Measures, on_cpu: bool = False
 ) -> _Module:
+    if models.unet is not None:
+        return _unet(models, models.unet, picture, measures, on_cpu)
     image = token_count(picture.width, picture.height)
     references = sum(token_count(*size) for size in picture.references)
     buffer = flux_bytes(
@@ -229,6 +238,31 @@ def _diffusion(
         + buffer
         + _STREAMS_BETWEEN_SEGMENTS * stream,
     )
+
+
+def _unet(
+    models: ModelSizes, unet: UnetSizes, picture: PictureSizes, measures: Measures, on_cpu: bool
+) -> _Module:
+    width, height = picture.width, picture.height
+    buffer = unet_bytes(
+        unet,
+        width,
+        height,
+        picture.clip_tokens,
+        flash_attention=measures.flash_attention,
+        identity_rows=models.identity_rows if picture.identities else 0,
+        on_cpu=on_cpu,
+    )
+    identities = picture.identities * models.identity
+    beside = identities + picture.lora_bytes
+    workspace = matmul_workspace_bytes(
+        unet_tokens(width, height, 1), models.hidden, models.largest_matrix
+    )
+    # What waits to be joined is kept twice for a moment between segments.
+    waiting = 2 * skipped_bytes(unet, width, height)
+    # A seventh of the layers, ten of seventy, is in the largest block.
+    segment = models.diffusion_segment + identities // 7 + picture.lora_bytes + buffer + waiting
+    return _Module(models.diffusion + beside, buffer, workspace, segment)
 
 
 def _autoencoder(

@@ -20,12 +20,18 @@ from math import prod
 from ..families.flux.layout import HEAD_DIM, flux_info, flux_layout
 from ..families.flux.pulid_weights import HEAD_DIM as PULID_HEAD_DIM
 from ..families.flux.pulid_weights import PulidWeights
+from ..families.sdxl.folding import slot_rows
+from ..families.sdxl.pulid_weights import SdxlPulidWeights
+from ..families.sdxl.unet_layout import UnetInfo, unet_info, unet_layout
+from ..families.sdxl.unet_shapes import UnetSizes
 from ..identity.identity_file import ID_TOKENS
 from ..model_files.description import describe_file
 from ..options.context import ContextOptions
 from ..options.name_pattern import NamePattern
+from ..tensors.file_kinds import classify
 from ..tensors.gguf_header import GGML_TYPES
 from ..tensors.scaled_weights import is_companion
+from ..tensors.sdxl_pulid_names import weights_version
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 
 __all__ = [
@@ -47,23 +53,30 @@ _TYPES = {name: (block, size) for name, block, size in GGML_TYPES.values()}
 _ROWS_READABLE = {"f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}
 """Types in which rows are looked up (`support_get_rows`); an embedding of another becomes F32."""
 _NOT_CONVERTED = re.compile(
-    r"\.bias$|\.scale$|img_in\.|txt_in\.|time_in\.|vector_in\.|guidance_in\.|final_layer\.|embedding"
+    r"\.bias$|\.scale$|img_in\.|txt_in\.|time_in\.|vector_in\.|guidance_in\.|final_layer\."
+    r"|time_embed\.|label_emb\.|embedding"
 )
 _UNUSED = re.compile(r"(^|\.)encoder\.embed_tokens\.weight$")
 """T5's embedding once more, which the engine leaves out (model.cpp, `unused_tensors`)."""
 _FIRST = re.compile(r"(^|\.)decoder\.conv_in\.weight$")
 _DECODER_CHANNELS = 128  # of Flux's autoencoder, where the file does not say it
-_BLOCK = re.compile(r"(double_blocks|single_blocks|encoder\.block|enc\.blk)\.\d+\.")
+_BLOCK = re.compile(
+    r"(double_blocks|single_blocks|encoder\.block|enc\.blk|input_blocks|output_blocks)\.\d+\."
+    r"|middle_block\."
+)
+_ALWAYS_F32 = re.compile(r"position(al)?_embedding|text_projection")
 _EMBEDDING = re.compile(
     r"(token_embedding|(^|\.)shared|token_embd|relative_attention_bias|rel_b)\."
 )
 _PARTS = {
     "vae": re.compile(r"^(first_stage_model|vae)\."),
     "clip": re.compile(r"(clip_l|conditioner\.embedders\.0)\."),
+    "clip_g": re.compile(r"(clip_g|conditioner\.embedders\.1)\."),
     "t5": re.compile(r"t5xxl\."),
     "diffusion": re.compile(r"^model\.diffusion_model\."),
 }
 """Names of an all-in-one checkpoint, by module."""
+_V1_TOKENS = 10
 
 
 @dataclass(frozen=True)
@@ -71,18 +84,21 @@ class ModelSizes:
     """What a set of model files needs, as far as the files say. All sizes in bytes.
 
     Attributes:
-        hidden: Width of the diffusion model.
+        hidden: Width of the diffusion model; of a UNet, of its second level.
         diffusion: Its weights.
         diffusion_segment: The largest part of them that one segment of a graph cut needs.
         largest_matrix: Elements of its largest matrix.
         identity: One identity, folded into the layers; 0 without PuLID weights.
-        identity_rows: Rows of one layer's folded matrix: heads times identity tokens.
+        identity_rows: Rows of one layer's folded matrix: heads times identity tokens; of a UNet,
+            rows of a head's keys.
         clip: Weights of CLIP-L.
         t5: Weights of T5; 0: none is given.
         t5_segment: As `diffusion_segment`.
         decoder, encoder: The two halves of the autoencoder.
         decoder_channels: Its narrowest width, 128 in the published one.
         tiny: It is a tiny autoencoder (TAEF1).
+        clip_g: Weights of CLIP-G; 0: none is given.
+        unet: Sizes of SDXL's UNet; None: it is a Flux.
     """
 
     hidden: int
@@ -98,6 +114,8 @@ class ModelSizes:
     encoder: int
     decoder_channels: int
     tiny: bool
+    clip_g: int = 0
+    unet: UnetSizes | None = None
 
     @property
     def heads(self) -> int:
@@ -117,14 +135,22 @@ def model_sizes(context: ContextOptions, layouts: Layouts | None = None) -> Mode
     layouts = layouts or {}
     tensors = _tensors(context, layouts)
     diffusion = {t.name: rules.held_bytes(t, "diffusion") for t in tensors["diffusion"]}
-    clip, t5 = (
-        {t.name: rules.held_bytes(t, part) for t in tensors[part]} for part in ("clip", "t5")
+    clip, clip_g, t5 = (
+        {t.name: rules.held_bytes(t, part) for t in tensors[part]}
+        for part in ("clip", "clip_g", "t5")
     )
+    unet = _unet(context, layouts)
     vae = {t.name: rules.held_bytes(t, "vae") for t in tensors["vae"]}
     encoder = sum(size for name, size in vae.items() if re.search(r"(^|\.)encoder\.", name))
-    identity, rows = _identity(context, layouts.get("pulid_weights", ()))
+    weights = layouts.get("pulid_weights", ())
+    if unet is None:
+        hidden = _hidden_size(context, layouts.get("diffusion_model_path", ()))
+        identity, rows = _identity(context, weights)
+    else:
+        hidden = unet.sizes.widths[1]
+        identity, rows = _unet_identity(context, unet, weights)
     return ModelSizes(
-        hidden=_hidden_size(context, layouts.get("diffusion_model_path", ())),
+        hidden=hidden,
         diffusion=sum(diffusion.values()),
         diffusion_segment=_largest_segment(diffusion),
         largest_matrix=max(
@@ -139,6 +165,8 @@ def model_sizes(context: ContextOptions, layouts: Layouts | None = None) -> Mode
         encoder=0 if context.vae_decode_only else encoder,
         decoder_channels=decoder_channels(tensors["vae"]) or _DECODER_CHANNELS,
         tiny=context.decodes_tiny,
+        clip_g=sum(clip_g.values()),
+        unet=None if unet is None else unet.sizes,
     )
 
 
@@ -160,7 +188,8 @@ def _tensors(context: ContextOptions, layouts: Layouts) -> dict[str, list[Tensor
     """By module; a separate file goes before the same module of a full checkpoint."""
     found: dict[str, list[TensorInfo]] = {part: [] for part in _PARTS}
     if context.model_path is not None:
-        for tensor in _weights(context.model_path):
+        whole = layouts.get("model_path")
+        for tensor in _weights(context.model_path) if whole is None else _of_engine(whole):
             for part, pattern in _PARTS.items():
                 if pattern.search(tensor.name):
                     found[part].append(tensor)
@@ -171,6 +200,7 @@ def _tensors(context: ContextOptions, layouts: Layouts) -> dict[str, list[Tensor
     fields = {
         "diffusion": "diffusion_model_path",
         "clip": "clip_l_path",
+        "clip_g": "clip_g_path",
         "t5": "t5xxl_path",
         "vae": vae,
     }
@@ -211,7 +241,7 @@ class _Rules:
         name, shape = tensor.name, tensor.shape
         if len(shape) == 4:
             return "f16"  # convolutions are, whatever the file has
-        if len(shape) < 2 or "position_embedding" in name:
+        if len(shape) < 2 or _ALWAYS_F32.search(name):
             return "f32"  # biases and norms
         dtype = self._converted(tensor, part)
         if _EMBEDDING.search(name):
@@ -230,6 +260,7 @@ class _Rules:
 _PREFIXES = {
     "diffusion": "model.diffusion_model.",
     "clip": "text_encoders.clip_l.",
+    "clip_g": "text_encoders.clip_g.",
     "t5": "text_encoders.t5xxl.",
     "vae": "first_stage_model.",
 }
@@ -258,6 +289,36 @@ def _identity(context: ContextOptions, layout: Sequence[TensorInfo]) -> tuple[in
         tokens = int(weights.file.shape(latents)[-2]) if latents in weights.file else ID_TOKENS
         rows = weights.heads * tokens
         return _identity_bytes(context, weights.n_layers, weights.hidden_size, rows)
+
+
+def _unet(context: ContextOptions, layouts: Layouts) -> UnetInfo | None:
+    """SDXL's UNet; None: it is another model."""
+    field = "diffusion_model_path" if context.diffusion_model_path is not None else "model_path"
+    source = str(getattr(context, field) or "")
+    if field in layouts:
+        header = TensorHeader("gguf", {tensor.name: tensor for tensor in layouts[field]})
+        return unet_layout(header, source) if classify(header).kind == "sdxl" else None
+    return unet_info(source) if describe_file(source).kind == "sdxl" else None
+
+
+def _unet_identity(
+    context: ContextOptions, unet: UnetInfo, layout: Sequence[TensorInfo]
+) -> tuple[int, int]:
+    """Bytes of one identity as keys and values of each head, and its rows of keys.
+
+    Tokens are those of one photo: several of a person have more with v1's weights.
+    """
+    if context.pulid_weights is None:
+        return 0, 0
+    if layout:
+        version = weights_version([tensor.name for tensor in layout])
+        widths = [layer.width for layer in unet.layers]
+    else:
+        with SdxlPulidWeights(context.pulid_weights) as weights:
+            version, widths = weights.version, list(weights.widths.values())
+    rows = slot_rows(_V1_TOKENS if version == "v1" else ID_TOKENS)
+    matrices = (row_bytes(context.pulid_dtype, width * rows) for width in widths)
+    return sum(2 * (size + TENSOR_OVERHEAD_BYTES) for size in matrices), rows
 
 
 def _identity_bytes(

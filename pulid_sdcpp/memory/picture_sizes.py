@@ -17,6 +17,7 @@ from .compute import DEFAULT_TILE, LATENT_PX, text_tokens
 from .measures import Given
 from .model import PictureSizes
 from .parameters import Layouts
+from .unet_compute import clip_tokens
 from .upscaling import upscaler_sizes
 
 __all__ = ["given_measures", "picture_sizes"]
@@ -89,6 +90,7 @@ def picture_sizes(
         identities,
         upscaler_sizes(context, picture),
         _lora_bytes(context, picture, (layouts or {}).get("lora_files", ())),
+        clip_tokens(longest),
     )
 
 

@@ -27,7 +27,7 @@ from math import prod
 from ..errors import ModelFileError
 from ..families.flux.layout import flux_shapes, published_flux
 from ..families.flux.pulid_weights import HEAD_DIM, positions
-from ..families.sdxl.attention_layers import unet_attention_layers
+from ..families.sdxl.unet_layout import published_sdxl_unet
 from ..families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from ..tensors.gguf_header import GGML_TYPES
 from ..tensors.tensor_header import TensorInfo
@@ -224,8 +224,7 @@ def _sdxl_pulid_shapes(name: str) -> Iterable[tuple[str, tuple[int, ...]]]:
         yield "id_adapter.latents", (1, 32, 1024)
     else:
         yield "id_adapter.body.0.weight", (1024, 1280)
-    shapes = dict(unet_tensor_shapes(UnetSizes()))
-    for layer in unet_attention_layers(shapes):
+    for layer in published_sdxl_unet().layers:
         for part in ("id_to_k", "id_to_v"):
             shape = (layer.width, PULID_TOKEN_WIDTH)
             yield f"id_adapter_attn_layers.{layer.index}.{part}.weight", shape

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.factory import load_engine
+from ..errors import ModelFileError
 from ..memory.compute import DEFAULT_TILE, LATENT_PX, text_tokens, token_count
 from ..memory.parameters import Layouts, model_sizes
 from ..memory.picture_sizes import picture_sizes
@@ -110,12 +111,18 @@ def measure_picture(
 
     Raises:
         PulidError: The engine is missing or fails; a file cannot be written.
+        ModelFileError: It is SDXL, and its files are not here.
     """
     began_s = time.perf_counter()
     placed, picture = plan.apply(context, generation)
     layouts = layouts or {}
-    hidden = model_sizes(context, layouts).hidden
-    if hidden != HIDDEN:
+    sizes_of_models = model_sizes(context, layouts)
+    if sizes_of_models.unet is not None and layouts:
+        raise ModelFileError(
+            f"{context.model_path or context.diffusion_model_path}: how long a picture of SDXL "
+            "takes is measured with its own files, and not all are here; get them first"
+        )
+    if sizes_of_models.hidden != HIDDEN:
         return _by_making_it(placed, picture, plan, tell, load)
     sizes = picture_sizes(placed, picture, plan.people)
     image_tokens = token_count(picture.width, picture.height)

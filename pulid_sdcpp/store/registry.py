@@ -32,6 +32,7 @@ __all__ = [
     "GENERATION_ROLES",
     "MODEL_ROLES",
     "NEWEST",
+    "OFFERED_FAMILIES",
     "ROLES",
     "License",
     "Preset",
@@ -44,7 +45,7 @@ __all__ = [
 
 FAMILIES = ("flux", "sdxl")
 """Kinds of model that a preset can be of; PuLID's weights are for one of them."""
-_OFFERED_FAMILIES = ("flux",)
+OFFERED_FAMILIES = ("flux",)
 """Those of which pictures can be made; presets of others are in no list."""
 MODEL_ROLES = ("diffusion_model", "checkpoint")
 """What makes the picture: alone, or with text encoders and autoencoder in one file."""
@@ -268,18 +269,20 @@ def preset_names() -> list[str]:
 
 
 def load_registry(
-    config: UserConfig | None = None, *, families: Sequence[str] = _OFFERED_FAMILIES
+    config: UserConfig | None = None, *, families: Sequence[str] | None = None
 ) -> Registry:
     """The package's list and, on top, the user's.
 
     Args:
         config: None: the user's config file is read.
-        families: Of which presets and parts are in it; files and licenses are all in it.
+        families: Of which presets and parts are in it; None: those that are offered. Files and
+            licenses are all in it.
 
     Raises:
         ModelFileError: A list has something in it that is not as it should be; says what.
     """
     config = load_user_config() if config is None else config
+    families = OFFERED_FAMILIES if families is None else families
     built_in = _built_in()
     where = str(config.path)
     licenses = {**built_in.licenses, **_entries(where, "licenses", License, config.licenses)}

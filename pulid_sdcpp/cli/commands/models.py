@@ -329,6 +329,7 @@ def _described(store: ModelStore, preset: Preset) -> dict[str, Any]:
         "preset": preset.name,
         "what": preset.what,
         "for_whom": preset.for_whom,
+        "family": preset.family,
         "bytes": sum(file.file.shown_bytes for file in found),
         "files": len(found),
         "there": sum(file.path is not None for file in found),

@@ -8,6 +8,7 @@ import pytest
 from published_shapes import write_autoencoder
 from pulid_sdcpp import Device, GenerationError, GenerationOptions, StableDiffusion
 from pulid_sdcpp.families.flux.layout import FluxInfo
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes
 from pulid_sdcpp.memory import check as memory_check
 from pulid_sdcpp.memory.check import (
     check_picture_fits,
@@ -132,3 +133,17 @@ def test_the_device_of_the_diffusion_model(
     placement: Placement, available: list[Device], expected: str
 ) -> None:
     assert diffusion_device(placement, available) == expected
+
+
+@pytest.mark.usefixtures("memory")
+def test_sdxl_has_sizes_of_its_own() -> None:
+    large = GenerationOptions("", width=4096, height=4096)
+    with pytest.raises(GenerationError, match=r"4096x4096 needs 163 GiB .* 2240x2240 could fit"):
+        check_picture_fits(large, loaded_with(), UnetSizes())
+    check_picture_fits(large, loaded_with(diffusion_flash_attn=True), UnetSizes())
+    with pytest.raises(GenerationError) as caught:
+        check_tokens_fit(large, "CUDA0", is_unet=True)
+    assert str(caught.value) == (
+        "4096x4096 is too large for CUDA0: it has 65536 tokens, and ggml's kernels there count to "
+        "65535; 4032x4032 is possible"
+    )

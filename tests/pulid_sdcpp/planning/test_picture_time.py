@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pulid_sdcpp import ContextOptions, GenerationOptions, plan_memory
+from pulid_sdcpp import ContextOptions, GenerationOptions, ModelFileError, plan_memory
 from pulid_sdcpp.cli import main
 from pulid_sdcpp.engine.factory import load_engine
 from pulid_sdcpp.model_files.published_layout import published_layout
@@ -108,3 +108,13 @@ def test_a_card_that_is_not_here_cannot_be_measured(monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
     assert "has no graphics card to measure" in result.stderr
+
+
+def test_sdxl_is_measured_only_with_its_files() -> None:
+    names = {"model_path": "sdxl.q4_0.gguf", "vae_path": "sdxl.vae.safetensors"}
+    roles = {"model_path": "checkpoint", "vae_path": "vae"}
+    layouts = {field: published_layout(roles[field], name) for field, name in names.items()}
+    context = ContextOptions(**{field: Path(name) for field, name in names.items()})  # type: ignore[arg-type]
+    plan = plan_memory(context, PICTURE, available=[CPU], layouts=layouts)
+    with pytest.raises(ModelFileError, match=r"^sdxl\.q4_0\.gguf: how long .* not all are here"):
+        measure_picture(context, PICTURE, plan, layouts=layouts)

@@ -10,6 +10,7 @@ import pytest
 from pulid_sdcpp import Device
 from pulid_sdcpp.planning.preset_fit import Computer, PresetFit, preset_fits, recommend
 from pulid_sdcpp.store.model_store import ModelStore
+from pulid_sdcpp.store.registry import FAMILIES, load_registry
 from pulid_sdcpp.system.system_memory import ComputerMemory
 
 GIB = 1 << 30
@@ -62,6 +63,40 @@ def test_the_recommended_preset(
     fit, why = chosen
     assert (fit.preset, fit.verdict) == (preset, verdict)
     assert why
+
+
+@pytest.mark.parametrize(
+    ("computer", "preset", "verdict"),
+    [
+        # Flux is taken where it fits a card; SDXL where only that does, and on CPUs.
+        (Computer([card(24), CPU], ram=MUCH), "flux-schnell-q8", "fits"),
+        (Computer([card(8), CPU], ram=MUCH), "flux-schnell-q4", "fits"),
+        (Computer([card(6), CPU], ram=MUCH), "sdxl-lightning", "fits"),
+        (Computer([card(4), CPU], ram=MUCH), "sdxl-lightning-q8", "fits"),
+        (Computer([card(2), CPU], ram=MUCH), "sdxl-lightning-q4", "in segments"),
+        (Computer([CPU], ram=ComputerMemory(8 * GIB, 7 * GIB)), "sdxl-lightning-q4", "fits"),
+        (apple(8), "sdxl-lightning-q8", "fits"),
+    ],
+)
+def test_the_recommended_preset_where_sdxl_is_offered(
+    store: ModelStore, computer: Computer, preset: str, verdict: str
+) -> None:
+    store.registry = load_registry(families=FAMILIES)
+    chosen = recommend(preset_fits(store, computer))
+    assert chosen is not None
+    assert (chosen[0].preset, chosen[0].verdict) == (preset, verdict)
+
+
+def test_a_preset_of_sdxl_is_planned_and_described(store: ModelStore) -> None:
+    store.registry = load_registry(families=FAMILIES)
+    fit = fit_of(store, Computer([card(8), CPU], ram=MUCH), "sdxl-juggernaut")
+    assert fit.non_commercial
+    assert fit.family == "sdxl"
+    assert fit.weights_bytes == 7_105_348_188
+    assert fit.plan is not None
+    assert (fit.plan.width, fit.plan.height, fit.plan.people) == (896, 1152, 1)
+    assert [phase.name for phase in fit.plan.phases] == ["prompt", "denoise", "decode"]
+    assert not fit_of(store, Computer([card(8)]), "sdxl-lightning").non_commercial
 
 
 def test_what_does_not_fit_says_why(store: ModelStore) -> None:
