@@ -18,7 +18,7 @@ from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, with_check
 from ..system.system_memory import total_memory_bytes
 from .compute import T5_TOKENS, decoder_bytes, flux_bytes, token_count
 from .parameters import decoder_channels
-from .unet_compute import CLIP_TOKENS, unet_bytes, unet_tokens
+from .unet_compute import CLIP_TOKENS, UNET_SIZE_MULTIPLE_PX, unet_bytes, unet_tokens
 
 __all__ = [
     "check_picture_fits",
@@ -84,7 +84,7 @@ def check_tokens_fit(picture: GenerationOptions, device: str, *, is_unet: bool =
 
     if not device.startswith(_CUDA_NAMES) or fits(picture.width, picture.height):
         return
-    width, height = _largest(picture, fits)
+    width, height = _largest(picture, fits, _step(is_unet))
     raise GenerationError(
         f"{picture.width}x{picture.height} is too large for {device}: "
         f"{'it' if is_unet else 'with the text it'} has {tokens(picture.width, picture.height)} "
@@ -130,7 +130,8 @@ def check_picture_fits(
     most = needed(width, height)
     if most <= total:
         return
-    width, height = _largest(picture, lambda width, height: needed(width, height) <= total)
+    step = _step(isinstance(model, UnetSizes))
+    width, height = _largest(picture, lambda width, height: needed(width, height) <= total, step)
     raise GenerationError(
         f"out of memory: {picture.width}x{picture.height} needs {most / _GIB:.0f} GiB to compute "
         f"in, and this computer has {total / _GIB:.0f} GiB; {width}x{height} could fit"
@@ -155,11 +156,17 @@ def _denoise_bytes(
     )
 
 
-def _largest(picture: GenerationOptions, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+def _step(is_unet: bool) -> int:
+    return UNET_SIZE_MULTIPLE_PX if is_unet else SIZE_MULTIPLE_PX
+
+
+def _largest(
+    picture: GenerationOptions, fits: Callable[[int, int], bool], step: int
+) -> tuple[int, int]:
     """The largest size below the picture's, of its shape, that fits; else the smallest there is."""
-    width, height, step = picture.width, picture.height, SIZE_MULTIPLE_PX
+    width, height = picture.width, picture.height
     while not fits(width, height) and width > step:
-        width -= step
+        width = (width - 1) // step * step
         height = max(round(picture.height * width / picture.width / step) * step, step)
     return width, height
 

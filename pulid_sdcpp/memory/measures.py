@@ -11,6 +11,7 @@ from ..options.generation import SIZE_MULTIPLE_PX
 from .compute import DEFAULT_TILE
 from .model import Measures, Phase, PictureSizes, denoise_workspace, device_peak, phases
 from .parameters import ModelSizes
+from .unet_compute import UNET_SIZE_MULTIPLE_PX
 
 __all__ = [
     "CONTEXT_BYTES",
@@ -113,8 +114,8 @@ def largest_size(
     shared: int | None = None,
 ) -> tuple[int, int] | None:
     """The largest picture of about the same shape that fits; None: none of a useful size."""
-    step = SIZE_MULTIPLE_PX
-    for width in range(picture.width - step, step, -step):
+    step = SIZE_MULTIPLE_PX if models.unet is None else UNET_SIZE_MULTIPLE_PX
+    for width in range((picture.width - 1) // step * step, step, -step):
         height = max(round(picture.height * width / picture.width / step) * step, step)
         if min(width, height) < min(SMALLEST_PX, picture.width, picture.height):
             return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from pulid_sdcpp import ContextOptions, GenerationOptions, plan_memory
 from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes
-from pulid_sdcpp.memory.model import Measures, phases
+from pulid_sdcpp.memory.measures import Given, choose_measures, largest_size
+from pulid_sdcpp.memory.model import Measures, PictureSizes, phases
 from pulid_sdcpp.memory.parameters import ModelSizes, model_sizes
 from pulid_sdcpp.memory.picture_sizes import picture_sizes
 from pulid_sdcpp.model_files.published_layout import published_layout
@@ -116,3 +117,13 @@ def test_segments_let_it_fit_a_card_of_two_gigabytes() -> None:
     assert 0 < plan.context["max_vram"] < 2
     assert plan.device_peak_bytes <= 2 << 30
     assert plan.people == 1
+
+
+def test_a_size_that_fits_is_one_that_sdxl_has() -> None:
+    sizes = absent("sd_xl_base_1.0.safetensors", V11, vae_decode_only=True)
+    picture = PictureSizes(2048, 2560, identities=2)
+    given = Given(flash_attention=False)
+    size = largest_size(sizes, picture, 3 << 30, given)
+    assert size is not None
+    assert size[0] % 64 == size[1] % 64 == 0
+    assert choose_measures(sizes, replace(picture, width=size[0], height=size[1]), 3 << 30, given)
