@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ...errors import ModelFileError
+from ...errors import Message, ModelFileError, named
 from ...tensors.expected_tensors import check_expected_tensors
 from ...tensors.file_bytes import FileBytes
 from ...tensors.file_header import read_header
@@ -201,9 +201,11 @@ def _check(header: TensorHeader, info: UnetInfo, is_folder: bool) -> None:
     sizes, source = info.sizes, info.path
     if info.diffusers and not is_folder:
         raise ModelFileError(
-            f"{source}: an SDXL model with the tensor names of diffusers, which the engine loads "
-            "only as a folder, given as model_path; use that, a gguf, or the original single file "
-            "(sd_xl_base_1.0.safetensors)"
+            Message(
+                f"{source}: an SDXL model with the tensor names of diffusers, which the engine "
+                f"loads only as a folder, given as {named('model_path')}; use that, a gguf, or the "
+                "original single file (sd_xl_base_1.0.safetensors)"
+            )
         )
     for what, found, expected in (
         ("text tokens of width", sizes.context_width, SDXL_CONTEXT_WIDTH),
