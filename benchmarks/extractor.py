@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import os
 import statistics
 import subprocess
@@ -42,11 +43,11 @@ from machine import peak_mb, resident_mb
 from measured import Comparison, Figure, run_now
 
 STAGES = {
-    "detect": ("_faces", "find"),
-    "ArcFace": ("_faces", "embed"),
-    "parse": ("_parser", "forward"),
-    "EVA02-CLIP": ("_eva", "forward"),
-    "IDFormer": ("_idformer", "forward"),
+    "detect": ("_reader.faces", "find"),
+    "ArcFace": ("_reader.faces", "embed"),
+    "parse": ("_reader.parser", "forward"),
+    "EVA02-CLIP": ("_reader.eva", "forward"),
+    "IDFormer": ("_encoder.network", "forward"),
 }
 """Attribute of the extractor and its method, by the stage's name."""
 
@@ -222,7 +223,7 @@ def measure(
 
     stages: dict[str, list[float]] = defaultdict(list)
     for stage, (part, method) in STAGES.items():
-        owner = getattr(extractor, part)
+        owner = operator.attrgetter(part)(extractor)
         setattr(owner, method, timed(getattr(owner, method), stages[stage], device))
     wall_s, cpu_s = [], []
     for _ in range(n_photos + 1):

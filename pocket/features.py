@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from pulid_extractor.align import arcface_crop
+from pulid_extractor.clip_picture import clip_picture
 from pulid_extractor.eva_vision import EvaVision
-from pulid_extractor.extract import clip_picture
 from pulid_extractor.parsing import BACKGROUND_LABELS, LUMA, N_LABELS, BiSeNet
 
 from .parser import normalised

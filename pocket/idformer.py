@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pulid_extractor.idformer import PREFIX, IdFormer, IdFormerShape
+from pulid_extractor.encoder_tensors import FLUX_PREFIX
+from pulid_extractor.idformer import IdFormer, IdFormerShape
 
 from .features import FeatureSet, Networks, make_features
 from .identity_groups import group_scores
@@ -158,7 +159,7 @@ def fit_idformer(
 def idformer_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """The trained IDFormer's tensors in float16, named `pulid_encoder.*` as in PuLID's file."""
     tensors = torch.load(folder / "idformer.pt", weights_only=True)
-    return {f"{PREFIX}{name}": tensor.half().contiguous() for name, tensor in tensors.items()}
+    return {f"{FLUX_PREFIX}{name}": tensor.half().contiguous() for name, tensor in tensors.items()}
 
 
 def initialised(shape: IdFormerShape) -> IdFormer:

@@ -187,7 +187,7 @@ def draw_grey_crops(seed: int, n_people: int, side_px: int) -> GreyCrops:
 
 
 def grey_crop(reference: Reference, side_px: int, *, coarse: bool) -> np.ndarray:
-    """What `parsing.face_only` and `extract.clip_picture` make of it with a perfect parser.
+    """What `parsing.face_only` and `clip_picture` make of it with a perfect parser.
 
     Args:
         reference: With labels.

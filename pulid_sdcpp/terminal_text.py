@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "alternatives",
     "control_character",
     "counted",
     "escaped",
@@ -68,6 +69,12 @@ def shown(value: object) -> str:
     if len(text) > 2 * _MAX_VALUE_CHARS:
         return f"{text[: 2 * _MAX_VALUE_CHARS]}…"
     return text
+
+
+def alternatives(names: Sequence[str]) -> str:
+    """Names of which one is to be chosen: "a", "a or b", "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def listed(values: object) -> str:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from pulid_sdcpp.identity.face_choice import FaceChoice
 
     from .adherence import AttributeReader
-    from .extract import FoundFace, IdentityExtractor, extract_identity
+    from .extract import IdentityExtractor, extract_identity
     from .faces import Face
     from .judge import Judge, JudgedFace
     from .models_folder import PUBLISHED, ModelFiles, find_model_files
     from .photo import Photo, PhotoSource, load_photo
+    from .portrait_reader import FoundFace
 
 __all__ = [
     "PUBLISHED",
@@ -45,7 +46,7 @@ _MODULES = {
     "AttributeReader": "adherence",
     "Face": "faces",
     "FaceChoice": "face_selection",
-    "FoundFace": "extract",
+    "FoundFace": "portrait_reader",
     "IdentityExtractor": "extract",
     "Judge": "judge",
     "JudgedFace": "judge",
@@ -61,7 +62,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _MODULES[name] in ("extract", "judge"):
+    if _MODULES[name] in ("extract", "judge", "portrait_reader"):
         from .dependencies import require_module
 
         require_module("torch")

@@ -6,10 +6,10 @@ import torch
 
 from pulid_sdcpp.errors import DeviceError
 
-__all__ = ["DTYPES", "free_cached_memory", "resolve_device", "resolve_dtype"]
+__all__ = ["DTYPES", "dtype_name", "free_cached_memory", "resolve_device", "resolve_dtype"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What the vision tower and the IDFormer can compute in, by the name users give."""
+"""What the vision tower and the encoder can compute in, by the name users give."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,6 +51,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
             "use fp32 or bf16"
         )
     return DTYPES[name]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """The word that users have for one of DTYPES."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def free_cached_memory() -> None:

@@ -4,49 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 
-from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError, ModelMismatchError
+from pulid_sdcpp.errors import ModelMismatchError
+from pulid_sdcpp.identity.encoder import Encoder
 from pulid_sdcpp.identity.face_choice import FaceChoice
-from pulid_sdcpp.identity.fusion import Fusion, check_fusion
+from pulid_sdcpp.identity.fusion import DEFAULT_FUSION, Fusion, check_fusion, resolved_fusion
 from pulid_sdcpp.identity.identity_file import Identity
-from pulid_sdcpp.identity.photo_warning import (
-    PHOTO_WARNINGS,
-    PhotoWarning,
-    log_photo_warnings,
-)
-from pulid_sdcpp.system.file_hash import file_sha256
+from pulid_sdcpp.identity.photo_warning import PHOTO_WARNINGS, log_photo_warnings
 
-from .align import ffhq_crop
-from .compute import DTYPES, resolve_device, resolve_dtype
-from .eva_vision import CLIP_MEAN, CLIP_STD, load_eva
-from .face_selection import from_left, select_face
-from .faces import Face, FaceFinder, onnx_providers
-from .idformer import load_idformer
+from .compute import dtype_name, resolve_device, resolve_dtype
+from .encoder import load_encoder
+from .face_selection import from_left
+from .faces import Face
+from .finite import check_finite
 from .models_folder import find_model_files
-from .parsing import face_only, load_parsing
-from .photo import Photo, PhotoSource, load_photo
-from .photo_checks import agreement, different_people, face_warnings
-from .retinaface import RetinaFaceFinder, load_retinaface
+from .photo import PhotoSource, load_photo
+from .photo_checks import agreement, different_people
+from .portrait_reader import FoundFace, PortraitReader, ReadPortrait
+from .provenance import Provenance
 
-__all__ = [
-    "ALIGNERS",
-    "FoundFace",
-    "IdentityExtractor",
-    "extract_identity",
-]
+__all__ = ["ALIGNERS", "IdentityExtractor", "extract_identity"]
 
 ALIGNERS = ("insightface", "retinaface")
 """Whose landmarks the crop for the vision tower is aligned by: see `IdentityExtractor`."""
@@ -56,44 +37,15 @@ _logger = logging.getLogger("pulid_extractor")
 _MOST_WARNINGS = 64  # that an identity's metadata can have
 
 
-@dataclass(frozen=True)
-class FoundFace:
-    """The face that is used of a photo.
-
-    Args:
-        photo: The photo's path, or "the given picture".
-        box: Left, top, right, bottom in pixels of the photo as given.
-        score: The detector's score, 0..1.
-        index: Its number among the photo's faces, counting from 0 at the left.
-        n_faces: Number of faces in the photo.
-    """
-
-    photo: str
-    box: tuple[int, int, int, int]
-    score: float
-    index: int
-    n_faces: int
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What the networks before the IDFormer say about one photo."""
-
-    found: FoundFace
-    sha256: str
-    recognised: NDArray[np.float32]
-    embedding: torch.Tensor
-    hidden: list[torch.Tensor]
-    warnings: list[PhotoWarning]
-
-
 class IdentityExtractor:
     """Makes identities from portraits. It loads its networks once; use it for many photos.
 
     Args:
         models_dir: Folder with the weights under their published names, see `models_folder`. Not
             needed if every file is given.
-        pulid_weights: `pulid_flux_v0.9.1.safetensors`; by default it is searched in the folder.
+        pulid_weights: The weights whose identities are wanted: `pulid_flux_v0.9.1.safetensors`, or
+            PuLID's for SDXL, v1 or v1.1. By default those for Flux are searched in the folder, and
+            those for SDXL where there are none.
         eva: `EVA02_CLIP_L_336_psz14_s6B.pt`, likewise.
         parsing: `parsing_bisenet.pth`, likewise.
         detector: `scrfd_10g_bnkps.onnx`, likewise.
@@ -103,7 +55,7 @@ class IdentityExtractor:
             one that ArcFace uses, too. "retinaface": facexlib's RetinaFace, as in PuLID's own code,
             for the same face; needs the extra [reference] and some seconds more per photo.
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:1" or "mps".
-        dtype: Type in which the vision tower and the IDFormer compute: "fp32", "bf16", "fp16", or
+        dtype: Type in which the vision tower and the encoder compute: "fp32", "bf16", "fp16", or
             "auto": bf16 on CUDA, fp32 elsewhere. bf16 is faster on a CPU that has it and changes an
             identity by about 1 % (cosine 0.99996 to fp32, measured at the published size with
             random weights); fp16 is refused on the CPU, where it is several times slower than fp32.
@@ -145,17 +97,17 @@ class IdentityExtractor:
             retinaface=retinaface,
             with_retinaface=aligner == "retinaface",
         )
-        # First, because insightface reads ArcFace twice: the others then use what it gave back.
-        providers = onnx_providers(self._device.type)
-        self._faces = FaceFinder(self.files.detector, self.files.recogniser, providers)
-        self._retinaface = self._load_retinaface()
-        self._eva = load_eva(self.files.eva, device=self._device, dtype=self._dtype)
-        self._idformer = load_idformer(self.files.pulid, device=self._device, dtype=self._dtype)
+        self._reader = PortraitReader(
+            self.files,
+            device=self._device,
+            dtype=self._dtype,
+            with_retinaface=aligner == "retinaface",
+        )
+        self._encoder = load_encoder(self.files.pulid, device=self._device, dtype=self._dtype)
         self._check_widths()
-        self._parser = load_parsing(self.files.parsing, device=self._device)
-        self._weights_sha256 = _in_background(file_sha256, self.files.pulid)
-        self._uncond: NDArray[np.float32] | None = None
-        _logger.debug("extractor on %s in %s, ONNX on %s", self.device, self.dtype, providers[0])
+        self._provenance = Provenance(self._encoder.encoder, self.files.pulid, aligner)
+        self._unconditionals: dict[tuple[int, str], torch.Tensor] = {}
+        _logger.debug("extractor for %s on %s in %s", self.encoder, self.device, self.dtype)
 
     @property
     def device(self) -> str:
@@ -165,7 +117,12 @@ class IdentityExtractor:
     @property
     def dtype(self) -> str:
         """The type that it computes in: "fp32", "bf16" or "fp16"."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self._dtype)
+        return dtype_name(self._dtype)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Whose identities it makes: "flux", "sdxl-v1" or "sdxl-v1.1"."""
+        return self._encoder.encoder
 
     def find_faces(self, photo: PhotoSource) -> list[Face]:
         """Find every face in a photo, from left to right, the order in which `face` counts them.
@@ -176,14 +133,14 @@ class IdentityExtractor:
             ImageFileError: The photo cannot be used.
             FaceNotFoundError: The photo has no face.
         """
-        return from_left(self._faces.find(load_photo(photo)))
+        return from_left(self._reader.faces.find(load_photo(photo)))
 
     def extract(
         self,
         photo: PhotoSource | Sequence[PhotoSource],
         face: FaceChoice = "largest",
         *,
-        fusion: Fusion = "idformer",
+        fusion: Fusion = DEFAULT_FUSION,
         on_face: Callable[[FoundFace], object] | None = None,
     ) -> Identity:
         """Extract the identity of the person in a photo.
@@ -195,138 +152,79 @@ class IdentityExtractor:
                 (counting from 0 at the left), or a box (x, y, width, height) in pixels of the
                 upright photo as given. It is the same for every photo.
             fusion: How several photos become one identity. "idformer": PuLID's encoder reads them
-                together. "mean": the mean of their own identities.
+                together (Flux, SDXL v1.1). "concat": their tokens side by side, of further photos
+                only those of ArcFace and CLIP (SDXL v1); "mix": with all tokens of each. "mean":
+                the mean of their own identities. "auto": as PuLID's own code does, "idformer" or
+                "concat".
             on_face: Called with the face that is used of each photo, before the slow networks run.
 
         Returns:
-            The identity, (32, 2048) with the published weights, with its unconditional
-            counterpart and metadata. `face_box` is in pixels of the (first) photo as given. What
-            may be wrong with the photos is logged, and in `Identity.photo_warnings`.
+            The identity, (32, 2048) with the published weights, or (10, 2048) with v1's for SDXL
+            and more of several photos; with its unconditional counterpart and metadata.
+            `face_box` is in pixels of the (first) photo as given. What may be wrong with the
+            photos is logged, and in `Identity.photo_warnings`.
 
         Raises:
             ImageFileError: A photo cannot be used.
             FaceNotFoundError: A photo has no face, or not the one that was asked for.
             ModelFileError: The weights produce numbers that are not finite.
-            ValueError: The list is empty, or the choice of face or the fusion is unknown.
+            ValueError: The list is empty, the choice of face or the fusion is unknown, or the
+                encoder cannot fuse photos so.
         """
         check_fusion(fusion)
         photos: Sequence[Any] = photo if isinstance(photo, (list, tuple)) else [photo]
         if not photos:
             raise ValueError("expected at least one photo, found an empty list")
+        fusion = resolved_fusion(fusion if len(photos) > 1 else DEFAULT_FUSION, self.encoder)
         # 1-5. Each photo by itself.
-        looks = [
-            self._look_at(source, face, on_face, number)
+        portraits = [
+            self._reader.read(source, face, number, on_face)
             for number, source in enumerate(photos, start=1)
         ]
-        # 6. The IDFormer, of all photos together or of each.
-        groups = [looks] if fusion == "idformer" else [[look] for look in looks]
-        tokens = torch.stack([self._tokens(group) for group in groups]).mean(dim=0)
-        self._check_finite(tokens, "identity", self.files.pulid)
+        for portrait in portraits:
+            self._check_embedding(portrait)
+        # 6. The encoder, of all photos together or of each.
+        tokens = self._encoder.tokens([portrait.seen for portrait in portraits], fusion)
+        check_finite(tokens, "identity", self.files.pulid, self._dtype)
         # 7. With where it came from.
-        metadata = self._metadata(looks)
-        recognised = [look.recognised for look in looks]
-        warnings = [warning for look in looks for warning in look.warnings]
-        if len(looks) > 1:
+        metadata = self._provenance.metadata(portraits)
+        recognised = [portrait.recognised for portrait in portraits]
+        warnings = [warning for portrait in portraits for warning in portrait.warnings]
+        if len(portraits) > 1:
             metadata["fusion"] = fusion
             metadata["agreement"] = round(agreement(recognised), 4)
             warnings += different_people(recognised)
         if warnings:
             metadata[PHOTO_WARNINGS] = list(map(str, warnings[:_MOST_WARNINGS]))
-        log_photo_warnings(_logger, warnings, [look.found.photo for look in looks])
-        return Identity.from_array(_as_array(tokens), self._unconditional(), **metadata)
+        log_photo_warnings(_logger, warnings, [portrait.found.photo for portrait in portraits])
+        uncond = self._unconditional(len(portraits), fusion)
+        return Identity.from_array(tokens.cpu().numpy(), uncond.cpu().numpy(), **metadata)
 
-    def _tokens(self, looks: Sequence[_Look]) -> torch.Tensor:
-        """The photos joined by the IDFormer: embeddings side by side, vision tokens in a row."""
-        embeddings = torch.stack([look.embedding for look in looks], dim=1)
-        hidden = [
-            torch.cat(scale, dim=1) for scale in zip(*(look.hidden for look in looks), strict=True)
-        ]
-        return self._idformer(embeddings, hidden).float()
+    def _unconditional(self, n_photos: int, fusion: Fusion) -> torch.Tensor:
+        key = (n_photos, fusion)
+        if key not in self._unconditionals:
+            n_vit_tokens = 1 + self._reader.eva.shape.grid**2
+            self._unconditionals[key] = self._encoder.unconditional(
+                n_photos, fusion, n_vit_tokens, self._dtype
+            )
+        return self._unconditionals[key]
 
-    def _look_at(
-        self,
-        source: PhotoSource,
-        choice: FaceChoice,
-        on_face: Callable[[FoundFace], object] | None,
-        number: int,
-    ) -> _Look:
-        # 1. The photo, and the one face that is meant, for both halves of the embedding.
-        photo = load_photo(source)
-        height, width = photo.pixels.shape[:2]
-        try:
-            faces = self._faces.find(photo)
-            face = select_face(faces, choice, width_px=width, height_px=height, scale=photo.scale)
-            found = _found_face(photo, face, faces)
-            if on_face is not None:
-                on_face(found)
-            warnings = face_warnings(photo, face, faces, choice, number)
-            recognised = self._faces.embed(photo, face)
-            # 2. Aligned.
-            if self._retinaface is not None:
-                face = self._retinaface.same_face(photo, face, faces)
-            crop = ffhq_crop(photo.pixels, face.landmarks)
-        except FaceNotFoundError as error:
-            if str(error).startswith(photo.name):
-                raise
-            raise type(error)(f"{photo.name}: {error}") from None
-        # 3. Grey, on white.
-        picture = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255
-        picture = face_only(picture, self._parser)
-        # 4. At the vision tower's size.
-        picture = clip_picture(picture, self._eva.shape.image_px)
-        # 5. The vision tower.
-        seen, hidden = self._eva(picture.to(self._dtype))
-        self._check_finite(seen, "CLIP embedding", self.files.eva)
-        embedding = torch.cat([torch.from_numpy(recognised)[None].to(seen), seen], dim=1)
-        expected = self._idformer.shape.embedding_dim
-        if embedding.shape[1] != expected:
+    def _check_embedding(self, portrait: ReadPortrait) -> None:
+        expected = self._encoder.embedding_dim
+        if portrait.seen.embedding.shape[1] != expected:
             raise ModelMismatchError(
                 f"{self.files.pulid}: expected embeddings of {expected}, found "
-                f"{len(recognised)} of {self.files.recogniser} and {seen.shape[1]} of "
-                f"{self.files.eva}"
+                f"{len(portrait.recognised)} of {self.files.recogniser} and "
+                f"{portrait.clip.shape[1]} of {self.files.eva}"
             )
-        return _Look(found, photo.sha256, recognised, embedding, hidden, warnings)
-
-    def _load_retinaface(self) -> RetinaFaceFinder | None:
-        if self.aligner != "retinaface" or self.files.retinaface is None:
-            return None
-        return load_retinaface(self.files.retinaface, device=self._device)
-
-    def _check_finite(self, values: torch.Tensor, what: str, path: Path) -> None:
-        if torch.isfinite(values).all():
-            return
-        # fp16 ends at 65504, which a published network may pass inside.
-        advice = "use bf16 or fp32" if self.dtype == "fp16" else "download them again"
-        raise ModelFileError(
-            f"{path}: the {what} has numbers that are not finite (computed in {self.dtype}); "
-            f"the weights are damaged: {advice}"
-        )
 
     def _check_widths(self) -> None:
-        if self._eva.shape.width != self._idformer.shape.vit_dim:
+        width = self._reader.eva.shape.width
+        if width != self._encoder.vit_dim:
             raise ModelMismatchError(
-                f"{self.files.pulid}: expected a vision tower of width "
-                f"{self._idformer.shape.vit_dim}, found width {self._eva.shape.width} in "
-                f"{self.files.eva}"
+                f"{self.files.pulid}: expected a vision tower of width {self._encoder.vit_dim}, "
+                f"found width {width} in {self.files.eva}"
             )
-
-    def _unconditional(self) -> NDArray[np.float32]:
-        if self._uncond is None:
-            n_vit_tokens = 1 + self._eva.shape.grid**2
-            self._uncond = _as_array(self._idformer.unconditional(self._dtype, n_vit_tokens))
-        return self._uncond
-
-    def _metadata(self, looks: Sequence[_Look]) -> dict[str, Any]:
-        first = looks[0]
-        return {
-            "aligner": self.aligner,
-            "created": _now(),
-            "detection_score": round(first.found.score, 4),
-            "extractor_version": _version(),
-            "face_box": list(first.found.box),
-            "source_sha256": ",".join(look.sha256 for look in looks),
-            "weights_sha256": self._weights_sha256.result(),
-        }
 
 
 def extract_identity(
@@ -334,7 +232,7 @@ def extract_identity(
     models_dir: str | os.PathLike[str] | None = None,
     *,
     face: FaceChoice = "largest",
-    fusion: Fusion = "idformer",
+    fusion: Fusion = DEFAULT_FUSION,
     **options: Any,
 ) -> Identity:
     """Extract an identity: `IdentityExtractor(...).extract(...)` in one call.
@@ -350,60 +248,3 @@ def extract_identity(
         ValueError: See both.
     """
     return IdentityExtractor(models_dir, **options).extract(photo, face, fusion=fusion)
-
-
-def clip_picture(face: torch.Tensor, side_px: int) -> torch.Tensor:
-    """Resize to the vision tower's size and normalise.
-
-    Bicubic without antialiasing, as in the torchvision 0.15 that PuLID pins; newer ones
-    antialias by default, which changes an identity by a cosine of 0.99997.
-
-    Args:
-        face: (n, 3, H, W) float32 in 0..1.
-        side_px: Side of the result.
-    """
-    small = F.interpolate(face, (side_px, side_px), mode="bicubic", align_corners=False)
-    mean, std = (small.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
-    return (small - mean) / std
-
-
-def _found_face(photo: Photo, face: Face, faces: Sequence[Face]) -> FoundFace:
-    left, top, right, bottom = (round(edge / photo.scale) for edge in face.box)
-    index = next(number for number, other in enumerate(from_left(faces)) if other is face)
-    return FoundFace(photo.name, (left, top, right, bottom), face.score, index, len(faces))
-
-
-def _as_array(tokens: torch.Tensor) -> NDArray[np.float32]:
-    return tokens[0].float().cpu().numpy()
-
-
-def _in_background(function: Any, *args: Any) -> Future[str]:
-    """Start hashing 1.1 GB while the networks run; a daemon, so that it never holds up an exit."""
-    future: Future[str] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function(*args))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="weights-sha256", daemon=True).start()
-    return future
-
-
-def _now() -> str:
-    """UTC to the second, or SOURCE_DATE_EPOCH where builds are to be reproducible."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = (
-        datetime.fromtimestamp(int(epoch), timezone.utc)
-        if epoch.isdigit()
-        else datetime.now(timezone.utc)
-    )
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _version() -> str:
-    try:
-        return metadata.version("pulid-sdcpp")
-    except metadata.PackageNotFoundError:
-        return "unknown"

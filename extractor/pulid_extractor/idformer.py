@@ -4,12 +4,14 @@ Learned queries and five tokens made from the ArcFace and CLIP embeddings attend
 each of the five depths of the vision tower, to that depth's tokens and to those five. Every size
 is read from the weights.
 
+PuLID-Flux and PuLID v1.1 for SDXL have it, of the same shapes: in the files of the first its
+tensors are named `pulid_encoder.*`, in those of the second `id_adapter.*`.
+
 Source: ToTheBeginning/PuLID, pulid/encoders_transformer.py (class IDFormer).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,16 +22,15 @@ from torch import nn
 
 from pulid_sdcpp.errors import ModelFileError
 
-from .checkpoint import fill, place, read_checkpoint, shape_of
+from .checkpoint import fill, place, shape_of
 from .eva_vision import N_SCALES
-from .layers import LayerNorm, Linear, attention
+from .layers import LayerNorm, Linear, attention, mapping_network
 
-__all__ = ["IdFormer", "IdFormerShape", "load_idformer"]
+__all__ = ["IdFormer", "IdFormerShape", "idformer_of"]
 
 HEAD_DIM = 64
 """Width of an attention head; heads = rows of `to_q` / 64 (16 in the published weights)."""
-PREFIX = "pulid_encoder."
-WHAT = "PuLID-Flux IDFormer"
+WHAT = "IDFormer of PuLID"
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,8 @@ def _feed_forward(dim: int, inner: int) -> nn.Sequential:
     )
 
 
-def _mapping(dim_in: int, hidden: int, dim_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        Linear(dim_in, hidden),
-        LayerNorm(hidden),
-        nn.LeakyReLU(),
-        Linear(hidden, hidden),
-        LayerNorm(hidden),
-        nn.LeakyReLU(),
-        Linear(hidden, dim_out),
-    )
-
-
 class IdFormer(nn.Module):
-    """The IDFormer. Parameters are named as in the published file, without `pulid_encoder.`."""
+    """The IDFormer. Parameters are named as in the published files, without the prefix."""
 
     def __init__(self, shape: IdFormerShape) -> None:
         super().__init__()
@@ -118,9 +107,9 @@ class IdFormer(nn.Module):
         )
         for scale in range(N_SCALES):
             self.add_module(
-                f"mapping_{scale}", _mapping(shape.vit_dim, shape.vit_hidden, shape.dim)
+                f"mapping_{scale}", mapping_network(shape.vit_dim, shape.vit_hidden, shape.dim)
             )
-        self.id_embedding_mapping = _mapping(
+        self.id_embedding_mapping = mapping_network(
             shape.embedding_dim, shape.id_hidden, shape.dim * shape.n_id_tokens
         )
 
@@ -175,29 +164,20 @@ class IdFormer(nn.Module):
         return self(nothing, [blank] * N_SCALES)
 
 
-def load_idformer(
-    path: str | os.PathLike[str], *, device: torch.device, dtype: torch.dtype
+def idformer_of(
+    tensors: Mapping[str, torch.Tensor], file: Path, *, device: torch.device, dtype: torch.dtype
 ) -> IdFormer:
-    """Load the IDFormer out of PuLID's Flux weights; the cross-attention stays unread.
+    """Build an IDFormer out of its tensors.
 
     Args:
-        path: `pulid_flux_v0.9.1.safetensors` (or v0.9.0).
+        tensors: Named as in the published files, without the prefix.
+        file: Where they come from, for errors.
         device: Where to compute.
         dtype: What to compute in.
 
     Raises:
-        ModelFileError: Not such a file; PuLID's weights for SDXL are named as such.
+        ModelFileError: They are not an IDFormer's.
     """
-    file = Path(path)
-    tensors = read_checkpoint(file)
-    if any(name.startswith("id_adapter_attn_layers.") for name in tensors):
-        raise ModelFileError(
-            f"{file}: expected PuLID weights for Flux (pulid_flux_v0.9.1.safetensors), found "
-            "PuLID weights for SDXL (pulid_v1.1 is not a newer Flux version)"
-        )
-    tensors = {
-        name[len(PREFIX) :]: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)
-    }
     shape = _shape_of(tensors, file)
     with torch.device("meta"):
         network = IdFormer(shape)
@@ -207,7 +187,7 @@ def load_idformer(
 
 
 def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> IdFormerShape:
-    dims = partial(shape_of, tensors, file, WHAT, prefix=PREFIX)
+    dims = partial(shape_of, tensors, file, WHAT)
     _, n_queries, dim = dims("latents", 3)
     id_rows = dims("id_embedding_mapping.6.weight", 2)[0]
     n_layers = 0

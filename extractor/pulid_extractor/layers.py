@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["Conv2d", "LayerNorm", "Linear", "attention"]
+__all__ = ["Conv2d", "LayerNorm", "Linear", "attention", "mapping_network"]
 
 
 class Linear(nn.Linear):
@@ -31,6 +31,22 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
         return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
+
+
+def mapping_network(dim_in: int, hidden: int, dim_out: int) -> nn.Sequential:
+    """The network of three layers that all of PuLID's encoders map what they see with.
+
+    LayerNorm has eps 1e-5, LeakyReLU the slope 0.01.
+    """
+    return nn.Sequential(
+        Linear(dim_in, hidden),
+        LayerNorm(hidden),
+        nn.LeakyReLU(),
+        Linear(hidden, hidden),
+        LayerNorm(hidden),
+        nn.LeakyReLU(),
+        Linear(hidden, dim_out),
+    )
 
 
 def attention(

@@ -27,12 +27,14 @@ class PublishedFile:
         names: The names it is looked for under, the best first.
         folders: Folders of the models folder it may lie in, the best first.
         repository: Where it is published.
+        copies: Further names, looked for first: of safetensors copies, which nobody publishes.
     """
 
     what: str
     names: tuple[str, ...]
     folders: tuple[str, ...]
     repository: str
+    copies: tuple[str, ...] = ()
 
 
 # insightface's own zip of antelopev2 unpacks to a folder in a folder of the same name, and
@@ -54,19 +56,30 @@ PUBLISHED: dict[str, PublishedFile] = {
     ),
     "eva": PublishedFile(
         "EVA02-CLIP vision tower",
-        ("EVA02_CLIP_L_336_psz14_s6B.safetensors", "EVA02_CLIP_L_336_psz14_s6B.pt"),
+        ("EVA02_CLIP_L_336_psz14_s6B.pt",),
         ("",),
         "QuanSun/EVA-CLIP",
+        ("EVA02_CLIP_L_336_psz14_s6B.safetensors",),
     ),
     "parsing": PublishedFile(
         "BiSeNet face parser",
-        ("parsing_bisenet.safetensors", "parsing_bisenet.pth"),
+        ("parsing_bisenet.pth",),
         ("", "facexlib", "weights"),
         "the releases of xinntao/facexlib",
+        ("parsing_bisenet.safetensors",),
     ),
     "pulid": PublishedFile(
-        "PuLID weights for Flux",
-        ("pulid_flux_v0.9.1.safetensors", "pulid_flux_v0.9.0.safetensors"),
+        "PuLID weights",
+        (
+            "pulid_flux_v0.9.1.safetensors",
+            "pulid_flux_v0.9.0.safetensors",
+            # For SDXL: v1.1, v1, and both under the names that other programs know.
+            "pulid_v1.1.safetensors",
+            "ip-adapter_pulidv1.1_sdxl_fp16.safetensors",
+            "pulid_v1.safetensors",
+            "ip-adapter_pulid_sdxl_fp16.safetensors",
+            "pulid_v1.bin",
+        ),
         ("", "pulid"),
         "guozinan/PuLID",
     ),
@@ -193,7 +206,8 @@ def needed_model_file(models_dir: str | os.PathLike[str], role: str) -> Path:
 
 def _look_for(folder: Path, published: PublishedFile) -> Path | None:
     """The first file there is; where none is, whatever else bears the name."""
-    paths = [folder / sub / name for name in published.names for sub in published.folders]
+    names = (*published.copies, *published.names)
+    paths = [folder / sub / name for name in names for sub in published.folders]
     for path in paths:
         if path.is_file():
             return path
@@ -216,9 +230,4 @@ def _found(path: Path) -> str:
 
 def _published_path(published: PublishedFile) -> str:
     """`antelopev2/glintr100.onnx`: the first folder with the name as published."""
-    name = published.names[0]
-    if name.endswith(".safetensors") and len(published.names) > 1:
-        # Our own safetensors copies are looked for first, but nobody publishes them.
-        originals = [other for other in published.names if not other.endswith(".safetensors")]
-        name = originals[0] if originals else name
-    return "/".join(part for part in (published.folders[0], name) if part)
+    return "/".join(part for part in (published.folders[0], published.names[0]) if part)

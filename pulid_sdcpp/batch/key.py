@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import BatchFileError
 from ..identity import hashes
+from ..identity.fusion import DEFAULT_FUSION
 from ..identity.identity_file import Identity, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.lora_tags import prompt_loras
@@ -186,7 +187,7 @@ class JobKeys:
         return {
             "photos": [self._once(photo, self._sha256) for photo in person.files],
             "face": person.face,
-            "fusion": person.fusion if len(person.files) > 1 else "",
+            "fusion": _fusion(person),
             "extractor": {role: self._digest(path) for role, path in self._extractor.items()},
         }
 
@@ -247,6 +248,13 @@ def batch_stamp(path: str | os.PathLike[str]) -> FileStamp:
     Without the inode, which is another one at every look on some network drives.
     """
     return file_stamp(path)[:3]
+
+
+def _fusion(person: PersonSpec) -> str:
+    """The fusion, where it counts; the default by the name that it had when it was the only one."""
+    if len(person.files) < 2:
+        return ""
+    return "idformer" if person.fusion == DEFAULT_FUSION else person.fusion
 
 
 def _plain(value: Any, digest: Any) -> Any:

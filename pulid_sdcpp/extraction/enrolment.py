@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
 from ..identity.face_choice import FaceChoice, check_face_choice
-from ..identity.fusion import Fusion, check_fusion
+from ..identity.fusion import DEFAULT_FUSION, Fusion, check_fusion
 from ..identity.identity_file import Identity
 from ..identity.photo_warning import log_photo_warnings
 from ..identity.store import find_entry, store_folder, write_entry
@@ -78,7 +78,7 @@ class Enroller:
         photos: PhotoSource | Sequence[PhotoSource],
         *,
         face: FaceChoice = "largest",
-        fusion: Fusion = "idformer",
+        fusion: Fusion = DEFAULT_FUSION,
         on_face: Callable[[FoundFace], object] | None = None,
         on_extract: Callable[[], object] | None = None,
     ) -> Identity:
@@ -88,7 +88,7 @@ class Enroller:
             photos: A file, what is in it (bytes), an open file, a Pillow image or an array; or a
                 list of them, of one person.
             face: Which face where there are several, see `check_face_choice`.
-            fusion: How several photos become one identity.
+            fusion: How several photos become one identity; see `IdentityExtractor.extract`.
             on_face: Told which face was taken of each photo, when the photos are new.
             on_extract: Told once, before the networks are loaded, when the photos are new.
 
@@ -97,7 +97,8 @@ class Enroller:
             FaceNotFoundError: A photo has no face, or not the one that was asked for.
             ModelFileError: Weights are missing or of the wrong kind.
             MissingDependencyError: The extra [extract] is not installed.
-            ValueError: No photos, no such choice of face, or no such fusion.
+            ValueError: No photos, no such choice of face, or no such fusion, or one that the
+                encoder cannot do.
         """
         photos = contents_read(photos)
         sources: list[Any] = list(photos) if isinstance(photos, (list, tuple)) else [photos]

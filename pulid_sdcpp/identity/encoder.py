@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from ..errors import ModelMismatchError
-from ..terminal_text import shown
+from ..terminal_text import alternatives, shown
 
 __all__ = [
     "ENCODERS",
@@ -46,8 +46,7 @@ def check_encoder(encoder: object) -> Encoder:
         ValueError: It is none.
     """
     if encoder not in ENCODERS:
-        expected = f"{', '.join(ENCODERS[:-1])} or {ENCODERS[-1]}"
-        raise ValueError(f"encoder {shown(encoder)}: expected {expected}")
+        raise ValueError(f"encoder {shown(encoder)}: expected {alternatives(ENCODERS)}")
     return encoder
 
 
@@ -68,7 +67,7 @@ def check_encoder_fits(found: str, expected: Sequence[str], weights: object) -> 
         ModelMismatchError: It is none of them.
     """
     if found not in expected:
-        wanted = " or ".join(map(encoder_words, expected))
+        wanted = alternatives(list(map(encoder_words, expected)))
         raise ModelMismatchError(
             f"{weights}: expected an identity made by {wanted}, found one made by "
             f"{encoder_words(found)}; extract it again with these weights"

@@ -50,7 +50,7 @@ _ADDING = """<form class="ps-adding">{photos}
 <button type="button" data-do="reset">{cancel}</button></div></form>"""
 
 _FUSION = """<fieldset class="ps-choice"><legend>{legend}</legend>
-<label><input type="radio" name="fusion" value="idformer" checked> {idformer}</label>
+<label><input type="radio" name="fusion" value="auto" checked> {auto}</label>
 <label><input type="radio" name="fusion" value="mean"> {mean}</label></fieldset>"""
 
 _PHOTO = '<fieldset class="ps-faces"><legend>{legend}</legend>{faces}</fieldset>'
@@ -122,9 +122,7 @@ def adding_html(photos: Sequence[GivenPhoto]) -> Markup:
     """Whose face is meant in each photo, and the name; empty without a photo."""
     if not photos:
         return Markup("")
-    fusion = html(
-        _FUSION, legend=texts.FUSION, idformer=texts.FUSION_IDFORMER, mean=texts.FUSION_MEAN
-    )
+    fusion = html(_FUSION, legend=texts.FUSION, auto=texts.FUSION_AUTO, mean=texts.FUSION_MEAN)
     return html(
         _ADDING,
         photos=joined([_photo(number, photo) for number, photo in enumerate(photos, 1)]),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from ..identity.fusion import DEFAULT_FUSION
 from ..server.bodies.safe_names import name_of_person
 from ..server.calls.enrolment import begin_enrolment
 from ..server.calls.forgotten_person import forget_person
@@ -124,7 +125,7 @@ class _PeopleEvents:
             photo.chosen(pressed.text(f"face-{number}")) for number, photo in enumerate(given, 1)
         ]
         yield nothing, nothing, nothing, nothing, _said(texts.EXTRACTING), nothing
-        name, fusion = pressed.text("name"), pressed.text("fusion") or "idformer"
+        name, fusion = pressed.text("name"), pressed.text("fusion") or DEFAULT_FUSION
         person = await self._enrolled(call, given, faces, name=name, fusion=fusion)
         _remove_photos(given)
         said = _said(texts.KEPT.format(name=name_of(person)))

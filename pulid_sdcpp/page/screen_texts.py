@@ -40,7 +40,7 @@ __all__ = [
     "FORGET_WHAT",
     "FOR_PHOTOS_ONLY",
     "FUSION",
-    "FUSION_IDFORMER",
+    "FUSION_AUTO",
     "FUSION_MEAN",
     "GALLERY",
     "GRID",
@@ -170,7 +170,7 @@ PHOTOS = "Photos of one person (1 to {most})"
 NAME = "Name"
 NAME_HELP = "Empty: no name, found by its number."
 FUSION = "Several photos become one identity by"
-FUSION_IDFORMER = "the network (best)"
+FUSION_AUTO = "the network (best)"
 FUSION_MEAN = "the mean"
 CHOOSE_FACE = "Whose face? Photo {number}"
 FACE_OF = "Face {number} of {of}"

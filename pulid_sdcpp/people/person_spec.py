@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..identity.face_choice import FaceChoice, check_face_choice
-from ..identity.fusion import FUSIONS, Fusion
+from ..identity.fusion import DEFAULT_FUSION, FUSION_HELP, FUSIONS, Fusion
 from ..options.checks import check_path
 from ..options.facts import check, described, option, same_as
 from ..options.step_point import StepPoint
@@ -36,7 +36,7 @@ class PersonSpec:
         files: Photos of the person, or one identity file.
         identity: In the place of `files`: one that is known, or a file that can be nothing else.
         face: Which face of each photo.
-        fusion: How several photos become one identity: "idformer" or "mean".
+        fusion: How several photos become one identity, see `Fusion`.
         weight, start_step, end_step, region: As those of `Person`.
 
     Raises:
@@ -56,8 +56,8 @@ class PersonSpec:
         evaluate=False,
     )
     fusion: Fusion = option(
-        "idformer",
-        "How several photos of a person become one identity.",
+        DEFAULT_FUSION,
+        FUSION_HELP,
         flags="--fusion",
         group="Identity",
         choices=FUSIONS,

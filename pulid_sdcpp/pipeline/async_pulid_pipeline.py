@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..engine.interface import Preview
 from ..identity.face_choice import FaceChoice
-from ..identity.fusion import Fusion
+from ..identity.fusion import DEFAULT_FUSION, Fusion
 from ..identity.identity_file import Identity
 from ..memory.plan import Plan
 from ..native.progress_event import EventCallback, ProgressEvent
@@ -124,7 +124,7 @@ class AsyncPulidPipeline:
         photos: PhotoSource | Sequence[PhotoSource],
         *,
         face: FaceChoice = "largest",
-        fusion: Fusion = "idformer",
+        fusion: Fusion = DEFAULT_FUSION,
     ) -> Identity:
         """Get the identity of the person in one or several photos, or in an identity file.
 

@@ -10,7 +10,7 @@ from ..engine.interface import CreateEngine, Preview
 from ..errors import ModelFileError
 from ..extraction.enrolment import Enroller, contents_read
 from ..identity.face_choice import FaceChoice
-from ..identity.fusion import Fusion
+from ..identity.fusion import DEFAULT_FUSION, Fusion
 from ..identity.identity_file import Identity
 from ..identity.named_person import named_photos
 from ..memory.plan import Plan, Vram
@@ -211,7 +211,7 @@ class PulidPipeline:
         photos: PhotoSource | Sequence[PhotoSource],
         *,
         face: FaceChoice = "largest",
-        fusion: Fusion = "idformer",
+        fusion: Fusion = DEFAULT_FUSION,
         cancel: CancelToken | None = None,
         on_event: EventCallback | None = None,
         on_face: Callable[..., object] | None = None,
@@ -228,7 +228,8 @@ class PulidPipeline:
                 identity file, or what is in it; or the name of somebody who is kept.
             face: Face to use if a photo has several: "largest", "left", "right", "center", a number
                 (counting from 0 at the left), or a box (x, y, width, height) in pixels.
-            fusion: How several photos become one identity: "idformer" or "mean".
+            fusion: How several photos become one identity: "auto" (as PuLID's own code
+                does), "idformer" or "mean".
             cancel: Cancels it while it waits, or before the networks begin; see `CancelToken`.
             on_event: Called at the stage "extract", if there is something to extract.
             on_face: Called with the `FoundFace` that is used of each new photo.

@@ -17,9 +17,10 @@ from pocket.portraits import identity_vector, sample_person
 from pocket.portraits.people import IDENTITY_DIM
 from pocket.references import aligned, draw_reference
 from pocket.resuming import seed_training
+from pulid_extractor.clip_picture import clip_picture
+from pulid_extractor.encoder import load_encoder
 from pulid_extractor.eva_vision import EvaVision, load_eva
-from pulid_extractor.extract import clip_picture
-from pulid_extractor.idformer import IdFormer, load_idformer
+from pulid_extractor.idformer import IdFormer
 from pulid_extractor.parsing import BACKGROUND_LABELS, BiSeNet, face_only, load_parsing
 
 torch.set_num_threads(1)
@@ -224,7 +225,8 @@ def test_the_idformer_trains_on_and_the_extractor_loads_it(
     tensors = idformer.idformer_tensors(tmp_path)
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     save_file(tensors, tmp_path / "pulid.safetensors")
-    loaded = load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)
+    loaded = load_encoder(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32).network
+    assert isinstance(loaded, IdFormer)
     assert loaded.shape == IDFORMER
     one, both = (idformer.pick(held, np.array([0]), np.array([which])) for which in ([0], [0, 1]))
     assert both[1][0].shape == (1, 10, 64)

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 
 from pulid_extractor import Face, FoundFace, IdentityExtractor, extract_identity
 from pulid_extractor.align import ffhq_crop
-from pulid_extractor.extract import clip_picture
-from pulid_extractor.idformer import load_idformer
+from pulid_extractor.clip_picture import clip_picture
+from pulid_extractor.encoder import load_encoder
 from pulid_extractor.photo import load_photo
 from pulid_extractor.retinaface import RetinaFaceFinder
 from pulid_sdcpp.errors import (
@@ -28,7 +28,7 @@ from pulid_sdcpp.errors import (
     ModelMismatchError,
 )
 from pulid_sdcpp.identity.identity_file import Identity
-from standin.extractor.networks import idformer_tensors
+from standin.extractor.networks import idformer_tensors, mlp_encoder_tensors
 
 CPU = torch.device("cpu")
 
@@ -61,20 +61,20 @@ def test_is_its_stages_in_order(
     """Put together here from the stages, as DESIGN lists them, with the loops of the formulas."""
     photo = load_photo(astronaut)
     (face,) = extractor.find_faces(astronaut)
-    recognised = extractor._faces.embed(photo, face)
+    recognised = extractor._reader.faces.embed(photo, face)
     crop = ffhq_crop(photo.pixels, face.landmarks).astype(np.float32) / 255
     normalised = (crop - (0.485, 0.456, 0.406)) / np.array([0.229, 0.224, 0.225])
     chw = torch.from_numpy(normalised.astype(np.float32).transpose(2, 0, 1)[None])
-    labels = extractor._parser(chw).argmax(dim=1)[0].numpy()
+    labels = extractor._reader.parser(chw).argmax(dim=1)[0].numpy()
     grey = crop @ np.array([0.299, 0.587, 0.114], np.float32)
     grey[np.isin(labels, [0, 7, 8, 9, 14, 15, 16, 18])] = 1
-    side = extractor._eva.shape.image_px
+    side = extractor._reader.eva.shape.image_px
     small = F.interpolate(torch.from_numpy(grey)[None, None], (side, side), mode="bicubic")
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
-    clip, hidden = extractor._eva((small.expand(1, 3, side, side) - mean) / std)
+    clip, hidden = extractor._reader.eva((small.expand(1, 3, side, side) - mean) / std)
     embedding = torch.cat([torch.from_numpy(recognised), clip[0]])[None, None]
-    expected = extractor._idformer(embedding, hidden)[0].numpy()
+    expected = extractor._encoder.network(embedding, hidden)[0].numpy()
     difference = np.abs(astronaut_identity.tokens - expected).max() / np.abs(expected).max()
     print(f"relative difference {difference:.1e}")
     assert difference < 1e-4
@@ -83,10 +83,10 @@ def test_is_its_stages_in_order(
 def test_unconditional_is_the_idformer_of_zeros(
     extractor: IdentityExtractor, models_dir: Path, astronaut_identity: Identity
 ) -> None:
-    network = load_idformer(
+    network = load_encoder(
         models_dir / "pulid_flux_v0.9.1.safetensors", device=CPU, dtype=torch.float32
-    )
-    tokens = 1 + extractor._eva.shape.grid**2
+    ).network
+    tokens = 1 + extractor._reader.eva.shape.grid**2
     blank = torch.zeros(1, tokens, network.shape.vit_dim)
     expected = network(torch.zeros(1, 1, network.shape.embedding_dim), [blank] * 5)[0].numpy()
     assert astronaut_identity.uncond_tokens is not None
@@ -189,7 +189,7 @@ def test_the_mean_is_that_of_the_photos_own_identities(
     assert -1 <= float(mean.metadata["agreement"]) <= 1  # type: ignore[arg-type]
     assert np.abs(together.tokens - mean.tokens).max() > 0.01
     assert extractor.extract([astronaut], fusion="mean").sha256 == astronaut_identity.sha256
-    with pytest.raises(ValueError, match="fusion 'median': expected idformer or mean"):
+    with pytest.raises(ValueError, match="fusion 'median': expected auto, idformer"):
         extractor.extract(astronaut, fusion="median")  # type: ignore[arg-type]
 
 
@@ -370,14 +370,14 @@ def test_the_aligners_landmarks_are_those_of_the_same_person(
         Face(face.box, 0.99, face.landmarks + np.float32(2))
         for face in extractor.find_faces(t1_path)
     ]
-    monkeypatch.setattr(extractor, "_retinaface", OtherDetector(shifted[::-1]))
+    monkeypatch.setattr(extractor._reader, "retinaface", OtherDetector(shifted[::-1]))
     for index in range(6):
         tokens = extractor.extract(t1_path, face=index).tokens
         likeness = [cosine(tokens, person.tokens) for person in six]
         assert int(np.argmax(likeness)) == index
         assert likeness[index] < 1 - 1e-6, "the crop should have moved"
     # It misses the third face: another one is not taken instead.
-    monkeypatch.setattr(extractor, "_retinaface", OtherDetector(shifted[:2] + shifted[3:]))
+    monkeypatch.setattr(extractor._reader, "retinaface", OtherDetector(shifted[:2] + shifted[3:]))
     extractor.extract(t1_path, face=3)
     with pytest.raises(FaceNotFoundError, match=r"t1\.jpg: the two detectors disagree: insight"):
         extractor.extract(t1_path, face=2)
@@ -409,3 +409,49 @@ def test_clip_picture_does_not_antialias() -> None:
          (0.5 - 0.40821073) / 0.27577711],
         rtol=1e-4,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sdxl_v1(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> IdentityExtractor:
+    path = tmp_path_factory.mktemp("sdxl") / "pulid_v1.safetensors"
+    save_file(mlp_encoder_tensors(), path)
+    return IdentityExtractor(models_dir, pulid_weights=path, device="cpu")
+
+
+def test_identities_for_sdxl_v1(
+    sdxl_v1: IdentityExtractor, t1_path: Path, astronaut: NDArray[np.uint8]
+) -> None:
+    assert sdxl_v1.encoder == "sdxl-v1"
+    alone = [sdxl_v1.extract(photo, face="left") for photo in (astronaut, t1_path)]
+    for identity in alone:
+        assert identity.encoder == "sdxl-v1"
+        assert "fusion" not in identity.metadata
+        assert identity.tokens.shape == (10, 2048)
+        assert identity.uncond_tokens is not None
+    assert alone[0].sha256 != alone[1].sha256
+    np.testing.assert_array_equal(alone[0].uncond_tokens, alone[1].uncond_tokens)  # type: ignore[arg-type]
+    both = sdxl_v1.extract([astronaut, t1_path], face="left")
+    assert both.metadata["fusion"] == "concat"
+    first, second = (identity.tokens for identity in alone)
+    np.testing.assert_array_equal(both.tokens, np.concatenate([first, second[:5]]))
+    nobody = alone[0].uncond_tokens
+    assert nobody is not None
+    np.testing.assert_array_equal(both.uncond_tokens, np.concatenate([nobody, nobody[:5]]))  # type: ignore[arg-type]
+    assert sdxl_v1.extract([astronaut, t1_path], face="left", fusion="mix").n_tokens == 20
+    mean = sdxl_v1.extract([astronaut, t1_path], face="left", fusion="mean")
+    np.testing.assert_allclose(mean.tokens, (first + second) / 2, atol=1e-5)
+    with pytest.raises(ValueError, match="idformer: PuLID v1 for SDXL joins photos by concat, mix"):
+        sdxl_v1.extract([astronaut, t1_path], face="left", fusion="idformer")
+
+
+def test_v1_1_for_sdxl_gives_the_numbers_of_flux_under_its_own_name(
+    models_dir: Path, tmp_path: Path, extractor: IdentityExtractor, astronaut: NDArray[np.uint8],
+    astronaut_identity: Identity,
+) -> None:  # fmt: skip
+    path = tmp_path / "pulid_v1.1.safetensors"
+    save_file(idformer_tensors(prefix="id_adapter."), path)
+    found = IdentityExtractor(models_dir, pulid_weights=path, device="cpu").extract(astronaut)
+    assert (found.encoder, astronaut_identity.encoder) == ("sdxl-v1.1", "flux")
+    np.testing.assert_allclose(found.tokens, astronaut_identity.tokens, atol=1e-5)
+    with pytest.raises(ValueError, match="concat: PuLID for Flux joins photos by idformer or mean"):
+        extractor.extract([astronaut, astronaut], fusion="concat")

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pulid_extractor.idformer import load_idformer
+from pulid_extractor.encoder import load_encoder
+from pulid_extractor.idformer import IdFormer
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.networks import idformer_tensors
 
@@ -30,6 +31,12 @@ def tensors(seed: int = 0) -> dict[str, NDArray[np.float32]]:
         else value
         for name, value in made.items()
     }  # fmt: skip
+
+
+def load_idformer(path: Path) -> IdFormer:
+    network = load_encoder(path, device=CPU, dtype=torch.float32).network
+    assert isinstance(network, IdFormer)
+    return network
 
 
 def definition(weights: dict[str, NDArray[np.float32]], x: Float, y: list[Float]) -> Float:
@@ -79,7 +86,7 @@ def definition(weights: dict[str, NDArray[np.float32]], x: Float, y: list[Float]
 @pytest.mark.parametrize("photos", [1, 3])
 def test_agrees_with_the_definition(tmp_path: Path, photos: int) -> None:
     save_file(tensors(), tmp_path / "pulid.safetensors")
-    network = load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)
+    network = load_idformer(tmp_path / "pulid.safetensors")
     rng = np.random.default_rng(photos)
     x = rng.normal(0, 1, (photos, EMBEDDING))
     y = [rng.normal(0, 1, (photos * VIT_TOKENS, SIZES["vit_dim"])) for _ in range(5)]
@@ -96,7 +103,7 @@ def test_agrees_with_the_definition(tmp_path: Path, photos: int) -> None:
 
 def test_unconditional_is_the_network_on_zeros(tmp_path: Path) -> None:
     save_file(tensors(), tmp_path / "pulid.safetensors")
-    network = load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)
+    network = load_idformer(tmp_path / "pulid.safetensors")
     zeros = [np.zeros((VIT_TOKENS, SIZES["vit_dim"]))] * 5
     expected = definition(tensors(), np.zeros((1, EMBEDDING)), zeros)
     found = network.unconditional(torch.float32, VIT_TOKENS)[0].numpy()
@@ -105,14 +112,14 @@ def test_unconditional_is_the_network_on_zeros(tmp_path: Path) -> None:
 
 def test_sizes_come_from_the_weights(tmp_path: Path) -> None:
     save_file(tensors(), tmp_path / "pulid.safetensors")
-    shape = load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32).shape
+    shape = load_idformer(tmp_path / "pulid.safetensors").shape
     assert (shape.n_queries, shape.id_dim, shape.dim, shape.inner) == (6, 40, 128, 128)
     assert (shape.n_id_tokens, shape.embedding_dim, shape.vit_dim) == (3, EMBEDDING, 20)
 
 
 def test_wrong_number_of_hidden_states_is_refused(tmp_path: Path) -> None:
     save_file(tensors(), tmp_path / "pulid.safetensors")
-    network = load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)
+    network = load_idformer(tmp_path / "pulid.safetensors")
     with pytest.raises(ValueError, match="4 hidden states: expected 5"):
         network(torch.zeros(1, 1, EMBEDDING), [torch.zeros(1, 1, SIZES["vit_dim"])] * 4)
 
@@ -120,21 +127,14 @@ def test_wrong_number_of_hidden_states_is_refused(tmp_path: Path) -> None:
 def test_the_cross_attention_in_the_same_file_is_left_alone(tmp_path: Path) -> None:
     other = {"pulid_ca.0.to_q.weight": np.zeros((4, 4), np.float32)}
     save_file(tensors() | other, tmp_path / "pulid.safetensors")
-    network = load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)
+    network = load_idformer(tmp_path / "pulid.safetensors")
     assert not any(name.startswith("pulid_ca") for name in network.state_dict())
-
-
-def test_sdxl_weights_are_refused_by_name(tmp_path: Path) -> None:
-    names = {"id_adapter_attn_layers.1.id_to_k.weight": np.zeros((4, 4), np.float32)}
-    save_file(tensors() | names, tmp_path / "pulid_v1.1.safetensors")
-    with pytest.raises(ModelFileError, match="found PuLID weights for SDXL"):
-        load_idformer(tmp_path / "pulid_v1.1.safetensors", device=CPU, dtype=torch.float32)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("latents", None, "pulid_encoder.latents is missing"),
+        ("latents", None, "its tensor latents is missing"),
         ("layers.9.1.3.weight", None, r"missing: layers\.9\.1\.3\.weight"),
         ("layers.9.0.to_q.weight", None, "multiple of 5 layers, found 9"),
         ("layers.0.0.to_q.weight", np.zeros((96, 128), np.float32), "heads of 64, found .* 96"),
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_the_idformer_is_refused(
         weights[f"pulid_encoder.{name}"] = value
     save_file(weights, tmp_path / "pulid.safetensors")
     with pytest.raises(ModelFileError, match=message):
-        load_idformer(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)
+        load_idformer(tmp_path / "pulid.safetensors")
 
 
 def test_the_stand_in_has_the_published_names_and_ratio_of_shapes() -> None:

@@ -41,6 +41,18 @@ def test_the_newer_pulid_is_preferred_and_the_older_accepted(tmp_path: Path) -> 
     assert find_model_files(tmp_path).pulid.name == "pulid_flux_v0.9.0.safetensors"
 
 
+def test_weights_for_sdxl_are_found_where_there_are_none_for_flux(tmp_path: Path) -> None:
+    fill(tmp_path, *ROOT_FILES, "pulid_v1.1.safetensors", "pulid_v1.bin",
+         *(f"antelopev2/{name}" for name in PAIR))  # fmt: skip
+    assert find_model_files(tmp_path).pulid.name == "pulid_flux_v0.9.1.safetensors"
+    (tmp_path / "pulid_flux_v0.9.1.safetensors").unlink()
+    assert find_model_files(tmp_path).pulid.name == "pulid_v1.1.safetensors"
+    (tmp_path / "pulid_v1.1.safetensors").unlink()
+    assert find_model_files(tmp_path).pulid.name == "pulid_v1.bin"
+    fill(tmp_path, "ip-adapter_pulid_sdxl_fp16.safetensors")
+    assert find_model_files(tmp_path).pulid.name == "ip-adapter_pulid_sdxl_fp16.safetensors"
+
+
 def test_safetensors_copies_are_preferred(tmp_path: Path) -> None:
     fill(tmp_path, *ROOT_FILES, "EVA02_CLIP_L_336_psz14_s6B.safetensors",
          "parsing_bisenet.safetensors", *(f"antelopev2/{name}" for name in PAIR))  # fmt: skip
@@ -57,7 +69,7 @@ def test_everything_missing_is_named_with_where_to_get_it(tmp_path: Path) -> Non
     for part in (
         "antelopev2/scrfd_10g_bnkps.onnx (SCRFD face detector, from DIAMONIK7777/antelopev2)",
         "EVA02_CLIP_L_336_psz14_s6B.pt (EVA02-CLIP vision tower, from QuanSun/EVA-CLIP)",
-        "pulid_flux_v0.9.1.safetensors (PuLID weights for Flux, from guozinan/PuLID)",
+        "pulid_flux_v0.9.1.safetensors (PuLID weights, from guozinan/PuLID)",
     ):
         assert part in message
     assert "glintr100" not in message

@@ -71,7 +71,7 @@ def test_grey_face_agrees_with_the_references_steps(
 
 
 def test_picture_for_clip_agrees_with_the_pinned_torchvision(library: Library) -> None:
-    from pulid_extractor.extract import clip_picture
+    from pulid_extractor.clip_picture import clip_picture
 
     transforms = library("torchvision.transforms")
     functional = library("torchvision.transforms.functional")

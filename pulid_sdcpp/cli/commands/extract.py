@@ -11,7 +11,7 @@ import click
 
 from ...errors import FaceNotFoundError, ImageFileError
 from ...identity.face_choice import FaceChoice
-from ...identity.fusion import FUSIONS, Fusion
+from ...identity.fusion import DEFAULT_FUSION, FUSION_HELP, FUSIONS, Fusion
 from ...identity.photo_files import photo_list
 from ...system.atomic_file import check_new, check_writable
 from ...system.output_folders import output_folders
@@ -90,7 +90,10 @@ def identity_jobs(
 )
 @models_options
 @click.option(
-    "--pulid-weights", type=FILE_PATH, help="PuLID-Flux weights to use in place of those found."
+    "--pulid-weights",
+    type=FILE_PATH,
+    help="PuLID weights to use in place of those found: "
+    "for Flux, or v1 or v1.1 for SDXL. An identity is only for weights like these.",
 )
 @click.option(
     "--face",
@@ -104,10 +107,9 @@ def identity_jobs(
 @click.option(
     "--fusion",
     type=click.Choice(FUSIONS),
-    default="idformer",
+    default=DEFAULT_FUSION,
     show_default=True,
-    help="How several photos become one identity: idformer: PuLID's encoder reads them "
-    "together; mean: the mean of their identities.",
+    help=FUSION_HELP,
 )
 @click.option(
     "--aligner",

@@ -10,7 +10,7 @@ import click
 
 from ...errors import FaceNotFoundError, IdentityFileError
 from ...identity.face_choice import FaceChoice
-from ...identity.fusion import FUSIONS, Fusion
+from ...identity.fusion import DEFAULT_FUSION, FUSION_HELP, FUSIONS, Fusion
 from ...terminal_text import escaped_line
 from ..flags.completions import complete_person
 from ..flags.extraction import PhotoPath, models_options, refuse_warnings, strict_option
@@ -55,9 +55,9 @@ def people() -> None:
 @click.option(
     "--fusion",
     type=click.Choice(FUSIONS),
-    default="idformer",
+    default=DEFAULT_FUSION,
     show_default=True,
-    help="How several photos become one identity.",
+    help=FUSION_HELP,
 )
 @models_options
 @click.option(

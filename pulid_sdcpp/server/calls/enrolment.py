@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import FaceNotFoundError, ImageFileError, PulidError
 from ...extraction.face_looker import LookedAt
 from ...identity.face_choice import FaceChoice
+from ...identity.fusion import DEFAULT_FUSION
 from ...identity.identity_file import Identity
 from ...pictures.face_thumbnail import face_thumbnail
 from ...system.image_file import read_image
@@ -94,7 +95,7 @@ async def begin_enrolment(
         "name": name,
         "photos": [f"sha256:{sha256}" for sha256 in photos],
         "face": list(face) if isinstance(face, tuple) else "largest" if face is None else face,
-        "fusion": person.options.get("fusion", "idformer"),
+        "fusion": person.options.get("fusion", DEFAULT_FUSION),
         "model": service.models.default,
     }
     return await service.submit_other(

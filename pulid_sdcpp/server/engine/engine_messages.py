@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...identity.fusion import DEFAULT_FUSION
 from ...terminal_text import shown
 from .checked_message import CheckedMessage, message_of
 
@@ -101,7 +102,7 @@ class ExtractCommand(CheckedMessage):
     model: ModelChoice
     files: tuple[str, ...]
     face: str | int | tuple[Any, ...] = "largest"
-    fusion: str = "idformer"
+    fusion: str = DEFAULT_FUSION
     target: str = "identity.pulidembd"
 
 

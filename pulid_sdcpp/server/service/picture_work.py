@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import FaceNotFoundError, GenerationCancelled, ImageFileError, OutputFileError
+from ...identity.fusion import DEFAULT_FUSION
 from ...terminal_text import reason_of
 from ..engine.engine_messages import ExtractCommand, JobCommand, MakeCommand
 from ..jobs.job_book import JobBook
@@ -111,7 +112,7 @@ class PictureWork:
             model=self._models.choice(request.model),
             files=photo_names(person),
             face=face,
-            fusion=person.options.get("fusion", "idformer"),
+            fusion=person.options.get("fusion", DEFAULT_FUSION),
             target=target,
         )
         try:

@@ -81,7 +81,7 @@ def test_several_photos_are_given_together(extractor: FakeExtractor) -> None:
     result = run("me.jpg", "too.jpg", "--face", "1", "--save-dtype", "f32", "--quiet")
     assert (result.exit_code, result.output) == (0, "")
     assert extractor.calls == [([Path("me.jpg"), Path("too.jpg")], 1)]
-    assert extractor.fusions == ["idformer"]
+    assert extractor.fusions == ["auto"]
     assert Identity.load("me.pulidembd").dtype == "f32"
 
 

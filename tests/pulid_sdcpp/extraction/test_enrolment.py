@@ -60,7 +60,7 @@ class Extractor:
         return identity_of(photos, face, fusion, **self._extractors.metadata)
 
 
-def identity_of(photos: list[Any], face: Any = "largest", fusion: str = "idformer",
+def identity_of(photos: list[Any], face: Any = "largest", fusion: str = "auto",
                 **metadata: Any) -> Identity:  # fmt: skip
     contents = [
         path.read_bytes() if isinstance(path, Path) else np.asarray(path).tobytes()
@@ -132,7 +132,7 @@ def test_a_photo_is_extracted_once(
     assert extractors.created == [
         {**files, "aligner": "insightface", "device": "auto", "dtype": "auto"}
     ]
-    assert extractors.extracted == [{"photos": [photo], "face": "largest", "fusion": "idformer"}]
+    assert extractors.extracted == [{"photos": [photo], "face": "largest", "fusion": "auto"}]
     assert len(kept(cache)) == 1
 
 

@@ -5,7 +5,6 @@ import math
 import pytest
 
 from pulid_sdcpp.identity.face_choice import check_face_choice, parse_face_choice
-from pulid_sdcpp.identity.fusion import FUSIONS, check_fusion
 
 
 @pytest.mark.parametrize(
@@ -47,9 +46,3 @@ def test_no_choice(choice: object) -> None:
 def test_no_box(box: tuple[object, ...]) -> None:
     with pytest.raises(ValueError, match="expected a box as x, y, width, height in pixels"):
         check_face_choice(box)
-
-
-def test_fusions() -> None:
-    assert [check_fusion(fusion) for fusion in FUSIONS] == ["idformer", "mean"]
-    with pytest.raises(ValueError, match="fusion 'median': expected idformer or mean"):
-        check_fusion("median")

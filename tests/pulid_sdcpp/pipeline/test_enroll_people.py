@@ -56,7 +56,7 @@ def test_everybody_gets_an_identity_and_keeps_the_rest() -> None:
         on_face=faces.append,
     )
     assert pipeline.calls == [
-        (ALICE, {"face": "left", "fusion": "idformer"}),
+        (ALICE, {"face": "left", "fusion": "auto"}),
         ([BOB, ALICE], {"face": "largest", "fusion": "mean"}),
     ]
     assert [face.photo for face in faces] == [ALICE, BOB]

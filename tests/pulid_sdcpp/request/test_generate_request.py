@@ -238,7 +238,7 @@ def test_a_face_that_cannot_be_chosen_is_refused_before_photos_are_read(face: An
 def test_a_box_as_a_list_is_a_face() -> None:
     request = settle({**GIVEN, "people": [{"files": "a.png", "face": [1, 2, 3, 4]}]})
     assert request.people[0].face == (1.0, 2.0, 3.0, 4.0)
-    assert hash(request.people[0].source) == hash(((Path("a.png"),), (1, 2, 3, 4), "idformer"))
+    assert hash(request.people[0].source) == hash(((Path("a.png"),), (1, 2, 3, 4), "auto"))
 
 
 def test_names_of_loras_have_no_choices_in_them() -> None:
