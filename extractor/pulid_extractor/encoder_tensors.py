@@ -10,22 +10,13 @@ from pathlib import Path
 import torch
 
 from pulid_sdcpp.errors import ModelFileError
-from pulid_sdcpp.identity.encoder import FLUX, SDXL_V1, SDXL_V1_1, Encoder
-from pulid_sdcpp.tensors.sdxl_pulid_names import (
-    ADAPTER_PREFIX,
-    ENCODER_PREFIX,
-    original_names,
-    weights_version,
-)
+from pulid_sdcpp.identity.encoder import FLUX, Encoder
+from pulid_sdcpp.identity.encoder_tensors import FLUX_PREFIX, encoder_of_tensors
+from pulid_sdcpp.tensors.sdxl_pulid_names import ADAPTER_PREFIX, ENCODER_PREFIX, original_names
 
 from .checkpoint import read_checkpoint, without_prefix
 
-__all__ = ["FLUX_PREFIX", "EncoderTensors", "read_encoder_tensors"]
-
-FLUX_PREFIX = "pulid_encoder."
-"""Of the encoder's tensors in PuLID's weights for Flux."""
-
-_BY_VERSION: dict[str, Encoder] = {"v1": SDXL_V1, "v1.1": SDXL_V1_1}
+__all__ = ["EncoderTensors", "read_encoder_tensors"]
 
 
 @dataclass(frozen=True)
@@ -63,13 +54,13 @@ def read_encoder_tensors(path: str | os.PathLike[str]) -> EncoderTensors:
             "get them again"
         )
     if for_sdxl:
-        version = weights_version(names)
-        if version is None:
+        encoder = encoder_of_tensors(names)
+        if encoder is None:
             raise ModelFileError(
                 f"{file}: expected PuLID weights with their encoder, found PuLID weights for SDXL "
                 "without one that is known; identities are made with "
                 "ip-adapter_pulid_sdxl_fp16.safetensors (v1) or pulid_v1.1.safetensors"
             )
         published = {name: tensors[in_file] for name, in_file in names.items()}
-        return EncoderTensors(_BY_VERSION[version], without_prefix(published, ENCODER_PREFIX), file)
+        return EncoderTensors(encoder, without_prefix(published, ENCODER_PREFIX), file)
     return EncoderTensors(FLUX, without_prefix(tensors, FLUX_PREFIX), file)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
+from ..identity.encoder import Encoder
 from ..identity.face_choice import FaceChoice, check_face_choice
 from ..identity.fusion import DEFAULT_FUSION, Fusion, check_fusion
 from ..identity.identity_file import Identity
@@ -33,6 +34,7 @@ from ..system.image_file import picture_bytes
 from ..system.package_version import package_version
 from ..terminal_text import reason_of
 from . import extractor
+from .weights_encoder import encoder_of_weights
 
 if TYPE_CHECKING:
     from pulid_extractor import FoundFace, PhotoSource
@@ -128,6 +130,15 @@ class Enroller:
                 write_entry(folder, key, identity)
             return identity
 
+    @property
+    def encoder(self) -> Encoder | None:
+        """Whose identities it makes, told by the weights' names of tensors; None: it cannot be.
+
+        Raises:
+            ModelFileError: Weights are missing.
+        """
+        return encoder_of_weights(self._found_files()["pulid"])
+
     def close(self) -> None:
         """Free the networks; they are loaded again when they are needed again."""
         with self._lock:
@@ -148,6 +159,10 @@ class Enroller:
 
     def _weights(self, folder: Path) -> dict[str, str]:
         """Content hash of every weights file, by role."""
+        return {role: _hash_of(path, folder) for role, path in self._found_files().items()}
+
+    def _found_files(self) -> dict[str, Path]:
+        """Every weights file, by role."""
         from pulid_extractor.models_folder import find_model_files
 
         given = dict(self._files)
@@ -157,8 +172,7 @@ class Enroller:
             with_retinaface=self._options["aligner"] == "retinaface",
             **given,
         )
-        paths = {role: path for role, path in vars(found).items() if path is not None}
-        return {role: _hash_of(path, folder) for role, path in paths.items()}
+        return {role: path for role, path in vars(found).items() if path is not None}
 
     def _key(
         self, weights: Mapping[str, str], hashes: Sequence[str], face: FaceChoice, fusion: str

@@ -10,7 +10,8 @@ One identity file each, named as the person. Beside what every identity file has
                      the face: float32, little-endian, in an I8 tensor; optional
     person.faces     what was seen on each photo, as a JSON list of objects; optional
 
-Readers of identity files ignore these. A file appears whole or not at all, and changes are made
+Readers of identity files ignore these. Identities for other models, made from the same photos, lie
+in folders inside (`further_identities`). A file appears whole or not at all, and changes are made
 under a lock, so any number of processes may use the folder. It is readable only by its owner.
 
 The functions take another folder for the people of somebody else, as a server has them.
@@ -39,6 +40,14 @@ from ..system.user_folders import data_folder
 from ..tensors.file_bytes import FileBytes
 from ..tensors.gguf_header import parse_gguf
 from ..terminal_text import control_character, hint, reason_of, shown
+from .encoder import FLUX, Encoder, encoder_words
+from .further_identities import (
+    further_files,
+    further_path,
+    have_same_photos,
+    move_further,
+    remove_further,
+)
 from .identity_file import MAX_HEADER_BYTES, Identity, identity_bytes
 from .photo_files import PHOTO_SUFFIXES
 
@@ -90,6 +99,7 @@ class KeptPerson:
         preview: A small JPEG of the face; empty if there is none.
         references: (n,) float32 that a face recogniser has for the face, by its name.
         faces: What was seen on each photo; empty if that is not known.
+        encoders: Of all identities of this person, that of the person's own file first.
     """
 
     name: str
@@ -100,6 +110,7 @@ class KeptPerson:
     preview: bytes = field(default=b"", repr=False)
     references: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
     faces: tuple[Mapping[str, Any], ...] = ()
+    encoders: tuple[Encoder, ...] = (FLUX,)
 
 
 def people_folder() -> Path:
@@ -138,15 +149,33 @@ def check_person_name(name: object) -> str:
     return name
 
 
-def check_name_is_free(name: str, *, overwrite: bool = False, folder: Path | None = None) -> None:
+def check_name_is_free(
+    name: str,
+    *,
+    overwrite: bool = False,
+    encoder: Encoder | None = None,
+    folder: Path | None = None,
+) -> None:
     """Refuse early, before minutes of work, a name that somebody could not be kept by.
+
+    Args:
+        name: The name.
+        overwrite: Whether somebody of this name may be replaced.
+        encoder: Of the identity, as far as that is known: who has none of this can have one more.
+        folder: Where; None: the user's own people.
 
     Raises:
         ValueError, OutputExistsError: As `keep_person`.
     """
     check_person_name(name)
     with contextlib.suppress(RuntimeError):
-        _check_is_free(name, folder or people_folder(), overwrite)
+        home = folder or people_folder()
+        if (former := _path_of(name, home)) is None or overwrite:
+            return
+        with contextlib.suppress(IdentityFileError):
+            if encoder is not None and encoder not in read_person(former).encoders:
+                return
+        raise _taken(former)
 
 
 def keep_person(
@@ -160,7 +189,10 @@ def keep_person(
     overwrite: bool = False,
     folder: Path | None = None,
 ) -> KeptPerson:
-    """Keep somebody.
+    """Keep somebody, or one more identity of somebody.
+
+    Who is kept already can have another identity beside the first: of another encoder, made from
+    the same photos.
 
     Args:
         name: 1 to 100 characters, see `check_person_name`.
@@ -174,7 +206,8 @@ def keep_person(
 
     Raises:
         ValueError: No such name is possible, or the preview is larger than 1 MiB.
-        OutputExistsError: Somebody has this name, in any case, and `overwrite` is off.
+        OutputExistsError: Somebody has this name, in any case, and `overwrite` is off; with an
+            identity of this encoder, or of other photos.
         OutputFileError: The folder cannot be written to.
     """
     check_person_name(name)
@@ -197,8 +230,24 @@ def keep_person(
     except ValueError:  # more than float16 can hold
         content = identity_bytes(identity, "f32", texts, arrays)
     with _locked(folder) as home:
-        former = _check_is_free(name, home, overwrite)
         path = home / f"{name}{_SUFFIX}"
+        former = _path_of(name, home)
+        known = None if former is None else _known(former)
+        same = known is not None and have_same_photos(known, identity)
+        if former is not None and not overwrite:
+            is_new = known is not None and identity.encoder not in _encoders(former, known)
+            if not (same and is_new):
+                raise _taken(former, identity.encoder if is_new else None)
+        if former is not None and known is not None and same:
+            if known.encoder != identity.encoder:
+                further = further_path(former, identity.encoder)
+                private_folder(further.parent, f"*{_SUFFIX}")
+                with atomic_file(further, private=True) as file:
+                    file.write(content)
+                return _read(further, former)
+            move_further(former, path)
+        elif former is not None:
+            remove_further(former)
         with atomic_file(path, private=True) as file:
             file.write(content)
         if former is not None and former.name != path.name and not os.path.samefile(former, path):
@@ -272,6 +321,7 @@ def rename_person(name: str, new_name: str, folder: Path | None = None) -> KeptP
                 f"{other.stem} with 'pulid-sdcpp people rm'"
             )
         target = home / f"{new_name}{_SUFFIX}"
+        move_further(path, target)
         path.rename(target)
     return read_person(target)
 
@@ -289,6 +339,7 @@ def remove_person(name: str, folder: Path | None = None) -> None:
             raise IdentityFileError(
                 f"there is no kept person {shown(name)}{similar_name(name, home)}"
             )
+        remove_further(path)
         path.unlink(missing_ok=True)
 
 
@@ -316,15 +367,31 @@ def _path_of(name: str, folder: Path) -> Path | None:
     return next((path for path in inside if folded(path.stem) == wanted), None)
 
 
-def _check_is_free(name: str, folder: Path, overwrite: bool) -> Path | None:
-    """The file of who has the name, and may be replaced."""
-    former = _path_of(name, folder)
-    if former is not None and not overwrite:
-        raise OutputExistsError(
-            f"there is a kept person {former.stem}; choose another name, or replace {former.stem} "
-            "with --overwrite"
-        )
-    return former
+def _known(path: Path) -> Identity | None:
+    """What is kept in a file; None: it is damaged."""
+    try:
+        return Identity.load(path)
+    except IdentityFileError:
+        return None
+
+
+def _taken(former: Path, encoder: Encoder | None = None) -> OutputExistsError:
+    """What to raise when somebody has a name.
+
+    Args:
+        former: The person's file.
+        encoder: Of an identity that was made from other photos.
+    """
+    name = former.stem
+    photos = (
+        f" from other photos, so this one, by {encoder_words(encoder)}, is not put beside it"
+        if encoder
+        else ""
+    )
+    return OutputExistsError(
+        f"there is a kept person {name}{photos}; choose another name, or replace {name} "
+        "with --overwrite"
+    )
 
 
 @contextlib.contextmanager
@@ -363,6 +430,11 @@ def read_person(path: Path) -> KeptPerson:
     Raises:
         IdentityFileError: It is missing or damaged.
     """
+    return _read(path, path)
+
+
+def _read(path: Path, first: Path) -> KeptPerson:
+    """What a file has of the person whose first identity is in another."""
     identity = Identity.load(path)
     texts, arrays = _extras(path)
     recognisers = _names(texts[_RECOGNISERS])
@@ -380,7 +452,14 @@ def read_person(path: Path) -> KeptPerson:
         arrays[_PREVIEW],
         references,
         tuple(one for one in _list(texts[_FACES]) if isinstance(one, dict)),
+        _encoders(first, identity if path == first else _known(first)),
     )
+
+
+def _encoders(first: Path, identity: Identity | None) -> tuple[Encoder, ...]:
+    """Of all identities of a person, with that in the person's file first."""
+    own = () if identity is None else (identity.encoder,)
+    return (*own, *(encoder for encoder in further_files(first) if encoder not in own))
 
 
 def _extras(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:

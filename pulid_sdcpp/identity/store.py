@@ -23,6 +23,7 @@ from ..system.regular_file import open_regular
 from ..system.user_folders import cache_folder
 from ..terminal_text import shown
 from . import hashes
+from .encoder import ENCODERS
 from .identity_file import Identity
 from .kept_people import people_folder
 
@@ -139,7 +140,8 @@ def keep_identity(identity: Identity) -> None:
 def _candidates(short_hash: str, folders: Sequence[str | os.PathLike[str]]) -> Iterator[Identity]:
     yield from _of_hash(store_folder(), short_hash)
     with contextlib.suppress(RuntimeError):  # a user without a home
-        folders = (people_folder(), *folders)
+        kept = people_folder()
+        folders = (kept, *(kept / encoder for encoder in ENCODERS), *folders)
     for folder in folders:
         for path in sorted(Path(folder).glob(f"*{_SUFFIX}")):
             with contextlib.suppress(IdentityFileError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ...errors import FaceNotFoundError, ImageFileError
+from ...identity.encoder import FLUX, encoder_words
 from ...identity.face_choice import FaceChoice
 from ...identity.fusion import DEFAULT_FUSION, FUSION_HELP, FUSIONS, Fusion
 from ...identity.photo_files import photo_list
@@ -17,10 +18,16 @@ from ...system.atomic_file import check_new, check_writable
 from ...system.output_folders import output_folders
 from ...system.output_names import check_is_no_input
 from ...terminal_text import counted, escaped_line
-from ..flags.extraction import PhotoPath, models_options, refuse_warnings, strict_option
+from ..flags.extraction import (
+    PhotoPath,
+    models_options,
+    pulid_weights_option,
+    refuse_warnings,
+    strict_option,
+)
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
-from ..given.extraction_files import chosen_preset, preset_files
+from ..given.extraction_files import enroller_files
 from ..given.given_values import given_values
 from ..progress.progress import Progress
 
@@ -89,12 +96,7 @@ def identity_jobs(
     help="Every photo shows another person: write one identity file per photo, named after it.",
 )
 @models_options
-@click.option(
-    "--pulid-weights",
-    type=FILE_PATH,
-    help="PuLID weights to use in place of those found: "
-    "for Flux, or v1 or v1.1 for SDXL. An identity is only for weights like these.",
-)
+@pulid_weights_option
 @click.option(
     "--face",
     type=FaceChoiceType(),
@@ -166,7 +168,8 @@ def extract(
 
     A folder stands for all photos in it, by name.
 
-    You need it only once per person. Needs the extra [extract] and, of the weights, 2.3 GB:
+    You need it only once per person, and per kind of PuLID weights: an identity for Flux does not
+    fit SDXL. Needs the extra [extract] and, of the weights, 2.3 GB:
     pulid-sdcpp models pull extraction. The file contains no picture.
     """
     from ...extraction.extractor import load_extractor
@@ -178,7 +181,7 @@ def extract(
         check_writable(path)
         if not overwrite:
             check_new(path)
-    files = _files(given_values(ctx), models_dir, pulid_weights)
+    files = enroller_files(given_values(ctx), models_dir, pulid_weights)
     for _, path in jobs:
         check_is_no_input(path, files.values())
     progress = Progress(quiet)
@@ -209,28 +212,15 @@ def extract(
         if not quiet:
             tokens, width = identity.tokens.shape
             size_kb, time_s = path.stat().st_size / 1000, time.monotonic() - started_s
+            model = "" if identity.encoder == FLUX else f", for {encoder_words(identity.encoder)}"
             click.echo(
                 f"identity {identity.short_hash}: {counted(tokens, 'token')} of {width}, "
-                f"{save_dtype}"
+                f"{save_dtype}{model}"
             )
             click.echo(f"saved {escaped_line(path)} ({size_kb:.0f} KB, {time_s:.1f} s)")
     if n_failed:
         click.echo(f"error: {n_failed} of {counted(len(jobs), 'photo')} failed", err=True)
         ctx.exit(1)
-
-
-def _files(
-    given: Mapping[str, Any], models_dir: Path, pulid_weights: Path | None
-) -> dict[str, Any]:
-    """The files as `IdentityExtractor` takes them."""
-    if (name := chosen_preset(given, models_dir)) is None:
-        return {"models_dir": models_dir, "pulid_weights": pulid_weights}
-    from ...store.registry import EXTRACTION_ROLES
-
-    roles = [role for role in EXTRACTION_ROLES if role != "pulid" or pulid_weights is None]
-    files = preset_files(name, given, *roles)
-    pulid = files.pop("pulid", pulid_weights)
-    return {**files, "pulid_weights": pulid}
 
 
 def _refuse_kept(photos: Sequence[Path]) -> None:

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import FaceNotFoundError, IdentityFileError
+from ...identity.encoder import ENCODERS, FLUX, Encoder, encoder_words
 from ...identity.face_choice import FaceChoice
 from ...identity.fusion import DEFAULT_FUSION, FUSION_HELP, FUSIONS, Fusion
-from ...terminal_text import escaped_line
+from ...terminal_text import alternatives, escaped_line
 from ..flags.completions import complete_person
-from ..flags.extraction import PhotoPath, models_options, refuse_warnings, strict_option
+from ..flags.extraction import (
+    PhotoPath,
+    models_options,
+    pulid_weights_option,
+    refuse_warnings,
+    strict_option,
+)
 from ..flags.face_choice import FaceChoiceType
 from ..flags.table import FILE_PATH
 from ..progress.json_progress import json_text
@@ -60,6 +67,7 @@ def people() -> None:
     help=FUSION_HELP,
 )
 @models_options
+@pulid_weights_option
 @click.option(
     "--device",
     default="auto",
@@ -77,6 +85,7 @@ def add(
     face: FaceChoice,
     fusion: Fusion,
     models_dir: Path,
+    pulid_weights: Path | None,
     device: str,
     overwrite: bool,
     strict: bool,
@@ -87,9 +96,14 @@ def add(
 
     PHOTO is a photo, several of one person, a folder of them, or an identity file. Photos need
     the extra [extract].
+
+    Flux, SDXL v1 and SDXL v1.1 each need an identity of their own. Add the same photos once for
+    each, with the preset or the --pulid-weights of the model: NAME then has all of them, and the
+    one that fits is used.
     """
     from ...extraction.enrolment import Enroller
     from ...extraction.keep_photos import keep_photos
+    from ...identity.identity_file import is_identity_file
     from ...identity.photo_files import photo_list
     from ..given.extraction_files import enroller_files
     from ..given.given_values import given_values
@@ -97,10 +111,17 @@ def add(
 
     progress = Progress(quiet)
     given = given_values(ctx)
+    files = photo_list(photos)
+    if pulid_weights is not None and any(map(is_identity_file, files)):
+        raise click.UsageError("--pulid-weights is about photos; an identity file has its own")
+
+    def enroller() -> Enroller:
+        found = enroller_files(given, models_dir, pulid_weights)
+        return Enroller(found, device=device)
 
     def enroll(paths: Sequence[Path]) -> Identity:
-        with Enroller(enroller_files(given, models_dir), device=device) as enroller:
-            return enroller.enroll(
+        with enroller() as opened:
+            return opened.enroll(
                 paths,
                 face=face,
                 fusion=fusion,
@@ -108,16 +129,16 @@ def add(
                 on_extract=lambda: progress.stage("extracting"),
             )
 
-    files = photo_list(photos)
     kept = keep_photos(
         name,
         files,
         enroll,
         overwrite=overwrite,
         accept=(lambda identity: refuse_warnings(identity, files)) if strict else None,
+        encoder=lambda: enroller().encoder,
     )
     if not quiet:
-        click.echo(f"kept {escaped_line(kept.name)}: identity {kept.identity.short_hash}")
+        click.echo(f"kept {escaped_line(kept.name)}: {_words(kept.identity)}")
 
 
 @people.command("list")
@@ -137,9 +158,10 @@ def list_people(as_json: bool) -> None:
     for person in everybody:
         count = len(person.photos)
         photos = "" if not count else "1 photo" if count == 1 else f"{count} photos"
+        encoders = "" if person.encoders == (FLUX,) else ", ".join(person.encoders)
         click.echo(
             f"{escaped_line(person.name):<{width}}  {person.identity.short_hash}  "
-            f"{person.added[:10]:<10}  {photos}".rstrip()
+            f"{person.added[:10]:<10}  {photos:<{9 if encoders else 0}}  {encoders}".rstrip()
         )
     click.echo(f"in {escaped_line(people_folder())}")
 
@@ -183,26 +205,31 @@ def rm(names: tuple[str, ...], yes: bool) -> None:
     Pictures stay, and so do files that you exported. 'generate --from' then no longer finds the
     person of a picture.
     """
+    from ...identity.further_identities import further_identities
     from ...identity.kept_people import find_person, kept_people, kept_person, remove_person
     from ...store.kept_files import find_of_person, remove_files
     from ..given.model_pull import ask
 
-    identities: dict[str, Identity | None] = {}
+    identities: dict[str, list[Identity | None]] = {}
     for name in names:
         try:
             person = kept_person(name)
-            identities[person.name] = person.identity
+            identities[person.name] = [person.identity, *further_identities(person.path)]
         except IdentityFileError:
             if (damaged := find_person(name)) is None:
                 raise
-            identities[damaged.stem] = None
+            identities[damaged.stem] = [None, *further_identities(damaged)]
     if not yes:
         ask(f"Forget {', '.join(identities)}?", "--yes")
     for name in identities:
         remove_person(name)
         click.echo(f"forgot {escaped_line(name)}")
-    still = {person.identity.short_hash for person in kept_people()}
-    for name, identity in identities.items():
+    still = {
+        identity.short_hash
+        for person in kept_people()
+        for identity in (person.identity, *further_identities(person.path))
+    }
+    for name, identity in ((name, one) for name, several in identities.items() for one in several):
         if identity is None:
             click.echo(
                 f"note: the file of {escaped_line(name)} was damaged, so the cache was not looked "
@@ -227,20 +254,33 @@ def rename(name: str, new_name: str) -> None:
 @people.command()
 @click.argument("name", shell_complete=complete_person)
 @click.argument("output", metavar="[FILE]", required=False, type=FILE_PATH)
+@click.option(
+    "--encoder",
+    type=click.Choice(ENCODERS),
+    help="Which of several identities: of Flux, SDXL v1 or SDXL v1.1; by default that of Flux, or "
+    "the first.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def export(name: str, output: Path | None, overwrite: bool) -> None:
+def export(name: str, output: Path | None, encoder: Encoder | None, overwrite: bool) -> None:
     """Write NAME into an identity file, by default NAME.pulidembd: no photo is in it."""
+    from ...identity.further_identities import identity_for
     from ...identity.kept_people import IDENTITY_SUFFIXES, kept_person
 
     person = kept_person(name)
+    identity = identity_for(person.path, (encoder or FLUX,))
+    if encoder is not None and identity.encoder != encoder:
+        raise IdentityFileError(
+            f"{person.name} has no identity for {encoder_words(encoder)}, but for "
+            f"{alternatives(list(map(encoder_words, person.encoders)))}; add the photos with the "
+            "weights of that model"
+        )
     path = output or Path(f"{person.name}{IDENTITY_SUFFIXES[0]}")
     if path.suffix.lower() not in IDENTITY_SUFFIXES:
         raise click.UsageError(
             f"the output is {path}, but an identity file's name ends in "
             f"{' or '.join(IDENTITY_SUFFIXES)}"
         )
-    dtype = person.identity.dtype
-    person.identity.save(path, "f32" if dtype == "f32" else "f16", overwrite=overwrite)
+    identity.save(path, "f32" if identity.dtype == "f32" else "f16", overwrite=overwrite)
     click.echo(f"saved {escaped_line(path)}")
 
 
@@ -256,7 +296,13 @@ def import_person(file: Path, name: str | None, overwrite: bool) -> None:
     person = keep_person(
         file.stem if name is None else name, Identity.load(file), overwrite=overwrite
     )
-    click.echo(f"kept {escaped_line(person.name)}: identity {person.identity.short_hash}")
+    click.echo(f"kept {escaped_line(person.name)}: {_words(person.identity)}")
+
+
+def _words(identity: Identity) -> str:
+    """`identity 0123456789`, and for which model, where it is not Flux."""
+    model = "" if identity.encoder == FLUX else f" for {encoder_words(identity.encoder)}"
+    return f"identity {identity.short_hash}{model}"
 
 
 def _shown(value: Any) -> str:
@@ -272,6 +318,7 @@ def _described(person: KeptPerson) -> dict[str, Any]:
     return {
         "name": person.name,
         "id": identity.short_hash,
+        "encoders": list(person.encoders),
         "created": person.added,
         "photos": list(person.photos),
         "has_preview": bool(person.preview),

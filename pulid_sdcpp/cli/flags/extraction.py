@@ -14,7 +14,13 @@ from ...terminal_text import shown
 from .completions import complete_preset
 from .table import FILE_PATH, HomePath
 
-__all__ = ["PhotoPath", "models_options", "refuse_warnings", "strict_option"]
+__all__ = [
+    "PhotoPath",
+    "models_options",
+    "pulid_weights_option",
+    "refuse_warnings",
+    "strict_option",
+]
 
 if TYPE_CHECKING:
     from ...identity.identity_file import Identity
@@ -32,6 +38,13 @@ class PhotoPath(HomePath):
             self.fail(f"{shown(value)} is a web address; download the photo first", param, ctx)
         return super().convert(value, param, ctx)
 
+
+pulid_weights_option = click.option(
+    "--pulid-weights",
+    type=FILE_PATH,
+    help="PuLID weights to use in place of those found: for Flux, or v1 or v1.1 for SDXL. An "
+    "identity fits only the weights that it was made with.",
+)
 
 strict_option = click.option(
     "--strict",

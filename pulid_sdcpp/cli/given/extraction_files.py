@@ -29,17 +29,28 @@ def preset_files(preset: str, given: Mapping[str, Any], *roles: str) -> dict[str
     return extraction_files(preset, folders, roles or EXTRACTION_ROLES)
 
 
-def enroller_files(given: Mapping[str, Any], models_dir: Path) -> dict[str, Path]:
-    """The extractor's files, as `Enroller` takes them.
+def enroller_files(
+    given: Mapping[str, Any], models_dir: Path, pulid_weights: Path | None = None
+) -> dict[str, Path]:
+    """The extractor's files, as `Enroller` and `IdentityExtractor` take them.
+
+    Args:
+        given: What the user gave.
+        models_dir: The folder that is looked in, if it is not a preset.
+        pulid_weights: PuLID weights in place of those found.
 
     Raises:
         ModelFileError, ValueError: As `extraction.files`.
     """
     if (name := chosen_preset(given, models_dir)) is None:
-        return {"models_dir": models_dir}
-    files = preset_files(name, given)
-    pulid = files.pop("pulid")
-    return {**files, "pulid_weights": pulid}
+        own = {} if pulid_weights is None else {"pulid_weights": pulid_weights}
+        return {"models_dir": models_dir, **own}
+    from ...store.registry import EXTRACTION_ROLES
+
+    roles = [role for role in EXTRACTION_ROLES if role != "pulid" or pulid_weights is None]
+    files = preset_files(name, given, *roles)
+    pulid = files.pop("pulid", pulid_weights)
+    return files if pulid is None else {**files, "pulid_weights": pulid}
 
 
 def detector_file(given: Mapping[str, Any], models_dir: Path) -> Path:

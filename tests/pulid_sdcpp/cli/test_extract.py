@@ -69,7 +69,6 @@ def test_a_photo_becomes_an_identity_file(extractor: FakeExtractor) -> None:
     assert lines[2].startswith("saved alice.pulidembd (131 KB, ")
     assert extractor.options == {
         "models_dir": Path("weights"),
-        "pulid_weights": None,
         "aligner": "insightface",
         "device": "auto",
         "dtype": "bf16",

@@ -106,6 +106,58 @@ def test_nobody_is_replaced_and_nothing_extracted_for_it(calls: list[list[Path]]
     assert kept_names() == ("ALICE",)
 
 
+def add_for(encoder: str, *arguments: str, monkeypatch: pytest.MonkeyPatch, status: int = 0,
+            source: str = "0a") -> Result:  # fmt: skip
+    """As `add`, with weights of an encoder: each makes other tokens of the same photos."""
+    tokens = TOKENS + np.float32(0.01) * len(encoder)
+
+    def enroll(self: object, photos: Any, **options: Any) -> Identity:
+        return Identity.from_array(tokens, encoder=encoder, source_sha256=source)
+
+    monkeypatch.setattr(enrolment.Enroller, "enroll", enroll)
+    monkeypatch.setattr(enrolment.Enroller, "encoder", property(lambda self: encoder))
+    return run("add", *arguments, "a.png", "--preset", "pocket", status=status)
+
+
+def test_somebody_can_have_an_identity_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    add_for("flux", "alice", monkeypatch=monkeypatch)
+    added = add_for("sdxl-v1", "Alice", monkeypatch=monkeypatch)
+    assert added.stdout.startswith("kept alice: identity ")
+    assert added.stdout.endswith(" for PuLID v1 for SDXL\n")
+    assert kept_names() == ("alice",)
+    assert run("list").stdout.splitlines()[0].endswith("1 photo    flux, sdxl-v1")
+    assert "encoders: flux, sdxl-v1" in run("show", "alice").stdout
+    again = add_for("sdxl-v1", "alice", monkeypatch=monkeypatch, status=1)
+    assert "there is a kept person alice; choose" in again.stderr
+    others = add_for("sdxl-v1.1", "alice", monkeypatch=monkeypatch, status=1, source="0b")
+    assert "kept person alice from other photos, so this one, by PuLID v1.1" in others.stderr
+    run("export", "alice", "flux.pulidembd")
+    run("export", "alice", "v1.pulidembd", "--encoder", "sdxl-v1")
+    assert Identity.load("flux.pulidembd").encoder == "flux"
+    assert Identity.load("v1.pulidembd").encoder == "sdxl-v1"
+    missing = run("export", "alice", "--encoder", "sdxl-v1.1", status=1).stderr
+    assert "no identity for PuLID v1.1 for SDXL, but for PuLID for Flux or PuLID v1" in missing
+    run("rename", "alice", "bob")
+    assert "encoders: flux, sdxl-v1" in run("show", "bob").stdout
+    # Of other photos: a new person, with nothing of the former.
+    add_for("sdxl-v1.1", "bob", "--overwrite", monkeypatch=monkeypatch, source="0b")
+    assert "encoders: sdxl-v1.1\n" in run("show", "bob").stdout
+
+
+def test_all_identities_of_somebody_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    add_for("sdxl-v1", "alice", monkeypatch=monkeypatch)
+    add_for("flux", "alice", monkeypatch=monkeypatch)
+    hashes = []
+    for encoder in ("flux", "sdxl-v1"):
+        run("export", "alice", f"{encoder}.pulidembd", "--encoder", encoder)
+        identity = Identity.load(f"{encoder}.pulidembd")
+        keep_identity(identity)
+        hashes.append(identity.short_hash)
+    assert all(find_identity(one) is not None for one in hashes)
+    run("rm", "alice", "-y")
+    assert [find_identity(one) for one in hashes] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
