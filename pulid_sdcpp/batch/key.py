@@ -20,8 +20,10 @@ from typing import Any
 
 from ..errors import BatchFileError
 from ..identity import hashes
+from ..identity.encoder import FLUX
+from ..identity.further_identities import identity_for
 from ..identity.fusion import DEFAULT_FUSION
-from ..identity.identity_file import Identity, is_identity_file
+from ..identity.identity_file import is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.lora_tags import prompt_loras
 from ..model_files.upscalers import second_pass_upscaler
@@ -182,7 +184,7 @@ class JobKeys:
             return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         if is_identity_file(person.files[0]):
             self._note(person.files[0])
-            identity = Identity.load(person.files[0])
+            identity = identity_for(person.files[0], (FLUX,))
             return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         return {
             "photos": [self._once(photo, self._sha256) for photo in person.files],

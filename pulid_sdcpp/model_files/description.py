@@ -306,14 +306,17 @@ def _describe_tensors(source: str, header: TensorHeader) -> FileInfo:
 
 
 def _describe_identity(source: str) -> tuple[str, dict[str, Any]]:
+    from ..identity.encoder import encoder_words
     from ..identity.identity_file import Identity
 
     identity = Identity.load(source)
     summary = (
         f"an identity of {counted(identity.n_tokens, 'token')} of width {identity.dim}"
-        f" in {identity.dtype.upper()}, hash {identity.short_hash}"
+        f" in {identity.dtype.upper()}, hash {identity.short_hash}, made by "
+        f"{encoder_words(identity.encoder)}"
     )
     return summary, {
+        "encoder": identity.encoder,
         "hash": identity.short_hash,
         "sha256": identity.sha256,
         "shape": (identity.n_tokens, identity.dim),

@@ -15,7 +15,8 @@ from pulid_extractor.encoder_tensors import read_encoder_tensors
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.identity.fusion import Fusion
 from pulid_sdcpp.tensors.sdxl_pulid_names import renamed
-from standin.extractor.networks import idformer_tensors, mlp_encoder_tensors
+from standin.extractor.networks import idformer_tensors
+from standin.sdxl_pulid import mlp_encoder_tensors
 
 Tensors = dict[str, NDArray[np.float32]]
 CPU = torch.device("cpu")

@@ -28,7 +28,8 @@ from pulid_sdcpp.errors import (
     ModelMismatchError,
 )
 from pulid_sdcpp.identity.identity_file import Identity
-from standin.extractor.networks import idformer_tensors, mlp_encoder_tensors
+from standin.extractor.networks import idformer_tensors
+from standin.sdxl_pulid import mlp_encoder_tensors
 
 CPU = torch.device("cpu")
 

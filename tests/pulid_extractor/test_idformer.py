@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pulid_extractor.encoder import load_encoder
-from pulid_extractor.idformer import IdFormer
+from pulid_extractor.idformer import IdFormer, IdFormerShape
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.networks import idformer_tensors
 
@@ -161,3 +161,16 @@ def test_the_stand_in_has_the_published_names_and_ratio_of_shapes() -> None:
     assert made["pulid_encoder.latents"].shape == (1, 32, 128)
     assert made["pulid_encoder.layers.9.0.to_kv.weight"].shape == (256, 128)
     assert made["pulid_encoder.id_embedding_mapping.6.bias"].shape == (5 * 128,)
+
+
+def test_the_published_sizes_give_the_published_tensors() -> None:
+    with torch.device("meta"):
+        network = IdFormer(
+            IdFormerShape(
+                dim=1024, inner=1024, ff_dim=4096, n_layers=10, n_queries=32, id_dim=2048,
+                n_id_tokens=5, embedding_dim=1280, id_hidden=1024, vit_dim=1024, vit_hidden=1024,
+            )
+        )  # fmt: skip
+    tensors = network.state_dict()
+    assert len(tensors) == 172
+    assert sum(tensor.numel() for tensor in tensors.values()) == 151_398_400

@@ -11,25 +11,18 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pulid_extractor.encoder import FaceEncoder, load_encoder
-from pulid_extractor.mlp_encoder import MlpEncoder
+from pulid_extractor.mlp_encoder import MlpEncoder, MlpEncoderShape
 from pulid_sdcpp.errors import ModelFileError
-from standin.extractor.networks import mlp_encoder_tensors
+from standin.sdxl_pulid import mlp_encoder_tensors
 
 Float = NDArray[np.float64]
 CPU = torch.device("cpu")
-SIZES = {"id_dim": 24, "hidden": 40, "n_id_tokens": 3, "vit_dim": 20, "clip_dim": 8}
+SIZES = {"id_dim": 24, "hidden": 40, "vit_dim": 20, "clip_dim": 8}
 EMBEDDING, VIT_TOKENS = 520, 11
 
 
-def tensors(seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """As the stand-in's, with norms that do something."""
-    rng = np.random.default_rng(seed)
-    made = mlp_encoder_tensors(seed, **SIZES)
-    return {
-        name: value + rng.normal(0, 0.1, value.shape).astype(np.float32) if value.ndim == 1
-        else value
-        for name, value in made.items()
-    }  # fmt: skip
+def tensors() -> dict[str, NDArray[np.float32]]:
+    return mlp_encoder_tensors(**SIZES)
 
 
 def load(folder: Path, weights: dict[str, NDArray[np.float32]]) -> FaceEncoder:
@@ -65,7 +58,7 @@ def test_agrees_with_the_definition(tmp_path: Path) -> None:
     y = [rng.normal(0, 1, (2, VIT_TOKENS, SIZES["vit_dim"])) for _ in range(5)]
     found = network(torch.from_numpy(x).float(), [torch.from_numpy(part).float() for part in y])
     expected = np.stack([definition(tensors(), x[i], [part[i] for part in y]) for i in range(2)])
-    assert found.shape == (2, 8, SIZES["id_dim"])
+    assert found.shape == (2, 10, SIZES["id_dim"])
     difference = np.abs(found.numpy() - expected).max() / np.abs(expected).max()
     print(f"relative difference {difference:.1e}")
     # Three layers of float32, with sums over 520 numbers at most.
@@ -75,8 +68,8 @@ def test_agrees_with_the_definition(tmp_path: Path) -> None:
 def test_sizes_come_from_the_weights(tmp_path: Path) -> None:
     shape = load(tmp_path, tensors()).network.shape
     assert (shape.id_dim, shape.embedding_dim, shape.vit_dim) == (24, EMBEDDING, 20)
-    assert (shape.n_id_tokens, shape.id_hidden, shape.vit_hidden) == (3, 40, 40)  # type: ignore[union-attr]
-    assert shape.n_tokens == 8  # type: ignore[union-attr]
+    assert (shape.n_id_tokens, shape.id_hidden, shape.vit_hidden) == (5, 40, 40)  # type: ignore[union-attr]
+    assert shape.n_tokens == 10  # type: ignore[union-attr]
 
 
 def test_wrong_number_of_hidden_states_is_refused(tmp_path: Path) -> None:
@@ -91,7 +84,7 @@ def test_wrong_number_of_hidden_states_is_refused(tmp_path: Path) -> None:
         ("mapping_0.6.weight", None, r"mapping_0\.6\.weight is missing"),
         ("mapping_patch_4.3.bias", None, r"missing: mapping_patch_4\.3\.bias"),
         ("mapping_4.6.bias", np.zeros(3, np.float32), r"expected shape \[24\], found \[3\]"),
-        ("body.6.weight", np.ones((71, 40), np.float32), r"whole tokens of 24 .* found 71 rows"),
+        ("body.6.weight", np.ones((119, 40), np.float32), r"whole tokens of 24 .* found 119 rows"),
         ("body.6.weight", np.ones((0, 40), np.float32), "found 0 rows"),
         ("mapping_0.6.weight", np.ones((0, 40), np.float32), "whole tokens of 0"),
         ("body.3.weight", np.zeros((40, 40), np.float32), "1 of the .* matrices .* are zeros"),
@@ -109,9 +102,17 @@ def test_a_file_that_is_not_the_encoder_is_refused(
         load(tmp_path, weights)
 
 
-def test_the_stand_in_has_the_published_names_and_ratio_of_shapes() -> None:
-    made = mlp_encoder_tensors()
-    assert len(made) == 110
-    assert made["id_adapter.body.0.weight"].shape == (128, 560)
-    assert made["id_adapter.body.6.weight"].shape == (5 * 2048, 128)
-    assert made["id_adapter.mapping_patch_4.6.bias"].shape == (2048,)
+def test_the_published_sizes_give_the_published_tensors() -> None:
+    with torch.device("meta"):
+        network = MlpEncoder(
+            MlpEncoderShape(
+                id_dim=2048, n_id_tokens=5, embedding_dim=1280, id_hidden=1024, vit_dim=1024,
+                vit_hidden=1024,
+            )
+        )  # fmt: skip
+    tensors = network.state_dict()
+    assert len(tensors) == 110
+    assert sum(tensor.numel() for tensor in tensors.values()) == 54_886_400
+    assert tensors["body.0.weight"].shape == (1024, 1280)
+    assert tensors["body.6.weight"].shape == (10240, 1024)
+    assert tensors["mapping_patch_4.6.weight"].shape == (2048, 1024)

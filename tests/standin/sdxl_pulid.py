@@ -109,10 +109,7 @@ def mlp_encoder_tensors(
 
 def sdxl_idformer_tensors(seed: int = 0, *, id_dim: int = SDXL_ID_DIM) -> dict[str, Array]:
     """v1.1's encoder, `id_adapter.*`: Flux's IDFormer under another prefix, float32."""
-    return {
-        name.replace("pulid_encoder.", "id_adapter.", 1): values
-        for name, values in idformer_tensors(seed, id_dim=id_dim).items()
-    }
+    return idformer_tensors(seed, id_dim=id_dim, prefix="id_adapter.")
 
 
 def renamed(specs: list[TensorSpec]) -> list[TensorSpec]:

@@ -5,7 +5,7 @@ What comes out is noise that depends on the face, which is enough to test every 
 show the whole way from a photo to a picture; it is no likeness. The detector alone does its job,
 on the photos it was fitted to: see `detector`.
 
-The encoders' tensors need NumPy only; the files need torch (and the ONNX pair the package onnx).
+`idformer_tensors` needs NumPy only; the files need torch (and the ONNX pair the package onnx).
 """
 
 from __future__ import annotations
@@ -21,14 +21,7 @@ from numpy.typing import NDArray
 from pulid_extractor.dependencies import require_module
 from pulid_sdcpp.errors import OutputFileError
 
-__all__ = [
-    "ARCFACE_DIM",
-    "CLIP_DIM",
-    "VIT_WIDTH",
-    "idformer_tensors",
-    "make_extractor_standins",
-    "mlp_encoder_tensors",
-]
+__all__ = ["ARCFACE_DIM", "CLIP_DIM", "VIT_WIDTH", "idformer_tensors", "make_extractor_standins"]
 
 ARCFACE_DIM = 512
 """Width of the ArcFace embedding, as published."""
@@ -140,38 +133,6 @@ def idformer_tensors(
         tensors |= _mapping(rng, f"mapping_{scale}", vit_dim, dim, dim)
     embedding = ARCFACE_DIM + clip_dim
     tensors |= _mapping(rng, "id_embedding_mapping", embedding, dim, dim * n_id_tokens)
-    return {prefix + name: value for name, value in tensors.items()}
-
-
-def mlp_encoder_tensors(
-    seed: int = 0,
-    *,
-    id_dim: int = 2048,
-    hidden: int = 128,
-    n_id_tokens: int = 5,
-    vit_dim: int = VIT_WIDTH,
-    clip_dim: int = CLIP_DIM,
-    prefix: str = "id_adapter.",
-) -> dict[str, Array]:
-    """The encoder of PuLID v1 for SDXL, to be put into a stand-in of its weights.
-
-    Args:
-        seed: Any number.
-        id_dim: Width of an identity token.
-        hidden: Width inside (published: 1024).
-        n_id_tokens: Tokens made of a photo's embeddings (published: 5).
-        vit_dim: Width of the vision tower that goes with it.
-        clip_dim: Width of its CLIP embedding.
-        prefix: Of the names.
-
-    Returns:
-        The 110 tensors of the published file by name, float32.
-    """
-    rng = np.random.default_rng([seed, 4])
-    tensors = _mapping(rng, "body", ARCFACE_DIM + clip_dim, hidden, n_id_tokens * id_dim)
-    for scale in range(5):
-        for name in ("mapping", "mapping_patch"):
-            tensors |= _mapping(rng, f"{name}_{scale}", vit_dim, hidden, id_dim)
     return {prefix + name: value for name, value in tensors.items()}
 
 
