@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,12 @@ _DTYPES = {
 }
 
 
-def read_checkpoint(path: str | os.PathLike[str], prefix: str = "") -> dict[str, torch.Tensor]:
+def read_checkpoint(
+    path: str | os.PathLike[str],
+    prefix: str = "",
+    *,
+    choose: Callable[[Sequence[str]], Collection[str]] = lambda names: names,
+) -> dict[str, torch.Tensor]:
     """Read the tensors of a `.safetensors` file or a PyTorch checkpoint.
 
     What the file is, is told from its first bytes, not its name. Tensors are read and not
@@ -51,6 +56,7 @@ def read_checkpoint(path: str | os.PathLike[str], prefix: str = "") -> dict[str,
     Args:
         path: The weights file.
         prefix: Only tensors whose name starts so are returned, without it.
+        choose: Given the names of all tensors in the file, returns those of the ones to read.
 
     Raises:
         ModelFileError: The file is missing, a folder, empty, damaged, or of another kind.
@@ -74,9 +80,11 @@ def read_checkpoint(path: str | os.PathLike[str], prefix: str = "") -> dict[str,
         )
     if start.startswith((b"PK\x03\x04", b"\x80")):
         tensors = _read_torch(file)
+        chosen = choose(list(tensors))
+        tensors = {name: tensor for name, tensor in tensors.items() if name in chosen}
         return without_prefix(tensors, prefix) if prefix else tensors
     if len(start) > 8 and start[8:9] == b"{":
-        return _read_safetensors(file, prefix)
+        return _read_safetensors(file, prefix, choose)
     raise ModelFileError(
         f"{file}: expected safetensors or a PyTorch checkpoint, found {signature(start)}"
     )
@@ -219,13 +227,16 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _read_safetensors(file: Path, prefix: str) -> dict[str, torch.Tensor]:
+def _read_safetensors(
+    file: Path, prefix: str, choose: Callable[[Sequence[str]], Collection[str]]
+) -> dict[str, torch.Tensor]:
     with FileBytes(file, "a weights file") as content:
         header = read_header(content, str(file))
+        chosen = choose(list(header.tensors))
         tensors = {
             name[len(prefix) :]: _tensor(content, info)
             for name, info in header.tensors.items()
-            if name.startswith(prefix)
+            if name.startswith(prefix) and name in chosen
         }
         content.check_unchanged()
     return tensors

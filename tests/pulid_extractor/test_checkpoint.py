@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,18 @@ def test_what_was_read_is_not_what_becomes_of_the_file(tmp_path: Path, suffix: s
     assert torch.equal(found["a"], tensors["a"])
     os.truncate(path, 10)
     assert torch.equal(found["a"], tensors["a"])
+
+
+def test_only_what_is_chosen_is_read(tmp_path: Path) -> None:
+    tensors = {"a": torch.ones(2, 2), "b": torch.ones(3)}
+    save_file(tensors, tmp_path / "x.safetensors")
+    torch.save(tensors, tmp_path / "x.pt")
+    for path in (tmp_path / "x.safetensors", tmp_path / "x.pt"):
+        seen: list[str] = []
+
+        def choose(names: Sequence[str], seen: list[str] = seen) -> list[str]:
+            seen += names
+            return ["b"]
+
+        assert list(read_checkpoint(path, choose=choose)) == ["b"]
+        assert sorted(seen) == ["a", "b"]
