@@ -23,11 +23,20 @@ from pathlib import Path
 import numpy as np
 
 from pulid_sdcpp import Identity
+from pulid_sdcpp.families.sdxl.unet_layout import UnetInfo, published_sdxl_unet
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.random_blocks import TYPES, random_matrix
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
-from standins import ID_DIM, FluxShape, flux_tensors, make_standin_weights, normal, pulid_tensors
+from standins import (
+    ID_DIM,
+    FluxShape,
+    flux_tensors,
+    make_standin_weights,
+    normal,
+    pulid_tensors,
+    write_few_unet_layers,
+)
 
 __all__ = [
     "FULL_SHAPE",
@@ -38,6 +47,7 @@ __all__ = [
     "small_models",
     "t5_model",
     "t5_tensors",
+    "unet_pulid_weights",
 ]
 
 HIDDEN = 3072
@@ -95,6 +105,24 @@ def pulid_weights(folder: Path, shape: FluxShape, heads: int = PULID_HEADS) -> P
         folder.mkdir(parents=True, exist_ok=True)
         tensors = pulid_tensors(shape, SEED, heads=heads)
         write_safetensors(path, tensors, {"description": DESCRIPTION})
+    return path
+
+
+def unet_pulid_weights(folder: Path, unet: UnetInfo | None = None) -> Path:
+    """PuLID's identity layers for a UNet of SDXL, F16; made unless they are there.
+
+    Args:
+        unet: None: the published one.
+
+    Raises:
+        OutputFileError: The file cannot be written.
+    """
+    layers = (unet or published_sdxl_unet()).layers
+    widths = {layer.index: layer.width for layer in layers}
+    path = folder / f"pulid-sdxl-{len(widths)}-{sum(widths.values())}.safetensors"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_few_unet_layers(path, widths=widths, id_dim=ID_DIM, seed=SEED)
     return path
 
 

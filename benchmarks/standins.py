@@ -12,6 +12,7 @@ from standin.extractor.detector import detector_model
 from standin.flux import flux_tensors
 from standin.pulid import ID_DIM, pulid_tensors
 from standin.random_values import normal, random_bytes
+from standin.unet_pulid_file import write_few_unet_layers
 
 __all__ = [
     "ID_DIM",
@@ -22,4 +23,5 @@ __all__ = [
     "normal",
     "pulid_tensors",
     "random_bytes",
+    "write_few_unet_layers",
 ]

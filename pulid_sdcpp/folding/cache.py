@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Generic, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from ..errors import OutputFileError
 from ..families.flux.folding import PackedLayer, fold
 from ..families.flux.pulid_weights import PulidWeights
+from ..families.sdxl.folding import UnetLayerKV, fold_for_unet, slot_rows
+from ..families.sdxl.pulid_weights import SdxlPulidWeights
 from ..system.atomic_file import atomic_file, private_folder
 from ..system.file_hash import remembered_hashes, remembered_sha256
 from ..system.user_folders import cache_folder
@@ -32,10 +34,11 @@ from ..terminal_text import reason_of, shown
 from .folded_file import (
     DamagedFileError,
     FoldedFileWriter,
-    FoldedLayout,
+    folded_file_bytes,
     read_folded_file,
     read_layout,
 )
+from .folded_layout import FileLayout, FoldedLayout, Layer, UnetFoldedLayout
 
 __all__ = [
     "DEFAULT_LIMIT_MB",
@@ -74,7 +77,7 @@ def limit_from_environment() -> int:
     return int(text) << 20
 
 
-class FoldingCache:
+class FoldingCache(Generic[Layer]):
     """Folds identities, or finds them folded.
 
     Args:
@@ -83,7 +86,28 @@ class FoldingCache:
         folder: Where they are; None: `folded` in the user's cache folder.
     """
 
-    def __init__(self, weights: PulidWeights, limit_bytes: int, folder: Path | None = None) -> None:
+    @overload
+    def __init__(
+        self: FoldingCache[PackedLayer],
+        weights: PulidWeights,
+        limit_bytes: int,
+        folder: Path | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: FoldingCache[UnetLayerKV],
+        weights: SdxlPulidWeights,
+        limit_bytes: int,
+        folder: Path | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        weights: PulidWeights | SdxlPulidWeights,
+        limit_bytes: int,
+        folder: Path | None = None,
+    ) -> None:
         self._weights = weights
         try:
             self._folder = folder or cache_folder() / "folded"
@@ -94,26 +118,24 @@ class FoldingCache:
 
     def fold(
         self, tokens: NDArray[np.float32], dtype: Literal["f16", "f32", "q8_0"] = "f16"
-    ) -> Iterator[PackedLayer]:
-        """As `folding.fold`, with the layers from the disk when they are there.
+    ) -> Iterator[Layer]:
+        """As the family's `fold`, with the layers from the disk when they are there.
 
         When they are not, they are written while they are folded; when the iteration ends early,
         nothing is left.
 
         Raises:
-            ValueError, ModelMismatchError, ModelFileError: As `folding.fold`.
+            ValueError, ModelMismatchError, ModelFileError: As that `fold`.
         """
         tokens = np.ascontiguousarray(tokens, "<f4")
-        folded = fold(self._weights, tokens, dtype)  # does nothing yet but check
-        rows = self._weights.heads * len(tokens)
-        layout = FoldedLayout(self._weights.n_layers, rows, self._weights.hidden_size, dtype)
-        if layout.file_bytes > self._limit_bytes or not self._has_folder():
+        folded, layout = _fold(self._weights, tokens, dtype)  # does nothing yet but check
+        if folded_file_bytes(layout) > self._limit_bytes or not self._has_folder():
             return folded
         return self._found_or_folded(folded, layout, tokens)
 
     def _found_or_folded(
-        self, folded: Iterator[PackedLayer], layout: FoldedLayout, tokens: NDArray[np.float32]
-    ) -> Iterator[PackedLayer]:
+        self, folded: Iterator[Layer], layout: FileLayout[Layer], tokens: NDArray[np.float32]
+    ) -> Iterator[Layer]:
         key = _key(self._weights_sha256, layout, tokens)
         path = self._folder / f"{key.hex()}{_SUFFIX}"
         n_found = 0
@@ -136,9 +158,9 @@ class FoldingCache:
                 yield layer
 
     def _folded_and_kept(
-        self, folded: Iterator[PackedLayer], layout: FoldedLayout, key: bytes, path: Path
-    ) -> Iterator[PackedLayer]:
-        _make_room(self._folder, self._limit_bytes - layout.file_bytes)
+        self, folded: Iterator[Layer], layout: FileLayout[Layer], key: bytes, path: Path
+    ) -> Iterator[Layer]:
+        _make_room(self._folder, self._limit_bytes - folded_file_bytes(layout))
         try:
             with atomic_file(path, private=True) as file:
                 writer = FoldedFileWriter(file, layout, key)
@@ -197,7 +219,20 @@ def find_folded(tokens: NDArray[np.float32], folder: Path | None = None) -> list
     return found
 
 
-def _key(weights_sha256: str, layout: FoldedLayout, tokens: NDArray[np.float32]) -> bytes:
+def _fold(
+    weights: PulidWeights | SdxlPulidWeights, tokens: NDArray[np.float32], dtype: Any
+) -> tuple[Iterator[Any], FileLayout[Any]]:
+    """An identity's layers, and what they consist of, by the family of the weights."""
+    if isinstance(weights, PulidWeights):
+        folded = fold(weights, tokens, dtype)
+        rows = weights.heads * len(tokens)
+        return folded, FoldedLayout(weights.n_layers, rows, weights.hidden_size, dtype)
+    keys_values = fold_for_unet(weights, tokens, dtype)
+    widths = tuple(weights.widths.values())
+    return keys_values, UnetFoldedLayout(widths, slot_rows(len(tokens)), dtype)
+
+
+def _key(weights_sha256: str, layout: FileLayout[Any], tokens: NDArray[np.float32]) -> bytes:
     """Of an identity's folded file, which is named by it."""
     parts = (FOLDING_VERSION, weights_sha256, layout, tokens.shape)
     return hashlib.sha256(repr(parts).encode() + tokens.tobytes()).digest()

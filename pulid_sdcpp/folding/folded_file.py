@@ -1,7 +1,7 @@
 """A folded identity in a file of this program's own, read back fast and never trusted.
 
     header     what the file holds and for which key; a checksum of each layer; SHA-256 of that
-    layers     bias, a, b as the engine stores them, and zeros up to a whole page
+    layers     their arrays as the engine stores them, and zeros up to a whole page
 
 The header is written last. A file that was cut short, half written, changed or made for
 something else is found: its size and header must be exactly those expected, and every layer is
@@ -19,78 +19,47 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..families.flux.folding import PackedLayer, packed_form
 from ..system.regular_file import open_regular
+from .folded_layout import (
+    PAGE_BYTES,
+    FileLayout,
+    FoldedLayout,
+    Layer,
+    UnetFoldedLayout,
+    whole_pages,
+)
 
 __all__ = [
     "DamagedFileError",
     "FoldedFileWriter",
-    "FoldedLayout",
+    "folded_file_bytes",
     "read_folded_file",
     "read_layout",
 ]
 
-_MAGIC = b"PULIDFLD"
-_VERSION = 1
-_FIXED = struct.Struct("<8s4I8s32s")  # magic, version, layers, rows, hidden, dtype, key
 _CHECKSUM_BYTES = 16
 _SHA256_BYTES = 32
-_PAGE_BYTES = 4096
+_MOST_LAYERS_BYTES = 1 << 16
+"""No layout takes more at the beginning of a file."""
 
 
 class DamagedFileError(Exception):
     """The file is not what it should be. For the cache, which then does without it."""
 
 
-@dataclass(frozen=True)
-class FoldedLayout:
-    """What a folded identity consists of.
-
-    Attributes:
-        n_layers: Number of layers.
-        rows: Attention heads times identity tokens.
-        hidden: Flux's width.
-        dtype: "f16", "f32" or "q8_0".
-    """
-
-    n_layers: int
-    rows: int
-    hidden: int
-    dtype: str
-
-    @property
-    def header_bytes(self) -> int:
-        return _whole_pages(_FIXED.size + self.n_layers * _CHECKSUM_BYTES + _SHA256_BYTES)
-
-    @property
-    def layer_bytes(self) -> int:
-        """Of one layer, with the zeros behind it."""
-        used = sum(kind.itemsize * prod(shape) for kind, shape in self.arrays())
-        return _whole_pages(used)
-
-    @property
-    def file_bytes(self) -> int:
-        return self.header_bytes + self.n_layers * self.layer_bytes
-
-    def arrays(self) -> list[tuple[np.dtype[Any], tuple[int, ...]]]:
-        """Element type and shape of bias, a and b, as they follow each other."""
-        return [
-            (np.dtype("<f4"), (self.rows,)),
-            packed_form(self.dtype, self.rows, self.hidden),
-            packed_form(self.dtype, self.hidden, self.rows),
-        ]
+def folded_file_bytes(layout: FileLayout[Any]) -> int:
+    """Size of a folded identity's file."""
+    return _header_bytes(layout) + sum(map(layout.layer_bytes, range(layout.n_layers)))
 
 
-class FoldedFileWriter:
+class FoldedFileWriter(Generic[Layer]):
     """Writes a folded identity layer by layer; nothing is valid before `finish`.
 
     Args:
@@ -99,22 +68,22 @@ class FoldedFileWriter:
         key: 32 bytes; the file is read back with the same.
     """
 
-    def __init__(self, file: BinaryIO, layout: FoldedLayout, key: bytes) -> None:
+    def __init__(self, file: BinaryIO, layout: FileLayout[Layer], key: bytes) -> None:
         self._file = file
         self._layout = layout
         self._key = key
         self._checksums: list[bytes] = []
-        file.seek(layout.header_bytes)
+        file.seek(_header_bytes(layout))
 
-    def add(self, layer: PackedLayer) -> None:
+    def add(self, layer: Layer) -> None:
         """Write the next layer.
 
         Raises:
             OSError: The disk is full or failed.
         """
-        record = np.zeros(self._layout.layer_bytes, np.uint8)
+        record = np.zeros(self._layout.layer_bytes(len(self._checksums)), np.uint8)
         end = 0
-        for array in (layer.bias, layer.a, layer.b):
+        for array in self._layout.parts(layer):
             start, end = end, end + array.nbytes
             record[start:end] = array.reshape(-1).view(np.uint8)
         self._checksums.append(_checksum(record))
@@ -131,8 +100,8 @@ class FoldedFileWriter:
 
 
 def read_folded_file(
-    path: str | os.PathLike[str], layout: FoldedLayout, key: bytes
-) -> Iterator[PackedLayer]:
+    path: str | os.PathLike[str], layout: FileLayout[Layer], key: bytes
+) -> Iterator[Layer]:
     """Read a folded identity, one layer at a time.
 
     Args:
@@ -147,23 +116,24 @@ def read_folded_file(
         OSError: It is not there, or cannot be read.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size != layout.file_bytes:
-            raise DamagedFileError(f"expected {layout.file_bytes} bytes, found {size}")
-        header = file.read(layout.header_bytes)
-        checksums = header[_FIXED.size :][: layout.n_layers * _CHECKSUM_BYTES]
+        size, expected = os.fstat(file.fileno()).st_size, folded_file_bytes(layout)
+        if size != expected:
+            raise DamagedFileError(f"expected {expected} bytes, found {size}")
+        header = file.read(_header_bytes(layout))
+        start = len(layout.description()) + len(key)
+        checksums = header[start:][: layout.n_layers * _CHECKSUM_BYTES]
         if header != _header(layout, key, checksums):
             raise DamagedFileError("its header is not the expected one")
         for index in range(layout.n_layers):
-            record = np.empty(layout.layer_bytes, np.uint8)
+            record = np.empty(layout.layer_bytes(index), np.uint8)
             if file.readinto(record.data) != record.nbytes:
                 raise DamagedFileError(f"it ends in layer {index}")
             if _checksum(record) != checksums[index * _CHECKSUM_BYTES :][:_CHECKSUM_BYTES]:
                 raise DamagedFileError(f"layer {index} does not have its checksum")
-            yield _layer(record, layout)
+            yield _layer(record, layout, index)
 
 
-def read_layout(path: str | os.PathLike[str]) -> FoldedLayout:
+def read_layout(path: str | os.PathLike[str]) -> FileLayout[Any]:
     """What a file says that it consists of; the layers are not read.
 
     Raises:
@@ -171,36 +141,36 @@ def read_layout(path: str | os.PathLike[str]) -> FoldedLayout:
         OSError: It is not there, or cannot be read.
     """
     with open_regular(path) as file:
-        fixed = file.read(_FIXED.size)
-    if len(fixed) != _FIXED.size or not fixed.startswith(_MAGIC):
-        raise DamagedFileError("its header is not that of a folded identity")
-    _, _, n_layers, rows, hidden, dtype, _ = _FIXED.unpack(fixed)
-    return FoldedLayout(n_layers, rows, hidden, dtype.rstrip(b"\0").decode("ascii", "replace"))
+        content = file.read(_MOST_LAYERS_BYTES)
+    kinds: tuple[type[FileLayout[Any]], ...] = (FoldedLayout, UnetFoldedLayout)
+    for kind in kinds:
+        if content.startswith(kind.MAGIC):
+            try:
+                return kind.described(content)
+            except ValueError as error:
+                raise DamagedFileError(f"its header is damaged: {error}") from None
+    raise DamagedFileError("its header is not that of a folded identity")
 
 
-def _header(layout: FoldedLayout, key: bytes, checksums: bytes) -> bytes:
-    fixed = _FIXED.pack(
-        *(_MAGIC, _VERSION, layout.n_layers, layout.rows, layout.hidden),
-        *(layout.dtype.encode(), key),
-    )
-    said = fixed + checksums
-    return (said + hashlib.sha256(said).digest()).ljust(layout.header_bytes, b"\0")
+def _header_bytes(layout: FileLayout[Any]) -> int:
+    checksums = layout.n_layers * _CHECKSUM_BYTES
+    return whole_pages(len(layout.description()) + _SHA256_BYTES + checksums + _SHA256_BYTES)
 
 
-def _layer(record: NDArray[np.uint8], layout: FoldedLayout) -> PackedLayer:
-    arrays: list[NDArray[Any]] = []
+def _header(layout: FileLayout[Any], key: bytes, checksums: bytes) -> bytes:
+    said = layout.description() + key + checksums
+    return (said + hashlib.sha256(said).digest()).ljust(_header_bytes(layout), b"\0")
+
+
+def _layer(record: NDArray[np.uint8], layout: FileLayout[Layer], index: int) -> Layer:
+    parts: list[NDArray[Any]] = []
     end = 0
-    for kind, shape in layout.arrays():
+    for kind, shape in layout.arrays(index):
         start, end = end, end + kind.itemsize * prod(shape)
-        arrays.append(record[start:end].view(kind).reshape(shape))
-    bias, a, b = arrays
-    return PackedLayer(a, bias, b, layout.dtype)
+        parts.append(record[start:end].view(kind).reshape(shape))
+    return layout.layer(parts)
 
 
 def _checksum(record: NDArray[np.uint8]) -> bytes:
-    pages = record.view("<u8").reshape(-1, _PAGE_BYTES // 8)
+    pages = record.view("<u8").reshape(-1, PAGE_BYTES // 8)
     return hashlib.sha256(pages.sum(axis=1, dtype="<u8").data).digest()[:_CHECKSUM_BYTES]
-
-
-def _whole_pages(size: int) -> int:
-    return -(-size // _PAGE_BYTES) * _PAGE_BYTES

@@ -18,6 +18,7 @@ from pulid_sdcpp.batch.job import BatchJob
 from pulid_sdcpp.batch.key import JobKeys
 from pulid_sdcpp.extraction.enrolment import Enroller
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
+from pulid_sdcpp.families.sdxl.pulid_weights import SdxlPulidWeights
 from pulid_sdcpp.folding.cache import FoldingCache
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.identity.store import keep_identity
@@ -26,6 +27,7 @@ from pulid_sdcpp.people.person import Person
 from pulid_sdcpp.people.person_spec import PersonSpec
 from pulid_sdcpp.people.region import Region
 from pulid_sdcpp.pictures.people_text import describe_people
+from standin.unet_pulid_file import write_few_unet_layers
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTLED = (10**18, 10**18)
@@ -91,6 +93,15 @@ def test_of_a_folded_identity(alice: Identity, tmp_path: Path) -> None:
     path = os.path.realpath(weights)
     assert record.stem == f"weights-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
     assert set(json.loads(record.read_text())) == {"version", "path", "stamp", "sha256"}
+
+
+def test_of_an_identity_folded_for_sdxl(alice: Identity, tmp_path: Path) -> None:
+    weights = write_few_unet_layers(tmp_path / "pulid_sdxl.safetensors")
+    with SdxlPulidWeights(weights) as opened:
+        for _ in FoldingCache(opened, 1 << 30, tmp_path / "folded").fold(alice.tokens):
+            pass
+    (folded,) = (tmp_path / "folded").glob("*.folded")
+    assert folded.stem == "2f781f9cb00114cd172e4d27797d4d8d979ad0013e32841226cfced969730117"
 
 
 def test_of_a_batch_s_pictures(alice: Identity, tmp_path: Path) -> None:

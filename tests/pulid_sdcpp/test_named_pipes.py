@@ -13,7 +13,8 @@ from pulid_sdcpp import Identity
 from pulid_sdcpp.batch.formats import read_text
 from pulid_sdcpp.errors import PulidError
 from pulid_sdcpp.evaluation.prompts import read_prompts
-from pulid_sdcpp.folding.folded_file import FoldedLayout, read_folded_file
+from pulid_sdcpp.folding.folded_file import read_folded_file
+from pulid_sdcpp.folding.folded_layout import FoldedLayout
 from pulid_sdcpp.identity.identity_file import is_identity_file
 from pulid_sdcpp.model_files.description import describe_file
 from pulid_sdcpp.model_files.engine_checks import check_upscaler

@@ -16,10 +16,10 @@ Source: ToTheBeginning/PuLID, pulid/attention_processor.py (IDAttnProcessor2_0).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from ...errors import ModelFileError, ModelMismatchError
 from ...options.processor_cores import usable_cpus
 from ...system.blas_threads import one_blas_thread
-
-if TYPE_CHECKING:
-    from ...tensors.tensor_file import TensorFile
+from ...tensors.matrix_rows import MatrixRows
+from .pulid_weights import SdxlPulidWeights
+from .unet_shapes import UNET_HEAD_DIM
 
 __all__ = [
-    "HEAD_DIM",
     "KEY_VALUE_DTYPES",
     "UnetLayerKV",
     "fold_for_unet",
@@ -41,8 +40,6 @@ __all__ = [
     "slot_rows",
 ]
 
-HEAD_DIM = 64
-"""Width of an attention head in every cross-attention of SDXL's UNet."""
 KEY_VALUE_DTYPES = ("f16", "f32")
 ROW_ALIGNMENT = 8
 ROW_BLOCK = 256
@@ -52,36 +49,6 @@ MAX_THREADS = 4
 """More would wait for memory."""
 
 _NUMPY_DTYPES = {"f16": "<f2", "f32": "<f4"}
-
-
-class MatrixInFile(Protocol):
-    """A matrix of which `matrix[start:stop]` reads those rows as float32."""
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    def __getitem__(self, rows: slice) -> NDArray[np.float32]: ...
-
-
-class UnetIdentityWeights(Protocol):
-    """What folding and its cache use of PuLID weights for SDXL.
-
-    Attributes:
-        path: The file, for messages.
-        file: It, open.
-        id_dim: Width of an identity token.
-        widths: Of each layer, by its index.
-    """
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def file(self) -> TensorFile: ...
-    @property
-    def id_dim(self) -> int: ...
-    @property
-    def widths(self) -> Mapping[int, int]: ...
-    def rows(self, index: int) -> tuple[MatrixInFile, MatrixInFile]: ...
-    def layer_tensors(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +68,6 @@ class UnetLayerKV:
     v: NDArray[Any]
     dtype: str
 
-    def with_rows(self, rows: int) -> UnetLayerKV:
-        """The same identity with more rows of zeros, for a slot that is made for more tokens.
-
-        Raises:
-            ValueError: Fewer rows than there are.
-        """
-        more = rows - self.k.shape[1]
-        if more < 0:
-            raise ValueError(f"expected at least {self.k.shape[1]} rows, found {rows}")
-        return UnetLayerKV(
-            np.pad(self.k, ((0, 0), (0, more), (0, 0))),
-            np.pad(self.v, ((0, 0), (0, 0), (0, more))),
-            self.dtype,
-        )
-
 
 def slot_rows(n_tokens: int) -> int:
     """Rows of keys for an identity: its tokens and one of zeros, up to a multiple of eight."""
@@ -124,12 +76,12 @@ def slot_rows(n_tokens: int) -> int:
 
 def packed_shapes(width: int, rows: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Shapes of a layer's keys and values as `UnetLayerKV` has them."""
-    heads = width // HEAD_DIM
-    return (heads, rows, HEAD_DIM), (heads, HEAD_DIM, rows)
+    heads = width // UNET_HEAD_DIM
+    return (heads, rows, UNET_HEAD_DIM), (heads, UNET_HEAD_DIM, rows)
 
 
 def fold_for_unet(
-    weights: UnetIdentityWeights, tokens: NDArray[np.float32], dtype: Literal["f16", "f32"] = "f16"
+    weights: SdxlPulidWeights, tokens: NDArray[np.float32], dtype: Literal["f16", "f32"] = "f16"
 ) -> Iterator[UnetLayerKV]:
     """Fold an identity into every layer, one at a time.
 
@@ -170,13 +122,13 @@ def fold_for_unet(
 
 
 def _fold_each(
-    weights: UnetIdentityWeights, tokens: NDArray[np.float32], dtype: str
+    weights: SdxlPulidWeights, tokens: NDArray[np.float32], dtype: str
 ) -> Iterator[UnetLayerKV]:
     n_threads = min(usable_cpus(), MAX_THREADS)
     pending: deque[Future[UnetLayerKV]] = deque()
     with ThreadPoolExecutor(n_threads, "pulid-fold") as threads:
         try:
-            for index in sorted(weights.widths):
+            for index in weights.widths:
                 if len(pending) == n_threads:
                     yield pending.popleft().result()
                 pending.append(threads.submit(_folded_layer, weights, index, tokens, dtype))
@@ -192,7 +144,7 @@ def _fold_each(
 
 
 def _folded_layer(
-    weights: UnetIdentityWeights, index: int, tokens: NDArray[np.float32], dtype: str
+    weights: SdxlPulidWeights, index: int, tokens: NDArray[np.float32], dtype: str
 ) -> UnetLayerKV:
     where = f"{weights.path}: identity layer {index}"
     id_to_k, id_to_v = weights.rows(index)
@@ -212,8 +164,8 @@ def _folded_layer(
 
 @one_blas_thread()
 def fold_keys_values(
-    id_to_k: MatrixInFile | NDArray[np.float32],
-    id_to_v: MatrixInFile | NDArray[np.float32],
+    id_to_k: MatrixRows | NDArray[np.float32],
+    id_to_v: MatrixRows | NDArray[np.float32],
     tokens: NDArray[np.float32],
     dtype: str = "f16",
 ) -> UnetLayerKV:
@@ -231,21 +183,21 @@ def fold_keys_values(
     Source: the module's docstring.
     """
     n_tokens, width = len(tokens), id_to_k.shape[0]
-    if width % HEAD_DIM or id_to_v.shape[0] != width:
+    if width % UNET_HEAD_DIM or id_to_v.shape[0] != width:
         raise ValueError(
-            f"expected id_to_k and id_to_v of the same multiple of {HEAD_DIM} rows, found"
+            f"expected id_to_k and id_to_v of the same multiple of {UNET_HEAD_DIM} rows, found"
             f" {width} and {id_to_v.shape[0]}"
         )
     shape_k, shape_v = packed_shapes(width, slot_rows(n_tokens))
     k, v = np.zeros(shape_k, _NUMPY_DTYPES[dtype]), np.zeros(shape_v, _NUMPY_DTYPES[dtype])
-    keys = _products(id_to_k, tokens, dtype).reshape(-1, HEAD_DIM, n_tokens)
+    keys = _products(id_to_k, tokens, dtype).reshape(-1, UNET_HEAD_DIM, n_tokens)
     k[:, :n_tokens] = keys.transpose(0, 2, 1)
-    v[:, :, :n_tokens] = _products(id_to_v, tokens, dtype).reshape(-1, HEAD_DIM, n_tokens)
+    v[:, :, :n_tokens] = _products(id_to_v, tokens, dtype).reshape(-1, UNET_HEAD_DIM, n_tokens)
     return UnetLayerKV(k, v, dtype)
 
 
 def _products(
-    matrix: MatrixInFile | NDArray[np.float32], tokens: NDArray[np.float32], dtype: str
+    matrix: MatrixRows | NDArray[np.float32], tokens: NDArray[np.float32], dtype: str
 ) -> NDArray[np.float32]:
     """matrix @ tokens^T: (C, n), every number of which the dtype can hold."""
     products = np.empty((matrix.shape[0], len(tokens)), np.float32)

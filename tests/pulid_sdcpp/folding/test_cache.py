@@ -20,11 +20,14 @@ from pulid_sdcpp import StableDiffusion
 from pulid_sdcpp.errors import ModelFileError, ModelMismatchError
 from pulid_sdcpp.families.flux.folding import PackedLayer, fold
 from pulid_sdcpp.families.flux.pulid_weights import PulidWeights
+from pulid_sdcpp.families.sdxl.folding import UnetLayerKV, fold_for_unet
+from pulid_sdcpp.families.sdxl.pulid_weights import SdxlPulidWeights
 from pulid_sdcpp.folding import cache as folding_cache
-from pulid_sdcpp.folding.cache import FoldingCache, limit_from_environment
+from pulid_sdcpp.folding.cache import FoldingCache, find_folded, limit_from_environment
 from pulid_sdcpp.folding.folded_file import FoldedFileWriter
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.tensors.tensor_file import TensorFile
+from standin.unet_pulid_file import write_few_unet_layers
 
 LIMIT = 1 << 30
 FILE_BYTES = 4096 + 2 * 36864
@@ -190,6 +193,74 @@ def test_a_folder_under_this_name_is_no_error(cache, folder):
     path.unlink()
     path.mkdir()
     assert contents(cache.fold(person(1))) == expected
+
+
+# Keys and values for a UNet
+
+
+@pytest.fixture
+def unet_weights(tmp_path):
+    path = write_few_unet_layers(tmp_path / "pulid_sdxl.safetensors")
+    os.utime(path, ns=(10**18, 10**18))
+    with SdxlPulidWeights(path) as opened:
+        yield opened
+
+
+def unet_contents(layers: Iterator[UnetLayerKV]) -> list[tuple[bytes, bytes, str]]:
+    return [(layer.k.tobytes(), layer.v.tobytes(), layer.dtype) for layer in layers]
+
+
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+def test_keys_and_values_from_the_disk_have_the_bytes_of_folding(
+    unet_weights, folder, monkeypatch, dtype
+):
+    expected = unet_contents(fold_for_unet(unet_weights, person(1), dtype))
+    folded = []
+
+    def counted(*arguments):
+        for layer in fold_for_unet(*arguments):
+            folded.append(layer)
+            yield layer
+
+    monkeypatch.setattr(folding_cache, "fold_for_unet", counted)
+    for _ in range(2):
+        cache = FoldingCache(unet_weights, LIMIT, folder)
+        assert unet_contents(cache.fold(person(1), dtype)) == expected
+        assert len(folded) == len(expected) == 3
+    assert len(kept(folder)) == 1
+    assert strays(folder) == []
+
+
+def test_each_number_of_tokens_and_each_family_has_a_file_of_its_own(weights, unet_weights, folder):
+    for one in (weights, unet_weights):
+        for tokens in (person(1), person(1)[:10], person(1)[:11]):
+            assert list(FoldingCache(one, LIMIT, folder).fold(tokens))
+    assert len(kept(folder)) == 6
+    for tokens in (person(1), person(1)[:10]):
+        assert len(find_folded(tokens, folder)) == 2
+    assert find_folded(person(2), folder) == []
+
+
+def test_damaged_keys_and_values_are_folded_again(unet_weights, folder, caplog):
+    cache = FoldingCache(unet_weights, LIMIT, folder)
+    expected = unet_contents(cache.fold(person(1)))
+    (path,) = kept(folder)
+    good = path.read_bytes()
+    for position in (40, 4100, len(good) - 1):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+        caplog.clear()
+        assert unet_contents(cache.fold(person(1))) == expected
+        assert "is made again" in caplog.text
+        assert path.read_bytes() == good
+
+
+def test_mistakes_are_those_of_folding_for_a_unet(unet_weights, folder):
+    cache = FoldingCache(unet_weights, LIMIT, folder)
+    with pytest.raises(ModelMismatchError, match="width 63"):
+        cache.fold(person(1)[:, :63])
+    with pytest.raises(ValueError, match="q8_0"):
+        cache.fold(person(1), "q8_0")
+    assert not folder.exists()
 
 
 # Several at once
