@@ -13,6 +13,7 @@ from ..terminal_text import quoted
 from .file_bytes import FileBytes
 from .file_header import read_header
 from .gguf_header import GGML_TYPES
+from .half_precision import float32_of_float16
 from .hollow_file import check_not_hollow
 from .scaled_weights import weight_scales
 from .tensor_header import TensorHeader, TensorInfo
@@ -173,6 +174,8 @@ class TensorFile:
         import numpy as np
 
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if info.dtype == "f16" and dtype == np.float32:
+                return float32_of_float16(self._stored(info).view("<f2")).reshape(info.shape)
             if info.dtype in _PLAIN:
                 stored = self._stored(info).view(_PLAIN[info.dtype])
                 return stored.astype(dtype, copy=False).reshape(info.shape)
