@@ -156,6 +156,17 @@ def pulid_shapes(
     return shapes
 
 
+def write_sdxl_pulid(path: Path, version: str | None) -> Path:
+    """PuLID weights for SDXL by their names alone: version "v1", "v1.1", or no encoder."""
+    encoder: dict[str | None, dict[str, tuple[int, ...]]] = {
+        "v1": {"id_adapter.body.0.weight": (8, 8)},
+        "v1.1": {"id_adapter.latents": (1, 4, 8)},
+        None: {},
+    }
+    layer = {f"id_adapter_attn_layers.1.id_to_{part}.weight": (64, 8) for part in "kv"}
+    return write_empty_safetensors(path, {**encoder[version], **layer})
+
+
 def write_pulid_weights(path: Path, seed: int = 0, **sizes: int) -> Path:
     """PuLID weights of random numbers in F16.
 

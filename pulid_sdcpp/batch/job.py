@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import identity_weight
 from ..options.second_pass import reads_pictures
 from ..people.person_spec import PersonSpec
 from ..pictures.formats import QUALITY, Quality
@@ -29,6 +30,7 @@ class BatchJob:
         people: Who is in it; nobody is possible.
         settings: Fields of GenerationOptions that were given, but for prompt and seed.
         cfg_start_step: As that of IdentityOptions.
+        name_with: The file name with other weights than those in it, as `weight_name` has them.
     """
 
     where: str
@@ -40,6 +42,7 @@ class BatchJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     cfg_start_step: int | None = None
     templates: Mapping[str, str] = field(default_factory=dict)
+    name_with: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 
     def generation(self, preset_settings: Mapping[str, Any]) -> GenerationOptions:
         """The whole options, where `preset_settings` stand behind the job's own.
@@ -48,6 +51,19 @@ class BatchJob:
             ValueError: They do not go together.
         """
         return generation_as_said(self.given, preset_settings)
+
+    def with_own_weights(self, encoders: Sequence[str]) -> BatchJob:
+        """The job with a weight of everybody for whom none is said: that of the PuLID weights."""
+        if all(person.weight is not None for person in self.people):
+            return self
+        people = (
+            replace(person, weight=identity_weight(encoders, person.weight))
+            for person in self.people
+        )
+        job = replace(self, people=tuple(people))
+        if self.name_with is None or job.weight_name == self.weight_name:
+            return job
+        return replace(job, file_name=self.name_with(job.weight_name))
 
     @property
     def given(self) -> dict[str, Any]:
@@ -66,8 +82,8 @@ class BatchJob:
 
     @property
     def weight_name(self) -> str:
-        """Everybody's weights: "1", "0.9 + 1"; "" of nobody."""
-        weights = [format(person.weight, ".10g") for person in self.people]
+        """Everybody's weights: "1", "0.9 + 1"; "" of nobody. Those of Flux where none is said."""
+        weights = [format(identity_weight((), person.weight), ".10g") for person in self.people]
         return " + ".join(weights[:1] if len(set(weights)) == 1 else weights)
 
 
@@ -88,6 +104,14 @@ class Batch:
     preset: str
     output_dir: Path
     quality: Quality = QUALITY
+
+    def with_own_weights(self, encoders: Sequence[str]) -> Batch:
+        """The batch as `BatchJob.with_own_weights` has its jobs.
+
+        Args:
+            encoders: Of the PuLID weights, as for `identity_uses`.
+        """
+        return replace(self, jobs=tuple(job.with_own_weights(encoders) for job in self.jobs))
 
     @property
     def read_pictures(self) -> bool:

@@ -14,6 +14,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -297,17 +298,8 @@ def _named(drafts: Iterable[_Draft], preset: str) -> Iterator[BatchJob]:
     for index, draft in enumerate(drafts):
         job = draft.job
         with _at(job.where):
-            name = batch_name(
-                draft.template,
-                {
-                    "index": index,
-                    "person": job.person_name,
-                    "preset": preset,
-                    "prompt": job.prompt_name,
-                    "seed": job.seed,
-                    "weight": job.weight_name or "0",
-                },
-            )
+            name_with = partial(_name, draft, index, preset)
+            name = name_with(job.weight_name)
             if folded(name).startswith(_RESERVED):
                 raise ValueError(f"its picture would be {name}, which the batch itself writes")
             place = folded(name)
@@ -326,7 +318,22 @@ def _named(drafts: Iterable[_Draft], preset: str) -> Iterator[BatchJob]:
         where = job.where.removeprefix(f"{job.where.rpartition(', ')[0]}, ")
         places[place] = where
         folders.update(dict.fromkeys(above, where))
-        yield replace(job, file_name=name)
+        yield replace(job, file_name=name, name_with=name_with)
+
+
+def _name(draft: _Draft, index: int, preset: str, weight_name: str) -> str:
+    job = draft.job
+    return batch_name(
+        draft.template,
+        {
+            "index": index,
+            "person": job.person_name,
+            "preset": preset,
+            "prompt": job.prompt_name,
+            "seed": job.seed,
+            "weight": weight_name or "0",
+        },
+    )
 
 
 @contextlib.contextmanager

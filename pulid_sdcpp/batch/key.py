@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BatchFileError
+from ..families.pulid_encoders import encoders_of_weights
 from ..identity import hashes
 from ..identity.encoder import FLUX
 from ..identity.further_identities import identity_for
@@ -31,6 +32,7 @@ from ..options.context import ContextOptions
 from ..options.facts import of
 from ..options.former_schedule import former_default
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import identity_weight
 from ..people.identity_effect import check_takes_part
 from ..people.identity_use import as_identity
 from ..people.person_spec import PersonSpec
@@ -86,6 +88,7 @@ class JobKeys:
         self._context = context
         self._settings = settings
         self._extractor = extractor
+        self._encoders = encoders_of_weights(context.pulid_weights)
         self._records = records_folder()
         self._found: dict[Any, tuple[Any, dict[Path, FileStamp]]] = {}
         self._used: dict[Path, FileStamp] = {}  # by what is described now
@@ -124,7 +127,7 @@ class JobKeys:
             # A picture to start from gives the size that the job does not.
             has_size = "init_image" not in job.settings or {"width", "height"} <= set(job.settings)
             for person in job.people:
-                check_takes_part(person, generation, job.cfg_start_step, has_size)
+                check_takes_part(person, generation, job.cfg_start_step, has_size, self._encoders)
         except ValueError as error:
             raise BatchFileError(f"{job.where}: {error}") from None
         self._used = dict(self._model_files)
@@ -168,7 +171,7 @@ class JobKeys:
     def _person(self, person: PersonSpec) -> dict[str, Any]:
         return {
             "identity": self._once(person.source, lambda _: self._source(person)),
-            "weight": float(person.weight),
+            "weight": float(identity_weight(self._encoders, person.weight)),
             "steps": [repr(person.start_step), repr(person.end_step)],  # 1 is not 1.0 here
             "region": None if person.region is None else self._region(person.region),
         }

@@ -26,6 +26,7 @@ from ..errors import (
     OutputExistsError,
     OutputFileError,
 )
+from ..options.identity_mode import identity_weight
 from ..people.person import Person
 from ..pictures.formats import Quality
 from ..pictures.png_text import PictureText, format_text, save_picture
@@ -286,7 +287,7 @@ def _described(outcome: Outcome) -> dict[str, Any]:
         "file": job.file_name,
         "status": outcome.status,
         "people": [person.name for person in job.people],
-        "weights": [person.weight for person in job.people],
+        "weights": [identity_weight((), person.weight) for person in job.people],
         "prompt": job.prompt,
         "seed": job.seed,
         "key": outcome.picture.key.now,

@@ -27,6 +27,7 @@ from ..options.generation import (
     SIZE_MULTIPLE_PX,
     GenerationOptions,
 )
+from ..options.identity_mode import IdentityModeOptions
 from ..options.layer_guidance import check_layers
 from ..options.second_pass import HIRES_UPSCALERS, encodes_a_picture
 from ..options.step_cache import check_cache_arguments, check_cache_for_flux
@@ -84,7 +85,10 @@ _TEXTS = ("hires_path", "pm_id_embed_path", "scm_mask", "scm_policy")
 _MAX_SKIPPED_LAYERS = 1024
 # The binding's step cache has more settings; it enlarges by itself; its names are others; its
 # LoRAs are in the prompt only.
-_OTHERWISE = ("cache_mode", "cache_option", "upscale_repeats", "hires_upscaler", "loras")
+_OTHERWISE = (
+    *("cache_mode", "cache_option", "upscale_repeats", "hires_upscaler", "loras"),
+    *of(IdentityModeOptions),
+)
 _BINDING_UPSCALERS = {
     re.sub("[ (-]+", "_", name.lower()).rstrip(")"): name for name in HIRES_UPSCALERS
 }

@@ -218,7 +218,7 @@ class StableDiffusion:
         prompt: str,
         *args: Any,
         pulid_id_embedding: IdentityLike | None = None,
-        pulid_id_weight: float = IdentityOptions.weight,
+        pulid_id_weight: float | None = IdentityOptions.weight,
         pulid_start_step: StepPoint = IdentityOptions.start_step,
         pulid_end_step: StepPoint | None = None,
         pulid_people: Sequence[Person] = (),
@@ -233,7 +233,7 @@ class StableDiffusion:
             prompt: What the pictures should show.
             pulid_id_embedding: Whose face: an identity file, an `Identity`, or an array (tokens,
                 width), (32, 2048) for the published weights. None: no person.
-            pulid_id_weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+            pulid_id_weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual; None: as that of `Person`.
             pulid_start_step: First step with the identity; 0 or 1 is stylised, 4 of 20
                 photographic. A whole number counts steps from 0, a float is a share of them.
             pulid_end_step: Step before which the identity ends, likewise; None: to the last step.
@@ -334,7 +334,7 @@ class StableDiffusion:
         step: int = 0,
         negative: bool = False,
         pulid_id_embedding: IdentityLike | None = None,
-        pulid_id_weight: float = IdentityOptions.weight,
+        pulid_id_weight: float | None = IdentityOptions.weight,
         pulid_start_step: StepPoint = IdentityOptions.start_step,
         pulid_end_step: StepPoint | None = None,
         pulid_people: Sequence[Person] = (),

@@ -15,9 +15,11 @@ from typing import Any
 from ..engine.interface import CreateEngine
 from ..errors import OutputFileError, PulidError, named, option_error
 from ..extraction import extractor
+from ..families.pulid_encoders import encoders_of_weights
 from ..memory.plan import Vram
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import identity_weight
 from ..people.identity_effect import check_takes_part
 from ..people.identity_options import IdentityOptions
 from ..people.person import Person
@@ -88,9 +90,12 @@ def evaluate(
         raise option_error(
             f"no PuLID weights are given; name a {named('preset')}, or {named('pulid_weights')}"
         )
+    encoders = encoders_of_weights(context.pulid_weights)
+    weight = identity_weight(encoders, own.weight)
+    own = dataclasses.replace(own, weight=weight)
     settings = plan_settings(options, own)
     planned = plan_pictures(options, settings)
-    _check_effect(options, settings, generation, own)
+    _check_effect(options, settings, generation, own, encoders)
 
     # 1. What can be refused is refused before there is work.
     folder = Path(options.output)
@@ -161,12 +166,13 @@ def _check_effect(
     settings: Sequence[Setting],
     generation: GenerationOptions,
     identity: IdentityOptions,
+    encoders: Sequence[str],
 ) -> None:
     """Refuse a setting of a sweep that would score pictures of nobody as a person's."""
     portrait = options.references[0].portrait
     for setting in settings:
         person = Person(portrait, setting.id_weight, setting.start_step, identity.end_step)
-        check_takes_part(person, generation, identity.cfg_start_step)
+        check_takes_part(person, generation, identity.cfg_start_step, encoders=encoders)
 
 
 def _make_folder(folder: Path) -> None:

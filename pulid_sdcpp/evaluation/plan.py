@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
+from ..options.identity_mode import identity_weight
 from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions
 from .options import EvaluationOptions
@@ -45,7 +46,7 @@ class EvaluationPicture:
 
 def plan_settings(options: EvaluationOptions, identity: IdentityOptions) -> tuple[Setting, ...]:
     """The evaluation's own setting, then those of the sweeps, each once."""
-    own = Setting(float(identity.weight), identity.start_step)
+    own = Setting(float(identity_weight((), identity.weight)), identity.start_step)
     swept = [
         *(Setting(float(weight), own.start_step) for weight in options.id_weights),
         *(Setting(own.id_weight, step) for step in options.start_steps),

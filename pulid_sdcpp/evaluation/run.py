@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..families.pulid_encoders import encoders_of_weights
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions, with_checked
-from ..people.identity_effect import REFERENCE_CFG_START_STEP
+from ..people.identity_effect import first_cfg_step
 from ..people.identity_options import IdentityOptions, takes_part
 from ..people.person import Person
 from ..pictures.parameters import generation_options_from
@@ -79,8 +80,8 @@ class EvaluationRun:
         # True CFG starts later with an identity, if nothing else is said: here it must not differ.
         cfg_start = None
         if generation.cfg_scale != 1:
-            given = identity.cfg_start_step
-            cfg_start = REFERENCE_CFG_START_STEP if given is None else given
+            encoders = encoders_of_weights(pipeline.context.pulid_weights)
+            cfg_start = first_cfg_step(identity.cfg_start_step, generation, encoders)
         self._identity = replace(identity, cfg_start_step=cfg_start)
         self._people = people
         self._judge = judge

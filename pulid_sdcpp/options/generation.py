@@ -18,6 +18,7 @@ from .binding import to_binding
 from .checks import FilePath, check_text
 from .control import ControlOptions
 from .facts import FACT, Fact, check, described, of, option, same_as
+from .identity_mode import IdentityModeOptions
 from .layer_guidance import LayerGuidanceOptions, check_layer_guidance
 from .lora_options import LoraOptions
 from .noise_levels import check_sigmas
@@ -97,6 +98,8 @@ class GenerationOptions:
         lora_files: Names of LoRA tags with the files that they mean, in place of those in
             `lora_model_dir`.
         ref_images: References for Kontext models.
+        id_mode, id_projection, id_zeros: How an SDXL model adds identities, see
+            `IdentityModeOptions`; None: the mode's, or that of the PuLID weights.
         control_image, canny: What a FLUX.1 Canny or Depth model follows; find its edges first.
         vae_tile_size: (x, y) in latent pixels (8 pixels each); 0 is the engine's choice.
         vae_relative_tile_size: (x, y), below 1 a share of the picture, otherwise a number of tiles.
@@ -273,6 +276,9 @@ class GenerationOptions:
     skip_layers: Sequence[int] = same_as(LayerGuidanceOptions, "skip_layers")
     skip_layer_start: float = same_as(LayerGuidanceOptions, "skip_layer_start")
     skip_layer_end: float = same_as(LayerGuidanceOptions, "skip_layer_end")
+    id_mode: str | None = same_as(IdentityModeOptions, "id_mode")
+    id_projection: str | None = same_as(IdentityModeOptions, "id_projection")
+    id_zeros: int | None = same_as(IdentityModeOptions, "id_zeros")
     init_image: FilePath | bytes | BinaryIO | Image.Image | None = option(
         None,
         "Start from this picture.",
@@ -469,11 +475,9 @@ class GenerationOptions:
     def to_engine_kwargs(self) -> dict[str, Any]:
         """The keyword arguments of `generate_image`, under the binding's names."""
         kwargs = to_binding(self)
-        del (
-            kwargs["cache_option"],
-            kwargs["upscale_repeats"],
-            kwargs["loras"],
-        )  # what is not the binding's
+        not_the_binding_s = ("cache_option", "upscale_repeats", "loras", *of(IdentityModeOptions))
+        for name in not_the_binding_s:
+            del kwargs[name]
         kwargs |= cache_arguments(self.cache_mode, self.cache_option)
         return kwargs
 

@@ -6,7 +6,7 @@ pulid/attention_processor.py (NUM_ZERO, ORTHO, ORTHO_v2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import named, option_error
@@ -21,6 +21,7 @@ __all__ = [
     "IdentityModeOptions",
     "has_identity_modes",
     "identity_mode",
+    "identity_weight",
 ]
 
 ID_MODES = ("fidelity", "style", "plain")
@@ -49,6 +50,10 @@ class IdentityMode:
     projection: str
     zeros: int
 
+
+_WEIGHT_FLUX = 1.0
+_WEIGHT_SDXL = 0.8
+"""ToTheBeginning/PuLID: id_weight of app_flux.py; id_scale of app.py and app_v1_1.py."""
 
 PLAIN_ID = IdentityMode("none", 0)
 """What is found is added as it is: all that there is for Flux."""
@@ -121,6 +126,18 @@ class IdentityModeOptions:
 def has_identity_modes(encoder: str) -> bool:
     """Whether identities of this encoder can be added in several ways: those for SDXL."""
     return encoder in _MODES
+
+
+def identity_weight(encoders: Sequence[str], weight: float | None = None) -> float:
+    """How strong an identity is, for whom nothing is said as in PuLID's own apps.
+
+    Args:
+        encoders: Of the PuLID weights, as for `identity_uses`.
+        weight: What is said; None: nothing.
+    """
+    if weight is not None:
+        return weight
+    return _WEIGHT_SDXL if any(map(has_identity_modes, encoders)) else _WEIGHT_FLUX
 
 
 def identity_mode(

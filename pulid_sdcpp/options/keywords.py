@@ -76,6 +76,9 @@ class GenerationKeywords(TypedDict, total=False):
     skip_layers: Sequence[int]
     skip_layer_start: float
     skip_layer_end: float
+    id_mode: str | None
+    id_projection: str | None
+    id_zeros: int | None
     init_image: FilePath | bytes | BinaryIO | Image.Image | None
     strength: float
     mask_image: FilePath | bytes | BinaryIO | Image.Image | None

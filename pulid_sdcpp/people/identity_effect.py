@@ -6,27 +6,35 @@ start after the last step, an end before the start, a region smaller than what t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import named, option_error
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import has_identity_modes
 from ..options.step_point import StepPoint, step_at
 from .person import Person
 from .person_spec import PersonSpec
 from .region import TOKEN_PX, Region
-from .region_weights import box_px, token_weights
+from .region_weights import COARSE_TOKEN_PX, box_px, token_weights
 
 __all__ = [
-    "REFERENCE_CFG_START_STEP",
+    "FOR_FLUX",
     "check_region",
     "check_span",
     "check_takes_part",
     "first_cfg_step",
 ]
 
-REFERENCE_CFG_START_STEP = 1
-"""ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default."""
+FOR_FLUX = ("flux",)
+"""The encoders of identities for Flux, as `identity_uses` has them."""
+
+_CFG_START_STEP_FLUX = 1
+"""ToTheBeginning/PuLID, app_flux.py: "timestep to start inserting true CFG" is 1 by default. Its
+pipelines for SDXL have no such choice: there it is 0.
+"""
 
 _FAINTEST = 0.05
 """A mask whose brightest token is darker shows nobody: labels 0 and 1 as greys of 255 are 0.004."""
@@ -38,16 +46,29 @@ _LEAST_FALL = 0.005
 """Of Flux's noise levels, which go from 1 to 0: less changes no pixel by more than 1 of 255."""
 
 _END_AT_THE_LOWEST_LEVEL = frozenset(("discrete", "exponential", "karras", "kl_optimal"))
+"""Source: stable-diffusion.cpp, denoiser.hpp: the last step begins with the least noise that the
+model knows, 0.003 of 1 for Flux unless a shift is given, 0.029 of 14.6 for SDXL.
+"""
 
 _ROUNDING = 1e-6
 _OFF = "give weight 0 to leave the person out on purpose"
 
 
-def first_cfg_step(given: int | None, generation: GenerationOptions) -> int:
-    """The first step with true CFG of a picture with an identity; `given`: what was asked for."""
+def first_cfg_step(
+    given: int | None, generation: GenerationOptions, encoders: Sequence[str] = FOR_FLUX
+) -> int:
+    """The first step with true CFG of a picture with an identity.
+
+    Args:
+        given: What was asked for.
+        generation: The picture.
+        encoders: As those of `identity_uses`.
+    """
     if generation.cfg_scale == 1.0:
         return 0
-    return REFERENCE_CFG_START_STEP if given is None else given
+    if given is not None:
+        return given
+    return 0 if _is_for_sdxl(encoders) else _CFG_START_STEP_FLUX
 
 
 def check_takes_part(
@@ -55,6 +76,7 @@ def check_takes_part(
     generation: GenerationOptions,
     cfg_start_step: int | None,
     has_size: bool = True,
+    encoders: Sequence[str] = FOR_FLUX,
 ) -> None:
     """Refuse a person with a weight who would not be in the picture.
 
@@ -62,19 +84,26 @@ def check_takes_part(
         generation: The picture.
         cfg_start_step: As that of `IdentityOptions`.
         has_size: Whether the picture's size is that of `generation`, so that regions are known.
+        encoders: As those of `identity_uses`.
 
     Raises:
         ValueError: As `check_span` and `check_region`.
         ImageFileError: The mask of a region cannot be read.
     """
-    check_span(person, generation, first_cfg_step(cfg_start_step, generation))
+    first_cfg = first_cfg_step(cfg_start_step, generation, encoders)
+    check_span(person, generation, first_cfg, encoders)
     if has_size and person.region is not None and person.weight != 0:
-        weights = token_weights(person.region, generation.width, generation.height)
-        check_region(person.region, weights, generation)
+        cell_px = COARSE_TOKEN_PX if _is_for_sdxl(encoders) else TOKEN_PX
+        size = (generation.width, generation.height)
+        weights = token_weights(person.region, *size, cell_px=cell_px)
+        check_region(person.region, weights, generation, cell_px)
 
 
 def check_span(
-    person: Person | PersonSpec, generation: GenerationOptions, cfg_start_step: int = 0
+    person: Person | PersonSpec,
+    generation: GenerationOptions,
+    cfg_start_step: int = 0,
+    encoders: Sequence[str] = FOR_FLUX,
 ) -> None:
     """Refuse a person with a weight who is in no step that changes the picture, or unseen in all.
 
@@ -82,13 +111,14 @@ def check_span(
         generation: Its steps are counted as they are made: fewer from a picture to start from,
             with sigmas as many as these say.
         cfg_start_step: The first step with true CFG.
+        encoders: As those of `identity_uses`.
 
     Raises:
         ValueError: Names the step, and the steps that there are; or the weight.
     """
     if person.weight == 0:
         return
-    if abs(person.weight) < _LEAST_WEIGHT:
+    if person.weight is not None and abs(person.weight) < _LEAST_WEIGHT:
         raise ValueError(
             f"weight {person.weight:g} is so small that the person would not be seen; 0.7 to 1.2 "
             f"is usual, {_LEAST_WEIGHT:g} the least; or {_OFF}"
@@ -116,11 +146,12 @@ def check_span(
             f"{named('sigmas')} has nearly the same value before and after them; let it fall, or "
             f"{_OFF}"
         )
-    if start == steps - 1 and _ends_flat(generation):
+    is_for_sdxl = _is_for_sdxl(encoders)
+    if start == steps - 1 and _ends_flat(generation, is_for_sdxl):
         raise ValueError(
             f"the person is in the last step alone, number {start}, in which the scheduler "
             f"{generation.scheduler} changes nearly nothing; start earlier, take the scheduler "
-            f"flux, or {_OFF}"
+            f"{'sgm_uniform' if is_for_sdxl else 'flux'}, or {_OFF}"
         )
     if generation.cfg_scale == 0 and start >= cfg_start_step:
         raise option_error(
@@ -129,16 +160,16 @@ def check_span(
         )
 
 
-def _ends_flat(generation: GenerationOptions) -> bool:
-    """Whether the last step begins with nearly no noise left, and so changes nearly nothing.
+def _is_for_sdxl(encoders: Sequence[str]) -> bool:
+    return any(map(has_identity_modes, encoders))
 
-    Source: stable-diffusion.cpp, denoiser.hpp: these schedules end at t_to_sigma(0), which is
-    0.003 for Flux unless a shift is given.
-    """
+
+def _ends_flat(generation: GenerationOptions, is_for_sdxl: bool) -> bool:
+    """Whether the last step begins with nearly no noise left, and so changes nearly nothing."""
     return (
         not generation.sigmas
         and generation.steps > 1
-        and generation.flow_shift is None
+        and (generation.flow_shift is None or is_for_sdxl)
         and generation.scheduler in _END_AT_THE_LOWEST_LEVEL
     )
 

@@ -29,7 +29,7 @@ class IdentityOptions:
     Args:
         embedding: An identity file, what is in it (bytes), an open file, an `Identity`, or an array
             (tokens, width); None: no person.
-        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual; None: the model's own, as that of `Person`.
         start_step: First step with the identity; 0 or 1 is stylised, 4 of 20 photographic. A
             whole number counts steps from 0, a float from 0 to 1 is a share of the steps.
         end_step: Step before which the identity ends, likewise; None: to the last step.
@@ -51,7 +51,7 @@ class IdentityOptions:
         batch=False,
         binding="pulid_id_embedding",
     )
-    weight: float = same_as(Person, "weight")
+    weight: float | None = same_as(Person, "weight")
     start_step: StepPoint = same_as(Person, "start_step")
     end_step: StepPoint | None = same_as(Person, "end_step")
     cfg_start_step: int | None = option(
@@ -104,4 +104,4 @@ def check_people(count: int) -> None:
 def takes_part(person: Person, steps: int) -> bool:
     """Whether there is a step, of `steps`, with this person."""
     end = steps if person.end_step is None else min(step_at(person.end_step, steps), steps)
-    return person.weight > 0 and step_at(person.start_step, steps) < end
+    return person.weight != 0 and step_at(person.start_step, steps) < end

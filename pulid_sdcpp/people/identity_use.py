@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IdentityFileError, Message, named, option_error
+from ..identity.encoder import FLUX, check_encoder_fits
 from ..identity.identity_file import Identity
 from ..identity.named_person import named_identity
 from ..options.generation import GenerationOptions
-from ..options.identity_mode import PLAIN_ID, has_identity_modes, identity_mode
+from ..options.identity_mode import (
+    PLAIN_ID,
+    IdentityMode,
+    has_identity_modes,
+    identity_mode,
+    identity_weight,
+)
 from ..options.step_point import step_at
 from ..system.given_content import FileContent, is_content
 from .identity_effect import check_region, check_span, first_cfg_step
@@ -56,8 +63,11 @@ class IdentityUse:
     zeros: int = PLAIN_ID.zeros
 
 
-def as_identity(given: IdentityLike) -> Identity:
+def as_identity(given: IdentityLike, encoders: Sequence[str] = ()) -> Identity:
     """Read an identity: a file, what is in one, or a kept name; (tokens, width) numbers are one.
+
+    Args:
+        encoders: As those of `identity_uses`: the first is taken for that of plain numbers.
 
     Raises:
         IdentityFileError: It is not one.
@@ -68,6 +78,8 @@ def as_identity(given: IdentityLike) -> Identity:
         return Identity.load(named_identity(given) if isinstance(given, str) else given)
     if is_content(given):
         return Identity.from_bytes(given)
+    if encoders and encoders[0] != FLUX:  # which needs no word
+        return Identity.from_array(given, encoder=encoders[0])
     return Identity.from_array(given)
 
 
@@ -77,6 +89,7 @@ def identity_uses(
     generation: GenerationOptions,
     encoders: Sequence[str],
     *,
+    weights: str | os.PathLike[str] = "the PuLID weights",
     one_step: bool = False,
 ) -> tuple[list[IdentityUse], int]:
     """The identities of a generation, in each of its passes, and its first step with true CFG.
@@ -86,15 +99,19 @@ def identity_uses(
         cfg_start_step: First step with true CFG; None: the engine's own.
         encoders: Names of the encoders whose identities the engine's PuLID weights take: "flux",
             "sdxl-v1", "sdxl-v1.1"; none: it was loaded without PuLID weights.
+        weights: Their file, for messages.
         one_step: Only the last step of `generation` is made, which may be one without a person.
 
     Raises:
-        ValueError: An identity without PuLID weights; or one that would be in no step, or in no
-            part of the picture.
+        ValueError: An identity without PuLID weights; one that would be in no step, or in no part
+            of the picture; or a mode of SDXL's identities for a Flux model.
+        ModelMismatchError: An identity of another encoder.
         IdentityFileError: It cannot be used, or has no unconditional part, which true CFG needs.
         ImageFileError: The mask of a region cannot be read.
     """
-    everybody = [(person, as_identity(person.identity)) for person in people]
+    if encoders and not any(map(has_identity_modes, encoders)):
+        _mode_of(encoders[0], generation)  # refuses what only SDXL has, also without people
+    everybody = [(person, as_identity(person.identity, encoders)) for person in people]
     if not everybody:
         return [], cfg_start_step or 0
     if not encoders:
@@ -102,22 +119,24 @@ def identity_uses(
             "an identity is given, but the engine was loaded without PuLID weights: name "
             f"{named('pulid_weights')}"
         )
-    first_cfg = first_cfg_step(cfg_start_step, generation)
+    first_cfg = first_cfg_step(cfg_start_step, generation, encoders)
     steps = generation.evaluated_steps
     uses: list[IdentityUse] = []
     for person, identity in everybody:
+        check_encoder_fits(identity.encoder, encoders, weights)
         if not one_step:
-            check_span(person, generation, first_cfg)
+            check_span(person, generation, first_cfg, encoders)
         if takes_part(person, steps):
-            uses += _uses_of(person, identity, generation, encoders[0])
+            uses += _uses_of(person, identity, generation)
     return (uses, first_cfg) if uses else ([], cfg_start_step or 0)
 
 
 def _uses_of(
-    person: Person, identity: Identity, generation: GenerationOptions, encoder: str
+    person: Person, identity: Identity, generation: GenerationOptions
 ) -> Iterator[IdentityUse]:
     steps = generation.evaluated_steps
-    mode = identity_mode(encoder)
+    encoder = identity.encoder
+    mode = _mode_of(encoder, generation)
     region = region_coarse = None
     if person.region is not None:
         size = (generation.width, generation.height)
@@ -129,7 +148,7 @@ def _uses_of(
             check_region(person.region, region, generation)
     positive = IdentityUse(
         identity.tokens,
-        person.weight,
+        identity_weight([encoder], person.weight),
         step_at(person.start_step, steps),
         None if person.end_step is None else step_at(person.end_step, steps),
         region=region,
@@ -152,6 +171,10 @@ def _uses_of(
         )
     for use in uses:
         yield replace(use, tokens=identity.uncond_tokens, negative=True)
+
+
+def _mode_of(encoder: str, generation: GenerationOptions) -> IdentityMode:
+    return identity_mode(encoder, generation.id_mode, generation.id_projection, generation.id_zeros)
 
 
 def _in_second_pass(

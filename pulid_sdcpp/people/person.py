@@ -37,7 +37,8 @@ class Person:
     Args:
         identity: An identity file, what is in it (bytes), an open file, the name of somebody who
             is kept, an `Identity`, or an array (tokens, width).
-        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+        weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual. None: that of PuLID's own apps, 1 for Flux,
+            0.8 for SDXL.
         start_step: First step with the identity: a whole number counts steps from 0, a float from 0
             to 1 is a share of the steps.
         end_step: Step before which the identity ends, likewise; None: to the last step.
@@ -48,11 +49,12 @@ class Person:
     """
 
     identity: str | os.PathLike[str] | FileContent | Identity | NDArray[np.float32]
-    weight: float = option(
-        1.0,
+    weight: float | None = option(
+        None,
         "Strength of the identity, 0 to 5; 0.7 to 1.2 is usual.",
         flags="--pulid-id-weight --id-weight",
         group="Identity",
+        shown_default="1; 0.8 with an SDXL model",
         low=0,
         high=MAX_IDENTITY_WEIGHT,
         text="PuLID weight",

@@ -63,7 +63,7 @@ class PersonSpec:
         choices=FUSIONS,
         evaluate=False,
     )
-    weight: float = same_as(Person, "weight")
+    weight: float | None = same_as(Person, "weight")
     start_step: StepPoint = same_as(Person, "start_step")
     end_step: StepPoint | None = same_as(Person, "end_step")
     region: Region | None = Person.region

@@ -14,10 +14,14 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from ..families.pulid_encoders import encoders_of_weights
+from ..identity.identity_file import Identity
 from ..options.context import ContextOptions
 from ..options.former_schedule import former_default, has_former_schedule
 from ..options.generation import GenerationOptions, with_checked
+from ..options.identity_mode import has_identity_modes, identity_mode, identity_weight
 from ..people.identity_options import IdentityOptions
+from ..people.person import Person
 from .model_hashes import FileHashes, write_hashes
 from .people_text import describe_people
 from .png_text import PictureText
@@ -114,7 +118,11 @@ def describe_picture(
         default_scheduler: See `StableDiffusion.default_scheduler`; the name is written.
     """
     values: dict[str, str] = {}
+    people = () if identity is None else identity.everybody
+    encoders = encoders_of_weights(context.pulid_weights) if people else ()
     generation = generation.with_named_scheduler(default_scheduler)
+    if any(map(has_identity_modes, encoders)):
+        generation = _with_named_mode(generation, people, encoders)
     upscaler = _file_name(generation.hires_upscaler)
     generation = with_checked(generation, hires_upscaler=upscaler)
     values.update(write_entries(_GENERATION[:_BEGINNING], generation))
@@ -135,10 +143,13 @@ def describe_picture(
         decoded = replace(context, taesd_path=None, tae_preview_only=False)
     values.update(write_entries(_FILES, decoded))
     values.update(write_entries(_CONTEXT, context))
-    if identity is not None and identity.everybody:
+    if people:
         with_uncond = generation.cfg_scale != 1.0
         masks = names.get("people", ())
-        values.update(describe_people(identity.everybody, identity_hash, with_uncond, masks))
+        people = tuple(
+            replace(person, weight=identity_weight(encoders, person.weight)) for person in people
+        )
+        values.update(describe_people(people, identity_hash, with_uncond, masks))
         values["PuLID weights"] = Path(context.pulid_weights or "").name
     if identity is not None:
         values.update(write_entries([_CFG_START], identity))
@@ -149,6 +160,19 @@ def describe_picture(
         values.update(write_hashes(hashes))
     values["Version"] = f"{PROGRAM} {version}".strip()
     return PictureText(generation.prompt, generation.negative_prompt, values)
+
+
+def _with_named_mode(
+    generation: GenerationOptions, people: Sequence[Person], encoders: Sequence[str]
+) -> GenerationOptions:
+    """The picture with what its mode, or the default of SDXL's PuLID weights, is a name for."""
+    said = (generation.id_mode, generation.id_projection, generation.id_zeros)
+    first = people[0].identity
+    made_by = first.encoder if isinstance(first, Identity) else encoders[0]
+    mode = identity_mode(made_by, *said)
+    return with_checked(
+        generation, id_mode=None, id_projection=mode.projection, id_zeros=mode.zeros
+    )
 
 
 def generation_options_from(text: PictureText) -> GenerationOptions:

@@ -36,7 +36,7 @@ _IN_MEMORY = "in memory"
 
 @dataclass(frozen=True)
 class Entry:
-    """One option in the text. Written when it is not the default, or always."""
+    """One option in the text. Written when it is not the default, or always; never when empty."""
 
     key: str
     option: str
@@ -81,7 +81,7 @@ def write_entries(entries: Sequence[Entry], options: object, suffix: str = "") -
     written = {}
     for entry in entries:
         value = getattr(options, entry.option)
-        if entry.always or (value != defaults[entry.option] and not _is_empty(value)):
+        if not _is_empty(value) and (entry.always or value != defaults[entry.option]):
             written[entry.key + suffix] = entry.write(value)
     return written
 

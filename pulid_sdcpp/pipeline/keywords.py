@@ -42,7 +42,7 @@ class PresetKeywords(ContextKeywords, total=False):
 class PictureKeywords(GenerationKeywords, total=False):
     """Those of `PulidPipeline.generate` that say what the picture is."""
 
-    weight: float
+    weight: float | None
     start_step: StepPoint
     end_step: StepPoint | None
     cfg_start_step: int | None

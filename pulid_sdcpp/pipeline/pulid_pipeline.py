@@ -295,7 +295,7 @@ class PulidPipeline:
         prompt: str,
         identity: IdentityLike | Person | Sequence[Person] | None = None,
         *,
-        weight: float = IdentityOptions.weight,
+        weight: float | None = IdentityOptions.weight,
         start_step: StepPoint = IdentityOptions.start_step,
         end_step: StepPoint | None = None,
         cfg_start_step: int | None = None,
@@ -319,7 +319,7 @@ class PulidPipeline:
             identity: Whose face: an `Identity`, an identity file, the name of somebody who is kept,
                 or an array (tokens, width); or a `Person`, or several, each with a weight, steps
                 and a region. None: no person.
-            weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual.
+            weight: 0 to 5; 0 is off, 0.7 to 1.2 is usual; None: as that of `Person`.
             start_step: First step with the identity: a whole number counts steps from 0, a float
                 from 0 to 1 is a share of them. 0 or 1 is stylised, 4 of 20 photographic.
             end_step: Step before which the identity ends, likewise; None: to the last step.

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import named, option_error
+from ..families.pulid_encoders import encoders_of_weights
 from ..identity.named_person import named_person
 from ..memory.plan import Vram
 from ..model_files.lora_files_named import with_lora_tags, with_preset_loras
 from ..options import second_pass
 from ..options.context import ContextOptions
 from ..options.facts import of
-from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, check_side, with_checked
+from ..options.generation import GenerationOptions, check_side, with_checked
+from ..options.identity_mode import IdentityModeOptions, identity_weight
+from ..options.size_multiple import size_multiple_px
 from ..people.identity_options import IdentityOptions, check_people
 from ..people.person import Person
 from ..people.person_spec import PersonSpec
@@ -50,6 +53,7 @@ _CONTEXT = tuple(field.name for field in dataclasses.fields(ContextOptions))
 _GENERATION = tuple(field.name for field in dataclasses.fields(GenerationOptions))
 _NOT_OF_A_PICTURE = {"batch_count"}
 
+_MODE, *_NAMED_BY_MODE = of(IdentityModeOptions)
 _PROMPTS = ("wildcards", "templates")
 
 FIELDS = (
@@ -66,7 +70,7 @@ class GenerateRequest:
     Attributes:
         context: The model files, and how they are loaded.
         generation: With a fixed seed and size, and images that are read.
-        people: Who is in them; nobody's photos or identity files are read.
+        people: Who is in them, each with a weight; nobody's photos or identity files are read.
         cfg_start_step: As that of `PulidPipeline.generate`.
         preset: The preset's name; "" if the files were given one by one.
         vram: As that of `PulidPipeline`.
@@ -167,7 +171,8 @@ def settle(
         asked = with_preset_loras(asked, preset.settings.get("lora_files", ()))
     generation, names = read_images(asked)
     if given.get("init_image") is not None:
-        size = _size_of(generation.init_image, given)
+        encoders = encoders_of_weights(context.pulid_weights)
+        size = _size_of(generation.init_image, given, size_multiple_px(encoders))
         generation = with_checked(generation, **size)
         sources |= dict.fromkeys(size, "picture")
     everybody = _part(values, _SPAN)
@@ -180,7 +185,9 @@ def settle(
         context=context,
         generation=with_checked(generation, **first),
         written=written,
-        people=_people(given, recipe, {**everybody, **_part(values, _PHOTOS)}),
+        people=_with_weights(
+            _people(given, recipe, {**everybody, **_part(values, _PHOTOS)}), context
+        ),
         cfg_start_step=cfg_start_step,
         preset="" if preset is None else preset.name,
         vram=given.get("vram"),
@@ -252,7 +259,8 @@ def choose(
 ) -> tuple[dict[str, Any], dict[str, Source]]:
     """Of each field the value of the first layer that has one, and which layer that is.
 
-    What no layer has is left to the default of its dataclass.
+    What no layer has is left to the default of its dataclass. A mode of the identity goes before
+    what layers below it say of that which it is a name for.
     """
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
@@ -262,6 +270,12 @@ def choose(
             if name in layer:
                 values[name], sources[name] = layer[name], source
                 break
+    if values.get(_MODE) is not None:
+        ranks = list(layers)
+        for name in _NAMED_BY_MODE:
+            if name in values and ranks.index(sources[name]) > ranks.index(sources[_MODE]):
+                del values[name]
+                sources[name] = "default"
     return values, sources
 
 
@@ -307,6 +321,19 @@ def _people(
     )
 
 
+def _with_weights(
+    people: tuple[PersonSpec, ...], context: ContextOptions
+) -> tuple[PersonSpec, ...]:
+    """Everybody with a weight: that of the PuLID weights where none is said."""
+    if all(person.weight is not None for person in people):
+        return people
+    encoders = encoders_of_weights(context.pulid_weights)
+    return tuple(
+        dataclasses.replace(person, weight=identity_weight(encoders, person.weight))
+        for person in people
+    )
+
+
 def _spec(values: Mapping[str, Any]) -> PersonSpec:
     """A person whose name, if none is given, is that of the first file, or the identity's hash.
 
@@ -323,12 +350,12 @@ def _spec(values: Mapping[str, Any]) -> PersonSpec:
     return dataclasses.replace(spec, name=people[0].name if people else name)
 
 
-def _size_of(image: Any, given: Mapping[str, Any]) -> dict[str, int]:
+def _size_of(image: Any, given: Mapping[str, Any], step: int) -> dict[str, int]:
     """The sides that are not given: those of the picture, in whole multiples."""
     size = {}
     for name, side in zip(("width", "height"), image.size, strict=True):
         if name not in given:
-            size[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
+            size[name] = max(round(side / step), 1) * step
             check_side(name, size[name])
     return size
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import named, option_error
+from ..families.pulid_encoders import encoders_of_weights
 from ..identity.identity_file import Identity, is_identity_content, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.lora_files_named import with_lora_tags
 from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import identity_weight
 from ..options.preview import PREVIEW_METHODS
 from ..options.second_pass import encodes_a_picture
+from ..options.size_multiple import check_size_multiple
 from ..people.identity_options import check_people
 from ..people.identity_use import IdentityLike, as_identity, identity_uses
 from ..people.person import Person
@@ -119,11 +122,15 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
             "pipeline was made with vae_decode_only, which leaves out what reads them; take Latent"
         )
     check_people(len(people))
-    read = [_ready(person) for person in people]
+    encoders = encoders_of_weights(context.pulid_weights)
+    read = [_ready(person, encoders) for person in people]
     names["people"] = tuple(used for _, used in read)
     everybody = tuple(person for person, _ in read)
-    encoders = ("flux",) if context.pulid_weights is not None else ()
-    identity_uses(everybody, request.cfg_start_step, generation, encoders)
+    check_size_multiple(generation, encoders)
+    identity_uses(
+        *(everybody, request.cfg_start_step, generation, encoders),
+        weights=context.pulid_weights or "",
+    )
     check_prompt_loras(
         *(generation.prompt, vars(context), generation.negative_prompt),
         lora_files=generation.lora_files,
@@ -217,9 +224,10 @@ def _people(
     return people
 
 
-def _ready(person: Person) -> tuple[Person, FileUsed | None]:
-    """The person with the identity and the region's mask read, and the mask's file."""
-    person = replace(person, identity=as_identity(person.identity))
+def _ready(person: Person, encoders: Sequence[str]) -> tuple[Person, FileUsed | None]:
+    """The person with a weight, the identity and the region's mask read, and the mask's file."""
+    weight = identity_weight(encoders, person.weight)
+    person = replace(person, identity=as_identity(person.identity, encoders), weight=weight)
     region = person.region
     if region is None:
         return person, None

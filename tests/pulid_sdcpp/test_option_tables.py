@@ -55,6 +55,9 @@ FLAGS = """
     Identity weight --pulid-id-weight/--id-weight float geb
     Identity start_step --id-start-step STEP|PART geb
     Identity end_step --id-end-step STEP|PART geb
+    Identity id_mode --id-mode choice geb
+    Identity id_projection --id-projection choice geb
+    Identity id_zeros --id-zeros integer geb
     Identity cfg_start_step --cfg-start-step integer geb
     Picture prompt -p/--prompt text gp
     Picture negative_prompt -n/--negative-prompt text gpeb
@@ -133,6 +136,9 @@ TEXT: tuple[tuple[str, str, bool, Any, str], ...] = (
     ("skip_layers", "Skip layers", False, (7, 30), "7 30"),
     ("skip_layer_start", "Skip layer start", False, 0.1, "0.1"),
     ("skip_layer_end", "Skip layer end", False, 1, "1.0"),
+    ("id_mode", "PuLID mode", False, "style", "style"),
+    ("id_projection", "PuLID projection", False, "ortho", "ortho"),
+    ("id_zeros", "PuLID zeros", False, 0, "0"),
     ("auto_resize_ref_image", "Resize ref image", False, False, "False"),
     ("increase_ref_index", "Increase ref index", False, True, "True"),
     ("canny", "Canny", False, True, "True"),
@@ -202,6 +208,9 @@ BATCH: dict[str, tuple[str, Any, Any]] = {
     "skip_layers": ("7, 8; 9", [7, 8, 9], (7, 8, 9)),
     "skip_layer_start": ("0.1", 0.1, 0.1),
     "skip_layer_end": ("1", 1, 1.0),
+    "id_mode": ("style", "style", "style"),
+    "id_projection": ("ortho", "ortho", "ortho"),
+    "id_zeros": ("0", 0, 0),
     "init_image": ("a.png", "a.png", Path("a.png")),
     "strength": ("0.5", 0.5, 0.5),
     "mask_image": ("a.png", "a.png", Path("a.png")),
@@ -240,6 +249,7 @@ WRONG_IN_A_BATCH = {
 PRESET = {
     "steps": int, "width": int, "height": int, "guidance": float, "cfg_scale": float,
     "sampling_method": str, "scheduler": str, "flow_shift": float, "negative_prompt": str,
+    "id_mode": str, "id_projection": str, "id_zeros": int,
 }  # fmt: skip
 PLACING = {
     "n_threads", "offload_params_to_cpu", "max_vram", "enable_mmap", "repack", "keep_clip_on_cpu",
@@ -297,6 +307,8 @@ def test_choices_of_flags() -> None:
         "rng_type": ("std_default",),
         "sampler_rng_type": ("cpu",),
         "lora_apply_mode": ("immediately",),
+        "id_mode": ("style",),
+        "id_projection": ("ortho_v2",),
     }
     for name, values in given.items():
         for value in values:
@@ -335,7 +347,7 @@ def test_a_persons_text() -> None:
     assert list(written.items()) == [(key, text) for _, key, _, _, text in PERSON_TEXT]
     read = parameters.read_entries(people_text.PERSON_ENTRIES, written)
     assert read == {name: value for name, _, _, value, _ in PERSON_TEXT}
-    plain = parameters.write_entries(people_text.PERSON_ENTRIES, IdentityOptions())
+    plain = parameters.write_entries(people_text.PERSON_ENTRIES, IdentityOptions(weight=1))
     assert list(plain) == [key for _, key, always, _, _ in PERSON_TEXT if always]
     assert parameters._CFG_START.key == "CFG start step"
 
@@ -401,6 +413,7 @@ def test_names_of_the_binding() -> None:
     assert given.keys() <= taken.keys()
     fields = {field.name for field in dataclasses.fields(GenerationOptions)}
     otherwise = {"steps", "sampling_method", "cache_option", "upscale_repeats", "loras"}
+    otherwise |= {"id_mode", "id_projection", "id_zeros"}
     assert fields - given.keys() == otherwise | {"lora_files"}
     assert given.keys() - fields == {"sample_steps", "sample_method"}
     assert (given["sample_steps"], given["sample_method"]) == (20, "euler")

@@ -75,6 +75,7 @@ def batch(
     from ...batch.formats import MAX_BYTES
     from ...batch.job_file import read_batch
     from ...batch.plan import plan_batch
+    from ...families.pulid_encoders import encoders_of_weights
     from ...request.generate_request import settle_context
     from ..given.given_values import find_model, given_values, preset_name, wildcards
     from ..given.pipeline import create_pipeline
@@ -98,6 +99,7 @@ def batch(
     settings = {} if preset is None else dict(preset.settings)
     extractor = {} if preset is None else preset.extractor
     context = settle_context(given, preset, reads_pictures=jobs.read_pictures)
+    jobs = jobs.with_own_weights(encoders_of_weights(context.pulid_weights))
     progress = create_progress(quiet=quiet, as_json=as_json)
     report = BatchReport(progress, as_json=as_json, quiet=quiet)
     # Model files that are new here are hashed, which takes seconds per gigabyte.

@@ -43,6 +43,7 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
     Takes the Flux flags of stable-diffusion.cpp's sd-cli, so most of its commands work when you
     replace the program's name; flags may be written with - or _.
     """
+    from ...families.pulid_encoders import encoders_of_weights
     from ...model_files.upscalers import check_upscalers
     from ...people.identity_effect import check_takes_part
     from ...request.generate_request import settle
@@ -97,7 +98,10 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
         remark_differences(recipe, request, given, progress)
     check_upscalers(request.generation, request.context)
     for person in request.people:  # before photos are looked at
-        check_takes_part(person, request.generation, request.cfg_start_step, has_size=False)
+        encoders = encoders_of_weights(request.context.pulid_weights)
+        check_takes_part(
+            person, request.generation, request.cfg_start_step, has_size=False, encoders=encoders
+        )
     if request.vram is not None:  # what cannot fit; when the model is loaded, it is planned again
         count = max(len(request.people), 1)
         plan_for(request.context, request.generation, request.vram, progress, people=count)

@@ -78,7 +78,7 @@ _OPTIONS = [
     *_PRESETS,
     *fact_options("Model files", ContextOptions, GenerationOptions),
     *PERSON_OPTIONS,
-    *fact_options("Identity", PersonSpec, IdentityOptions, ContextOptions),
+    *fact_options("Identity", PersonSpec, GenerationOptions, IdentityOptions, ContextOptions),
     *(_PROMPT, _AGAIN, *_PICTURE, _CIRCULAR, *_WILDCARDS, _GRID),
     *fact_options("Sampling", GenerationOptions, ContextOptions),
     _VRAM,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...options.facts import option
-from ...people.person_spec import PersonSpec
 from ..bodies.typed_values import invalid, typed_fields, unwrapped_list
 from ..errors import ApiError
 from ..request.aliases import PERSON_NAMES
@@ -119,8 +118,7 @@ def edits_request(
     if role == "identity":
         said = _person(pictures, param)
         if body.get("input_fidelity") is not None and not _says(body, "weight"):
-            low = own.input_fidelity == "low"
-            said["weight"] = _LOW_FIDELITY_WEIGHT if low else PersonSpec.weight
+            said["weight"] = _LOW_FIDELITY_WEIGHT if own.input_fidelity == "low" else None
     elif role == "reference":
         said["ref_images"] = pictures
     elif len(pictures) > 1:

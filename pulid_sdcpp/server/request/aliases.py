@@ -87,6 +87,7 @@ _ALIASES = {
     "source_image": "init_image",
     "extra_images": "ref_images",
     "image_preprocess": "auto_resize_ref_image",
+    "num_zero": "id_zeros",
     "timestep_to_start_cfg": "cfg_start_step",
 }
 

@@ -381,3 +381,24 @@ def check_read(path: Path, content: bytes) -> None:
     assert bool(said) != bool(jobs)
     assert len({job.file_name for job in jobs}) == len(jobs)
     assert not said or (path.name in said and len(said) < 1000)
+
+
+def test_a_weight_that_is_not_said_is_the_models_own(folder: Path) -> None:
+    text = """
+output_dir = "pictures"
+name = "{person}-w{weight}.png"
+prompts = ["a"]
+seeds = [1]
+[people.alice]
+portraits = ["alice.jpg"]
+[people.bob]
+portraits = ["bob.png"]
+weight = 0.5
+"""
+    batch = read(folder, text)
+    assert [job.file_name for job in batch.jobs] == ["alice-w1.png", "bob-w0.5.png"]
+    for encoders, weight in ((("flux",), 1.0), (("sdxl-v1",), 0.8)):
+        settled = batch.with_own_weights(encoders)
+        assert [job.people[0].weight for job in settled.jobs] == [weight, 0.5]
+        names = [f"alice-w{weight:g}.png", "bob-w0.5.png"]
+        assert [job.file_name for job in settled.jobs] == names

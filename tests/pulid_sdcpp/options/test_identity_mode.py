@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.options.identity_mode import (
     MAX_ID_ZEROS,
     PROJECTIONS,
@@ -66,6 +67,14 @@ def test_values_that_cannot_be_are_named(given: dict[str, Any], message: str) ->
     (name,) = given
     with pytest.raises(ValueError, match=rf"^{name} is .*{re.escape(message)}"):
         IdentityModeOptions(**given)
+
+
+def test_a_picture_has_them_and_the_binding_does_not() -> None:
+    picture = GenerationOptions("p", id_mode="style", id_projection="none", id_zeros=3)
+    assert (picture.id_mode, picture.id_projection, picture.id_zeros) == ("style", "none", 3)
+    assert not {"id_mode", "id_projection", "id_zeros"} & picture.to_engine_kwargs().keys()
+    with pytest.raises(ValueError, match="id_zeros is 81, but must be from 0 to 80"):
+        GenerationOptions("p", id_zeros=81)
 
 
 def test_projections_have_the_engine_s_numbers() -> None:

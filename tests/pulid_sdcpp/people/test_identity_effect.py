@@ -147,3 +147,20 @@ def test_a_region_in_which_nothing_may_change_is_refused() -> None:
         check(right, region=Region(box=(0, 0, 0.5, 1)))
     check(right, region=Region(box=(0.25, 0, 0.5, 1)))
     check(right)
+
+
+def test_sdxl_s_own_schedules_and_grid() -> None:
+    encoders = ("sdxl-v1",)
+    last = Person("a.pulidembd", start_step=3)
+    with pytest.raises(ValueError, match="take the scheduler sgm_uniform"):
+        check_takes_part(last, replace(FOUR, scheduler="karras"), None, encoders=encoders)
+    check_takes_part(last, replace(FOUR, scheduler="sgm_uniform"), None, encoders=encoders)
+    narrow = Person("a.pulidembd", region=Region(box=(0, 0, 16, 64)))
+    check_takes_part(narrow, FOUR, None)
+    with pytest.raises(ValueError, match="needs 32x32"):
+        check_takes_part(narrow, FOUR, None, encoders=encoders)
+    # True CFG is in SDXL's first step, too.
+    with pytest.raises(ValueError, match="cfg_scale is 0"):
+        check_takes_part(
+            Person("a.pulidembd"), replace(FOUR, cfg_scale=0.0), None, encoders=encoders
+        )

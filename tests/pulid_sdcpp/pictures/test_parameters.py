@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from file_drafts import write_sdxl_pulid
 from pulid_sdcpp.identity.hashes import text_numbers
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.options.context import ContextOptions
@@ -136,6 +137,7 @@ def test_identity_options_come_back(identity: dict[str, Any]) -> None:
     assert text.values["PuLID identity"] == "0123456789"
     assert text.values["PuLID weights"] == "pulid_flux_v0.9.1.safetensors"
     values = identity_values_from(parse_text(format_text(text)))
+    options = dataclasses.replace(options, weight=identity.get("weight", 1.0))  # it is settled
     assert dataclasses.asdict(IdentityOptions("alice.pulidembd", **values)) == dataclasses.asdict(
         options
     )
@@ -221,7 +223,8 @@ def test_people_come_back(people: list[dict[str, Any]]) -> None:
             text_numbers(identity.tokens),
         )
         again = Person(identity, **back.span)
-        for name in ("weight", "start_step", "end_step"):
+        assert again.weight == (1.0 if person.weight is None else person.weight)
+        for name in ("start_step", "end_step"):
             assert repr(getattr(again, name)) == repr(getattr(person, name))
         assert back.box == (person.region and person.region.box)
         has_mask = person.region is not None and person.region.mask is not None
@@ -334,3 +337,29 @@ def test_damaged_people_are_refused_by_name(key: str, value: str) -> None:
 def test_values_out_of_range_in_the_text_are_refused() -> None:
     with pytest.raises(ValueError, match="steps is 0"):
         generation_options_from(PictureText("p", "", {"Steps": "0"}))
+
+
+@pytest.mark.parametrize(
+    ("version", "said", "expected"),
+    [
+        ("v1", {}, ("ortho_v2", 8)),
+        ("v1.1", {}, ("ortho_v2", 20)),
+        ("v1", {"id_mode": "style"}, ("ortho", 16)),
+        ("v1", {"id_mode": "plain", "id_zeros": 0}, ("none", 0)),
+    ],
+)
+def test_sdxl_s_text_says_what_a_mode_is_a_name_for(
+    tmp_path: Path, version: str, said: dict[str, Any], expected: tuple[str, int]
+) -> None:
+    weights = write_sdxl_pulid(tmp_path / "pulid.safetensors", version)
+    context = ContextOptions(model_path="sdxl.safetensors", pulid_weights=weights)
+    identity = Identity.from_array([[1.0, 2.0]], encoder=f"sdxl-{version}")
+    options = IdentityOptions(people=(Person(identity),))
+    text = describe_picture(context, GenerationOptions("p", **said), options)
+    read = parse_text(format_text(text))
+    found = generation_options_from(read)
+    assert found.id_mode is None
+    assert (found.id_projection, found.id_zeros) == expected
+    assert people_from(read)[0].span["weight"] == 0.8
+    nobody = describe_picture(context, GenerationOptions("p"), IdentityOptions())
+    assert not any(key.startswith("PuLID") for key in nobody.values)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from file_drafts import write_sdxl_pulid
 from pulid_sdcpp.errors import ImageFileError
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.options.context import ContextOptions
@@ -99,6 +100,43 @@ def test_given_goes_before_recipe_before_preset_before_defaults(
 
 
 @pytest.mark.parametrize(
+    ("given", "recipe", "preset", "expected"),
+    [
+        ({}, None, {"id_zeros": 10}, (None, None, 10)),
+        ({"id_mode": "style"}, None, {"id_zeros": 10}, ("style", None, None)),
+        ({"id_mode": "style", "id_zeros": 4}, None, {"id_zeros": 10}, ("style", None, 4)),
+        ({"id_zeros": 4}, None, {"id_mode": "style"}, ("style", None, 4)),
+        (
+            {"id_mode": "plain"},
+            {"id_projection": "ortho", "id_zeros": 16},
+            {"id_zeros": 10},
+            ("plain", None, None),
+        ),
+        (
+            {},
+            {"id_projection": "ortho", "id_zeros": 16},
+            {"id_mode": "plain"},
+            (None, "ortho", 16),
+        ),
+    ],
+)
+def test_a_mode_goes_before_what_is_said_below_it_of_its_parts(
+    given: dict[str, Any], recipe: Any, preset: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    request = settle(
+        {**GIVEN, **given},
+        recipe=None if recipe is None else recipe_of(**recipe),
+        preset=PresetFiles("p", settings=preset),
+    )
+    generation = request.generation
+    found = (generation.id_mode, generation.id_projection, generation.id_zeros)
+    assert found == expected
+    if "id_mode" in given:
+        silent = {"id_projection", "id_zeros"} - given.keys()
+        assert {request.sources[name] for name in silent} == {"default"}
+
+
+@pytest.mark.parametrize(
     ("given", "expected", "source"),
     [
         ({}, (96, 64), "recipe"),
@@ -123,6 +161,24 @@ def test_a_picture_to_start_from_gives_the_size_over_a_recipe_and_a_preset(
     started_from = given.get("init_image", tmp_path / "then.png")
     assert request.files == (started_from,)
     assert [used and used.name for used in request.image_names["init"]] == [started_from.name]
+
+
+def test_sdxl_has_a_weight_and_sizes_of_its_own(tmp_path: Path) -> None:
+    Image.new("RGB", (150, 90)).save(tmp_path / "start.png")
+    weights = write_sdxl_pulid(tmp_path / "pulid.safetensors", "v1")
+    given = {
+        "prompt": "a face",
+        "model_path": "sdxl.safetensors",
+        "pulid_weights": weights,
+        "init_image": tmp_path / "start.png",
+        "people": [{"files": (Path("alice.jpg"),)}, {"files": (Path("bob.jpg"),), "weight": 0.5}],
+    }
+    request = settle(given)
+    assert (request.generation.width, request.generation.height) == (128, 64)
+    assert [person.weight for person in request.people] == [0.8, 0.5]
+    assert request.sources["weight"] == "default"
+    everybody = settle({**given, "weight": 1.1})
+    assert [person.weight for person in everybody.people] == [1.1, 0.5]
 
 
 def test_nobody_else_decides_the_size() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pulid_sdcpp import Identity, ImageFileError, Person, Region
+from file_drafts import write_sdxl_pulid
+from pulid_sdcpp import Identity, ImageFileError, ModelMismatchError, Person, Region
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people import region_weights
@@ -24,7 +25,7 @@ CONTEXT = ContextOptions(
     diffusion_model_path="f", clip_l_path="c", taesd_path="t", pulid_weights="p"
 )
 SOMEBODY = Identity.from_array(np.ones((4, 8)))
-SPAN = {"weight": 1.0, "start_step": 0, "end_step": None}
+SPAN = {"weight": None, "start_step": 0, "end_step": None}
 
 
 def ask(identity: Any = None, **generation: Any) -> PictureRequest:
@@ -178,3 +179,28 @@ def test_what_is_no_picture_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         ask(None, **{name: [given] if name == "ref_images" else given})
+
+
+def ask_sdxl(folder: Path, identity: Any = None, **generation: Any) -> PictureRequest:
+    weights = write_sdxl_pulid(folder / "pulid.safetensors", "v1.1")
+    context = ContextOptions(model_path="sdxl.safetensors", pulid_weights=weights)
+    size = {"width": 64, "height": 64}
+    return read_request(context, {}, "p", identity, SPAN, None, {**size, **generation})
+
+
+def test_what_is_only_of_sdxl_or_not_of_it_is_refused_before_loading(tmp_path: Path) -> None:
+    made_by = Identity.from_array(np.ones((3, 4)), encoder="sdxl-v1.1")
+    request = ask_sdxl(tmp_path, made_by, id_zeros=10)
+    assert request.people[0].weight == 0.8
+    assert request.generation.id_zeros == 10
+    with pytest.raises(ValueError, match="width is 80, but must be a multiple of 64"):
+        ask_sdxl(tmp_path, made_by, width=80)
+    for_flux = Identity.from_array(np.ones((3, 4)))
+    with pytest.raises(ModelMismatchError, match=r"pulid\.safetensors: .*PuLID v1\.1 for SDXL"):
+        ask_sdxl(tmp_path, for_flux)
+    numbers = ask_sdxl(tmp_path, np.ones((3, 4), np.float32))
+    assert numbers.identities[0].encoder == "sdxl-v1.1"
+    with pytest.raises(ModelMismatchError, match=r"found one made by PuLID v1\.1 for SDXL"):
+        ask(made_by)
+    with pytest.raises(ValueError, match="id_mode is 'style', but only PuLID for SDXL has it"):
+        ask(for_flux, id_mode="style")

@@ -207,7 +207,7 @@ def test_a_kept_identity_by_its_id():
     ("body", "weight"),
     [
         ({}, None),
-        ({"input_fidelity": "high"}, 1.0),
+        ({"input_fidelity": "high"}, None),
         ({"input_fidelity": "low"}, 0.8),
         ({"input_fidelity": "low", "id_weight": 2}, 2.0),
         ({"input_fidelity": "low", "pulid": {"weight": 2}}, 2.0),
