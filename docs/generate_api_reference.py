@@ -38,6 +38,7 @@ GROUPS = {
     "Pipeline": (
         "PulidPipeline",
         "PulidFlux",
+        "PulidSdxl",
         "AsyncPulidPipeline",
         "CancelToken",
         "Result",

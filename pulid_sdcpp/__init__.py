@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from .pictures.result import Result
     from .pipeline.async_pulid_pipeline import AsyncPulidPipeline, UnfinishedPicture
     from .pipeline.cancel_token import CancelToken
-    from .pipeline.families import PulidFlux
+    from .pipeline.families import PulidFlux, PulidSdxl
     from .pipeline.pulid_pipeline import PulidPipeline
     from .pocket.pack import PocketFiles, pocket_files
     from .request.wildcards import expand_prompt
@@ -122,6 +122,7 @@ __all__ = [
     "PulidError",
     "PulidFlux",
     "PulidPipeline",
+    "PulidSdxl",
     "Reference",
     "Region",
     "Result",
@@ -171,6 +172,7 @@ _MODULES = {
     "ProgressEvent": "native.progress_event",
     "PulidFlux": "pipeline.families",
     "PulidPipeline": "pipeline.pulid_pipeline",
+    "PulidSdxl": "pipeline.families",
     "Reference": "evaluation.options",
     "Region": "people.region",
     "Result": "pictures.result",

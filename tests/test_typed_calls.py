@@ -13,7 +13,7 @@ import pytest
 
 import pulid_extractor
 import pulid_sdcpp
-from pulid_sdcpp import PulidFlux
+from pulid_sdcpp import PulidFlux, PulidPipeline
 from pulid_sdcpp.pipeline import keywords
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def test_type_checkers_of_others_look_at_the_types(package: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("method", "named", "positional"),
     [
-        (PulidFlux.from_preset, keywords.PresetKeywords, {"preset"}),
+        (PulidPipeline.from_preset, keywords.PresetKeywords, {"preset"}),
         (PulidFlux.generate, keywords.GenerateKeywords, set()),
     ],
     ids=["from_preset", "generate"],

@@ -11,7 +11,7 @@ import pytest
 
 from fake_engine import FakeEngine
 from fake_pipeline import pipelines
-from pulid_sdcpp import Identity, ModelFileError, ProgressEvent, PulidFlux
+from pulid_sdcpp import Identity, ModelFileError, ProgressEvent, PulidFlux, PulidPipeline
 from pulid_sdcpp.pipeline import pulid_pipeline as module
 
 
@@ -135,7 +135,7 @@ def test_a_preset_gives_files_and_settings_and_options_override_them(
         return replace(files, context=context)
 
     monkeypatch.setattr(model_store, "resolve_preset", resolve)
-    with PulidFlux.from_preset(
+    with PulidPipeline.from_preset(
         "Small",
         models_dirs=["models"],
         settings={"steps": 3},
