@@ -14,7 +14,7 @@ from hub_server import HubServer, hub_of_a_user
 from own_preset import add_own_preset
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
 from pulid_sdcpp.native.library import binding
-from standin import make_standin_weights
+from standin import make_sdxl_standin_weights, make_standin_weights
 
 # A machine that is meant to have them sets these, so that a broken build fails instead of
 # skipping everything: `make test` sets the first, .ci/run both.
@@ -95,6 +95,12 @@ def make_weights(standin_folder: Path) -> Callable[..., Files]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sdxl_weights(standin_folder: Path) -> Files:
+    """A complete small SDXL; path by role."""
+    return make_sdxl_standin_weights(standin_folder / "sdxl", unet_types=("f32", "f16"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-#define PULID_API_VERSION 4
+#define PULID_API_VERSION 5
 
 SD_API int32_t pulid_api_version(void);
 
@@ -51,6 +51,7 @@ SD_API void pulid_set_cancelled(sd_ctx_t* ctx, bool cancelled);
 // being read are done; false again before the next one.
 SD_API void pulid_set_loading_cancelled(bool cancelled);
 
+// Of an identity in Flux: all have the same number of tokens.
 typedef struct {
     int64_t hidden;
     int64_t heads;
@@ -61,6 +62,14 @@ typedef struct {
     const int32_t* block;      // per layer: the block's index
 } pulid_layout_t;
 
+// Of an identity in the UNet of SDXL.
+typedef struct {
+    int32_t n_layers;
+    const char** names;       // per layer: of the attention, "input_blocks.4.1.transformer_blocks.0.attn2"
+    const int64_t* channels;   // per layer: its width, heads * 64
+    int32_t type;              // enum ggml_type of k and v: F32 or F16
+} pulid_unet_layout_t;
+
 typedef struct {
     int32_t slot;
     float weight;
@@ -70,12 +79,24 @@ typedef struct {
     bool second_pass;     // of the larger picture (hires), not of the first
     const float* region;  // per image token what the contribution is multiplied by; null: 1
     int64_t region_size;
+    // Of a UNet only:
+    const float* region_coarse;  // the region on the grid of its last level, half as wide and high
+    int64_t region_coarse_size;
+    int32_t tokens;      // of the identity
+    int32_t zeros;       // zero tokens after them
+    int32_t projection;  // 0: none, 1: ortho, 2: ortho_v2
 } pulid_use_t;
 
 SD_API bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout);
-SD_API bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count);
+SD_API bool pulid_set_unet_layout(sd_ctx_t* ctx, const pulid_unet_layout_t* layout);
+// Makes slots until there are `count`, those that are new for identities of `tokens` tokens.
+SD_API bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count, int32_t tokens);
 // a: rows of `hidden`, b: rows of heads * tokens, both of the layout's type, contiguous.
 SD_API bool pulid_write_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* a, const float* bias, const void* b);
+// k: (heads, rows, 64), v: (heads, 64, rows), both of the layout's type, contiguous; as many rows as
+// pulid_unet_rows() says, those after the tokens are zero.
+SD_API bool pulid_write_unet_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* k, const void* v);
+SD_API int64_t pulid_unet_rows(int32_t tokens);
 // cfg_start_step, hires_cfg_start_step: the first step with true CFG in each pass.
 SD_API bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step, int32_t hires_cfg_start_step);
 

@@ -71,11 +71,28 @@ static void check_loading_cancelled() {
 }
 
 static IdentityRunner& identity_runner(const sd_ctx_t* ctx) {
+    IdentityRunner* runner = ctx == nullptr ? nullptr : ctx->sd->diffusion_model->identities();
+    if (runner == nullptr) {
+        fail("PuLID needs a diffusion model of Flux.1 or SDXL");
+    }
+    return *runner;
+}
+
+static FluxIdentityRunner& flux_identity_runner(const sd_ctx_t* ctx) {
     auto model = ctx == nullptr ? nullptr : std::dynamic_pointer_cast<FluxModel>(ctx->sd->diffusion_model);
     if (model == nullptr || model->flux.flux_params.is_chroma || !sd_version_is_flux(ctx->sd->version)) {
-        fail("PuLID needs a Flux.1 diffusion model");
+        fail("this PuLID needs a Flux.1 diffusion model");
     }
     return model->flux;
+}
+
+static UNetModelRunner& unet_identity_runner(const sd_ctx_t* ctx) {
+    auto model         = ctx == nullptr ? nullptr : std::dynamic_pointer_cast<UNetModel>(ctx->sd->diffusion_model);
+    const auto version = model == nullptr ? VERSION_COUNT : ctx->sd->version;
+    if (version != VERSION_SDXL && version != VERSION_SDXL_INPAINT && version != VERSION_SDXL_PIX2PIX) {
+        fail("this PuLID needs an SDXL diffusion model; SD 1, SD 2, SSD-1B and Vega have other layers");
+    }
+    return model->unet;
 }
 
 // What generate_image() returned and nobody freed yet: array -> number of images.
@@ -145,7 +162,7 @@ void pulid_set_loading_cancelled(bool cancelled) {
 
 bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout) {
     return pulid::guarded(false, [&] {
-        pulid::IdentityLayout result;
+        pulid::FluxIdentityLayout result;
         result.hidden = layout->hidden;
         result.heads  = layout->heads;
         result.tokens = layout->tokens;
@@ -153,23 +170,57 @@ bool pulid_set_layout(sd_ctx_t* ctx, const pulid_layout_t* layout) {
         for (int i = 0; i < layout->n_layers; i++) {
             result.layer_after_block[{layout->is_single[i] != 0, layout->block[i]}] = i;
         }
-        pulid::identity_runner(ctx).set_identity_layout(std::move(result));
+        pulid::flux_identity_runner(ctx).set_identity_layout(std::move(result));
         return true;
     });
 }
 
-bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count) {
+bool pulid_set_unet_layout(sd_ctx_t* ctx, const pulid_unet_layout_t* layout) {
     return pulid::guarded(false, [&] {
-        pulid::identity_runner(ctx).reserve_identity_slots(count);
+        auto& runner             = pulid::unet_identity_runner(ctx);
+        const std::string prefix = "model.diffusion_model";
+        std::map<std::string, ggml_tensor*> tensors;
+        runner.get_param_tensors(tensors, prefix);
+        pulid::UnetIdentityLayout result;
+        result.type = static_cast<ggml_type>(layout->type);
+        for (int i = 0; i < layout->n_layers; i++) {
+            const std::string name = prefix + "." + layout->names[i] + ".";
+            const int64_t channels = layout->channels[i];
+            auto queries           = tensors.find(name + "to_q.weight");
+            if (queries == tensors.end() || queries->second->ne[1] != channels || channels % runner.HEAD_WIDTH != 0) {
+                pulid::fail("the UNet has no attention " + std::string(layout->names[i]) + " of width " + std::to_string(channels));
+            }
+            result.channels.push_back(channels);
+            result.layer_of_attention[name] = i;
+        }
+        runner.set_identity_layout(std::move(result));
+        return true;
+    });
+}
+
+bool pulid_reserve_slots(sd_ctx_t* ctx, int32_t count, int32_t tokens) {
+    return pulid::guarded(false, [&] {
+        pulid::identity_runner(ctx).reserve_identity_slots(count, tokens);
         return true;
     });
 }
 
 bool pulid_write_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* a, const float* bias, const void* b) {
     return pulid::guarded(false, [&] {
-        pulid::identity_runner(ctx).write_identity_layer(slot, layer, a, bias, b);
+        pulid::identity_runner(ctx).write_identity_layer(slot, layer, {a, bias, b});
         return true;
     });
+}
+
+bool pulid_write_unet_layer(sd_ctx_t* ctx, int32_t slot, int32_t layer, const void* k, const void* v) {
+    return pulid::guarded(false, [&] {
+        pulid::identity_runner(ctx).write_identity_layer(slot, layer, {k, v});
+        return true;
+    });
+}
+
+int64_t pulid_unet_rows(int32_t tokens) {
+    return pulid::UnetIdentityRunner::rows_for(tokens);
 }
 
 bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32_t cfg_start_step, int32_t hires_cfg_start_step) {
@@ -177,13 +228,17 @@ bool pulid_set_uses(sd_ctx_t* ctx, const pulid_use_t* uses, int32_t count, int32
         std::vector<pulid::IdentityUse> result;
         for (int i = 0; i < count; i++) {
             const pulid_use_t& use = uses[i];
-            std::vector<float> region(use.region, use.region + (use.region != nullptr ? use.region_size : 0));
-            result.push_back({use.slot, use.weight, use.start_step, use.end_step, use.negative, use.second_pass, std::move(region)});
+            auto region            = [](const float* values, int64_t size) {
+                return std::vector<float>(values, values + (values != nullptr ? size : 0));
+            };
+            result.push_back({use.slot, use.weight, use.start_step, use.end_step, use.negative, use.second_pass,
+                              region(use.region, use.region_size), region(use.region_coarse, use.region_coarse_size),
+                              use.tokens, use.zeros, static_cast<pulid::Projection>(use.projection)});
         }
         if (!result.empty()) {
             pulid::identity_runner(ctx).set_identity_uses(std::move(result));
-        } else if (auto model = std::dynamic_pointer_cast<FluxModel>(ctx->sd->diffusion_model)) {
-            model->flux.set_identity_uses({});
+        } else if (pulid::IdentityRunner* runner = ctx->sd->diffusion_model->identities()) {
+            runner->set_identity_uses({});
         }
         ctx->sd->cfg_start_step[0] = cfg_start_step;
         ctx->sd->cfg_start_step[1] = hires_cfg_start_step;

@@ -58,6 +58,11 @@ void forget_steps(Runtime& caches) {
     const int cachedit_skipped  = caches.cachedit.total_steps_skipped;
     caches.easycache.reset_runtime();
     caches.cachedit.reset_runtime();
+    const int ucache_skipped  = caches.ucache.total_steps_skipped;
+    const int ucache_expected = caches.ucache.expected_total_steps;
+    caches.ucache.reset_runtime();
+    caches.ucache.total_steps_skipped    = ucache_skipped;
+    caches.ucache.expected_total_steps   = ucache_expected;
     caches.easycache.total_steps_skipped = easycache_skipped;  // for the log
     caches.cachedit.total_steps_skipped  = cachedit_skipped;
     caches.spectrum.H_buf.clear();

@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GenerationError, ModelMismatchError
-from ..families.flux.layout import FluxInfo
-from ..families.flux.pulid_weights import PulidWeights, positions
-from ..folding.cache import FoldingCache
+from ..errors import GenerationError
 from ..identity import hashes
-from ..identity.identity_file import ID_TOKENS
-from ..native.library import last_error, library, pulid_layout_t, pulid_use_t
+from ..native.library import last_error, library, pulid_use_t
 from ..people.identity_use import IdentityUse
 
-__all__ = ["IdentitySlots"]
+__all__ = ["GGML_TYPES", "IdentityLayers", "IdentitySlots", "check_native"]
 
-_GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
-_LATENTS = "pulid_encoder.latents"
+GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
+"""Numbers of ggml's types, of those that a folded identity can have."""
 _NO_END = 2**31 - 1
+
+
+class IdentityLayers(Protocol):
+    """The layers of one kind of model, which its identities are folded into.
+
+    Every method runs on the engine's thread.
+
+    Attributes:
+        n_tokens: Of an identity as these weights' own encoder makes it.
+    """
+
+    n_tokens: int
+
+    def slot_size(self, tokens: NDArray[np.float32]) -> int:
+        """Two identities of which this is the same fit into the same slot.
+
+        Raises:
+            ModelMismatchError: An identity made by another PuLID model.
+        """
+        ...
+
+    def fold(self, tokens: NDArray[np.float32]) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Fold an identity: what the engine keeps of it in each layer.
+
+        Raises:
+            ValueError, ModelMismatchError, ModelFileError: As the family's `fold`.
+        """
+        ...
+
+    def write(self, slot: int, layer: int, parts: Sequence[NDArray[Any]]) -> bool:
+        """Put a layer of a folded identity into a slot; False: the engine refuses it."""
+        ...
+
+    def describe(self, use: IdentityUse, target: pulid_use_t) -> list[NDArray[Any]]:
+        """Fill in what only this kind of model has of a use.
+
+        Returns:
+            Arrays that `target` points into.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the weights file."""
+        ...
 
 
 class IdentitySlots:
@@ -32,46 +71,16 @@ class IdentitySlots:
 
     Args:
         context: The engine's `sd_ctx_t*`.
-        weights: Open PuLID weights; closed by `close`.
-        flux: The diffusion model they were checked against.
-        dtype: How the engine keeps the folded layers.
-        cache_limit_bytes: As that of `FoldingCache`.
+        layers: Of its model; closed by `close`.
     """
 
-    def __init__(
-        self,
-        context: Any,
-        weights: PulidWeights,
-        flux: FluxInfo,
-        dtype: Literal["f16", "f32", "q8_0"],
-        cache_limit_bytes: int,
-    ) -> None:
+    def __init__(self, context: Any, layers: IdentityLayers) -> None:
         self._context = context
-        self._weights = weights
-        self._cache = FoldingCache(weights, cache_limit_bytes)
-        self._dtype = dtype
-        self._n_tokens = self._tokens_per_identity()
+        self._layers = layers
+        self._sizes: list[int] = []
         self._content: list[str | None] = []
-        places = positions(flux.depth, flux.depth_single)
-        is_single = (ctypes.c_int32 * len(places))(*(kind == "single" for kind, _ in places))
-        block = (ctypes.c_int32 * len(places))(*(index for _, index in places))
-        layout = pulid_layout_t(
-            weights.hidden_size,
-            weights.heads,
-            self._n_tokens,
-            _GGML_TYPES[dtype],
-            len(places),
-            is_single,
-            block,
-        )
-        _check(library().pulid_set_layout(context, ctypes.byref(layout)))
-        self._reserve(1)  # a card too small for it should be known at loading
-
-    def _tokens_per_identity(self) -> int:
-        """As many as the encoder in the same file makes; files without one are for 32."""
-        if _LATENTS in self._weights.file:
-            return int(self._weights.file.shape(_LATENTS)[-2])
-        return ID_TOKENS
+        # A card too small for it should be known at loading.
+        self._reserve(np.empty((layers.n_tokens, 0), np.float32))
 
     def use(
         self,
@@ -90,13 +99,15 @@ class IdentitySlots:
             ModelFileError: Weights that cannot be folded.
             GenerationError: No memory for another identity.
         """
-        keys = [self._key(use.tokens) for use in uses]
+        for use in uses:
+            self._layers.slot_size(use.tokens)
+        keys = [hashes.numbers(use.tokens) for use in uses]
         slots = [
             self._slot_with(key, use.tokens, keys, on_fold)
             for key, use in zip(keys, uses, strict=True)
         ]
         array = (pulid_use_t * len(uses))()
-        regions: list[NDArray[np.float32]] = []
+        kept: list[NDArray[Any]] = []  # the engine copies them in the call below
         for target, slot, use in zip(array, slots, uses, strict=True):
             end = _NO_END if use.end_step is None else use.end_step
             target.slot, target.weight, target.negative = slot, use.weight, use.negative
@@ -104,14 +115,14 @@ class IdentitySlots:
             target.second_pass = use.second_pass
             if use.region is not None:
                 region = np.ascontiguousarray(use.region, np.float32)
-                regions.append(region)  # the engine copies it in the call below
-                target.region = region.ctypes.data_as(ctypes.c_void_p)
-                target.region_size = region.size
-        _check(library().pulid_set_uses(self._context, array, len(uses), *cfg_start_steps))
+                target.region, target.region_size = region.ctypes.data, region.size
+                kept.append(region)
+            kept += self._layers.describe(use, target)
+        check_native(library().pulid_set_uses(self._context, array, len(uses), *cfg_start_steps))
 
     def close(self) -> None:
         """Close the weights file."""
-        self._weights.close()
+        self._layers.close()
 
     def _slot_with(
         self,
@@ -123,34 +134,36 @@ class IdentitySlots:
         if key in self._content:
             return self._content.index(key)
         on_fold()
-        free = [slot for slot, content in enumerate(self._content) if content not in keep]
+        size = self._layers.slot_size(tokens)
+        free = [
+            slot
+            for slot, content in enumerate(self._content)
+            if content not in keep and self._sizes[slot] == size
+        ]
         if not free:
-            self._reserve(len(self._content) + 1)
+            self._reserve(tokens)
             free = [len(self._content) - 1]
         slot = free[0]
-        layers = self._cache.fold(tokens, self._dtype)  # refused here, the slot stays as it is
+        layers = self._layers.fold(tokens)  # refused here, the slot stays as it is
         self._content[slot] = None  # until every layer is written
-        for index, layer in enumerate(layers):
-            arrays = [
-                part.ctypes.data_as(ctypes.c_void_p) for part in (layer.a, layer.bias, layer.b)
-            ]
-            _check(library().pulid_write_layer(self._context, slot, index, *arrays))
+        for index, parts in enumerate(layers):
+            check_native(self._layers.write(slot, index, parts))
         self._content[slot] = key
         return slot
 
-    def _reserve(self, count: int) -> None:
-        _check(library().pulid_reserve_slots(self._context, count))
-        self._content += [None] * (count - len(self._content))
-
-    def _key(self, tokens: NDArray[np.float32]) -> str:
-        if len(tokens) != self._n_tokens:
-            raise ModelMismatchError(
-                f"the identity has {len(tokens)} tokens, {self._weights.path} works with "
-                f"{self._n_tokens}; extract it again with these weights"
-            )
-        return hashes.numbers(tokens)
+    def _reserve(self, tokens: NDArray[np.float32]) -> None:
+        """One slot more, for identities as large as this one."""
+        count = len(self._content) + 1
+        check_native(library().pulid_reserve_slots(self._context, count, len(tokens)))
+        self._sizes.append(self._layers.slot_size(tokens))
+        self._content.append(None)
 
 
-def _check(succeeded: bool) -> None:
+def check_native(succeeded: bool) -> None:
+    """Raise what the engine said of a call about identities.
+
+    Raises:
+        GenerationError: It failed.
+    """
     if not succeeded:
         raise GenerationError(f"the engine could not take the identity: {last_error()}")

@@ -52,6 +52,7 @@ from .binding_arguments import (
     read_pictures,
     second_pass_arguments,
 )
+from .flux_identities import FluxIdentities
 from .identity_slots import IdentitySlots
 from .interface import Preview
 from .native_model import NativeModel, ProgressCallback
@@ -178,7 +179,9 @@ class StableDiffusion:
             self._loras = PromptLoras(model, arguments, flux, repack and self._on_cpu)
             if weights is not None and flux is not None:
                 parts = (self._context, weights, flux, pulid_dtype, cache_limit_bytes)
-                self._identities = native_thread.run(lambda: IdentitySlots(*parts))
+                self._identities = native_thread.run(
+                    lambda: IdentitySlots(self._context, FluxIdentities(*parts))
+                )
         except BaseException:
             self.close()
             if weights is not None and self._identities is None:

@@ -277,7 +277,7 @@ def _largest_segment(sizes: dict[str, int]) -> int:
 
 
 def _identity(context: ContextOptions, layout: Sequence[TensorInfo]) -> tuple[int, int]:
-    """Bytes of one identity in the layout of native/src/pulid_identity.hpp, and its rows."""
+    """Bytes of one identity in the layout of native/src/pulid_flux_identity.hpp, and its rows."""
     if context.pulid_weights is None:
         return 0, 0
     if layout:

@@ -21,7 +21,7 @@ from .failure import failure_in_words
 
 __all__ = ["API_VERSION", "EngineInfo", "binding", "engine_info", "last_error", "library"]
 
-API_VERSION = 4
+API_VERSION = 5
 """PULID_API_VERSION of native/src/pulid_api.h."""
 
 # Without a handler of its own, Python would print the engine's warnings on the terminal.
@@ -54,9 +54,21 @@ class pulid_layout_t(ctypes.Structure):
     )
 
 
+# typedef struct { int32_t n_layers; const char** names; const int64_t* channels;
+#                  int32_t type; } pulid_unet_layout_t;
+class pulid_unet_layout_t(ctypes.Structure):
+    _fields_ = (
+        ("n_layers", ctypes.c_int32),
+        ("names", ctypes.POINTER(ctypes.c_char_p)),
+        ("channels", ctypes.POINTER(ctypes.c_int64)),
+        ("type", ctypes.c_int32),
+    )
+
+
 # typedef struct { int32_t slot; float weight; int32_t start_step; int32_t end_step;
 #                  bool negative; bool second_pass; const float* region; int64_t region_size;
-#                } pulid_use_t;
+#                  const float* region_coarse; int64_t region_coarse_size; int32_t tokens;
+#                  int32_t zeros; int32_t projection; } pulid_use_t;
 class pulid_use_t(ctypes.Structure):
     _fields_ = (
         ("slot", ctypes.c_int32),
@@ -67,6 +79,11 @@ class pulid_use_t(ctypes.Structure):
         ("second_pass", ctypes.c_bool),
         ("region", ctypes.c_void_p),
         ("region_size", ctypes.c_int64),
+        ("region_coarse", ctypes.c_void_p),
+        ("region_coarse_size", ctypes.c_int64),
+        ("tokens", ctypes.c_int32),
+        ("zeros", ctypes.c_int32),
+        ("projection", ctypes.c_int32),
     )
 
 
@@ -89,11 +106,17 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "pulid_set_cancelled": (None, [_CONTEXT, ctypes.c_bool]),
     "pulid_set_loading_cancelled": (None, [ctypes.c_bool]),
     "pulid_set_layout": (ctypes.c_bool, [_CONTEXT, ctypes.POINTER(pulid_layout_t)]),
-    "pulid_reserve_slots": (ctypes.c_bool, [_CONTEXT, ctypes.c_int32]),
+    "pulid_set_unet_layout": (ctypes.c_bool, [_CONTEXT, ctypes.POINTER(pulid_unet_layout_t)]),
+    "pulid_reserve_slots": (ctypes.c_bool, [_CONTEXT, ctypes.c_int32, ctypes.c_int32]),
     "pulid_write_layer": (
         ctypes.c_bool,
         [_CONTEXT, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p, _FLOATS, ctypes.c_void_p],
     ),
+    "pulid_write_unet_layer": (
+        ctypes.c_bool,
+        [_CONTEXT, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p],
+    ),
+    "pulid_unet_rows": (ctypes.c_int64, [ctypes.c_int32]),
     "pulid_set_uses": (
         ctypes.c_bool,
         [_CONTEXT, ctypes.POINTER(pulid_use_t), ctypes.c_int32, ctypes.c_int32, ctypes.c_int32],

@@ -233,7 +233,7 @@ def test_room_for_identities_is_made_wholly_or_not_at_all(
     with load_engine(standin_weights, backend="cpu") as engine:
         before = engine.diffusion_params_bytes
         reserve = library().pulid_reserve_slots
-        done, reason = native_thread.run(lambda: (reserve(engine._context, 4000), last_error()))
+        done, reason = native_thread.run(lambda: (reserve(engine._context, 4000, 32), last_error()))
         assert not done
         assert "no room for 4000 identities" in reason
         assert engine.diffusion_params_bytes == before

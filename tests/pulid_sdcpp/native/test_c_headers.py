@@ -214,7 +214,7 @@ def test_types_of_tensors_have_the_numbers_of_the_engine() -> None:
     known = constants()
     for number, (name, *_) in GGML_TYPES.items():
         assert known[f"SD_TYPE_{name.upper()}"] == number
-    for name, number in identity_slots._GGML_TYPES.items():
+    for name, number in identity_slots.GGML_TYPES.items():
         assert known[f"SD_TYPE_{name.upper()}"] == number
 
 
