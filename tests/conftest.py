@@ -15,6 +15,7 @@ from own_preset import add_own_preset
 from pulid_sdcpp import Identity, PulidError, StableDiffusion, devices
 from pulid_sdcpp.native.library import binding
 from standin import make_sdxl_standin_weights, make_standin_weights
+from standin.sdxl_pulid import SDXL_ID_DIM
 
 # A machine that is meant to have them sets these, so that a broken build fails instead of
 # skipping everything: `make test` sets the first, .ci/run both.
@@ -151,6 +152,47 @@ def load_engine() -> Callable[..., StableDiffusion]:
         )
 
     return load
+
+
+@pytest.fixture(scope="session")
+def small_sdxl_weights(standin_folder: Path) -> Files:
+    """The smallest SDXL: one transformer block in each attention."""
+    return make_sdxl_standin_weights(standin_folder / "small-sdxl", depths=(1, 1))
+
+
+@pytest.fixture(scope="session")
+def load_sdxl() -> Callable[..., StableDiffusion]:
+    """Load an engine from a set of stand-in weights of SDXL."""
+
+    def load(
+        weights: Files,
+        *,
+        pulid: str | None = "pulid-v1.1",
+        unet: str = "unet-f16",
+        **options: object,
+    ) -> StableDiffusion:
+        return StableDiffusion(
+            diffusion_model_path=weights[unet],
+            clip_l_path=weights["clip_l"],
+            clip_g_path=weights["clip_g"],
+            taesd_path=weights["taesd"],
+            pulid_weights=weights[pulid] if pulid else None,
+            **options,
+        )
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def make_sdxl_identity() -> Callable[..., Identity]:
+    """A random person by number for the stand-in of SDXL."""
+
+    def make(person: int, n_tokens: int = 32, encoder: str = "sdxl-v1.1") -> Identity:
+        tokens = np.random.default_rng(person).normal(size=(n_tokens, SDXL_ID_DIM))
+        nobody = np.random.default_rng(1_000_000).normal(size=(n_tokens, SDXL_ID_DIM))
+        return Identity.from_array(tokens, nobody, encoder=encoder)
+
+    return make
 
 
 @pytest.fixture

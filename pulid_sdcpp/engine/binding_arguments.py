@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import named, option_error
 from ..families.flux.layout import FluxInfo
+from ..families.sdxl.unet_layout import UnetInfo
 from ..model_files.description import LATENT_CHANNELS
 from ..options.binding import choice_name, from_binding, several
 from ..options.checks import check_choice, check_number, check_path, check_text, check_whole
@@ -83,6 +84,8 @@ _WHOLE = {
 }
 _TEXTS = ("hires_path", "pm_id_embed_path", "scm_mask", "scm_policy")
 _MAX_SKIPPED_LAYERS = 1024
+_UNET_SIDE = 4
+"""Of SDXL's latent: its UNet halves it twice."""
 # The binding's step cache has more settings; it enlarges by itself; its names are others; its
 # LoRAs are in the prompt only.
 _OTHERWISE = (
@@ -193,23 +196,30 @@ def check_evaluation(
     arrays: Sequence[NDArray[np.float32]],
     timestep: object,
     guidance: object,
-    flux: FluxInfo | None,
+    model: FluxInfo | UnetInfo | None,
 ) -> None:
     """Refuse inputs of one model evaluation that the model cannot be given.
 
     Args:
         arrays: Latent (channels, height, width), context (tokens, width), pooled (width,).
+        model: The loaded one; None: of another kind.
 
     Raises:
         ValueError: Names the input, its shape or value, and what it may be.
     """
-    if flux is None:
-        raise ValueError("only a Flux model can be evaluated by itself")
-    most = MAX_SIDE_PX // 8
+    if isinstance(model, FluxInfo):
+        channels, text, vector = LATENT_CHANNELS, model.context_in_dim, model.vec_in_dim
+    elif isinstance(model, UnetInfo) and not model.variant:
+        unet = model.sizes
+        channels, text, vector = unet.in_channels, unet.context_width, unet.adm_width
+    else:
+        raise ValueError("only a Flux or SDXL model can be evaluated by itself")
+    is_unet = isinstance(model, UnetInfo)
+    least, most = _UNET_SIDE if is_unet else 1, MAX_SIDE_PX // 8
     ranges: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [
-        ("latent", (LATENT_CHANNELS, 1, 1), (LATENT_CHANNELS, most, most)),
-        ("context", (1, flux.context_in_dim), (4096, flux.context_in_dim)),
-        ("pooled", (flux.vec_in_dim,), (flux.vec_in_dim,)),
+        ("latent", (channels, least, least), (channels, most, most)),
+        ("context", (1, text), (4096, text)),
+        ("pooled", (vector,), (vector,)),
     ]
     for array, (name, lowest, highest) in zip(arrays, ranges, strict=True):
         sizes = zip(lowest, array.shape, highest, strict=False)
@@ -217,7 +227,12 @@ def check_evaluation(
             raise ValueError(
                 f"{name} has the shape {array.shape}, but may have {lowest} to {highest}"
             )
-    check_number("timestep", timestep, 0.0, 1.0)
+    if is_unet and any(side % _UNET_SIDE for side in arrays[0].shape[1:]):
+        raise ValueError(
+            f"latent has the shape {arrays[0].shape}, but its sides must be multiples of "
+            f"{_UNET_SIDE} for SDXL"
+        )
+    check_number("timestep", timestep, 0.0, 999.0 if is_unet else 1.0)
     check_number("guidance", guidance, 0.0, 1000.0)
 
 

@@ -5,20 +5,18 @@ Beside it stands a drop-in for its Python binding.
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import inspect
 import math
 import os
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..families.flux.layout import FluxInfo
-from ..families.flux.pulid_weights import PulidWeights
+from ..families.sdxl.unet_layout import UnetInfo
 from ..folding.cache import limit_from_environment
 from ..memory.check import check_size, computes_on_cpu, diffusion_device
 from ..model_files.engine_checks import check_engine_files, engine_file_paths
@@ -26,9 +24,9 @@ from ..model_files.lora_files_named import with_lora_tags
 from ..model_files.unchanged_files import unchanged_files
 from ..model_files.upscalers import second_pass_upscaler
 from ..native import thread as native_thread
-from ..native.calls import NativeFailure, base, enter_stage, served, succeeded
+from ..native.calls import base, enter_stage, served, succeeded
 from ..native.devices import devices, parse_backend
-from ..native.library import last_error, library
+from ..native.library import library
 from ..native.loading import load_model
 from ..native.log import write_log_to_stderr
 from ..native.progress_event import EventCallback
@@ -52,11 +50,20 @@ from .binding_arguments import (
     read_pictures,
     second_pass_arguments,
 )
-from .flux_identities import FluxIdentities
+from .binding_signature import binding_defaults, binding_parameters
+from .evaluation import evaluated
 from .identity_slots import IdentitySlots
 from .interface import Preview
 from .native_model import NativeModel, ProgressCallback
+from .preview_arguments import preview_arguments
 from .prompt_loras import PromptLoras
+from .pulid_model import (
+    check_weights_match,
+    encoders_of,
+    family_of,
+    identity_layers,
+    open_pulid_weights,
+)
 from .result_check import checked_pictures
 from .upscaling import check_upscaled_size, upscaled
 
@@ -65,21 +72,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["IdentityLike", "ProgressCallback", "StableDiffusion"]
-
-
-@functools.cache
-def _parameters() -> tuple[inspect.Signature, inspect.Signature]:
-    """Of the binding's constructor and of its `generate_image`."""
-    engine = base().StableDiffusion
-    return inspect.signature(engine.__init__), inspect.signature(engine.generate_image)
-
-
-@functools.cache
-def _defaults() -> Mapping[str, Any]:
-    """What the binding's `generate_image` takes where nothing is given."""
-    bound = _parameters()[1].bind(None, "")
-    bound.apply_defaults()
-    return MappingProxyType({n: value for n, value in bound.arguments.items() if n != "self"})
 
 
 class StableDiffusion:
@@ -91,10 +83,11 @@ class StableDiffusion:
     is a context manager.
 
     Args:
-        pulid_weights: PuLID-Flux weights (`pulid_flux_v0.9.1.safetensors`). They are read when an
-            identity is first used, and never loaded as a whole.
-        pulid_dtype: Type of a folded identity in memory: "f16" (126 MB for Flux), "q8_0" (67 MB,
-            relative error 9e-3) or "f32".
+        pulid_weights: PuLID weights for the model: `pulid_flux_v0.9.1.safetensors` for Flux,
+            `pulid_v1.1.safetensors` or `ip-adapter_pulid_sdxl_fp16.safetensors` (v1) for SDXL. They
+            are read when an identity is first used, and never loaded as a whole.
+        pulid_dtype: Type of a folded identity in memory: "f16" (126 MB for Flux, 13 MB for SDXL),
+            "q8_0" (67 MB, relative error 9e-3; Flux only) or "f32".
         pulid_fold_cache: Keep folded identities also on disk, in the user's cache folder, for the
             next start; PULID_SDCPP_FOLD_CACHE_MB limits their size.
         backend: A device for everything ("vulkan0"), or for each of diffusion, clip and vae
@@ -137,6 +130,9 @@ class StableDiffusion:
         self._identities: IdentitySlots | None = None
         self._loras: PromptLoras | None = None
         self._flux: FluxInfo | None = None
+        self._unet: UnetInfo | None = None
+        self._encoders: tuple[str, ...] = ()  # whose identities the PuLID weights take
+        self._weights_path = ""
         check_text("backend", backend, 1000)
         check_choice("pulid_dtype", pulid_dtype, PULID_DTYPES)
         check_path("hires_upscalers_dir", hires_upscalers_dir)
@@ -144,7 +140,7 @@ class StableDiffusion:
         cache_limit_bytes = limit_from_environment() if pulid_fold_cache else 0
         if verbose:
             write_log_to_stderr()
-        bound = _parameters()[0].bind(None, *args, **options)
+        bound = binding_parameters()[0].bind(None, *args, **options)
         bound.arguments.setdefault("diffusion_flash_attn", ContextOptions.diffusion_flash_attn)
         bound.apply_defaults()
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
@@ -154,18 +150,18 @@ class StableDiffusion:
                 arguments[name] = os.fspath(value) if value else ""
         arguments["n_threads"] = thread_count(arguments["n_threads"])
         self._loaded_with = arguments
-        weights = PulidWeights(pulid_weights) if pulid_weights is not None else None
+        weights = None if pulid_weights is None else open_pulid_weights(pulid_weights, pulid_dtype)
         try:
             with unchanged_files(engine_file_paths(arguments)):
-                model_info = check_engine_files(arguments, "flux" if weights is not None else None)
-                flux = self._flux = model_info if isinstance(model_info, FluxInfo) else None
+                known = check_engine_files(arguments, needs=family_of(weights))
+                flux = self._flux = known if isinstance(known, FluxInfo) else None
+                self._unet = known if isinstance(known, UnetInfo) else None
                 if flux is not None:
                     arguments["prediction"] = flux_prediction(
                         arguments["prediction"], base().stable_diffusion
                     )
-                    if weights is not None:
-                        weights.check_matches(flux)
-                        weights.check_data()
+                if weights is not None and known is not None:
+                    check_weights_match(weights, known)
                 available = devices()
                 placement = parse_backend(backend, available)
                 self._on_cpu = computes_on_cpu(placement, available)
@@ -177,11 +173,12 @@ class StableDiffusion:
                 model = load_model(arguments, placement, repack, on_event)
             self._native = NativeModel(model)
             self._loras = PromptLoras(model, arguments, flux, repack and self._on_cpu)
-            if weights is not None and flux is not None:
-                parts = (self._context, weights, flux, pulid_dtype, cache_limit_bytes)
+            if weights is not None and known is not None:
+                parts = (self._context, weights, known, pulid_dtype, cache_limit_bytes)
                 self._identities = native_thread.run(
-                    lambda: IdentitySlots(self._context, FluxIdentities(*parts))
+                    lambda: IdentitySlots(self._context, identity_layers(*parts))
                 )
+                self._encoders, self._weights_path = encoders_of(weights), weights.path
         except BaseException:
             self.close()
             if weights is not None and self._identities is None:
@@ -212,7 +209,7 @@ class StableDiffusion:
             As `generate_image`.
         """
         who = IdentityOptions(cfg_start_step=cfg_start_step, people=tuple(people))
-        extras = {} if preview is None else _preview_arguments(preview)
+        extras = {} if preview is None else preview_arguments(preview)
         picture = with_lora_tags(picture.with_fixed_seed())
         return self._make(picture, extras, who, None, on_event)
 
@@ -226,6 +223,9 @@ class StableDiffusion:
         pulid_end_step: StepPoint | None = None,
         pulid_people: Sequence[Person] = (),
         cfg_start_step: int | None = None,
+        id_mode: str | None = None,
+        id_projection: str | None = None,
+        id_zeros: int | None = None,
         on_event: EventCallback | None = None,
         progress_callback: ProgressCallback | None = None,
         **options: Any,
@@ -244,6 +244,7 @@ class StableDiffusion:
                 steps and a region.
             cfg_start_step: First step with true CFG, if `cfg_scale` is not 1. None: 1 with an
                 identity, as in PuLID's own pipeline, otherwise 0.
+            id_mode, id_projection, id_zeros: As those of `GenerationOptions`.
             on_event: Called with a `ProgressEvent` at every stage and step, on the engine's thread;
                 an exception in it stops the generation and is raised here.
             progress_callback: As in the binding: called with (step, steps, seconds per step).
@@ -263,11 +264,16 @@ class StableDiffusion:
             GenerationError: The engine failed (the error has its last log lines); the picture is
                 NaN or of one colour; or it does not fit into this computer's memory.
         """
-        bound = _parameters()[1].bind(None, prompt, *args, **options)
+        bound = binding_parameters()[1].bind(None, prompt, *args, **options)
         bound.apply_defaults()
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
         arguments["progress_callback"] = progress_callback
-        picture = checked_generation(arguments, base().stable_diffusion)
+        picture = replace(
+            checked_generation(arguments, base().stable_diffusion),
+            id_mode=id_mode,
+            id_projection=id_projection,
+            id_zeros=id_zeros,
+        )
         who = IdentityOptions(
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             *(cfg_start_step, tuple(pulid_people)),
@@ -289,7 +295,7 @@ class StableDiffusion:
             extras: Those arguments of the binding's that no `GenerationOptions` has.
             who: Is in it.
         """
-        arguments = {**_defaults(), **picture.to_engine_kwargs(), **extras}
+        arguments = {**binding_defaults(), **picture.to_engine_kwargs(), **extras}
 
         # 1. What this model cannot do.
         check_parts(arguments, picture, self._loaded_with, self._flux)
@@ -306,7 +312,8 @@ class StableDiffusion:
         arguments |= second_pass_arguments(picture, model)
         lora_files = loras.prepare(picture.prompt, picture.negative_prompt, picture.lora_files)
         uses, cfg_start_step = identity_uses(
-            who.everybody, who.cfg_start_step, picture, self._encoders
+            *(who.everybody, who.cfg_start_step, picture, self._encoders),
+            weights=self._weights_path,
         )
         cfg_start_steps = (cfg_start_step, step_of_second_pass(cfg_start_step, picture))
 
@@ -341,52 +348,57 @@ class StableDiffusion:
         pulid_start_step: StepPoint = IdentityOptions.start_step,
         pulid_end_step: StepPoint | None = None,
         pulid_people: Sequence[Person] = (),
+        id_mode: str | None = None,
+        id_projection: str | None = None,
+        id_zeros: int | None = None,
     ) -> NDArray[np.float32]:
         """Evaluate the diffusion model once, as a generation does at each step.
 
         Args:
-            latent: (channels, height, width) float32, 16 channels for Flux.
-            timestep: Noise level, 0 to 1.
-            context: (tokens, width) float32 text embedding, width 4096.
-            pooled: (width,) float32 CLIP-L vector, width 768.
+            latent: (channels, height, width) float32, 16 channels for Flux; 4 for SDXL, and sides
+                that are multiples of 4.
+            timestep: Noise level, 0 to 1 for Flux, 0 to 999 for SDXL.
+            context: (tokens, width) float32 text embedding, width 4096; 2048 for SDXL.
+            pooled: (width,) float32 vector: CLIP-L's, width 768; for SDXL, CLIP-G's and the sizes,
+                width 2816.
             guidance: Distilled guidance; ignored by models without the input.
             step: Number of the step, for the identity's start and end.
             negative: Whether this is the negative pass of true CFG, with the unconditional
                 identity.
+            id_mode, id_projection, id_zeros: As those of `GenerationOptions`.
 
         Returns:
-            The predicted velocity, float32, in the shape of `latent`.
+            The predicted velocity, for SDXL the noise, float32, in the shape of `latent`.
 
         Raises:
             As `generate_image`.
         """
         arrays = [np.ascontiguousarray(array, np.float32) for array in (latent, context, pooled)]
-        check_evaluation(arrays, timestep, guidance, self._flux)
+        check_evaluation(arrays, timestep, guidance, self._flux or self._unet)
         height, width = (TOKEN_PX * math.ceil(side / 2) for side in arrays[0].shape[1:])
         checked = GenerationOptions(
-            *("", "", width, height), steps=step + 1, cfg_scale=2.0 if negative else 1.0
+            *("", "", width, height),
+            steps=step + 1,
+            cfg_scale=2.0 if negative else 1.0,
+            id_mode=id_mode,
+            id_projection=id_projection,
+            id_zeros=id_zeros,
         )
         who = IdentityOptions(
             *(pulid_id_embedding, pulid_id_weight, pulid_start_step, pulid_end_step),
             people=tuple(pulid_people),
         )
-        uses, _ = identity_uses(who.everybody, None, checked, self._encoders, one_step=True)
-        result = np.empty_like(arrays[0])
+        uses, _ = identity_uses(
+            *(who.everybody, None, checked, self._encoders),
+            weights=self._weights_path,
+            one_step=True,
+        )
 
-        def evaluate() -> None:
+        def evaluate() -> NDArray[np.float32]:
             self._use_identities(uses, (0, 0))
-            pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (*arrays, result)]
-            channels, height, width = arrays[0].shape
-            done = library().pulid_evaluate(
-                *(self._context, pointers[0], width, height, channels, timestep),
-                *(pointers[1], *arrays[1].shape, pointers[2], len(arrays[2])),
-                *(guidance, step, negative, pointers[3]),
-            )
-            if not done:
-                raise NativeFailure(last_error())
+            return evaluated(self._context, arrays, timestep, guidance, step, negative)
 
-        self._open[0].run(evaluate)
-        return result
+        return self._open[0].run(evaluate)
 
     def cancel(self) -> None:
         """Stop the running generation within one model evaluation; it raises GenerationCancelled.
@@ -471,32 +483,8 @@ class StableDiffusion:
         upscaler = self._open[0].binding.upscaler
         return upscaler, base().stable_diffusion_cpp.get_upscale_factor(upscaler)
 
-    @property
-    def _encoders(self) -> tuple[str, ...]:
-        """Whose identities the loaded PuLID weights take."""
-        return () if self._identities is None else ("flux",)
-
     def _use_identities(self, uses: list[IdentityUse], cfg_start_steps: tuple[int, int]) -> None:
         if self._identities is not None:
             self._identities.use(uses, cfg_start_steps, lambda: enter_stage("fold"))
         else:
             library().pulid_set_uses(self._context, None, 0, *cfg_start_steps)
-
-
-def _preview_arguments(preview: Preview) -> dict[str, Any]:
-    """Those of the binding, which calls at every evaluation."""
-    shown = 0
-
-    def show(step: int, frames: Sequence[Image], is_noisy: object) -> None:
-        nonlocal shown
-        step = abs(step)  # negative in the first evaluation of two that make a step
-        if step != shown:
-            shown = step
-            preview.show(frames[0].convert("RGB"), step)
-
-    return {
-        "preview_callback": show,
-        "preview_method": preview.method,
-        "preview_interval": preview.interval,
-        "preview_noisy": preview.noisy,
-    }
