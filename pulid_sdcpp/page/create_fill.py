@@ -8,13 +8,22 @@ from typing import Any
 
 import gradio as gr
 
+from ..options.identity_mode import identity_weight
 from ..options.step_point import step_at
 from ..server.calls.capabilities import loras_of
 from . import texts
 from .card_choices import card_choices
 from .create_form import CreateFields, has_guidance
 from .earlier_files import earlier_file
-from .form import LORA_ROWS, NAMES, default_of, form_of_body, shape_of
+from .form import (
+    ID_MODE_FIELDS,
+    LORA_ROWS,
+    NAMES,
+    default_of,
+    form_of_body,
+    has_modes,
+    shape_of,
+)
 from .people_cards import PeopleCards, looks_of
 from .person_photo import PersonPhoto
 from .region_stage import boxes_in, stage_value
@@ -98,16 +107,28 @@ class CreateFill:
             if name in keeps
             else gr.update(value=form[name], visible=has_guidance(form["model"], settings))
             if name == "guidance"
+            else gr.update(value=form[name], visible=has_modes(form["model"], settings))
+            if name in ID_MODE_FIELDS
             else gr.update(value=form[name])
             for name in NAMES
         ]
         keeps_size = "width" in keeps
         shape = gr.skip() if keeps_size else shape_of(form["width"], form["height"])
         ratio = form["width"] / max(form["height"], 1)
-        return [*updates, shape, *self._people(people, owner, ratio, form["steps"]), start]
+        return [*updates, shape, *self._people(people, owner, ratio, form, settings), start]
 
-    def _people(self, people: Any, owner: str, ratio: float, steps: Any) -> list[Any]:
+    def _people(
+        self,
+        people: Any,
+        owner: str,
+        ratio: float,
+        form: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> list[Any]:
         """The cards' values, the two states, the columns, the looks, and the stage."""
+        steps = form["steps"]
+        is_for_sdxl = has_modes(form["model"], settings)
+        own_weight = identity_weight(("sdxl-v1",) if is_for_sdxl else ("flux",))
         count = len(self._cards.cards)
         rows = [one for one in people or () if isinstance(one, Mapping)][:count]
         choices = card_choices(self._service, owner)
@@ -128,7 +149,7 @@ class CreateFill:
             lost |= bool(person) and not who and not photos[number].is_somebody
             values += [
                 gr.update(choices=[*choices, *more], value=who),
-                1 if person.get("weight") is None else person["weight"],
+                own_weight if person.get("weight") is None else person["weight"],
                 _step(person.get("start_step", 0), steps),
                 _step(person.get("end_step"), steps),
                 person.get("name") or "",
@@ -167,7 +188,7 @@ class CreateFill:
         """The values as the page is opened: those that the browser remembers, else the model's."""
         form, people = _remembered(remembered, len(self._cards.cards))
         model, settings = self.settings(form.get("model"))
-        values = {name: default_of(name, settings) for name in NAMES}
+        values = {name: default_of(name, settings, model) for name in NAMES}
         values["prompt"] = texts.PROMPT_START
         if form.get("model") == model:
             # A field that was left empty has no value; it begins again as for a new visitor.
@@ -204,6 +225,13 @@ class CreateFill:
             elif name == "guidance":
                 value = default_of(name, settings)
                 found.append(gr.update(value=value, visible=has_guidance(model, settings)))
+            elif name == "negative_prompt" and name in settings:
+                found.append(gr.update(value=settings[name]))
+            elif name == "cfg_start_step":
+                found.append(gr.update(value=default_of(name, settings, model)))
+            elif name in ID_MODE_FIELDS:
+                value = default_of(name, settings)
+                found.append(gr.update(value=value, visible=has_modes(model, settings)))
             else:
                 found.append(gr.skip())
         width, height = default_of("width", settings), default_of("height", settings)

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ..options.generation import SAMPLING_METHODS, SCHEDULERS
+from ..options.identity_mode import ID_MODES, MAX_ID_ZEROS
 from ..options.second_pass import HIRES_UPSCALERS
 from ..options.step_cache import CACHE_MODES
 from . import texts
@@ -116,6 +117,19 @@ class CreateFields:
                 number("slg_scale", texts.SLG)
                 number("skip_layer_start", texts.SLG_START, minimum=0, maximum=1, step=0.01)
                 number("skip_layer_end", texts.SLG_END, minimum=0, maximum=1, step=0.01)
+            with gr.Row():
+                modes = [(texts.OWN_ID_MODE, ""), *((name, name) for name in ID_MODES)]
+                put(
+                    "id_mode",
+                    gr.Dropdown(
+                        modes, value="", label=texts.ID_MODE, info=texts.ID_MODE_INFO,
+                        visible=False, elem_id="id_mode",
+                    ),
+                )  # fmt: skip
+                number(
+                    "id_zeros", texts.ID_ZEROS, minimum=0, maximum=MAX_ID_ZEROS, precision=0,
+                    info=texts.ID_ZEROS_INFO, visible=False,
+                )  # fmt: skip
             put("title", gr.Textbox(label=texts.TITLE, max_lines=1, max_length=100))
         with gr.Accordion(texts.LORAS, open=False):
             for row in range(LORA_ROWS):

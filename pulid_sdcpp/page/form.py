@@ -11,17 +11,20 @@ from typing import Any
 
 from ..options.facts import of
 from ..options.generation import GenerationOptions
+from ..options.identity_mode import IdentityModeOptions
 from ..people.identity_options import IdentityOptions
 from ..server.errors import ApiError
 from ..server.request.body_fields import body_fields
 
 __all__ = [
+    "ID_MODE_FIELDS",
     "LORA_ROWS",
     "NAMES",
     "SHAPES",
     "body_of_form",
     "default_of",
     "form_of_body",
+    "has_modes",
     "shape_of",
     "size_of_shape",
 ]
@@ -34,10 +37,23 @@ _PLAIN = (
     *("eta", "clip_skip", "cache_mode", "cache_option", "upscale_repeats"),
     *("slg_scale", "skip_layer_start", "skip_layer_end"),
 )
+ID_MODE_FIELDS = ("id_mode", "id_zeros")
+"""What only an SDXL model has; the projection is the mode's."""
 _HIRES = ("hires_upscaler", "hires_scale", "hires_steps", "hires_denoising_strength")
 _LORAS = tuple(name for row in range(LORA_ROWS) for name in (f"lora_{row}", f"lora_weight_{row}"))
 NAMES: tuple[str, ...] = (
-    *("model", *_ALWAYS, "seed", *_PLAIN, "cfg_start_step", "strength", "hires", *_HIRES, *_LORAS),
+    *(
+        "model",
+        *_ALWAYS,
+        "seed",
+        *_PLAIN,
+        *ID_MODE_FIELDS,
+        "cfg_start_step",
+        "strength",
+        "hires",
+        *_HIRES,
+        *_LORAS,
+    ),
     *("preview", "title"),
 )
 """What the form has, people and pictures apart; a value each."""
@@ -50,7 +66,7 @@ SHAPES: Mapping[str, tuple[float, float]] = {
 """Width to height."""
 
 _FACTS = {**of(GenerationOptions), "cfg_start_step": of(IdentityOptions)["cfg_start_step"]}
-_OWN = {"preview": "proj", "seed": "-1", "cfg_start_step": 1}
+_OWN = {"preview": "proj", "seed": "-1", "cfg_start_step": 1, "id_mode": ""}
 """Where the form begins otherwise than a command."""
 _WHOLE = {
     "cfg_start_step",
@@ -61,18 +77,22 @@ _WHOLE = {
     "clip_skip",
     "upscale_repeats",
     "hires_steps",
+    "id_zeros",
 }
 
 
-def default_of(name: str, settings: Mapping[str, Any]) -> Any:
+def default_of(name: str, settings: Mapping[str, Any], model: str = "") -> Any:
     """What the form shows for a value that nothing is said of.
 
     Args:
         name: Of NAMES.
         settings: Of the model.
+        model: Its name.
     """
     if name in settings:
         return settings[name]
+    if name == "cfg_start_step" and has_modes(model, settings):
+        return 0
     if name in _OWN:
         return _OWN[name]
     if name in _FACTS:
@@ -96,6 +116,8 @@ def body_of_form(
     for name in _ALWAYS:
         body[name] = _plain(name, form[name])
     names = [*_PLAIN, *(["strength"] if has_start else [])]
+    if has_modes(form["model"], settings):
+        names += ID_MODE_FIELDS
     if form["cfg_scale"] != 1:
         body["cfg_start_step"] = _plain("cfg_start_step", form["cfg_start_step"])
     if form["hires"]:
@@ -128,12 +150,18 @@ def form_of_body(body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
     """
     fields = body_fields(body)
     said = {**fields.options, **fields.delivery}
-    form = {name: said.get(name, default_of(name, settings)) for name in NAMES}
+    model = str(said.get("model", ""))
+    form = {name: said.get(name, default_of(name, settings, model)) for name in NAMES}
     form["seed"] = str(form["seed"])
     form["hires"] = form["hires"] is True
     for row, lora in enumerate(_loras(said.get("loras"))[:LORA_ROWS]):
         form[f"lora_{row}"], form[f"lora_weight_{row}"] = lora
     return form
+
+
+def has_modes(model: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a model adds identities in several ways: SDXL's do, and Flux's refuse to be told."""
+    return "sdxl" in model.lower() or any(name in settings for name in of(IdentityModeOptions))
 
 
 def shape_of(width: float, height: float) -> str:

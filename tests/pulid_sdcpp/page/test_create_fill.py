@@ -214,6 +214,9 @@ def test_another_model_has_its_own_steps_and_schnell_no_guidance(page: Page) -> 
     assert named("steps")["value"] == 4
     assert named("guidance")["visible"] is False
     assert named("prompt") == gr.skip()
+    for name in ("id_mode", "id_zeros"):  # only SDXL's
+        assert named(name)["visible"] is False
+        assert named(name)["value"] in ("", None)
     assert page.fill.of_model("dev")[NAMES.index("guidance")]["visible"] is True
 
 

@@ -162,3 +162,21 @@ def test_a_negative_prompt_of_the_model_can_be_emptied() -> None:
     emptied = body_of_form({**values, "negative_prompt": ""}, settings)
     assert emptied["negative_prompt"] == ""
     assert form_of_body(emptied, settings)["negative_prompt"] == ""
+
+
+def test_modes_are_said_of_sdxl_alone() -> None:
+    said = {"id_mode": "style", "id_zeros": 12.0}
+    assert not {"id_mode", "id_zeros"} & body_of_form(form(model="flux-dev", **said), {}).keys()
+    body = body_of_form(form(model="sdxl-base", **said), {})
+    assert (body["id_mode"], body["id_zeros"]) == ("style", 12)
+    settings = {"id_zeros": 10}
+    own = body_of_form(form(model="mine", id_mode="", id_zeros=10), settings)
+    assert not {"id_mode", "id_zeros"} & own.keys()
+    assert body_of_form(form(model="mine", id_zeros=0), settings)["id_zeros"] == 0
+    back = form_of_body(body, {})
+    assert (back["id_mode"], back["id_zeros"]) == ("style", 12)
+
+
+def test_true_cfg_begins_at_once_with_sdxl() -> None:
+    assert form_of_body({"model": "sdxl-base"}, {})["cfg_start_step"] == 0
+    assert form_of_body({"model": "flux-dev"}, {})["cfg_start_step"] == 1
