@@ -364,8 +364,8 @@ def test_a_torch_checkpoint_passes_unseen_but_another_zip_does_not(tmp_path):
 
 
 def test_an_unknown_role_is_the_callers_mistake(save):
-    with pytest.raises(ValueError, match="'clip-g'"):
-        check_text_encoder(save(CLIP_L), "clip-g")
+    with pytest.raises(ValueError, match="'clip-h'"):
+        check_text_encoder(save(CLIP_L), "clip-h")
 
 
 def test_a_missing_file_says_what_was_expected(tmp_path):
