@@ -21,8 +21,6 @@ from typing import Any
 from ..errors import BatchFileError
 from ..families.pulid_encoders import encoders_of_weights
 from ..identity import hashes
-from ..identity.encoder import FLUX
-from ..identity.further_identities import identity_for
 from ..identity.fusion import DEFAULT_FUSION
 from ..identity.identity_file import is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
@@ -183,11 +181,11 @@ class JobKeys:
         if not person.files:
             for path in person.paths:
                 self._note(path)
-            identity = as_identity(person.identity)  # type: ignore[arg-type]
+            identity = as_identity(person.identity, self._encoders)  # type: ignore[arg-type]
             return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         if is_identity_file(person.files[0]):
             self._note(person.files[0])
-            identity = identity_for(person.files[0], (FLUX,))
+            identity = as_identity(person.files[0], self._encoders)
             return {"tokens": hashes.numbers(identity.tokens, identity.uncond_tokens)}
         return {
             "photos": [self._once(photo, self._sha256) for photo in person.files],

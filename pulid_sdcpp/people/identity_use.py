@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import IdentityFileError, Message, named, option_error
 from ..identity.encoder import FLUX, check_encoder_fits
+from ..identity.further_identities import identity_for
 from ..identity.identity_file import Identity
 from ..identity.named_person import named_identity
 from ..options.generation import GenerationOptions
@@ -67,7 +68,8 @@ def as_identity(given: IdentityLike, encoders: Sequence[str] = ()) -> Identity:
     """Read an identity: a file, what is in one, or a kept name; (tokens, width) numbers are one.
 
     Args:
-        encoders: As those of `identity_uses`: the first is taken for that of plain numbers.
+        encoders: As those of `identity_uses`: of a kept person, the identity that fits is taken;
+            plain numbers are taken for one of the first.
 
     Raises:
         IdentityFileError: It is not one.
@@ -75,7 +77,8 @@ def as_identity(given: IdentityLike, encoders: Sequence[str] = ()) -> Identity:
     if isinstance(given, Identity):
         return given
     if isinstance(given, str | os.PathLike):
-        return Identity.load(named_identity(given) if isinstance(given, str) else given)
+        path = named_identity(given) if isinstance(given, str) else given
+        return identity_for(path, encoders or (FLUX,))
     if is_content(given):
         return Identity.from_bytes(given)
     if encoders and encoders[0] != FLUX:  # which needs no word

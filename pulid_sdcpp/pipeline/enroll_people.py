@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..families.pulid_encoders import encoders_of_weights
 from ..identity.identity_file import Identity
 from ..people.identity_use import as_identity
 from ..people.person import Person
@@ -66,7 +67,7 @@ def _identity(
     pipeline: PulidPipeline, spec: PersonSpec, on_face: Callable[..., object] | None
 ) -> Identity:
     if spec.identity is not None:
-        return as_identity(spec.identity)
+        return as_identity(spec.identity, encoders_of_weights(pipeline.context.pulid_weights))
     photos = list(spec.files) if len(spec.files) > 1 else spec.files[0]
     told: dict[str, Any] = {} if on_face is None else {"on_face": on_face}
     return pipeline.enroll(photos, face=spec.face, fusion=spec.fusion, **told)

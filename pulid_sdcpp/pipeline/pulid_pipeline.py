@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..engine.interface import CreateEngine, Preview
 from ..errors import ModelFileError
 from ..extraction.enrolment import Enroller, contents_read
+from ..families.pulid_encoders import encoders_of_weights
 from ..identity.face_choice import FaceChoice
 from ..identity.fusion import DEFAULT_FUSION, Fusion
 from ..identity.identity_file import Identity
@@ -245,7 +246,8 @@ class PulidPipeline:
         """
         token = check_is_token(cancel)
         photos = contents_read(named_photos(photos))
-        if (identity := identity_given_as(photos)) is not None:
+        encoders = encoders_of_weights(self._context.pulid_weights)
+        if (identity := identity_given_as(photos, encoders)) is not None:
             return identity
         if self._extractor_problem:
             raise ModelFileError(self._extractor_problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import named, option_error
@@ -163,8 +164,12 @@ def check_preview(context: ContextOptions, method: object, interval: object) -> 
         )
 
 
-def identity_given_as(photos: Any) -> Identity | None:
+def identity_given_as(photos: Any, encoders: Sequence[str]) -> Identity | None:
     """The identity, when an identity file or what is in one is given instead of photos.
+
+    Args:
+        photos: As the user gave them.
+        encoders: Which the model's PuLID weights work with, see `as_identity`.
 
     Raises:
         ValueError: It is one of several.
@@ -181,7 +186,7 @@ def identity_given_as(photos: Any) -> Identity | None:
         return None
     if isinstance(found[0], bytes):
         return Identity.from_bytes(found[0])
-    return Identity.load(found[0])
+    return as_identity(Path(found[0]), encoders)
 
 
 def _is_identity(photo: Any) -> bool:

@@ -24,6 +24,8 @@ from pulid_sdcpp.identity.kept_people import (
     rename_person,
 )
 from pulid_sdcpp.identity.store import find_identity
+from pulid_sdcpp.people.identity_use import as_identity
+from pulid_sdcpp.request.picture_request import identity_given_as
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +116,19 @@ def test_photos_are_known_by_their_hashes() -> None:
     assert not have_same_photos(flux, identity_of("sdxl-v1", photos="0b,0a"))
     nothing = Identity.from_array(np.ones((2, 4)))
     assert not have_same_photos(nothing, nothing)
+
+
+def test_a_kept_name_stands_for_the_identity_that_the_model_takes() -> None:
+    for encoder in ("sdxl-v1", "flux"):
+        keep_person("alice", identity_of(encoder))
+    path = kept_person("alice").path
+    for given in ("alice", path):
+        assert as_identity(given, ("flux",)).encoder == "flux"
+        assert as_identity(given, ("sdxl-v1",)).encoder == "sdxl-v1"
+        assert as_identity(given, ("sdxl-v1", "sdxl-v1.1")).encoder == "sdxl-v1"
+        assert as_identity(given).encoder == "flux"
+        assert as_identity(given, ("sdxl-v1.1",)).encoder == "sdxl-v1"  # refused by who uses it
+    for encoder in ("flux", "sdxl-v1"):
+        found = identity_given_as(path, (encoder,))
+        assert found is not None
+        assert found.encoder == encoder

@@ -32,6 +32,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, dict[str, Any]]] = []
+        self.context = SimpleNamespace(pulid_weights=None)
 
     def enroll(self, photos: Any, *, on_face: Any = None, **options: Any) -> Identity:
         self.calls.append((photos, options))
@@ -62,14 +63,14 @@ def test_everybody_gets_an_identity_and_keeps_the_rest() -> None:
     assert [face.photo for face in faces] == [ALICE, BOB]
     assert hashes_of([alice, bob]) == [identity_of(ALICE).sha256, identity_of(BOB).sha256]
     assert (alice.weight, alice.region) == (0.8, region)
-    assert (bob.weight, bob.start_step, bob.end_step) == (1.0, 2, 0.9)
+    assert (bob.weight, bob.start_step, bob.end_step) == (None, 2, 0.9)
 
 
 def test_equal_sources_are_extracted_once() -> None:
     pipeline: Any = Pipeline()
     specs = [PersonSpec(name, (ALICE,), weight=w) for name, w in (("a", 0.5), ("b", 1.0))]
     people = enroll_people(pipeline, [*specs, PersonSpec("c", (ALICE,), face="right")])
-    assert [person.weight for person in people] == [0.5, 1.0, 1.0]
+    assert [person.weight for person in people] == [0.5, 1.0, None]
     assert [options["face"] for _, options in pipeline.calls] == ["largest", "right"]
 
 
