@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SAMPLERS_OF_WEB_UIS", "SAMPLING_METHODS", "SCHEDULERS", "SCHEDULES_OF_WEB_UIS"]
 
-# Names as stable-diffusion.cpp's own sd-cli spells them.
+# As stable-diffusion.cpp's own sd-cli spells them; the last is a sampler that we add.
 SAMPLING_METHODS = (
     "euler",
     "euler_a",
@@ -21,6 +21,7 @@ SAMPLING_METHODS = (
     "res_multistep",
     "res_2s",
     "er_sde",
+    "dpm++sde",
 )
 SCHEDULERS = (
     "default",  # flux for a Flux model; for another the engine's choice for the sampling method
@@ -46,6 +47,7 @@ SAMPLERS_OF_WEB_UIS = {
     "dpm2": "DPM2",
     "dpm++2s_a": "DPM++ 2S a",
     "dpm++2m": "DPM++ 2M",
+    "dpm++sde": "DPM++ SDE",
     "lcm": "LCM",
 }
 SCHEDULES_OF_WEB_UIS = {

@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureTime", "measure_picture"]
 
-_TWICE = {"heun", "dpm2", "dpm++2s_a", "res_2s"}
+_TWICE = {"heun", "dpm2", "dpm++2s_a", "dpm++sde", "res_2s"}
 """Sampling methods that evaluate the model twice in each step but the last.
 
-Source: stable-diffusion.cpp, denoiser.hpp."""
+Source: stable-diffusion.cpp, denoiser.hpp, and our pulid_sampler.hpp."""
 _DECODE_SIDES_PX = (64, 128, 256)
 _DECODE_ENOUGH_S = 1.0
 _PROMPT_TEXT = "a face"

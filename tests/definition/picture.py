@@ -6,7 +6,7 @@ generator. For stand-in weights (their text encoder has one layer that is not ze
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from definition.flux_pulid import (
     schedule_mu,
     sigmas,
 )
+from definition.samplers import dpmpp_sde
 from definition.tensor_files import read_gguf, read_safetensors
 
 __all__ = ["WORDS", "picture"]
@@ -50,8 +51,9 @@ def picture(
     decoder: str = "taesd",
     text_vectors: Mapping[str, np.ndarray] | None = None,
     reference: np.ndarray | None = None,
+    sde_eta: float | None = None,
 ) -> np.ndarray:
-    """Generate with the "euler" sampler and the "flux" scheduler.
+    """Generate with the "flux" scheduler.
 
     Args:
         files: By role, as make_standin_weights() returns them.
@@ -62,6 +64,7 @@ def picture(
         decoder: "taesd" or "vae".
         text_vectors: (768,) by prompt, instead of asking the stand-in text encoder.
         reference: (height, width, 3) uint8, a Kontext reference of the picture's size.
+        sde_eta: None: the sampler is "euler"; else it is "dpm++sde" with this eta.
 
     Returns:
         (height, width, 3) float32 of 0..255, not rounded.
@@ -92,15 +95,33 @@ def picture(
         return guided(out, other, cfg_scale)
 
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(16, height // 8, width // 8, generator=generator).numpy()
+
+    def normal() -> np.ndarray:
+        numbers: np.ndarray = torch.randn(16, height // 8, width // 8, generator=generator).numpy()
+        return numbers
+
+    noise = normal()
     schedule = sigmas(steps, schedule_mu(width, height, model.guidance_embed))
-    latent = torch.from_numpy(euler(velocity, noise, schedule)).float()
+    if sde_eta is None:
+        latent = euler(velocity, noise, schedule)
+    else:
+        step_of = _step_counter(schedule)
+        latent = dpmpp_sde(
+            lambda x, sigma: x - sigma * velocity(x, sigma, step_of(sigma)),
+            noise, schedule, normal, eta=sde_eta, is_flow=True,
+        )  # fmt: skip
+    latent = torch.from_numpy(latent).float()
     weights = read_safetensors(files[decoder])
     if decoder == "taesd":
         image = taef1.decode(weights, latent)
     else:
         image = (autoencoder_kl.decode(weights, latent / VAE_SCALE + VAE_SHIFT) + 1) / 2
     return (image.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
+
+
+def _step_counter(schedule: np.ndarray) -> Callable[[float], int]:
+    """The step, from 0, that a level of the schedule or between two of it belongs to."""
+    return lambda sigma: int((schedule[:-1] >= sigma - 1e-9).sum()) - 1
 
 
 def _pixels(image: np.ndarray) -> torch.Tensor:

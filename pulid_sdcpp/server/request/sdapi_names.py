@@ -47,7 +47,7 @@ _SCHEDULERS = {
 _NO_SCHEDULER = ("", "automatic", "normal", "default", "none", "usedefault")
 """Names with which clients say nothing."""
 
-_WITH_ETA = ("euler_a", "dpm++2s_a", "ddim_trailing", "tcd")
+_WITH_ETA = ("euler_a", "dpm++2s_a", "dpm++sde", "ddim_trailing", "tcd")
 
 
 def _key(name: str) -> str:

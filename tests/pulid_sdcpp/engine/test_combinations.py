@@ -61,6 +61,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "LoRA": {"prompt": "a portrait<lora:some:1>"},
     "two evaluations a step": {"sampling_method": "heun"},
     "noise in each step": {"sampling_method": "euler_a"},
+    "noise in each of two evaluations": {"sampling_method": "dpm++sde"},
     "own noise levels": {"sigmas": (1.0, 0.7, 0.3, 0.0)},
     "one step": {"steps": 1},
     "skip-layer guidance": {"slg_scale": 2.0, "skip_layers": (1, 2), "skip_layer_end": 1.0},
