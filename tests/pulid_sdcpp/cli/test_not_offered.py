@@ -45,18 +45,18 @@ def test_nothing_else_is_refused() -> None:
 
 
 def test_all_of_them_are_named_in_one_error() -> None:
-    result = run("--fps", "--canny", "--vace-strength=0.5", "--clip_g", "--chroma-enable-t5-mask")
+    result = run("--fps", "--canny", "--vace-strength=0.5", "--llm", "--chroma-enable-t5-mask")
     assert result.exit_code == 2
     line = result.stderr
     assert line.count("error: ") == line.count("\n") == 1
     assert f"--fps, --vace-strength: {NOT_OFFERED['--fps']}; " in line
-    assert f"--clip_g: {NOT_OFFERED['--clip_g']}" in line
+    assert f"--llm: {NOT_OFFERED['--llm']}" in line
     assert "--canny" not in line  # the value of --fps
-    assert "--chroma" not in line  # the value of --clip_g
+    assert "--chroma" not in line  # the value of --llm
 
 
 def test_a_value_of_another_flag_is_not_refused() -> None:
-    result = run("--negative-prompt", "--clip_g")
+    result = run("--negative-prompt", "--llm")
     assert "no model is named" in result.stderr
 
 
@@ -70,7 +70,6 @@ def test_other_modes_are_refused_with_the_reason(mode: str, reason: str) -> None
 def test_refused_flags_are_neither_shown_nor_suggested() -> None:
     shown = CliRunner().invoke(main, ["generate", "--help"]).output
     assert "--clip_l" in shown
-    assert "--clip_g" not in shown
-    suggested = run("--clip-k", "x").stderr
-    assert "--clip-l" in suggested
-    assert "--clip-g" not in suggested
+    assert "--llm" not in shown
+    suggested = run("--clip-vizion", "x").stderr
+    assert "--clip-vision" not in suggested
