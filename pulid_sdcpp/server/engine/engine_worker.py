@@ -240,7 +240,8 @@ def _people(
 ) -> tuple[Person, ...]:
     """Everybody, by a pipeline whose extractions belong to a job."""
     enrolling = SimpleNamespace(
-        enroll=functools.partial(pipeline.enroll, cancel=token, on_event=events.progress)
+        context=pipeline.context,
+        enroll=functools.partial(pipeline.enroll, cancel=token, on_event=events.progress),
     )
     people = enroll_people(cast("PulidPipeline", enrolling), request.people)
     for spec, person in zip(request.people, people, strict=True):
