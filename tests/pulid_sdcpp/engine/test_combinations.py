@@ -330,6 +330,19 @@ def test_every_mode_is_tested() -> None:
     assert set(ALWAYS) == set(CACHE_MODES) - {"disabled"}
 
 
+@pytest.mark.parametrize(("method", "warmup"), [("heun", 6), ("dpm++sde", 5)])
+def test_both_evaluations_of_a_step_in_which_a_person_begins_are_computed(
+    engine: StableDiffusion, alice: Identity, method: str, warmup: int
+) -> None:
+    """The first that the cache would skip is the first of the person's first step."""
+    options: dict[str, Any] = {"sampling_method": method, "steps": 8}
+    cache = {"cache_mode": "spectrum", "cache_option": f"warmup={warmup},window=8,stop=1"}
+    nobody = pixels(engine, **options)
+    assert not np.array_equal(pixels(engine, **options, **cache), nobody)
+    somebody = pixels(engine, alice, start_step=3, **options)
+    assert np.array_equal(pixels(engine, alice, start_step=3, **options, **cache), somebody)
+
+
 @pytest.mark.parametrize("mode", ALWAYS)
 @pytest.mark.parametrize("step", [0.5, 4])
 def test_a_cache_does_not_hide_the_step_at_which_an_identity_begins_or_ends(
