@@ -157,7 +157,11 @@ def _config(files: PocketFiles) -> str:
     roles = {"face-detector": "detector", "face-recogniser": "recogniser", "eva": "eva",
              "face-parsing": "parsing", "pulid": "pulid", "taef1": "taesd"}  # fmt: skip
     registry = load_registry()
-    presets = {name: one for name, one in registry.presets.items() if not one.packaged}
+    presets = {
+        name: one
+        for name, one in registry.presets.items()
+        if one.family == "flux" and not one.packaged
+    }
     fluxes = {one.files["diffusion_model"] for one in presets.values()}
     lines: list[str] = []
     for key, path in _published(files).items():

@@ -192,5 +192,7 @@ class CreateFields:
 
 
 def has_guidance(model: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a model has the input for guidance: schnell and the pocket model have none."""
-    return "guidance" in settings or not any(part in model for part in ("schnell", "pocket"))
+    """Whether a model has the input for guidance: schnell, the pocket model and SDXL have none."""
+    return "guidance" in settings or not any(
+        part in model for part in ("schnell", "pocket", "sdxl")
+    )

@@ -45,7 +45,7 @@ __all__ = [
 
 FAMILIES = ("flux", "sdxl")
 """Kinds of model that a preset can be of; PuLID's weights are for one of them."""
-OFFERED_FAMILIES = ("flux",)
+OFFERED_FAMILIES = FAMILIES
 """Those of which pictures can be made; presets of others are in no list."""
 MODEL_ROLES = ("diffusion_model", "checkpoint")
 """What makes the picture: alone, or with text encoders and autoencoder in one file."""

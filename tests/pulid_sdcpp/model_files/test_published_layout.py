@@ -18,7 +18,7 @@ from pulid_sdcpp import ContextOptions, ModelFileError
 from pulid_sdcpp.memory.parameters import model_sizes
 from pulid_sdcpp.model_files.description import check_diffusion_model
 from pulid_sdcpp.model_files.published_layout import named_type, published_layout
-from pulid_sdcpp.store.registry import FAMILIES, GENERATION_ROLES, load_registry
+from pulid_sdcpp.store.registry import GENERATION_ROLES, load_registry
 from pulid_sdcpp.system.user_config import UserConfig
 
 # Bytes of published files, from the registry or public lists of the same repositories.
@@ -64,7 +64,7 @@ def test_computed_sizes_are_those_of_the_published_files(
 
 
 def test_every_file_of_every_preset_is_known() -> None:
-    registry = load_registry(UserConfig(Path("none")), families=FAMILIES)  # the package's own
+    registry = load_registry(UserConfig(Path("none")))  # the package's own
     checked = 0
     for preset in registry.presets.values():
         for role, file in registry.files_of(preset, GENERATION_ROLES).items():

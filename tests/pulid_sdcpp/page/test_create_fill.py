@@ -227,6 +227,7 @@ def test_models_are_named_with_what_they_are(page: Page) -> None:
 @pytest.mark.parametrize(
     ("model", "settings", "has"),
     [("flux-dev-q4", {}, True), ("flux-schnell-q4", {}, False), ("pocket", {}, False),
+     ("sdxl-lightning", {}, False),
      ("my-schnell", {"guidance": 2.0}, True)],
 )  # fmt: skip
 def test_schnell_has_no_guidance(model: str, settings: Any, has: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pulid_sdcpp import GenerationOptions
 from pulid_sdcpp.store.model_store import _CONTEXT_FIELDS
-from pulid_sdcpp.store.registry import FAMILIES, GENERATION_ROLES, ROLES, load_registry
+from pulid_sdcpp.store.registry import GENERATION_ROLES, ROLES, load_registry
 from pulid_sdcpp.system.user_config import UserConfig
 
 AE = "afc8e28272cd15db3919bacdb6918ce9c1ed22e96cb12c4d5ed0fba823529e38"
@@ -83,7 +83,7 @@ TOTALS = {
 }
 
 # A user's list is none: what is compared is the package's.
-REGISTRY = load_registry(UserConfig(Path("none")), families=FAMILIES)
+REGISTRY = load_registry(UserConfig(Path("none")))
 
 
 def test_every_file_is_as_it_was_found() -> None:
@@ -152,7 +152,7 @@ def test_the_presets_of_sdxl_have_the_settings_of_pulids_own_programs() -> None:
         "sdxl-lightning-q4": lightning,
         "sdxl-lightning-q8": lightning,
         "sdxl-lightning": lightning,
-        "sdxl-realvis-lightning": (5, 2.0, "dpm++2s_a", "karras", 896, 1152),
+        "sdxl-realvis-lightning": (5, 2.0, "dpm++sde", "karras", 896, 1152),
         "sdxl-juggernaut": ordinary,
         "sdxl-base": ordinary,
     }

@@ -11,7 +11,6 @@ from pulid_sdcpp import ContextOptions, GenerationOptions, ModelFileError
 from pulid_sdcpp.store.model_store import _CONTEXT_FIELDS
 from pulid_sdcpp.store.registry import (
     EXTRACTION_ROLES,
-    FAMILIES,
     GENERATION_ROLES,
     Registry,
     RegistryFile,
@@ -42,7 +41,6 @@ OF_SDXL = (
     "sdxl-juggernaut",
     "sdxl-base",
 )
-"""In the list, but not offered yet."""
 
 
 @pytest.fixture
@@ -56,11 +54,11 @@ def write_config(tmp_path: Path):
 
 
 def test_the_presets_of_the_package() -> None:
-    assert preset_names() == [*PUBLISHED, "pocket"]
+    assert preset_names() == [*PUBLISHED, *OF_SDXL, "pocket"]
 
 
 def test_presets_of_a_family_that_is_not_offered_are_in_no_list() -> None:
-    offered, everything = load_registry(), load_registry(families=FAMILIES)
+    offered, everything = load_registry(families=["flux"]), load_registry()
     assert set(everything.presets) - set(offered.presets) == set(OF_SDXL)
     assert set(everything.parts) - set(offered.parts) == {"taesdxl"}
     assert {everything.preset(name).family for name in OF_SDXL} == {"sdxl"}
@@ -71,7 +69,7 @@ def test_presets_of_a_family_that_is_not_offered_are_in_no_list() -> None:
 
 @pytest.mark.parametrize("name", [*PUBLISHED, *OF_SDXL])
 def test_a_published_preset_is_complete_and_valid(name: str) -> None:
-    registry = load_registry(families=FAMILIES)
+    registry = load_registry()
     preset = registry.preset(name)
     of_flux = {"diffusion_model", "vae", "clip_l", "t5xxl"}
     models = of_flux if name in PUBLISHED else {"checkpoint", "vae"}
@@ -93,7 +91,7 @@ def test_a_published_preset_is_complete_and_valid(name: str) -> None:
 
 
 def test_every_file_of_the_list_is_used_and_what_it_names_exists() -> None:
-    registry = load_registry(families=FAMILIES)
+    registry = load_registry()
     everything = [*registry.presets.values(), *registry.parts.values()]
     used = {registry.files[key] for preset in everything for key in preset.files.values()}
     used |= {home for file in used for home in registry.homes(file)}
@@ -159,7 +157,7 @@ def test_a_preset_of_the_users_own_on_top_of_another(write_config, tmp_path: Pat
     assert files["t5xxl"].home == "https://huggingface.co/me/my-encoders"
     assert files["vae"] == registry.files["flux-ae"]
     assert preset.settings == {**registry.preset("flux-dev-q4").settings, "steps": 28}
-    assert list(registry.presets) == [*PUBLISHED, "pocket", "mine"]
+    assert list(registry.presets) == [*PUBLISHED, *OF_SDXL, "pocket", "mine"]
 
 
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:
