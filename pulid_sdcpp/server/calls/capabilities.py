@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...families.pulid_encoders import encoders_of_weights
 from ...model_files.lora_listing import lora_names
 from ...model_files.upscalers import upscaler_names
-from ...options.generation import SIZE_MULTIPLE_PX, GenerationOptions
+from ...options.generation import GenerationOptions
+from ...options.identity_mode import identity_weight
 from ...options.preview import PREVIEW_METHODS
 from ...options.sampling_names import SAMPLING_METHODS, SCHEDULERS
 from ...options.second_pass import HIRES_UPSCALERS
+from ...options.size_multiple import size_multiple_px
 from ..request.delivery import OUTPUT_FORMATS
 from ..service.service import PictureService
 
@@ -39,6 +42,8 @@ def capabilities(service: PictureService) -> dict[str, Any]:
     }
     features = {**dict.fromkeys(_FEATURES, True), **dict.fromkeys(_NOT_THERE, False)}
     limits = service.limits
+    encoders = encoders_of_weights(service.models.choice(name).context.get("pulid_weights"))
+    smallest = size_multiple_px(encoders)
     return {
         "model": {"name": name, "stem": name, "path": name},
         "models": list(settings),
@@ -56,9 +61,9 @@ def capabilities(service: PictureService) -> dict[str, Any]:
         "upscalers": [{"name": name} for name in (*HIRES_UPSCALERS, *upscalers_of(service))],
         "preview_modes": list(PREVIEW_METHODS),
         "limits": {
-            "min_width": SIZE_MULTIPLE_PX,
+            "min_width": smallest,
             "max_width": limits.max_side,
-            "min_height": SIZE_MULTIPLE_PX,
+            "min_height": smallest,
             "max_height": limits.max_side,
             "max_pixels": limits.max_pixels,
             "max_batch_count": limits.max_batch,
@@ -68,7 +73,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
             "formats": ["photo", "identity", "embedding"],
             "max_photos": limits.max_photos,
             "max_people": limits.max_people,
-            "weight": {"min": 0, "max": 5, "default": 1},
+            "weight": {"min": 0, "max": 5, "default": identity_weight(encoders)},
         },
     }
 
