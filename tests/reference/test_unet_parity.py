@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from definition.samplers import dpmpp_2m
 from definition.unet_graph import UnetGraph, UnetPerson, size_vector
 from definition.unet_pulid import PROJECTIONS, UnetUse
+from definition.unet_schedules import BETA_FIRST, BETA_LAST, denoiser, lightning
 from reference.diffusers_unet import attention_paths, diffusers_unet, predicted_noise, set_pulid
 from standin import make_sdxl_standin_weights
 
@@ -136,3 +139,34 @@ def test_order_of_computation_is_not_the_order_of_layers(
     ours = inputs.ours(graph, UnetPerson(use))
     set_pulid(unet, fitting, inputs.tokens, 0.8, use.projection, use.zeros)
     assert relative(inputs.theirs(unet) - nobody, ours - nobody) > 0.1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers with NumPy 2
+def test_four_steps_of_v1(
+    library: Callable[[str], ModuleType], unet: Any, graph: UnetGraph, inputs: Inputs
+) -> None:
+    """The official scheduler with diffusers' UNet, and the definitions of both."""
+    use = UnetUse(inputs.tokens, 0.8)
+    set_pulid(unet, graph.adapter, inputs.tokens, 0.8, use.projection, use.zeros)
+    scheduler = library("diffusers").DPMSolverMultistepScheduler(
+        beta_start=BETA_FIRST, beta_end=BETA_LAST, beta_schedule="scaled_linear",
+        timestep_spacing="trailing", final_sigmas_type="sigma_min",
+    )  # fmt: skip
+    scheduler.set_timesteps(4)
+    latent = inputs.x
+    for timestep in scheduler.timesteps:
+        noise = predicted_noise(
+            unet, latent, float(timestep), inputs.context, inputs.pooled, SIZES_PX
+        )
+        stepped = scheduler.step(torch.from_numpy(noise), timestep, torch.from_numpy(latent))
+        latent = stepped.prev_sample.numpy()
+
+    def epsilon(x: np.ndarray, timestep: float) -> np.ndarray:
+        y = size_vector(inputs.pooled, *SIZES_PX)
+        return graph.noise(x, timestep, inputs.context, y, [UnetPerson(use)])
+
+    levels = lightning(4).sigmas
+    start = inputs.x * np.sqrt(levels[0] ** 2 + 1)
+    made = dpmpp_2m(denoiser(epsilon), start, levels, ends_first_order=True)
+    # diffusers scales latents to a variance of 1, and has its levels in float32.
+    assert relative(latent, made / np.sqrt(levels[-1] ** 2 + 1)) < 10 * TOLERANCE
