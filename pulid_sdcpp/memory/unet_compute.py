@@ -50,6 +50,9 @@ _STREAMS = 14
 needed, and what waits to be joined: three streams of the level above (6) and two of this one."""
 _STREAMS_BEFORE = 3
 """Left over by the level above, where the scores do not fit between."""
+_SMALL_PICTURE_BYTES = 66
+"""Without flash attention, up to 512 x 512: beside the text's keys and values, for each channel and
+pixel of the first level. Measured."""
 _IDENTITY_STREAMS = 6
 _ATTENTION_LEVEL = 1
 
@@ -102,6 +105,7 @@ def unet_bytes(
         copies = 1 if on_cpu or scores <= DEVICE_CHUNK_BYTES else 2
         before = _STREAMS_BEFORE * _F32 * width * tokens
         attention = text + streams + before + copies * scores
+        attention = max(attention, text + _SMALL_PICTURE_BYTES * first * pixels)
     identity = 0
     if identity_rows:
         rows = 3 * identity_rows + text_tokens
