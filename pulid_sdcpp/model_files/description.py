@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, PulidError
 from ..families.flux.layout import FluxInfo, check_diffusion_model, flux_info, flux_layout
 from ..families.sdxl.unet_layout import unet_layout
 from ..system.file_signature import SIGNATURE_BYTES, signature
@@ -38,6 +38,7 @@ __all__ = [
     "check_vae",
     "describe_file",
     "flux_info",
+    "is_full_checkpoint",
     "lora_header",
 ]
 
@@ -74,6 +75,18 @@ _AUTOENCODERS = {
     ("tae", 4): "a tiny SDXL autoencoder (TAESDXL)",
 }
 """By kind and latent channels."""
+
+_TEXT_PARTS = {
+    "CLIP-L": r"clip_l\.|^conditioner\.embedders\.0\.|^cond_stage_model\.(transformer|model)\.",
+    "CLIP-G": r"clip_g\.|^conditioner\.embedders\.1\.|^cond_stage_model\.1\.",
+    "T5": r"t5xxl\.",
+}
+_OTHER_PARTS = {
+    "an autoencoder": r"^(first_stage_model|vae)\.",
+    **_TEXT_PARTS,
+    "PuLID's encoder": r"^pulid_encoder\.",
+}
+"""Of files that hold a model: words and the names of tensors."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,15 @@ def describe_file(path: str | os.PathLike[str]) -> FileInfo:
     if kind.kind != "torch-checkpoint":
         raise ModelFileError(f"{source}: expected a model file, found {kind.words}")
     return _unopened(source, kind.kind, "torch", size, "torch checkpoint")
+
+
+def is_full_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has a model's text encoders beside it; False if it cannot be read."""
+    try:
+        names = "\n".join(tensor.name for tensor in describe_file(path).tensors)
+    except PulidError:
+        return False
+    return any(re.search(pattern, names, re.MULTILINE) for pattern in _TEXT_PARTS.values())
 
 
 def check_text_encoder(path: str | os.PathLike[str], kind: str) -> None:
@@ -376,16 +398,9 @@ def _describe_lora(header: TensorHeader) -> dict[str, Any]:
 
 def _other_parts(header: TensorHeader, kind: str) -> list[str]:
     """What an all-in-one checkpoint holds beside its diffusion model."""
-    parts = {
-        "an autoencoder": r"^(first_stage_model|vae)\.",
-        "CLIP-L": r"clip_l\.|^conditioner\.embedders\.0\.|^cond_stage_model\.(transformer|model)\.",
-        "CLIP-G": r"clip_g\.|^conditioner\.embedders\.1\.|^cond_stage_model\.1\.",
-        "T5": r"t5xxl\.",
-        "PuLID's encoder": r"^pulid_encoder\.",
-    }
     if kind not in ("flux", "unet", "sdxl", "sd3", "pulid-flux"):
         return []
-    return [words for words, pattern in parts.items() if find_tensor(header, pattern) is not None]
+    return [name for name, found in _OTHER_PARTS.items() if find_tensor(header, found) is not None]
 
 
 def _shown(value: object) -> object:

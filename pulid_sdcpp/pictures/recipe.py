@@ -20,6 +20,7 @@ from ..errors import (
 from ..identity.hashes import text_numbers
 from ..identity.identity_file import Identity
 from ..identity.store import find_identity
+from ..model_files.description import is_full_checkpoint
 from ..model_files.lora_tags import find_lora
 from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
@@ -111,10 +112,14 @@ class PictureRecipe:
         """Model files with the picture's hashes, by field of `ContextOptions`, under any name.
 
         They are where they were when they were hashed on this computer, or renamed in that folder.
+        A full checkpoint stands under "model_path".
         """
         then = hashes_from(self.text.values).files
         of_context = {name: digits for name, digits in then.items() if name != "hires_upscaler"}
-        return files_known(FileHashes(of_context, {}))
+        found = files_known(FileHashes(of_context, {}))
+        if (model := found.get("diffusion_model_path")) and is_full_checkpoint(model):
+            found["model_path"] = found.pop("diffusion_model_path")
+        return found
 
     def find_hires_upscaler(
         self, folder: str | os.PathLike[str] | None, *, is_chosen: bool = False

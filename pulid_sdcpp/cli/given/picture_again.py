@@ -31,6 +31,9 @@ __all__ = [
     "with_upscaler_again",
 ]
 
+# One of them is given; a picture's text has either under the first.
+_MODELS = ("diffusion_model_path", "model_path")
+
 
 def read_recipe(ctx: click.Context, given: Mapping[str, Any]) -> PictureRecipe | None:
     """The parameters in the picture that --from names, if it does.
@@ -67,7 +70,8 @@ def find_model_again(
         As `find_model`.
     """
     known = {} if recipe is None else recipe.find_files()
-    known = {field: path for field, path in known.items() if field not in given}
+    is_given = {*given, *(_MODELS if any(field in given for field in _MODELS) else ())}
+    known = {field: path for field, path in known.items() if field not in is_given}
     if recipe is None or not known:
         return find_model(given, name)
     from ...pictures.model_hashes import file_digits
@@ -83,11 +87,11 @@ def find_model_again(
         now = preset.context.get(field)
         if now is None or file_digits(now) != file_digits(path):
             used[field] = path
-            progress.note(
-                f"{recipe.files.get(field, field)} of {given['from_picture']} is {path}, which has "
-                "its hash"
-            )
-    return dataclasses.replace(preset, context={**preset.context, **used})
+            was = recipe.files.get(_MODELS[0] if field in _MODELS else field, field)
+            progress.note(f"{was} of {given['from_picture']} is {path}, which has its hash")
+    replaced = _MODELS if any(field in used for field in _MODELS) else ()
+    kept = {field: path for field, path in preset.context.items() if field not in replaced}
+    return dataclasses.replace(preset, context={**kept, **used})
 
 
 def with_upscaler_again(

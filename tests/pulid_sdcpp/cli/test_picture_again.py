@@ -70,6 +70,21 @@ def test_nothing_is_named_and_the_same_picture_is_made(engine: FakeEngine) -> No
     }
 
 
+def test_a_full_checkpoint_is_found_as_one(engine: FakeEngine) -> None:
+    names = ("model.diffusion_model.a", "conditioner.embedders.0.transformer.b")
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    settled("m/all.safetensors", draft_safetensors(dict.fromkeys(names, entry), b""))
+    done("-m", "m/all.safetensors", *SIZE, "-p", "a cat", "-o", "a.png", "--overwrite")
+    assert len(again()) == 1
+    found = Path("m/all.safetensors").absolute()
+    assert (engine.context.model_path, engine.context.diffusion_model_path) == (found, None)
+    settled("m/other.gguf", b"other")
+    again(
+        "--diffusion-model", "m/other.gguf", "--clip_l", "m/clip.gguf", "--vae", "m/ae.safetensors"
+    )
+    assert engine.context.model_path is None
+
+
 def test_a_renamed_file_is_used_and_said(engine: FakeEngine) -> None:
     Path("m/flux.gguf").rename("m/new.gguf")
     Path("loras/style.safetensors").rename("loras/look.safetensors")
