@@ -28,6 +28,7 @@ MAC_USED_GIB = 3
 METAL_PART = 0.75
 """Of a Mac's memory, what its driver offers to programs."""
 FAMILIES = ("flux-schnell-", "flux-dev-")
+SDXL = "sdxl-lightning"
 CPU_SIDE = {"width": 512, "height": 512}
 NO_CARD = Computer((Device("CPU", "a processor", "cpu", 0, 0),), "auto")
 # Of Flux: blocks, and multiplications for a token in each, in squares of the width.
@@ -64,21 +65,24 @@ def _tokens(side: int) -> int:
 
 def _table() -> str:
     lines = [
-        "| your computer | fast, any use | more detail, non-commercial | where it runs | RAM |",
-        "| --- | --- | --- | --- | --- |",
+        "| your computer | fast, any use | more detail, non-commercial | where it runs | RAM "
+        "| SDXL, any use | where it runs | RAM |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, computer, given in _computers():
         fits = [replace(fit, missing_bytes=fit.size_bytes) for fit in _fits(computer, given)]
-        best = [_best(fits, family) for family in FAMILIES]
-        if best[0] is None:
-            lines.append(f"| {name} | none fits | none fits | | |")
-            continue
-        presets = [f"`{one.preset}`" if one is not None else "none fits" for one in best]
-        plans = [one.plan for one in best if one is not None and one.plan is not None]
-        places = dict.fromkeys(place(plan) for plan in plans)
-        cells = [name, *presets, "; ".join(places), f"{max(map(ram_gib, plans))} GiB"]
-        lines.append("| " + " | ".join(cells) + " |")
+        flux = _cells([_best(fits, family) for family in FAMILIES])
+        lines.append("| " + " | ".join([name, *flux, *_cells([_best(fits, SDXL)])]) + " |")
     return "\n".join(lines)
+
+
+def _cells(best: list[PresetFit | None]) -> list[str]:
+    """Names of presets, where they run, and the RAM that they take."""
+    presets = [f"`{one.preset}`" if one is not None else "none fits" for one in best]
+    plans = [one.plan for one in best if one is not None and one.plan is not None]
+    places = dict.fromkeys(place(plan) for plan in plans)
+    most = max(map(ram_gib, plans), default=None)
+    return [*presets, "; ".join(places), "" if most is None else f"{most} GiB"]
 
 
 def _computers() -> Iterator[tuple[str, Computer, dict[str, int]]]:

@@ -46,8 +46,7 @@ def test_the_files_to_get_are_those_looked_for() -> None:
     for role in ("detector", "recogniser", "eva", "parsing", "pulid"):
         published = PUBLISHED[role]
         folder = published.folders[0]
-        original = [name for name in published.names if not name.endswith(".safetensors")]
-        name = (original or published.names)[0]
+        name = published.names[0]
         assert f"`{folder}/{name}`" in MODELS or f"`{name}`" in MODELS, name
         assert published.repository.removeprefix("the releases of ") in MODELS
 
