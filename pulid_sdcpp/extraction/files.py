@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import ModelFileError
 from ..pocket.pack import pocket_files
 from ..store.model_store import ModelStore
-from ..store.registry import EXTRACTION_ROLES, Preset, Registry
+from ..store.registry import EXTRACTION_ROLES, Preset
 
 __all__ = ["extraction_files", "file_in_folder"]
 
@@ -22,8 +22,8 @@ def extraction_files(
     """Find a preset's files for making identities.
 
     Args:
-        preset: Its name; "": the part of the published presets that has these roles, as they
-            all have the same files for photos.
+        preset: Its name, or that of a part that has these roles, such as "extraction-sdxl"; "":
+            the smallest part that has them, with PuLID's weights for Flux.
         models_dirs: Folders to look in, beside the config file's and the hub's cache.
         roles: Which files are needed.
 
@@ -32,10 +32,16 @@ def extraction_files(
 
     Raises:
         ModelFileError: Files are missing or damaged; names each, and how to get it.
-        ValueError: There is no such preset.
+        ValueError: There is no such preset, or the part lacks a role.
     """
     store = ModelStore(models_dirs)
-    described = store.registry.preset(preset) if preset else _smallest_part(store.registry, roles)
+    parts = [part for part in store.registry.parts.values() if set(part.files) >= set(roles)]
+    if not preset:
+        described = min(parts, key=_count)
+    elif preset in (part.name for part in parts):
+        described = store.registry.preset_or_part(preset)
+    else:
+        described = store.registry.preset(preset)
     if described.packaged:
         from pulid_extractor.models_folder import find_model_files
 
@@ -45,16 +51,21 @@ def extraction_files(
     missing = "; ".join(file.describe_missing() for file in found.values() if file.path is None)
     if missing:
         whose = f"preset {preset}: " if preset else ""
+        same = [
+            part for part in parts if all(part.files[r] == described.files.get(r) for r in roles)
+        ]
+        smallest = min(same, key=_count, default=described)
+        alone = f"all of the preset with 'models pull {described.name}', "
         raise ModelFileError(
-            f"{whose}missing model files: {missing}; get them with 'pulid-sdcpp models "
-            f"pull {described.name}', or name a folder that has them"
+            f"{whose}missing model files: {missing}; get them with 'pulid-sdcpp models pull "
+            f"{smallest.name}', {'' if smallest.name == described.name else alone}or name a "
+            "folder that has them"
         )
     return {role: file.path for role, file in found.items() if file.path is not None}
 
 
-def _smallest_part(registry: Registry, roles: Sequence[str]) -> Preset:
-    parts = [part for part in registry.parts.values() if set(part.files) >= set(roles)]
-    return min(parts, key=lambda part: len(part.files))
+def _count(part: Preset) -> int:
+    return len(part.files)
 
 
 def file_in_folder(models_dir: str | os.PathLike[str], role: str) -> Path:

@@ -170,7 +170,8 @@ def extract(
 
     You need it only once per person, and per kind of PuLID weights: an identity for Flux does not
     fit SDXL. Needs the extra [extract] and, of the weights, 2.3 GB:
-    pulid-sdcpp models pull extraction. The file contains no picture.
+    pulid-sdcpp models pull extraction. For SDXL it is extraction-sdxl (PuLID v1.1) or
+    extraction-sdxl-v1, which --preset takes, too. The file contains no picture.
     """
     from ...extraction.extractor import load_extractor
 

@@ -76,6 +76,6 @@ def models_options(command: Command) -> Command:
     )  # fmt: skip
     preset = click.option(
         "--preset", metavar="NAME", shell_complete=complete_preset,
-        help="Use the files of this preset; 'pulid-sdcpp models list' shows all presets.",
+        help="Use the files of this preset or part; 'pulid-sdcpp models list' shows all.",
     )  # fmt: skip
     return preset(folder(command))

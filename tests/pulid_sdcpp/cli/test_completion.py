@@ -63,7 +63,7 @@ def test_presets_are_completed(shell: str) -> None:
 def test_parts_are_completed_where_they_are_taken() -> None:
     assert complete("bash", "models", "pull", "fac") == ["plain,faces"]
     assert complete("bash", "extract", "--preset", "fac") == []
-    assert len(complete("bash", "models", "where", "")) == len(preset_names()) + 4
+    assert len(complete("bash", "models", "where", "")) == len(preset_names()) + 6
 
 
 def test_people_are_completed_where_they_are_taken(

@@ -122,7 +122,7 @@ def test_what_a_preset_lacks_is_named_and_how_to_get_it(
     (line,) = result.stderr.splitlines()
     assert "preset flux-schnell-q4: missing model files: pulid_flux_v0.9.1.safetensors" in line
     assert "flux1-schnell" not in line, "extraction needs no Flux"
-    assert "pulid-sdcpp models pull flux-schnell-q4" in line
+    assert "pulid-sdcpp models pull extraction', all of the preset with 'models pull flux-s" in line
     assert not extractor.options
 
 

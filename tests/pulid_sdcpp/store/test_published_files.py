@@ -79,6 +79,8 @@ TOTALS = {
     "sdxl-lightning-q4": 2_584_858_432 + 334_641_162 + 791_372_856 + 1_187_339_834,
     "sdxl-juggernaut": 7_105_348_188 + 334_641_162 + 984_405_232 + 1_187_339_834,
     "extraction": 1_187_339_834 + 1_142_099_520,
+    "extraction-sdxl": 1_187_339_834 + 984_405_232,
+    "extraction-sdxl-v1": 1_187_339_834 + 791_372_856,
     "faces": 16_923_827,
 }
 
@@ -183,7 +185,11 @@ def test_a_part_is_no_preset() -> None:
         ("flux-schnel-q4", "did you mean flux-schnell-q4?"),
         ("Flux_Dev_Q5", "did you mean flux-dev-q5?"),
         ("extractio", "did you mean extraction?"),
-        ("zzz", "there are: flux-schnell-q4, .*, pocket, faces, extraction, taef1, taesdxl"),
+        (
+            "zzz",
+            "there are: flux-schnell-q4, .*, pocket, faces, extraction, extraction-sdxl, "
+            "extraction-sdxl-v1, taef1, taesdxl",
+        ),
     ],
 )
 def test_a_misspelt_name(typed: str, said: str) -> None:

@@ -60,7 +60,11 @@ def test_the_presets_of_the_package() -> None:
 def test_presets_of_a_family_that_is_not_offered_are_in_no_list() -> None:
     offered, everything = load_registry(families=["flux"]), load_registry()
     assert set(everything.presets) - set(offered.presets) == set(OF_SDXL)
-    assert set(everything.parts) - set(offered.parts) == {"taesdxl"}
+    assert set(everything.parts) - set(offered.parts) == {
+        "extraction-sdxl",
+        "extraction-sdxl-v1",
+        "taesdxl",
+    }
     assert {everything.preset(name).family for name in OF_SDXL} == {"sdxl"}
     assert {preset.family for preset in offered.presets.values()} == {"flux"}
     with pytest.raises(ValueError, match="no preset 'sdxl-lightning'; there are"):
