@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import LicenseError
+from ..families.pulid_encoders import encoders_of_weights
 from ..terminal_text import shown
 from .download import check_disk, download, plan_pull
 from .license_acceptance import remember_accepted, unaccepted
@@ -52,6 +53,8 @@ class PresetInfo:
         size_bytes: Of all its files; of some only roughly.
         missing: Size in bytes of each file that is not there, by name.
         licenses: Of all its files, each once.
+        encoders: Whose identities it takes: "flux", "sdxl-v1", "sdxl-v1.1"; more than one, as long
+            as its PuLID weights are not there.
     """
 
     name: str
@@ -62,6 +65,7 @@ class PresetInfo:
     missing: Mapping[str, int]
     licenses: tuple[PresetLicense, ...]
     family: str = "flux"
+    encoders: tuple[str, ...] = ("flux",)
 
     @property
     def complete(self) -> bool:
@@ -161,7 +165,17 @@ def _described(store: ModelStore, preset: Preset, roles: Sequence[str]) -> Prese
         ),
         licenses=_licenses(licenses),
         family=preset.family,
+        encoders=_encoders(store, preset),
     )
+
+
+def _encoders(store: ModelStore, preset: Preset) -> tuple[str, ...]:
+    if preset.family != "sdxl":
+        return ("flux",)
+    weights = store.find_all(preset, ("pulid",)).get("pulid")
+    if weights is None or weights.path is None:
+        return ("sdxl-v1", "sdxl-v1.1")
+    return encoders_of_weights(weights.path)
 
 
 def _licenses(licenses: Mapping[str, License]) -> tuple[PresetLicense, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...families.pulid_encoders import encoders_of_weights
 from ...model_files.lora_listing import lora_names
 from ...model_files.upscalers import upscaler_names
 from ...options.generation import GenerationOptions
@@ -42,7 +41,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
     }
     features = {**dict.fromkeys(_FEATURES, True), **dict.fromkeys(_NOT_THERE, False)}
     limits = service.limits
-    encoders = encoders_of_weights(service.models.choice(name).context.get("pulid_weights"))
+    encoders = service.models.encoders(name)
     smallest = size_multiple_px(encoders)
     return {
         "model": {"name": name, "stem": name, "path": name},
@@ -65,6 +64,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
             "max_width": limits.max_side,
             "min_height": smallest,
             "max_height": limits.max_side,
+            "size_multiple": smallest,
             "max_pixels": limits.max_pixels,
             "max_batch_count": limits.max_batch,
             "max_queue_size": limits.queue_size,
@@ -73,6 +73,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
             "formats": ["photo", "identity", "embedding"],
             "max_photos": limits.max_photos,
             "max_people": limits.max_people,
+            "encoders": list(encoders),
             "weight": {"min": 0, "max": 5, "default": identity_weight(encoders)},
         },
     }

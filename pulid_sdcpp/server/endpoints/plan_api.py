@@ -81,6 +81,7 @@ def _given(
         default_model=service.models.default,
         readers=files.readers,
         limits=service.limits,
+        encoders=service.models.encoders,
     )
     pictures = {}
     for several in normal.pictures.values():

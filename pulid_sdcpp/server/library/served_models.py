@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...families.pulid_encoders import encoders_of_weights
 from ...options.context import ContextOptions
 from ...options.facts import of
 from ...store.presets import PresetInfo, presets
@@ -120,6 +121,23 @@ class ServedModels:
             vram=self._vram,
             extractor_device=self._extractor_device,
         )
+
+    def encoders(self, name: str) -> tuple[str, ...]:
+        """Names of the encoders whose identities a model takes, as `identity_uses` has them.
+
+        Args:
+            name: Of a model, also of a preset whose files are missing; any other is the default's.
+
+        Returns:
+            Of a preset of SDXL without its PuLID weights both; of a model without PuLID weights
+            none.
+        """
+        known = {} if self._single else {info.name: info for info in self.infos()}
+        name = name if name in known else self.default
+        named = self.choice(name).context.get("pulid_weights")
+        if named or self._single:
+            return encoders_of_weights(named)
+        return known[name].encoders if name in known else ()
 
     def _file_name(self) -> str:
         file = self._context.get("diffusion_model_path") or self._context.get("model_path")

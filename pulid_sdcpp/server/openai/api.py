@@ -71,6 +71,7 @@ def openai_router(service: PictureService) -> APIRouter:
             values,
             default_role=service.settings.edits,
             takes_references=await asyncio.to_thread(_takes_references, service, values),
+            encoders=await asyncio.to_thread(service.models.encoders, str(values.get("model"))),
             strict=service.settings.strict,
         )
         return await _answered(service, request, given, found)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...options.facts import option
+from ...options.identity_mode import identity_weight
 from ..bodies.typed_values import invalid, typed_fields, unwrapped_list
 from ..errors import ApiError
 from ..request.aliases import PERSON_NAMES
@@ -27,7 +28,8 @@ _SILENT = ("quality", "style", "moderation", "user", "safety_identifier", "backg
 _NOT_OURS = ("frame_count", "frame_duration_ms", "complexity", "svg", "markup")
 """Fields of other models' pictures."""
 _SIZE = re.compile(r"(\d{1,5})\s*[xX]\s*(\d{1,5})", re.ASCII)
-_LOW_FIDELITY_WEIGHT = 0.8
+_LOW_FIDELITY = 0.2
+"""So much below the model's own weight: 0.8 with Flux, 0.6 with SDXL."""
 _SOURCES = ("identity", "embedding", "photo", "photos")
 
 
@@ -87,6 +89,7 @@ def edits_request(
     *,
     default_role: str = "auto",
     takes_references: bool = False,
+    encoders: Sequence[str] = (),
     strict: bool = False,
 ) -> OpenaiRequest:
     """Understand a body of `images/edits`.
@@ -100,6 +103,7 @@ def edits_request(
             list of `{"image_url": ...}` or `{"file_id": ...}`; the latter stays as it is.
         default_role: Of EDIT_ROLES.
         takes_references: Whether the model is a Kontext model.
+        encoders: Whose identities the model takes; its weight depends on them.
         strict: Whether what is not offered is an error.
 
     Raises:
@@ -118,7 +122,8 @@ def edits_request(
     if role == "identity":
         said = _person(pictures, param)
         if body.get("input_fidelity") is not None and not _says(body, "weight"):
-            said["weight"] = _LOW_FIDELITY_WEIGHT if own.input_fidelity == "low" else None
+            low = round(identity_weight(encoders) - _LOW_FIDELITY, 2)
+            said["weight"] = low if own.input_fidelity == "low" else None
     elif role == "reference":
         said["ref_images"] = pictures
     elif len(pictures) > 1:

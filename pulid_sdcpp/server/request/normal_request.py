@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...options.facts import of
-from ...options.generation import MAX_SEED, SIZE_MULTIPLE_PX, GenerationOptions
+from ...options.generation import MAX_SEED, GenerationOptions
 from ...options.lora_spec import MAX_LORA_WEIGHT
 from ...options.second_pass import HIRES_UPSCALERS
+from ...options.size_multiple import size_multiple_px
 from ...people.identity_options import IdentityOptions
 from ...terminal_text import meant, shown
 from ..bodies.safe_names import plain_name
@@ -92,6 +93,7 @@ def normalised(
     own: bool = False,
     strict: bool = False,
     draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32),
+    encoders: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> NormalRequest:
     """The request that a body is.
 
@@ -105,6 +107,8 @@ def normalised(
         own: Whether an unknown field is an error, as at our own endpoints.
         strict: Whether what is not offered is an error, too.
         draw_seed: Gives a seed to who names none.
+        encoders: Gives whose identities a model takes, on which its sizes depend; of a job that was
+            accepted before it need not be said.
 
     Raises:
         ApiError: Says what is wrong, and in which field.
@@ -117,6 +121,7 @@ def normalised(
         readers=readers,
         limits=limits,
         draw_seed=draw_seed,
+        encoders=encoders,
     )
 
 
@@ -128,6 +133,7 @@ def normalised_fields(
     readers: Readers,
     limits: RequestLimits | None = None,
     draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32),
+    encoders: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> NormalRequest:
     """As `normalised`, of fields that are sorted already."""
     warnings = list(fields.warnings)
@@ -136,14 +142,15 @@ def normalised_fields(
         fields = body_fields(of_picture).over(fields)
     param = fields.params.get("model", "model")
     model = _model(fields.delivery.get("model"), param, models, default_model)
-    options = _options(fields, warnings)
+    its_encoders = encoders(model)
+    options = _options(fields, warnings, size_multiple_px(its_encoders))
     if (seed := options.get("seed", -1)) < 0:
         options["seed"] = min(draw_seed(), MAX_SEED - options.get("batch_count", 1) + 1)
     elif seed > MAX_SEED:
         raise invalid(fields.params["seed"], seed, f"from 0 to {MAX_SEED}, or -1")
     delivery = _delivery(fields.delivery)
     pictures = _pictures(fields, readers)
-    check_picture(options, pictures, models[model], fields.params, limits)
+    check_picture(options, pictures, models[model], fields.params, limits, its_encoders)
     return NormalRequest(model, options, pictures, people, delivery, tuple(warnings))
 
 
@@ -161,7 +168,7 @@ def _model(value: Any, param: str, models: Mapping[str, Any], default: str) -> s
     )
 
 
-def _options(fields: BodyFields, warnings: list[Warned]) -> dict[str, Any]:
+def _options(fields: BodyFields, warnings: list[Warned], step: int) -> dict[str, Any]:
     """The plain ones, each of its type and in its range."""
     found: dict[str, Any] = {}
     for name, value in fields.options.items():
@@ -175,7 +182,7 @@ def _options(fields: BodyFields, warnings: list[Warned]) -> dict[str, Any]:
                 found[name] = loras
             continue
         if name in _SIDES and value not in (0, "0"):
-            value = _rounded(value, name, param, warnings)
+            value = _rounded(value, name, param, warnings, step)
         found[name] = typed(_FACTS[name], value, param)
     prompt = found.get("prompt")
     if prompt is None or not prompt.strip():
@@ -186,10 +193,9 @@ def _options(fields: BodyFields, warnings: list[Warned]) -> dict[str, Any]:
     return found
 
 
-def _rounded(value: Any, name: str, param: str, warnings: list[Warned]) -> Any:
-    """The nearest size that there is: A1111's clients send multiples of 8."""
+def _rounded(value: Any, name: str, param: str, warnings: list[Warned], step: int) -> Any:
+    """The nearest size that the model has: A1111's clients send multiples of 8."""
     side = typed(dataclasses.replace(_FACTS[name], step=1, low=1), value, param)
-    step = SIZE_MULTIPLE_PX
     nearest = max((side + step // 2) // step * step, step)
     if nearest != side:
         warnings.append(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ...errors import named, option_error
 from ...options.facts import of
-from ...options.generation import SIZE_MULTIPLE_PX, GenerationOptions
+from ...options.generation import GenerationOptions
+from ...options.size_multiple import check_size_multiple, size_multiple_px
 from ..bodies.typed_values import refused
 from .aliases import PLACES
 
@@ -42,6 +43,7 @@ def check_picture(
     settings: Mapping[str, Any],
     params: Mapping[str, str],
     limits: RequestLimits | None,
+    encoders: Sequence[str] = (),
 ) -> None:
     """Refuse a picture that cannot be made, or is too large for this server.
 
@@ -53,6 +55,7 @@ def check_picture(
         settings: Of the model.
         params: What the client calls the options.
         limits: None: there are none.
+        encoders: Whose identities the model takes: its sizes depend on the kind of model.
 
     Raises:
         ApiError: "invalid_value", with the client's name of the option.
@@ -64,13 +67,15 @@ def check_picture(
         name: several if name == "ref_images" else several[0] for name, several in pictures.items()
     }
     if start := values.get("init_image"):
+        step = size_multiple_px(encoders)
         for name, side in (("width", start.width), ("height", start.height)):
             if name not in options:
-                values[name] = max(round(side / SIZE_MULTIPLE_PX), 1) * SIZE_MULTIPLE_PX
+                values[name] = max(round(side / step), 1) * step
     values.pop("loras", None)
     names = {**PLACES, **params}
     try:
         generation = GenerationOptions(**values)
+        check_size_multiple(generation, encoders)
         if limits is not None:
             _check_limits(generation, limits)
     except ValueError as error:

@@ -83,6 +83,8 @@ def sdapi_request(
     plain, people = dict(body), people_of_scripts(body, strict=strict)
     warnings = list(people.warnings)
     _drop_not_offered(plain, warnings, strict)
+    if plain.get("negative_prompt") == "":  # clients always send it: the model's own then
+        del plain["negative_prompt"]
     if from_picture or not plain.get("enable_hr"):  # then what is said of it means nothing
         for name in (*HIRES, *(() if from_picture else ("denoising_strength",))):
             plain.pop(name, None)

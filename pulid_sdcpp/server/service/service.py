@@ -170,6 +170,7 @@ class PictureService:
                 default_model=model or self.models.default,
                 readers=files.readers,
                 limits=self.limits,
+                encoders=self.models.encoders,
             )
         )
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from file_drafts import write_sdxl_pulid
 from hub_server import HubServer
 from pulid_sdcpp import DownloadError, LicenseError, PulidFlux, presets, pull_preset
+from pulid_sdcpp.families.pulid_encoders import encoders_of_weights
 from pulid_sdcpp.store.presets import PresetInfo
 
 pytestmark = pytest.mark.usefixtures("own_preset")
@@ -33,6 +35,24 @@ def test_presets_say_what_there_is_and_what_is_missing(hub: HubServer) -> None:
     pocket = next(one for one in presets() if one.name == "pocket")
     assert (pocket.complete, pocket.licenses, pocket.download_bytes) == (True, (), 0)
     assert hub.requests == []
+
+
+def test_a_preset_of_sdxl_takes_the_identities_of_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encoders(name: str) -> tuple[str, ...]:
+        found = presets(models_dirs=[tmp_path], extraction=False)
+        return next(one.encoders for one in found if one.name == name)
+
+    assert encoders("flux-schnell-q4") == ("flux",)
+    assert encoders("sdxl-lightning-q4") == ("sdxl-v1", "sdxl-v1.1")  # not there yet
+    weights = write_sdxl_pulid(tmp_path / "w.safetensors", "v1")
+    monkeypatch.setattr(
+        "pulid_sdcpp.store.presets.encoders_of_weights", lambda path: encoders_of_weights(weights)
+    )
+    with (tmp_path / "ip-adapter_pulid_sdxl_fp16.safetensors").open("wb") as file:
+        file.truncate(791372856)  # as published
+    assert encoders("sdxl-lightning-q4") == ("sdxl-v1",)
 
 
 def test_terms_are_accepted_by_name_and_once(hub: HubServer, tmp_path: Path) -> None:

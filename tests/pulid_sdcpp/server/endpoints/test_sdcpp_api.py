@@ -125,5 +125,6 @@ def test_capabilities(tmp_path: Path) -> None:
         assert "euler" in found["samplers"]
         assert found["limits"]["max_queue_size"] == service.limits.queue_size
         assert found["defaults"]["sample_params"]["sample_steps"] > 0
+        assert (found["limits"]["size_multiple"], found["identity"]["encoders"]) == (16, ["flux"])
 
     run_served(tmp_path, test)

@@ -218,6 +218,12 @@ def test_fidelity_is_a_weight(body: dict[str, Any], weight: float | None):
     assert person.options.get("weight") == weight
 
 
+@pytest.mark.parametrize(("encoder", "weight"), [("flux", 0.8), ("sdxl-v1", 0.6)])
+def test_low_fidelity_is_below_the_model_s_own_weight(encoder: str, weight: float):
+    (person,) = edited({"image": "p", "input_fidelity": "low"}, encoders=(encoder,)).people
+    assert person.options["weight"] == weight
+
+
 def test_fidelity_says_nothing_of_a_picture_to_start_from():
     assert edited({"image": "p", "image_role": "init", "input_fidelity": "low"}).people == ()
 

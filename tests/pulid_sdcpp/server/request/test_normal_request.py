@@ -157,6 +157,31 @@ def test_sizes_are_rounded_with_a_warning(asked: int, made: int):
     assert codes(request) == ([] if asked == made else [("size_rounded", "width")])
 
 
+def of_encoder(encoder: str) -> Any:
+    return lambda model: (encoder,)
+
+
+@pytest.mark.parametrize(("asked", "made"), [(1024, 1024), (1000, 1024), (80, 64), (16, 64)])
+def test_sizes_of_sdxl_are_multiples_of_64(asked: int, made: int):
+    body = {"prompt": "x", "height": asked, "hires": True, "hires_height": asked}
+    request = request_of(body, encoders=of_encoder("sdxl-v1"))
+    assert (request.options["height"], request.options["hires_height"]) == (made, made)
+    assert [code for code, _ in codes(request)] == ["size_rounded"] * (0 if asked == made else 2)
+
+
+def test_a_second_pass_of_a_size_that_sdxl_does_not_have_is_refused_at_once():
+    body = {"prompt": "x", "width": 1024, "height": 1024, "hires": True, "hires_scale": 1.1}
+    assert request_of(body, encoders=of_encoder("flux")).warnings == ()
+    with pytest.raises(ApiError, match="1136, but must be a multiple of 64"):
+        request_of(body, encoders=of_encoder("sdxl-v1.1"))
+
+
+def test_a_picture_to_start_from_becomes_a_size_that_sdxl_has():
+    # 640 x 472, which only Flux makes as it is
+    request = request_of({"prompt": "x", "init_image": "p"}, encoders=of_encoder("sdxl-v1"))
+    assert "width" not in request.options  # settled when it is made
+
+
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [

@@ -45,6 +45,13 @@ def options_of(body: dict[str, Any], from_picture: bool = False, **options: Any)
     return found
 
 
+@pytest.mark.parametrize("from_picture", [False, True])
+def test_an_empty_negative_prompt_is_the_model_s_own(from_picture: bool):
+    body = {"init_images": ["p"]} if from_picture else {}
+    assert "negative_prompt" not in options_of({**body, "negative_prompt": ""}, from_picture)
+    assert options_of({**body, "negative_prompt": " "}, from_picture)["negative_prompt"] == " "
+
+
 def test_names_of_a_text_to_picture():
     body = {
         "negative_prompt": "n",
