@@ -23,6 +23,7 @@ __all__ = [
     "check_encoder",
     "check_encoder_fits",
     "encoder_words",
+    "models_of_encoder",
 ]
 
 Encoder: TypeAlias = Literal["flux", "sdxl-v1", "sdxl-v1.1"]
@@ -39,6 +40,9 @@ ENCODER_KEY = "encoder"
 _WORDS = {FLUX: "PuLID for Flux", SDXL_V1: "PuLID v1 for SDXL", SDXL_V1_1: "PuLID v1.1 for SDXL"}
 
 
+_MODELS = {FLUX: "Flux", SDXL_V1: "SDXL v1", SDXL_V1_1: "SDXL v1.1"}
+
+
 def check_encoder(encoder: object) -> Encoder:
     """The same, when it is one.
 
@@ -53,6 +57,11 @@ def check_encoder(encoder: object) -> Encoder:
 def encoder_words(encoder: str) -> str:
     """An encoder's name for people: "PuLID v1.1 for SDXL"."""
     return _WORDS[check_encoder(encoder)]
+
+
+def models_of_encoder(encoder: str) -> str:
+    """For which models an identity is, for people: "Flux", "SDXL v1.1"."""
+    return _MODELS[check_encoder(encoder)]
 
 
 def check_encoder_fits(found: str, expected: Sequence[str], weights: object) -> None:

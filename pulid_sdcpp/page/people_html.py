@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from ..identity.encoder import models_of_encoder
 from . import screen_texts as texts
 from .live import html, joined
 from .score_html import likeness_text
 
 if TYPE_CHECKING:
-    from ..server.library.people_library import LibraryPerson
+    from ..server.library.library_person import LibraryPerson
     from .given_photos import GivenPhoto
 
 __all__ = ["adding_html", "ask_name_html", "name_of", "people_html"]
@@ -44,7 +46,7 @@ data-id="{id}">{rename}</button></div></form></dialog>"""
 
 _ADDING = """<form class="ps-adding">{photos}
 <label class="ps-field">{label}<input name="name" maxlength="100" autocomplete="off"></label>
-<p class="ps-note">{name_help}</p>{fusion}
+<p class="ps-note">{name_help}</p>{models}{fusion}
 <div class="ps-row"><button type="submit" class="ps-primary" data-do="keep"
 {disabled}>{keep}</button>
 <button type="button" data-do="reset">{cancel}</button></div></form>"""
@@ -53,10 +55,18 @@ _FUSION = """<fieldset class="ps-choice"><legend>{legend}</legend>
 <label><input type="radio" name="fusion" value="auto" checked> {auto}</label>
 <label><input type="radio" name="fusion" value="mean"> {mean}</label></fieldset>"""
 
+_MODELS = """<label class="ps-field">{label}<select name="model">{options}</select></label>
+<p class="ps-note">{help}</p>"""
+
+_MODEL = '<option value="{name}"{selected}>{name}: {words}</option>'
+
 _PHOTO = '<fieldset class="ps-faces"><legend>{legend}</legend>{faces}</fieldset>'
 
 _FACE = """<label><input type="radio" name="face-{photo}" value="{number}" {checked}>
 <img src="{src}" alt="" width="96" height="96"><span>{text}</span></label>"""
+
+
+_NO_MODELS: Mapping[str, str] = MappingProxyType({})
 
 
 def name_of(person: LibraryPerson) -> str:
@@ -78,6 +88,7 @@ def people_html(people: Sequence[LibraryPerson]) -> Markup:
 def _card(person: LibraryPerson) -> Markup:
     count = len(person.photos)
     facts = [texts.ONE_PHOTO if count == 1 else texts.N_PHOTOS.format(count=count)] if count else []
+    facts.append(texts.KEPT_FOR.format(models=", ".join(map(models_of_encoder, person.encoders))))
     if person.agreement is not None:
         facts.append(texts.AGREEMENT.format(value=likeness_text(person.agreement)))
     name = name_of(person)
@@ -118,8 +129,14 @@ def ask_name_html(name: str) -> Markup:
     return html(_NAME, name=name, id=name, rename=texts.RENAME, label=texts.NAME, no=texts.CANCEL)
 
 
-def adding_html(photos: Sequence[GivenPhoto]) -> Markup:
-    """Whose face is meant in each photo, and the name; empty without a photo."""
+def adding_html(photos: Sequence[GivenPhoto], models: Mapping[str, str] = _NO_MODELS) -> Markup:
+    """Whose face is meant in each photo, the name, and for which model; empty without a photo.
+
+    Args:
+        photos: That were given.
+        models: Those to choose from, the server's own first, with the kind of each; fewer than two
+            are not shown.
+    """
     if not photos:
         return Markup("")
     fusion = html(_FUSION, legend=texts.FUSION, auto=texts.FUSION_AUTO, mean=texts.FUSION_MEAN)
@@ -128,11 +145,20 @@ def adding_html(photos: Sequence[GivenPhoto]) -> Markup:
         photos=joined([_photo(number, photo) for number, photo in enumerate(photos, 1)]),
         label=texts.NAME,
         name_help=texts.NAME_HELP,
+        models=_choice_of_model(models) if len(models) > 1 else "",
         fusion=fusion if len(photos) > 1 else "",
         disabled="" if all(photo.places for photo in photos) else "disabled",
         keep=texts.KEEP,
         cancel=texts.CANCEL,
     )
+
+
+def _choice_of_model(models: Mapping[str, str]) -> Markup:
+    options = [
+        html(_MODEL, name=name, words=words, selected="" if number else Markup(" selected"))
+        for number, (name, words) in enumerate(models.items())
+    ]
+    return html(_MODELS, label=texts.FOR_MODEL, help=texts.FOR_MODEL_HELP, options=joined(options))
 
 
 def _photo(number: int, photo: GivenPhoto) -> Markup:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from ..identity.encoder import models_of_encoder
 from ..identity.fusion import DEFAULT_FUSION
 from ..server.bodies.safe_names import name_of_person
 from ..server.calls.enrolment import begin_enrolment
@@ -25,12 +26,13 @@ from .screen_parts import EVENT, call_in, going_to, told, told_step_by_step
 
 if TYPE_CHECKING:
     from ..server.access.call import Call
-    from ..server.library.people_library import LibraryPerson
+    from ..server.library.library_person import LibraryPerson
+    from ..server.library.served_models import ServedModels
     from ..server.request.person_fields import PersonFields
     from ..server.service.service import PictureService
     from .parts import PageParts
 
-__all__ = ["people_screen"]
+__all__ = ["kinds_of_models", "people_screen"]
 
 
 def people_screen(service: PictureService, parts: PageParts) -> None:
@@ -58,6 +60,20 @@ def people_screen(service: PictureService, parts: PageParts) -> None:
     cards.act(screen.pressed, [], [dialog, wanted], **EVENT)
     cards.act(screen.used, [], [parts.navigation, *parts.fields], **EVENT)
     dialog.act(screen.answered, [], [dialog, cards], **EVENT)
+
+
+def kinds_of_models(models: ServedModels) -> dict[str, str]:
+    """One model of each kind for which people can be kept, the server's own first, with its kind.
+
+    Reads a disk.
+    """
+    found: dict[str, str] = {}
+    for name in dict.fromkeys((models.default, *models.settings())):
+        encoders = models.encoders(name)
+        kind = ", ".join(map(models_of_encoder, encoders))
+        if kind and kind not in found.values():
+            found[name] = kind
+    return found
 
 
 def _empty() -> tuple[Any, Any]:
@@ -107,7 +123,9 @@ class _PeopleEvents:
         except Exception:
             yield *_empty(), (), "", _said("")
             raise
-        yield gr.skip(), gr.update(visible=False), tuple(found), adding_html(found), _said("")
+        models = await asyncio.to_thread(kinds_of_models, self._service.models)
+        form = adding_html(found, models)
+        yield gr.skip(), gr.update(visible=False), tuple(found), form, _said("")
 
     @told_step_by_step
     async def kept(
@@ -126,7 +144,8 @@ class _PeopleEvents:
         ]
         yield nothing, nothing, nothing, nothing, _said(texts.EXTRACTING), nothing
         name, fusion = pressed.text("name"), pressed.text("fusion") or DEFAULT_FUSION
-        person = await self._enrolled(call, given, faces, name=name, fusion=fusion)
+        model = pressed.text("model")
+        person = await self._enrolled(call, given, faces, name=name, fusion=fusion, model=model)
         _remove_photos(given)
         said = _said(texts.KEPT.format(name=name_of(person)))
         yield *_empty(), (), "", said, await self._cards(call)
@@ -180,6 +199,7 @@ class _PeopleEvents:
         *,
         name: str,
         fusion: str,
+        model: str,
     ) -> LibraryPerson:
         """The person of some photos, who is kept then."""
         limits, library = self._service.limits, self._service.people
@@ -195,7 +215,13 @@ class _PeopleEvents:
 
         person, files = await asyncio.to_thread(read)
         job = await begin_enrolment(
-            self._service, call.owner, person, files.contents, name=name, client="page"
+            self._service,
+            call.owner,
+            person,
+            files.contents,
+            name=name,
+            model=model,
+            client="page",
         )
         job = await self._service.finished(job.id)
         if job.error is not None:

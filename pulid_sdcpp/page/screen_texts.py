@@ -38,6 +38,8 @@ __all__ = [
     "FORGET",
     "FORGET_ASK",
     "FORGET_WHAT",
+    "FOR_MODEL",
+    "FOR_MODEL_HELP",
     "FOR_PHOTOS_ONLY",
     "FUSION",
     "FUSION_AUTO",
@@ -66,6 +68,7 @@ __all__ = [
     "JUDGE",
     "KEEP",
     "KEPT",
+    "KEPT_FOR",
     "LIKENESS",
     "LIKENESS_HELP",
     "LOADED",
@@ -169,6 +172,10 @@ ADD_PERSON = "Add a person"
 PHOTOS = "Photos of one person (1 to {most})"
 NAME = "Name"
 NAME_HELP = "Empty: no name, found by its number."
+FOR_MODEL = "For the model"
+FOR_MODEL_HELP = (
+    "Each kind of model needs its own: give the same photos and name once more for another."
+)
 FUSION = "Several photos become one identity by"
 FUSION_AUTO = "the network (best)"
 FUSION_MEAN = "the mean"
@@ -185,6 +192,7 @@ NO_PEOPLE = "Nobody is kept yet."
 ONE_PHOTO = "1 photo"
 N_PHOTOS = "{count} photos"
 AGREEMENT = "agreement {value}"
+KEPT_FOR = "for {models}"
 USE_PERSON = "Use"
 TRY_IN_GRID = "Try in the grid"
 RENAME = "Rename"

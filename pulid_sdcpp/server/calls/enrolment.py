@@ -18,13 +18,13 @@ from ...identity.identity_file import Identity
 from ...pictures.face_thumbnail import face_thumbnail
 from ...system.image_file import read_image
 from ...system.output_names import folded
-from ...terminal_text import shown
+from ...terminal_text import meant, shown
 from ..engine.engine_messages import ExtractCommand
 from ..errors import ApiError
 from ..jobs.job_folder import PHOTOS_FOLDER
 from ..jobs.jobs import Job
+from ..library.library_person import LibraryPerson
 from ..library.likeness import mean_reference
-from ..library.people_library import LibraryPerson
 from ..request.person_fields import PersonFields
 from ..request.photo_error import photo_error
 
@@ -71,6 +71,7 @@ async def begin_enrolment(
     contents: Mapping[str, bytes],
     *,
     name: str = "",
+    model: str = "",
     client: str = "own",
     synchronous: bool = False,
 ) -> Job:
@@ -81,13 +82,18 @@ async def begin_enrolment(
         person: With photos; and which face, and how they are fused.
         contents: The photos by their hash, as PNG.
         name: Of the person; "": the id.
+        model: For which the identity is; "": the server's own. Somebody who is kept for other
+            models has one more identity then, if the photos are the same.
         client, synchronous: As for `PictureService.submit`.
 
     Raises:
         ApiError: "invalid_value": no such name is possible. "name_taken": somebody who was made of
-            other photos has it. Or as `PictureService.submit_other`.
+            other photos has it. "model_not_found". Or as `PictureService.submit_other`.
     """
     photos = [photo.sha256 for photo in person.photos]
+    if model and model not in (models := await asyncio.to_thread(service.models.settings)):
+        text = f"there is no model {shown(model)}; {meant(model, models)}"
+        raise ApiError("model_not_found", text, "model")
     if name:
         await asyncio.to_thread(_check_name, service, owner, name, photos)
     face = person.face
@@ -96,7 +102,7 @@ async def begin_enrolment(
         "photos": [f"sha256:{sha256}" for sha256 in photos],
         "face": list(face) if isinstance(face, tuple) else "largest" if face is None else face,
         "fusion": person.options.get("fusion", DEFAULT_FUSION),
-        "model": service.models.default,
+        "model": model or service.models.default,
     }
     return await service.submit_other(
         "extract",

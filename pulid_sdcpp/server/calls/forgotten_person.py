@@ -10,7 +10,7 @@ from ...errors import PulidError
 from ...identity.identity_file import Identity
 from ..errors import ApiError
 from ..jobs.job_book import JobBook
-from ..library.people_library import LibraryPerson
+from ..library.library_person import LibraryPerson
 from ..service.job_request import IDENTITY_SUFFIX
 from ..service.service import PictureService
 from .identity_view import uses_identity
@@ -31,8 +31,10 @@ async def forget_person(service: PictureService, owner: str, name_or_id: str) ->
                 "in_use", f"{job.id} needs this person; cancel it, or wait for its end", "id"
             )
     person = await asyncio.to_thread(service.people.remove, owner, name_or_id)
-    if person.id not in await asyncio.to_thread(service.people.names_by_id, owner):
-        await asyncio.to_thread(remove_from_jobs, service.book, owner, person.id)
+    still = await asyncio.to_thread(service.people.names_by_id, owner)
+    for its_id in person.ids:
+        if its_id not in still:
+            await asyncio.to_thread(remove_from_jobs, service.book, owner, its_id)
     service.changed("identity", owner, id=person.id)
     return person
 

@@ -142,11 +142,19 @@ async def grid_sheet_png(service: PictureService, job: Job) -> bytes:
 
 
 def _with_ids(service: PictureService, request: NormalRequest, owner: str) -> NormalRequest:
-    """The request with kept people by their ids: they may be renamed before the last picture."""
+    """The request with kept people by the ids of the identities that the model takes: they may be
+    renamed before the last picture."""
     people = []
+    encoders = service.models.encoders(request.model)
     for number, person in enumerate(request.people):
         if person.identity:
-            found = service.people.find(owner, person.identity, param=f"people[{number}].identity")
-            person = replace(person, identity=found.id, name=person.name or found.name)
+            someone, found = service.people.identity_for(
+                owner,
+                person.identity,
+                encoders,
+                model=request.model,
+                param=f"people[{number}].identity",
+            )
+            person = replace(person, identity=found.id, name=person.name or someone.name)
         people.append(person)
     return replace(request, people=tuple(people))

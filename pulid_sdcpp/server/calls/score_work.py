@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import PulidError
 from ..errors import ApiError
 from ..jobs.jobs import Job
+from ..library.library_person import LibraryPerson
 from ..library.likeness import KnownFace, likeness_json, mean_reference
-from ..library.people_library import LibraryPerson
 from ..library.picture_facts import PictureFactsCache
 
 if TYPE_CHECKING:

@@ -15,15 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ...identity.identity_file import Identity
+from ...terminal_text import alternatives, shown
 from ..access.call import call_of
 from ..bodies.safe_names import name_of_person
+from ..bodies.typed_values import invalid
 from ..calls.enrolment import EnrolmentWork, begin_enrolment, keep_embedding, kept_already
 from ..calls.forgotten_person import forget_person
 from ..calls.identity_view import identity_view
 from ..calls.sync_answer import answered_when_finished, job_headers
 from ..errors import ApiError
 from ..jobs.jobs import Job
-from ..library.people_library import LibraryPerson
+from ..library.library_person import IdentityOfPerson, LibraryPerson
 from ..request.aliases import PERSON_NAMES
 from ..request.given_body import GivenBody, body_of_request
 from ..request.own_fields import check_fields
@@ -58,7 +60,7 @@ def identities_router(service: PictureService) -> APIRouter:
         """
         call = call_of(request)
         given = await body_of_request(request, service)
-        name, person = await asyncio.to_thread(_person, given, service)
+        name, model, person = await asyncio.to_thread(_person, given, service)
         if person.embedding is not None:
             content = given.files.contents[person.embedding.sha256]
             kept, is_new = await asyncio.to_thread(
@@ -75,6 +77,7 @@ def identities_router(service: PictureService) -> APIRouter:
             person,
             given.files.contents,
             name=name,
+            model=model,
             synchronous=not is_async,
         )
         if is_async:
@@ -109,11 +112,13 @@ def identities_router(service: PictureService) -> APIRouter:
 
     @router.get("/{identity_id}/file")
     async def identity_file(identity_id: str, request: Request) -> Response:
-        """The person as an identity file, without photos and names."""
+        """The person as an identity file, without photos and names; of several identities the first
+        one, that of `encoder`, or that of the id."""
         person = await asyncio.to_thread(find, request, identity_id)
-        content = await asyncio.to_thread(_plain_file, person)
+        one = _wanted(person, identity_id, request.query_params.get("encoder", ""))
+        content = await asyncio.to_thread(_plain_file, one)
         response = _file(request, content, "application/octet-stream")
-        response.headers["Content-Disposition"] = f'attachment; filename="{person.id}.pulidembd"'
+        response.headers["Content-Disposition"] = f'attachment; filename="{one.id}.pulidembd"'
         return response
 
     @router.patch("/{identity_id}")
@@ -168,25 +173,41 @@ def _answer(service: PictureService) -> Any:
     return answer
 
 
-def _person(given: GivenBody, service: PictureService) -> tuple[str, PersonFields]:
-    """The name, and the photos or the identity file, of a body."""
+def _wanted(person: LibraryPerson, its_id: str, encoder: str) -> IdentityOfPerson:
+    for one in person.identities:
+        if one.encoder == encoder if encoder else one.sha256.startswith(its_id.lower()):
+            return one
+    if encoder:
+        known = alternatives(person.encoders)
+        raise ApiError(
+            "not_found", f"the person has no identity of encoder {shown(encoder)}, but of {known}"
+        )
+    return person.identities[0]
+
+
+def _person(given: GivenBody, service: PictureService) -> tuple[str, str, PersonFields]:
+    """The name, the model, and the photos or the identity file, of a body."""
     values = {name: value for name, value in given.values.items() if is_said(value)}
-    check_fields(values, (*_FIELDS, "name"))
-    name = values.pop("name", "")
+    check_fields(values, (*_FIELDS, "name", "model"))
+    name, model = values.pop("name", ""), values.pop("model", "")
+    if not isinstance(model, str):
+        raise invalid("model", model, "text")
     if name:
         name = name_of_person(name.strip() if isinstance(name, str) else name, param="name")
     if not values:
         raise ApiError("invalid_value", "photos are missing, or an embedding", "photos")
-    for option in ("face", "fusion"):
-        if option in values and any(_FIELDS[one] == "embedding" for one in values):
+    for option in ("face", "fusion", "model"):
+        if (option in values or (option == "model" and model)) and any(
+            _FIELDS[one] == "embedding" for one in values
+        ):
             text = f"{option} is of photos, and {'embedding'} is given"
             raise ApiError("invalid_value", text, option)
     people, _ = people_in(values, given.files.readers, service.limits)
-    return name, people[0]
+    return name, model, people[0]
 
 
-def _plain_file(person: LibraryPerson) -> bytes:
-    identity = Identity.load(person.path)
+def _plain_file(one: IdentityOfPerson) -> bytes:
+    identity = Identity.load(one.path)
     return identity.to_bytes("f32" if identity.dtype == "f32" else "f16")
 
 

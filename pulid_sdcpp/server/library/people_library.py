@@ -4,8 +4,9 @@
     library.find("rose", "alice").path      # for a job: an identity file
 
 Everybody on a server without keys is "local", whose people are those of `pulid-sdcpp people`;
-every other owner has a folder of the same form. All of it reads or writes a disk: call it in a
-thread.
+every other owner has a folder of the same form. Somebody may have several identities, one for each
+kind of model: `find` finds the person by any of them, `identity_for` the one that a model takes.
+All of it reads or writes a disk: call it in a thread.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import contextlib
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import IdentityFileError, OutputExistsError
+from ...identity.encoder import Encoder, encoder_words, models_of_encoder
+from ...identity.further_identities import further_files, further_identities
 from ...identity.identity_file import Identity
 from ...identity.kept_people import (
-    KeptPerson,
     find_person,
     keep_person,
     kept_names,
@@ -36,54 +36,25 @@ from ...identity.kept_people import (
     remove_person,
     rename_person,
 )
-from ...identity.photo_warning import PhotoWarning
 from ...identity.store import entries_of_identity
 from ...store.kept_files import find_of_person, remove_files
 from ...system.output_names import folded, is_device_name
-from ...terminal_text import hint, shown
+from ...terminal_text import alternatives, hint, shown
 from ..access.api_keys import LOCAL
 from ..bodies.safe_names import name_of_person
 from ..errors import ApiError
+from .library_person import (
+    IdentityOfPerson,
+    LibraryPerson,
+    library_person,
+    library_person_of,
+    photos_sha256_of,
+)
 
-__all__ = ["LibraryPerson", "PeopleLibrary"]
+__all__ = ["PeopleLibrary"]
 
 _ID = re.compile(r"[0-9a-f]{10,64}")
 _SHORT = 10
-
-
-@dataclass(frozen=True)
-class LibraryPerson:
-    """Somebody whom an owner keeps.
-
-    Attributes:
-        id: `Identity.short_hash`.
-        name: As the owner wrote it; "" for an identity that is in the cache only.
-        path: An identity file, for the engine.
-        sha256: `Identity.sha256`; `id` is its beginning.
-        created: When it was kept, unix seconds; 0 if that is not known.
-        photos: Names of the photos.
-        weights_sha256: Of the weights it was made with; "" if that is not known.
-        has_unconditional: Whether it has an unconditional identity.
-        agreement: The lowest cosine between the faces of its photos; None: there was one photo.
-        photo_warnings: What may be wrong with its photos.
-        has_preview: Whether there is a picture of the face.
-        references: What face recognisers have for the face, (n,) float32 by recogniser.
-        faces: What was seen on each photo.
-    """
-
-    id: str
-    name: str
-    path: Path
-    sha256: str
-    created: float = 0.0
-    photos: tuple[str, ...] = ()
-    weights_sha256: str = ""
-    has_unconditional: bool = False
-    agreement: float | None = None
-    photo_warnings: tuple[PhotoWarning, ...] = ()
-    has_preview: bool = False
-    references: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
-    faces: tuple[Mapping[str, Any], ...] = ()
 
 
 class PeopleLibrary:
@@ -116,8 +87,8 @@ class PeopleLibrary:
         return tuple(person for person in found if person is not None)
 
     def names_by_id(self, owner: str) -> dict[str, str]:
-        """The names of an owner's people, by `Identity.short_hash`."""
-        return {person.id: person.name for person in self.people(owner)}
+        """The names of an owner's people, by `Identity.short_hash` of each of their identities."""
+        return {id_: person.name for person in self.people(owner) for id_ in person.ids}
 
     def count(self) -> int:
         """How many people all owners keep."""
@@ -141,9 +112,14 @@ class PeopleLibrary:
         wanted = name_or_id.strip().lower()
         is_id = _ID.fullmatch(wanted) is not None
         if is_id:
-            alike = [one for one in self.people(owner) if one.sha256.startswith(wanted)]
+            alike = [
+                (identity.has_unconditional, person)
+                for person in self.people(owner)
+                for identity in person.identities
+                if identity.sha256.startswith(wanted)
+            ]
             if alike:
-                return max(alike, key=lambda one: one.has_unconditional)
+                return max(alike, key=lambda one: one[0])[1]
         if (path := find_person(name_or_id.strip(), self.folder(owner))) is not None:
             person = self._person(path)
             if person is None:
@@ -159,11 +135,48 @@ class PeopleLibrary:
             ]
             if cached:
                 best = max(cached, key=lambda one: one[1].uncond_tokens is not None)
-                return _described("", *best)
+                return library_person_of("", *best)
         near = hint(name_or_id, self.names(owner))
         raise ApiError(
             "identity_not_found", f"{param}: nobody is kept as {shown(name_or_id)}{near}", param
         )
+
+    def identity_for(
+        self,
+        owner: str,
+        name_or_id: str,
+        encoders: Sequence[str],
+        *,
+        model: str,
+        param: str = "identity",
+    ) -> tuple[LibraryPerson, IdentityOfPerson]:
+        """Somebody of an owner's, and the identity that a model takes.
+
+        Args:
+            owner, name_or_id, param: As for `find`.
+            encoders: Whose identities the model takes; none: it is not known, or it takes none, and
+                the first is given.
+            model: Its name, for errors.
+
+        Raises:
+            ApiError: As `find`; "invalid_value": the person is kept for other models only.
+        """
+        person = self.find(owner, name_or_id, param=param)
+        fitting = [one for one in person.identities if not encoders or one.encoder in encoders]
+        if not fitting:
+            name = shown(person.name or name_or_id)
+            kept_for = alternatives(list(map(models_of_encoder, person.encoders)))
+            wanted = alternatives(list(map(models_of_encoder, encoders)))
+            raise ApiError(
+                "invalid_value",
+                f"{param}: {name} is kept for {kept_for}, but {shown(model)} needs an identity for "
+                f"{wanted}; add the same photos once more by the same name, with {shown(model)} as "
+                "the model, or choose another model",
+                param,
+            )
+        wanted_id = name_or_id.strip().lower()
+        meant = [one for one in fitting if _is_meant(one, wanted_id)]
+        return person, (meant or fitting)[0]
 
     def add(
         self,
@@ -179,12 +192,14 @@ class PeopleLibrary:
     ) -> tuple[LibraryPerson, bool]:
         """Keep somebody; whose very face is kept already stays as it is, under its name.
 
-        Only an identity with an unconditional part, which the kept one lacks, is kept beside it.
+        An identity for other models, made of the same photos, is put beside the first one of who
+        is called so, or of whoever was made of these photos. Only an identity with an unconditional
+        part, which the kept one lacks, is kept a second time.
 
         Args:
             owner: Whose.
             identity: Of whom.
-            name: "": the name that the same identity has, else its id.
+            name: "": the name that the same identity, or one of the same photos, has, else its id.
             photos: Names of the photos.
             preview: A small JPEG of the face.
             references: What face recognisers have for the face.
@@ -201,11 +216,20 @@ class PeopleLibrary:
         if name:
             name_of_person(name, param="name")
         has_more = identity.uncond_tokens is not None
-        same = [one for one in self.people(owner) if one.id == identity.short_hash]
+        people = self.people(owner)
+        same = [one for one in people if identity.short_hash in one.ids]
         if not overwrite and same:
             named = [one for one in same if folded(one.name) == folded(name)]
-            if named or not has_more or any(one.has_unconditional for one in same):
+            if named or not has_more or any(_is_whole(one, identity.short_hash) for one in same):
                 return (named or same)[0], False
+        photos_sha256 = photos_sha256_of(identity)
+        if not name and photos_sha256:
+            of_photos = [
+                one.name
+                for one in people
+                if one.photos_sha256 == photos_sha256 and identity.encoder not in one.encoders
+            ]
+            name = of_photos[0] if of_photos else ""
         name = name or identity.short_hash
         try:
             kept = keep_person(
@@ -221,10 +245,13 @@ class PeopleLibrary:
         except OutputExistsError:
             taken = find_person(name, self.folder(owner))
             person = None if taken is None else self._person(taken)
-            if person is None or person.id != identity.short_hash:
-                raise _taken(name) from None
+            if person is None or identity.short_hash not in person.ids:
+                is_new = person is not None and identity.encoder not in person.encoders
+                raise _taken(name, identity.encoder if is_new else None) from None
             return person, False  # by another request meanwhile
-        return _of_kept(kept), True
+        path = find_person(name, self.folder(owner))  # whose first identity may be another
+        person = None if path is None else self._person(path)
+        return library_person(kept) if person is None else person, True
 
     def check_is_free(self, owner: str, name: str) -> None:
         """Refuse early, before minutes of work, a name that somebody could not be kept by.
@@ -246,15 +273,15 @@ class PeopleLibrary:
         name_of_person(new_name, param="name")
         person = self._kept(owner, name_or_id)
         try:
-            return _of_kept(rename_person(person.name, new_name, self.folder(owner)))
+            return library_person(rename_person(person.name, new_name, self.folder(owner)))
         except OutputExistsError:
             raise _taken(new_name) from None
         except IdentityFileError:  # removed meanwhile
             raise _unknown(name_or_id) from None
 
     def remove(self, owner: str, name_or_id: str) -> LibraryPerson:
-        """Forget somebody: the file with all in it, and what the cache has, unless somebody else
-        keeps the same face.
+        """Forget somebody: the files of all identities with all in them, and what the cache has,
+        unless somebody else keeps the same face.
 
         Returns:
             Who it was.
@@ -264,15 +291,17 @@ class PeopleLibrary:
             OutputFileError: The file cannot be removed.
         """
         person = self._kept(owner, name_or_id)
-        identity = Identity.load(person.path)
+        identities = [Identity.load(person.path), *further_identities(person.path)]
         try:
             remove_person(person.name, self.folder(owner))
         except IdentityFileError:
             raise _unknown(name_or_id) from None
         folders = [None, *(path for path in _entries(self._folder) if path.is_dir())]
-        others = (self._person(path) for folder in folders for path in people_files(folder))
-        if all(one is None or one.id != person.id for one in others):
-            remove_files(find_of_person(identity))
+        others = [self._person(path) for folder in folders for path in people_files(folder)]
+        still = {id_ for one in others if one is not None for id_ in one.ids}
+        for identity in identities:
+            if identity.short_hash not in still:
+                remove_files(find_of_person(identity))
         return person
 
     def preview(self, owner: str, name_or_id: str) -> bytes:
@@ -293,18 +322,19 @@ class PeopleLibrary:
         return person
 
     def _person(self, path: Path) -> LibraryPerson | None:
-        """Who is in a file; None: it is damaged, or gone. A file is read again when it changed."""
+        """Who is in a file, with the identities beside it; None: it is damaged, or gone. Files are
+        read again when one of them changed."""
         try:
-            state = path.stat()
+            states = [one.stat() for one in (path, *further_files(path).values())]
         except OSError:
             return None
-        signature = (state.st_mtime_ns, state.st_size, state.st_ino)
+        signature = [(state.st_mtime_ns, state.st_size, state.st_ino) for state in states]
         with self._lock:
             known, person = self._read.get(path, (None, None))
         if known == signature:
             return person
         try:
-            person = _of_kept(read_person(path))
+            person = library_person(read_person(path))
         except IdentityFileError:
             return None
         with self._lock:
@@ -318,44 +348,28 @@ def _entries(folder: Path) -> list[Path]:
     return []
 
 
-def _of_kept(kept: KeptPerson) -> LibraryPerson:
-    return _described(
-        kept.name,
-        kept.path,
-        kept.identity,
-        created=_unix(kept.added),
-        photos=kept.photos,
-        has_preview=bool(kept.preview),
-        references=kept.references,
-        faces=kept.faces,
-    )
+def _is_meant(one: IdentityOfPerson, wanted: str) -> bool:
+    return _ID.fullmatch(wanted) is not None and one.sha256.startswith(wanted)
 
 
-def _described(name: str, path: Path, identity: Identity, **more: Any) -> LibraryPerson:
-    agreement = identity.metadata.get("agreement")
-    return LibraryPerson(
-        id=identity.short_hash,
-        name=name,
-        path=path,
-        sha256=identity.sha256,
-        weights_sha256=str(identity.metadata.get("weights_sha256", "")),
-        has_unconditional=identity.uncond_tokens is not None,
-        agreement=float(agreement) if isinstance(agreement, int | float) else None,
-        photo_warnings=identity.photo_warnings,
-        **more,
-    )
+def _is_whole(person: LibraryPerson, id_: str) -> bool:
+    return any(one.id == id_ and one.has_unconditional for one in person.identities)
 
 
-def _unix(added: str) -> float:
-    with contextlib.suppress(ValueError):
-        return datetime.fromisoformat(added.replace("Z", "+00:00")).timestamp()
-    return 0.0
+def _taken(name: str, encoder: Encoder | None = None) -> ApiError:
+    """What to raise when somebody has a name.
 
-
-def _taken(name: str) -> ApiError:
-    return ApiError(
-        "name_taken", f"name: somebody is kept as {shown(name)}; choose another", "name"
-    )
+    Args:
+        encoder: Of an identity that was made from other photos.
+    """
+    what = "choose another"
+    if encoder is not None:
+        what = (
+            f"from other photos, so this identity, by {encoder_words(encoder)}, is not put beside "
+            "it; give the same photos, or choose another name"
+        )
+        return ApiError("name_taken", f"name: somebody is kept as {shown(name)} {what}", "name")
+    return ApiError("name_taken", f"name: somebody is kept as {shown(name)}; {what}", "name")
 
 
 def _unknown(name_or_id: str) -> ApiError:

@@ -428,15 +428,18 @@ class PictureService:
     def _with_people(
         self, request: NormalRequest, owner: str
     ) -> tuple[NormalRequest, dict[str, bytes]]:
-        """The request with kept people by their ids, and their identity files, copied: the job is
-        whole, whatever becomes of the library."""
+        """The request with kept people by the ids of the identities that the model takes, and the
+        files of these, copied: the job is whole, whatever becomes of the library."""
         people = []
+        encoders = self.models.encoders(request.model)
         files: dict[str, bytes] = {}
         for person in request.people:
             if person.identity:
-                found = self.people.find(owner, person.identity)
+                someone, found = self.people.identity_for(
+                    owner, person.identity, encoders, model=request.model
+                )
                 files[f"{found.id}{IDENTITY_SUFFIX}"] = found.path.read_bytes()
-                name = person.name or found.name
+                name = person.name or someone.name
                 person = replace(person, identity=found.id, name=name)
             people.append(person)
         return replace(request, people=tuple(people)), files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ from pulid_sdcpp.page.given_photos import GivenPhoto
 from pulid_sdcpp.page.grid_html import best_weight, grid_html
 from pulid_sdcpp.page.models_html import download_html, models_html
 from pulid_sdcpp.page.people_html import adding_html, ask_name_html, people_html
+from pulid_sdcpp.page.people_screen import kinds_of_models
 from pulid_sdcpp.page.recipe_drop import dropped_recipe_html
 from pulid_sdcpp.page.score_html import NONE, likeness_text, scores_html
-from pulid_sdcpp.server.library.people_library import LibraryPerson
+from pulid_sdcpp.server.library.library_person import IdentityOfPerson, LibraryPerson
 
 EVIL = "<script>alert(1)</script>\"'&{x} ${y} `z`"
 SCORES = {
@@ -64,6 +66,9 @@ def person(**changed: Any) -> LibraryPerson:
         "agreement": 0.66,
         "photo_warnings": (PhotoWarning("different_people", (1, 2), 0.1),),
         "has_preview": True,
+        "identities": tuple(
+            IdentityOfPerson(encoder, "a" * 10, "a" * 64, Path()) for encoder in ("flux", "sdxl-v1")
+        ),
     }
     return LibraryPerson(**{**facts, **changed})
 
@@ -241,6 +246,25 @@ def test_how_photos_are_joined_is_asked_of_several_only() -> None:
     one = photo(("largest",))
     assert not tags_of(adding_html([one]), "input", name="fusion")
     assert len(tags_of(adding_html([one, one]), "input", name="fusion")) == 2
+
+
+def test_a_card_says_for_which_models_the_person_is_kept() -> None:
+    assert "2 photos · for Flux, SDXL v1 · " in text_of(people_html([person()]))
+
+
+def test_the_model_is_asked_for_where_there_are_several_kinds() -> None:
+    one = photo(("largest",))
+    assert not tags_of(adding_html([one], {"dev": "Flux"}), "select")
+    html = adding_html([one], {EVIL: "Flux", "lightning": "SDXL v1"})
+    assert tags_of(html, "select")[0]["name"] == "model"
+    values = [(option["value"], "selected" in option) for option in tags_of(html, "option")]
+    assert values == [(EVIL, True), ("lightning", False)]
+
+
+def test_one_model_of_each_kind_is_offered() -> None:
+    kinds = {"base": ("sdxl-v1.1",), "dev": ("flux",), "dev-q8": ("flux",), "files": ()}
+    models: Any = SimpleNamespace(default="dev", settings=lambda: kinds, encoders=kinds.get)
+    assert kinds_of_models(models) == {"dev": "Flux", "base": "SDXL v1.1"}
 
 
 def test_terms_without_commercial_use_are_accepted_before_a_download() -> None:

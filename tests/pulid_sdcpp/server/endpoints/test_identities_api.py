@@ -18,7 +18,7 @@ from pulid_sdcpp.identity.kept_people import keep_person, kept_names, kept_perso
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER, pocket_files
 from pulid_sdcpp.server.calls.identity_view import uses_identity
 from pulid_sdcpp.server.jobs.jobs import Job
-from pulid_sdcpp.server.library.people_library import LibraryPerson
+from pulid_sdcpp.server.library.library_person import IdentityOfPerson, LibraryPerson
 from pulid_sdcpp.server.service.service import PictureService
 from served import run_served
 
@@ -86,6 +86,40 @@ def test_a_person_of_an_identity_file_from_keeping_to_forgetting(tmp_path: Path)
         assert kept_person("zoë b.").name == "Zoë B."
         assert (await client.delete(f"{PEOPLE}/{rose['id']}")).status_code == 204
         assert (await client.get(f"{PEOPLE}/{rose['id']}")).status_code == 404
+
+    run_served(tmp_path, test)
+
+
+def test_a_person_of_several_models(tmp_path: Path) -> None:
+    both = {
+        encoder: Identity.from_array(
+            np.full((4, 8), number, np.float32), encoder=encoder, source_sha256="ab" * 32
+        )
+        for encoder, number in (("sdxl-v1", 0.5), ("flux", 0.7))
+    }
+
+    async def test(client: Any, service: PictureService) -> None:
+        for identity in both.values():
+            content = base64.b64encode(identity.to_bytes()).decode()
+            kept = await keep(client, embedding=content, name="Rose")
+        said = [(one["encoder"], one["models"], one["id"]) for one in kept["identities"]]
+        assert said == [
+            ("sdxl-v1", "SDXL v1", both["sdxl-v1"].short_hash),
+            ("flux", "Flux", both["flux"].short_hash),
+        ]
+        for path, encoder in (
+            ("Rose/file", "sdxl-v1"),
+            ("Rose/file?encoder=flux", "flux"),
+            (f"{both['flux'].short_hash}/file", "flux"),
+        ):
+            file = await client.get(f"{PEOPLE}/{path}")
+            assert Identity.from_bytes(file.content).encoder == encoder
+        none = await refused(client, "GET", f"{PEOPLE}/Rose/file?encoder=sdxl-v1.1")
+        assert none == (404, "not_found", None)
+        cases = {"model": 3, "name": "x"}, {"model": "pocket", "name": "x"}
+        for case in cases:
+            body = {"embedding": embedding(0.9), **case}
+            assert await refused(client, "POST", PEOPLE, body) == (400, "invalid_value", "model")
 
     run_served(tmp_path, test)
 
@@ -201,12 +235,15 @@ def test_nobody_is_forgotten_whom_a_waiting_job_needs(tmp_path: Path) -> None:
         ({"request": {"people": [{"photos": []}, {"identity": "{sha}"}]}}, True),
         ({"people": [{"identity": "rosemary"}, {"identity": "{short}"}, 1]}, False),
         ({"people": {"identity": "rose"}}, False),
+        ({"people": [{"identity": "ffffffffffffffff"}]}, True),
         ({}, False),
     ],
 )
 def test_which_jobs_need_a_person(request_: dict[str, Any], needed: bool) -> None:
     identity = identity_of(0.5)
-    person = LibraryPerson(identity.short_hash, "Rose", Path(), identity.sha256)
+    one = IdentityOfPerson("flux", identity.short_hash, identity.sha256, Path())
+    further = IdentityOfPerson("sdxl-v1", "f" * 16, "f" * 64, Path())
+    person = LibraryPerson(one.id, "Rose", Path(), one.sha256, identities=(one, further))
     text = json.dumps(request_)
     for name, value in (("id", person.id), ("sha", person.sha256), ("short", person.id[:9])):
         text = text.replace(f"{{{name}}}", value)

@@ -180,6 +180,75 @@ def test_forgetting_leaves_nothing_unless_somebody_else_keeps_the_face(
         library.remove("tom", "alice")
 
 
+def of_encoder(number: float, encoder: str, photos: str = "cd" * 32) -> Identity:
+    tokens = np.full((4, 8), number, np.float32)
+    return Identity.from_array(tokens, encoder=encoder, source_sha256=photos)
+
+
+def test_a_person_of_two_models_is_one_person(library: PeopleLibrary) -> None:
+    flux, v1 = of_encoder(0.5, "flux"), of_encoder(0.7, "sdxl-v1")
+    library.add("rose", flux, name="Alice")
+    both, is_new = library.add("rose", v1, name="alice")
+    assert is_new
+    assert (both.name, both.id, both.encoders) == ("Alice", flux.short_hash, ("flux", "sdxl-v1"))
+    assert both.ids == (flux.short_hash, v1.short_hash)
+    assert library.people("rose") == (both,)
+    assert library.find("rose", v1.short_hash) == library.find("rose", "alice") == both
+    assert library.names_by_id("rose") == dict.fromkeys(both.ids, "Alice")
+    again, is_new = library.add("rose", v1)
+    assert (again, is_new) == (both, False)
+    assert library.rename("rose", v1.short_hash, "Zoë").encoders == both.encoders
+
+
+def test_a_model_gets_the_identity_that_it_takes(library: PeopleLibrary) -> None:
+    identities = {"flux": of_encoder(0.5, "flux"), "sdxl-v1": of_encoder(0.7, "sdxl-v1")}
+    for identity in identities.values():
+        library.add("rose", identity, name="alice")
+    for encoder, identity in identities.items():
+        for wanted in ("alice", *(one.short_hash for one in identities.values())):
+            person, found = library.identity_for("rose", wanted, (encoder,), model="m")
+            assert (person.name, found.encoder, found.id) == ("alice", encoder, identity.short_hash)
+            assert Identity.load(found.path).sha256 == identity.sha256
+    with pytest.raises(ApiError) as error:
+        library.identity_for("rose", "Alice", ("sdxl-v1.1",), model="sdxl-base", param="people[0]")
+    assert (code_of(error), error.value.param) == ("invalid_value", "people[0]")
+    assert error.value.message == (
+        "people[0]: 'alice' is kept for Flux or SDXL v1, but 'sdxl-base' needs an identity for "
+        "SDXL v1.1; add the same photos once more by the same name, with 'sdxl-base' as the model, "
+        "or choose another model"
+    )
+    assert library.identity_for("rose", "alice", (), model="m")[1].encoder == "flux"
+
+
+def test_without_a_name_the_same_photos_are_the_same_person(library: PeopleLibrary) -> None:
+    library.add("rose", of_encoder(0.5, "flux"), name="alice")
+    assert library.add("rose", of_encoder(0.7, "sdxl-v1"))[0].name == "alice"
+    other = of_encoder(0.9, "sdxl-v1.1", photos="ef" * 32)
+    assert library.add("rose", other)[0].name == other.short_hash
+    with pytest.raises(ApiError, match=r"from other photos, so this identity, by PuLID v1\.1 "):
+        library.add("rose", of_encoder(0.8, "sdxl-v1.1", photos="ef" * 32), name="alice")
+
+
+def test_all_identities_of_a_person_are_forgotten(library: PeopleLibrary) -> None:
+    identities = [of_encoder(0.5, "flux"), of_encoder(0.7, "sdxl-v1")]
+    for identity in identities:
+        library.add("rose", identity, name="alice")
+        keep_identity(identity)
+    library.add("tom", identities[1], name="bob")
+    person = library.remove("rose", identities[1].short_hash)
+    assert not any(one.path.exists() for one in person.identities)
+    assert library.people("rose") == ()
+    assert not entries_of_identity(identities[0].short_hash)
+    assert entries_of_identity(identities[1].short_hash)  # tom keeps it
+
+
+def test_a_further_identity_that_is_damaged_is_left_out(library: PeopleLibrary) -> None:
+    library.add("rose", of_encoder(0.5, "flux"), name="alice")
+    person, _ = library.add("rose", of_encoder(0.7, "sdxl-v1"), name="alice")
+    person.identities[1].path.write_bytes(b"noise")
+    assert library.find("rose", "alice").encoders == ("flux",)
+
+
 def test_a_damaged_file_is_no_person_and_can_be_named_only(library: PeopleLibrary) -> None:
     person, _ = library.add("rose", identity_of(0.5), name="alice")
     person.path.write_bytes(b"GGUF and nothing more")

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pulid_sdcpp.errors import OutputFileError
+from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.identity.kept_people import keep_person
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.jobs.jobs import Job
 from pulid_sdcpp.server.request.body_fields import body_fields
@@ -81,6 +84,28 @@ def test_a_failed_job_says_why(tmp_path: Path) -> None:
     with pytest.raises(ApiError) as caught:
         run_service(tmp_path, test)
     assert caught.value.code == "bad_identity"
+
+
+def test_a_person_of_other_models_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_DATA", str(tmp_path / "data"))
+    for encoder, number in (("flux", 0.5), ("sdxl-v1", 0.7)):
+        tokens = np.full((4, 8), number, np.float32)
+        identity = Identity.from_array(tokens, encoder=encoder, source_sha256="ab" * 32)
+        keep_person("alice", identity)
+
+    async def test(service: PictureService) -> None:
+        takes = ["sdxl-v1"]
+        monkeypatch.setattr(service.models, "encoders", lambda name: tuple(takes))
+        job = await submitted(service, identity="alice")
+        assert job.request["people"][0]["identity"] == identity.short_hash
+        await service.cancel(job.id)
+        takes[:] = ["sdxl-v1.1"]
+        with pytest.raises(ApiError, match=r"is kept for Flux or SDXL v1, but .* add the same"):
+            await submitted(service, identity="alice")
+
+    run_service(tmp_path, test)
 
 
 def test_a_person_who_is_not_kept_is_refused_at_once(tmp_path: Path) -> None:
