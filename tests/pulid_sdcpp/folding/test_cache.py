@@ -527,6 +527,46 @@ def test_a_picture_from_the_cache_is_the_picture_without(
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+def test_a_picture_of_a_unet_from_the_cache_is_the_picture_without(
+    small_sdxl_weights: dict[str, Path],
+    load_sdxl: Callable[..., StableDiffusion],
+    make_sdxl_identity: Callable[..., Identity],
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    dtype: str,
+) -> None:
+    monkeypatch.setenv("PULID_SDCPP_CACHE", str(folder))
+    folded = []
+
+    def counted(*arguments):
+        for layer in fold_for_unet(*arguments):
+            folded.append(layer)
+            yield layer
+
+    monkeypatch.setattr(folding_cache, "fold_for_unet", counted)
+    alice = make_sdxl_identity(1)
+
+    def picture(**options: object) -> bytes:
+        with load_sdxl(small_sdxl_weights, pulid_dtype=dtype, backend="cpu", **options) as engine:
+            (image,) = engine.generate_image(
+                "a portrait", width=64, height=64, sample_steps=1, cfg_scale=2.0, seed=7,
+                pulid_id_embedding=alice,
+            )  # fmt: skip
+        return bytes(image.tobytes())
+
+    without = picture(pulid_fold_cache=False)
+    assert not folder.exists()
+    layers = len(folded)
+    for made in (layers, 0):
+        folded.clear()
+        assert picture() == without
+        assert len(folded) == made
+        assert len(kept(folder / "folded")) == 2  # the person and nobody
+    assert layers > 0
+
+
+@pytest.mark.engine
 def test_a_wrong_limit_is_refused_before_the_model_is_loaded(
     standin_weights: dict[str, Path],
     load_engine: Callable[..., StableDiffusion],
