@@ -58,6 +58,7 @@ class CreateFill:
             *cards.values,
             cards.photos,
             cards.shown,
+            cards.model,
             *cards.columns,
             *cards.looks,
             self._stage,
@@ -70,21 +71,30 @@ class CreateFill:
         name = model if model in models else self._service.models.default
         return name, models.get(name, {})
 
+    def encoders(self, model: str) -> Sequence[str]:
+        """Whose identities a model takes: what is for SDXL only goes by them."""
+        found: Sequence[str] = self._service.models.encoders(model)
+        return found
+
     def values(self, body: dict[str, Any], owner: str) -> list[Any]:
         """The values for a body of `POST /sdcpp/v1/img_gen`; a photo in it is not there any more.
 
         Args:
-            body: Without a model or a prompt, those of the form stay.
+            body: Without a model or a prompt, those of the form stay. With people and at most the
+                form's model, everything but people stays.
             owner: Whose people are chosen from.
         """
         model, settings = self.settings(body.get("model"))
-        form = form_of_body({"seed": -1, **body}, settings)
+        form = form_of_body({"seed": -1, **body}, settings, self.encoders(model))
         form["model"] = model
         keeps = {name for name in ("model", "prompt") if name not in body}
-        if set(body) <= {"people", "pulid"}:
+        if set(body) <= {"people", "pulid"} or set(body) == {"people", "model"}:
             keeps = set(NAMES)
         start = gr.skip() if len(keeps) == len(NAMES) else self._start(body, owner)
-        return self._updates(form, body.get("people"), owner, keeps, start)
+        updates = self._updates(form, body.get("people"), owner, keeps, start)
+        if "model" not in body:  # the form's is not known here
+            updates[self.outputs.index(self._cards.model)] = gr.skip()
+        return updates
 
     def _start(self, body: Mapping[str, Any], owner: str) -> Any:
         """The picture to start from, with its mask; None: there is none, or it is gone."""
@@ -102,20 +112,21 @@ class CreateFill:
         start: Any = None,
     ) -> list[Any]:
         _, settings = self.settings(form["model"])
+        encoders = self.encoders(form["model"])
+        visible = {name: has_modes(encoders) for name in ID_MODE_FIELDS}
+        visible["guidance"] = has_guidance(form["model"], settings, encoders)
         updates = [
             gr.skip()
             if name in keeps
-            else gr.update(value=form[name], visible=has_guidance(form["model"], settings))
-            if name == "guidance"
-            else gr.update(value=form[name], visible=has_modes(form["model"], settings))
-            if name in ID_MODE_FIELDS
+            else gr.update(value=form[name], visible=visible[name])
+            if name in visible
             else gr.update(value=form[name])
             for name in NAMES
         ]
         keeps_size = "width" in keeps
         shape = gr.skip() if keeps_size else shape_of(form["width"], form["height"])
         ratio = form["width"] / max(form["height"], 1)
-        return [*updates, shape, *self._people(people, owner, ratio, form, settings), start]
+        return [*updates, shape, *self._people(people, owner, ratio, form), start]
 
     def _people(
         self,
@@ -123,12 +134,10 @@ class CreateFill:
         owner: str,
         ratio: float,
         form: Mapping[str, Any],
-        settings: Mapping[str, Any],
     ) -> list[Any]:
-        """The cards' values, the two states, the columns, the looks, and the stage."""
+        """The cards' values, the three states, the columns, the looks, and the stage."""
         steps = form["steps"]
-        is_for_sdxl = has_modes(form["model"], settings)
-        own_weight = identity_weight(("sdxl-v1",) if is_for_sdxl else ("flux",))
+        own_weight = identity_weight(self.encoders(form["model"]))
         count = len(self._cards.cards)
         rows = [one for one in people or () if isinstance(one, Mapping)][:count]
         choices = card_choices(self._service, owner)
@@ -163,7 +172,8 @@ class CreateFill:
             gr.Warning(texts.PHOTO_GONE)
         shown = [number < max(len(rows), 1) for number in range(count)]
         columns = [gr.update(visible=is_shown) for is_shown in shown]
-        return [*values, photos, shown, *columns, *looks, stage_value(ratio, stage)]
+        model = form["model"]
+        return [*values, photos, shown, model, *columns, *looks, stage_value(ratio, stage)]
 
     def _who(
         self, person: Mapping[str, Any], choices: Sequence[tuple[str, str]], owner: str
@@ -172,12 +182,18 @@ class CreateFill:
         said = str(person.get("identity") or "")
         if not said:
             return "", []
+        said = self._first_ids(owner).get(said, said)
         for name, value in choices:
             if value and (said == value or said.lower() == name.lower()):
                 return value, []
             if len(said) >= 10 and value.startswith(said[:10]):
                 return value, []
         return said, [(str(person.get("name") or said), said)]
+
+    def _first_ids(self, owner: str) -> dict[str, str]:
+        """The ids that choices have, by the ids of all identities of these people."""
+        people = self._service.people.people(owner)
+        return {its_id: person.id for person in people for its_id in person.ids}
 
     @staticmethod
     def _name(number: int, who: str, choices: Sequence[tuple[str, str]]) -> str:
@@ -188,7 +204,7 @@ class CreateFill:
         """The values as the page is opened: those that the browser remembers, else the model's."""
         form, people = _remembered(remembered, len(self._cards.cards))
         model, settings = self.settings(form.get("model"))
-        values = {name: default_of(name, settings, model) for name in NAMES}
+        values = {name: default_of(name, settings, self.encoders(model)) for name in NAMES}
         values["prompt"] = texts.PROMPT_START
         if form.get("model") == model:
             # A field that was left empty has no value; it begins again as for a new visitor.
@@ -215,27 +231,39 @@ class CreateFill:
             for name in self._service.models.settings()
         ]
 
-    def of_model(self, model: str) -> list[Any]:
-        """The values of the picture's fields when another model is chosen."""
+    def of_model(self, model: str, former: str = "", *weights: Any) -> list[Any]:
+        """The values of the picture's fields when another model is chosen, then the weights of the
+        cards, and the model.
+
+        Args:
+            model: The new one.
+            former: The one before.
+            *weights: Of the cards; those that are the former model's own become the new one's.
+        """
         model, settings = self.settings(model)
+        encoders = self.encoders(model)
         found: list[Any] = []
         for name in NAMES:
             if name in ("width", "height", "steps", "cfg_scale", "scheduler", "sampling_method"):
                 found.append(gr.update(value=default_of(name, settings)))
             elif name == "guidance":
                 value = default_of(name, settings)
-                found.append(gr.update(value=value, visible=has_guidance(model, settings)))
+                found.append(
+                    gr.update(value=value, visible=has_guidance(model, settings, encoders))
+                )
             elif name == "negative_prompt" and name in settings:
                 found.append(gr.update(value=settings[name]))
             elif name == "cfg_start_step":
-                found.append(gr.update(value=default_of(name, settings, model)))
+                found.append(gr.update(value=default_of(name, settings, encoders)))
             elif name in ID_MODE_FIELDS:
                 value = default_of(name, settings)
-                found.append(gr.update(value=value, visible=has_modes(model, settings)))
+                found.append(gr.update(value=value, visible=has_modes(encoders)))
             else:
                 found.append(gr.skip())
         width, height = default_of("width", settings), default_of("height", settings)
-        return [*found, shape_of(width, height)]
+        was, own = identity_weight(self.encoders(former)), identity_weight(encoders)
+        changed = [own if weight == was else gr.skip() for weight in weights]
+        return [*found, shape_of(width, height), *changed, model]
 
 
 def _step(value: Any, steps: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,7 @@ from ..options.identity_mode import ID_MODES, MAX_ID_ZEROS
 from ..options.second_pass import HIRES_UPSCALERS
 from ..options.step_cache import CACHE_MODES
 from . import texts
-from .form import LORA_ROWS, NAMES, default_of
+from .form import LORA_ROWS, NAMES, default_of, has_modes
 from .photo_input import photo_input
 from .start_picture import brush_field
 
@@ -191,8 +191,14 @@ class CreateFields:
         self._put(name, field)
 
 
-def has_guidance(model: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a model has the input for guidance: schnell, the pocket model and SDXL have none."""
-    return "guidance" in settings or not any(
-        part in model for part in ("schnell", "pocket", "sdxl")
+def has_guidance(model: str, settings: Mapping[str, Any], encoders: Sequence[str] = ()) -> bool:
+    """Whether a model has the input for guidance: schnell, the pocket model and SDXL have none.
+
+    Args:
+        model: Its name.
+        settings: Its settings.
+        encoders: Whose identities it takes.
+    """
+    return "guidance" in settings or not (
+        has_modes(encoders) or any(part in model for part in ("schnell", "pocket"))
     )

@@ -75,6 +75,7 @@ def create_screen(service: Any, parts: PageParts) -> None:
     fill = CreateFill(service, fields, cards, stage)
     screen = _Create(service, fields, cards, fill, follower)
     parts.fields, parts.fill = fill.outputs, fill.values
+    parts.shared["model"] = cards.model
     inputs = [*fields.values, *cards.values, cards.photos, cards.shown, stage, *fields.pictures]
     kept = [*fields.values, *cards.values, stage]
     make.click(screen.generate, inputs, [said], **EVENT)
@@ -97,8 +98,12 @@ def create_screen(service: Any, parts: PageParts) -> None:
         [fields.shape, stage],
         **{**EVENT, "trigger_mode": "always_last"},
     )
-    fields.named["model"].input(
-        fill.of_model, fields.named["model"], [*fields.values, fields.shape], **EVENT
+    model, weights = fields.named["model"], [card.weight for card in cards.cards]
+    model.input(
+        fill.of_model,
+        [model, cards.model, *weights],
+        [*fields.values, fields.shape, *weights, cards.model],
+        **EVENT,
     )
     fields.dice.click(lambda: "-1", None, fields.named["seed"], **EVENT)
     fields.last_seed.click(screen.last_seed, None, fields.named["seed"], **EVENT)
@@ -154,7 +159,8 @@ class _Create:
         _, settings = self._fill.settings(form["model"])
         people, files = people_in_form(people_values, photos, shown, boxes_in(stage))
         more, more_files = await asyncio.to_thread(_pictures, self._service.limits, *pictures)
-        body = body_of_form(form, settings, has_start="init_image" in more) | more
+        encoders = self._fill.encoders(form["model"])
+        body = body_of_form(form, settings, encoders, has_start="init_image" in more) | more
         if people:
             body["people"] = people
         given = RequestFiles(self._service.limits, parts={**files, **more_files})
@@ -209,7 +215,7 @@ class _Create:
         """A shape is chosen."""
         if shape not in SHAPES:
             return [gr.skip(), gr.skip()]
-        return list(size_of_shape(shape, self._fill.settings(model)[1]))
+        return list(size_of_shape(shape, self._fill.settings(model)[1], self._fill.encoders(model)))
 
     async def sized(self, width: float | None, height: float | None, stage: Any) -> list[Any]:
         """A side has another length."""

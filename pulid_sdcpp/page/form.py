@@ -11,7 +11,8 @@ from typing import Any
 
 from ..options.facts import of
 from ..options.generation import GenerationOptions
-from ..options.identity_mode import IdentityModeOptions
+from ..options.identity_mode import has_identity_modes
+from ..options.size_multiple import size_multiple_px
 from ..people.identity_options import IdentityOptions
 from ..server.errors import ApiError
 from ..server.request.body_fields import body_fields
@@ -81,17 +82,17 @@ _WHOLE = {
 }
 
 
-def default_of(name: str, settings: Mapping[str, Any], model: str = "") -> Any:
+def default_of(name: str, settings: Mapping[str, Any], encoders: Sequence[str] = ()) -> Any:
     """What the form shows for a value that nothing is said of.
 
     Args:
         name: Of NAMES.
         settings: Of the model.
-        model: Its name.
+        encoders: Whose identities the model takes.
     """
     if name in settings:
         return settings[name]
-    if name == "cfg_start_step" and has_modes(model, settings):
+    if name == "cfg_start_step" and has_modes(encoders):
         return 0
     if name in _OWN:
         return _OWN[name]
@@ -103,20 +104,25 @@ def default_of(name: str, settings: Mapping[str, Any], model: str = "") -> Any:
 
 
 def body_of_form(
-    form: Mapping[str, Any], settings: Mapping[str, Any], *, has_start: bool = False
+    form: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    encoders: Sequence[str] = (),
+    *,
+    has_start: bool = False,
 ) -> dict[str, Any]:
     """The body that the form means, without people and pictures.
 
     Args:
         form: Values by NAMES.
         settings: Of the model.
+        encoders: Whose identities it takes.
         has_start: Whether there is a picture to start from, without which strength means nothing.
     """
     body: dict[str, Any] = {"model": form["model"], "seed": _seed(form["seed"])}
     for name in _ALWAYS:
         body[name] = _plain(name, form[name])
     names = [*_PLAIN, *(["strength"] if has_start else [])]
-    if has_modes(form["model"], settings):
+    if has_modes(encoders):
         names += ID_MODE_FIELDS
     if form["cfg_scale"] != 1:
         body["cfg_start_step"] = _plain("cfg_start_step", form["cfg_start_step"])
@@ -141,17 +147,19 @@ def body_of_form(
     return body
 
 
-def form_of_body(body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def form_of_body(
+    body: Mapping[str, Any], settings: Mapping[str, Any], encoders: Sequence[str] = ()
+) -> dict[str, Any]:
     """The form's values for a body, as it came or as `to_json` gives it.
 
     Args:
         body: Of any names that bodies may have; a batch becomes one picture of its first seed.
         settings: Of the model that the body names.
+        encoders: Whose identities it takes.
     """
     fields = body_fields(body)
     said = {**fields.options, **fields.delivery}
-    model = str(said.get("model", ""))
-    form = {name: said.get(name, default_of(name, settings, model)) for name in NAMES}
+    form = {name: said.get(name, default_of(name, settings, encoders)) for name in NAMES}
     form["seed"] = str(form["seed"])
     form["hires"] = form["hires"] is True
     for row, lora in enumerate(_loras(said.get("loras"))[:LORA_ROWS]):
@@ -159,9 +167,13 @@ def form_of_body(body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
     return form
 
 
-def has_modes(model: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a model adds identities in several ways: SDXL's do, and Flux's refuse to be told."""
-    return "sdxl" in model.lower() or any(name in settings for name in of(IdentityModeOptions))
+def has_modes(encoders: Sequence[str]) -> bool:
+    """Whether a model adds identities in several ways: SDXL's do, and Flux's refuse to be told.
+
+    Args:
+        encoders: Whose identities it takes.
+    """
+    return any(map(has_identity_modes, encoders))
 
 
 def shape_of(width: float, height: float) -> str:
@@ -172,16 +184,25 @@ def shape_of(width: float, height: float) -> str:
     return "own"
 
 
-def size_of_shape(shape: str, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height of a shape, as many pixels as the model's own size has."""
+def size_of_shape(
+    shape: str, settings: Mapping[str, Any], encoders: Sequence[str] = ()
+) -> tuple[int, int]:
+    """Width and height of a shape, as many pixels as the model's own size has.
+
+    Args:
+        shape: Of SHAPES.
+        settings: Of the model.
+        encoders: Whose identities it takes.
+    """
     width, height = default_of("width", settings), default_of("height", settings)
     wide, high = SHAPES[shape]
     scale = (width * height / (wide * high)) ** 0.5
-    return _multiple(wide * scale), _multiple(high * scale)
+    step = size_multiple_px(encoders)
+    return _multiple(wide * scale, step), _multiple(high * scale, step)
 
 
-def _multiple(side: float) -> int:
-    return max(round(side / 16), 1) * 16
+def _multiple(side: float, step: int) -> int:
+    return max(round(side / step), 1) * step
 
 
 def _loras(value: Any) -> list[tuple[str, float]]:

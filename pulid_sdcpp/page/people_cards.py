@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ..options.facts import of
+from ..options.identity_mode import identity_weight
 from ..people.identity_options import IdentityOptions
 from ..server.calls.enrolment import begin_enrolment
 from ..server.errors import ApiError, api_error_of
@@ -53,6 +54,7 @@ class PeopleCards:
     Attributes:
         photos: State: a `PersonPhoto` for each card.
         shown: State: whether each card is there.
+        model: State: the model whose own weight is on the cards where nobody changed it.
         values: Components of all cards, `VALUES` of the first, then of the second...
     """
 
@@ -61,6 +63,7 @@ class PeopleCards:
         count = min(service.limits.max_people, CARDS)
         self.photos = gr.State([PersonPhoto()] * count)
         self.shown = gr.State([True, *[False] * (count - 1)])
+        self.model = gr.State("")
         self.cards = [self._card(number) for number in range(count)]
         self.add = gr.Button(texts.ADD_PERSON, size="sm", elem_id="add-person", visible=count > 1)
         self.values = [one for card in self.cards for one in card.values()]
@@ -132,13 +135,13 @@ class PeopleCards:
         card.another.click(events.emptied, self.photos, [self.photos, *looks], **EVENT)
         card.remove.click(
             events.removed,
-            [self.photos, self.shown],
+            [self.photos, self.shown, self.model],
             [self.photos, self.shown, self.add, card.column, *card.values(), *looks],
             **EVENT,
         )
         card.keep.click(
             events.kept,
-            [card.who, card.name, self.photos],
+            [card.who, card.name, self.photos, self.model],
             [self.photos, card.who, *looks, card.kept],
             **EVENT,
         )
@@ -161,12 +164,16 @@ class _CardEvents:
         self._service = service
         self._number = number
 
-    async def removed(self, photos: list[PersonPhoto], shown: list[bool]) -> list[Any]:
+    async def removed(
+        self, photos: list[PersonPhoto], shown: list[bool], model: str = ""
+    ) -> list[Any]:
         shown = [*shown[: self._number], False, *shown[self._number + 1 :]]
         photos = _with(photos, self._number, PersonPhoto())
         hidden = gr.update(visible=False)
         looks = [gr.update(value=None, visible=True), gr.update(value="", visible=False), hidden]
-        emptied = [gr.update(value=value) for value in ("", 1, 0, None, "")]  # for the next one
+        own_weight = identity_weight(await asyncio.to_thread(self._service.models.encoders, model))
+        # For the next one.
+        emptied = [gr.update(value=value) for value in ("", own_weight, 0, None, "")]
         return [photos, shown, gr.update(visible=True), hidden, *emptied, *looks]
 
     async def chosen(self, who: str, photos: list[PersonPhoto]) -> list[Any]:
@@ -196,12 +203,18 @@ class _CardEvents:
         return [photos, *looks_of(photos[self._number], "")]
 
     async def kept(
-        self, request: gr.Request, who: str, name: str, photos: list[PersonPhoto]
+        self,
+        request: gr.Request,
+        who: str,
+        name: str,
+        photos: list[PersonPhoto],
+        model: str = "",
     ) -> list[Any]:
-        """Keep the person of the photo by name, and have the card be of that person."""
+        """Keep the person of the photo by name, for the form's model, and have the card be of that
+        person."""
         owner = call_in(request).owner
         try:
-            person_id = await self._enrolled(owner, who, name.strip(), photos[self._number])
+            person_id = await self._enrolled(owner, who, name.strip(), photos[self._number], model)
         except Exception as error:
             message = api_error_of(error).message
             said = html('<p class="field-error" role="alert">{}</p>', message)
@@ -212,7 +225,9 @@ class _CardEvents:
         chosen = gr.update(choices=choices, value=person_id)
         return [photos, chosen, *looks_of(photos[self._number], person_id), str(said)]
 
-    async def _enrolled(self, owner: str, who: str, name: str, photo: PersonPhoto) -> str:
+    async def _enrolled(
+        self, owner: str, who: str, name: str, photo: PersonPhoto, model: str
+    ) -> str:
         """The id of the person that is kept now.
 
         Raises:
@@ -237,6 +252,7 @@ class _CardEvents:
             PersonFields(photos=(photo.picture,), face=face),
             {photo.picture.sha256: photo.picture.png},
             name=name,
+            model=model,
         )
         job = await self._service.finished(job.id)
         if job.error is not None or job.status != "completed":

@@ -58,7 +58,7 @@ def people_screen(service: PictureService, parts: PageParts) -> None:
     photos.upload(screen.looked, [photos], [photos, place, given, adding, status], **EVENT)
     adding.act(screen.kept, [given], [photos, place, given, adding, status, cards], **EVENT)
     cards.act(screen.pressed, [], [dialog, wanted], **EVENT)
-    cards.act(screen.used, [], [parts.navigation, *parts.fields], **EVENT)
+    cards.act(screen.used, [parts.shared["model"]], [parts.navigation, *parts.fields], **EVENT)
     dialog.act(screen.answered, [], [dialog, cards], **EVENT)
 
 
@@ -168,14 +168,20 @@ class _PeopleEvents:
         return gr.skip(), gr.skip()
 
     @told
-    async def used(self, request: gr.Request, event: gr.EventData) -> Any:
-        """Somebody is to be in the next picture, or in a grid."""
+    async def used(self, model: str, request: gr.Request, event: gr.EventData) -> Any:
+        """Somebody is to be in the next picture, or in a grid.
+
+        Args:
+            model: Of the form of Create, whose weight the person has there.
+        """
         call, pressed = call_in(request), pressed_in(event)
         if pressed.do == "grid":
             return going_to(self._parts, "grid")
         if pressed.do != "use":
             return going_to(self._parts)
-        body = {"people": [{"identity": pressed.id}]}
+        body: dict[str, Any] = {"people": [{"identity": pressed.id}]}
+        if model:
+            body["model"] = model
         return await asyncio.to_thread(going_to, self._parts, "create", body, call.owner)
 
     @told

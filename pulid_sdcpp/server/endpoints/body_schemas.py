@@ -172,6 +172,7 @@ def body_schemas() -> dict[str, dict[str, Any]]:
     kept = {
         **{name: person[name] for name in ("photo", "photos", "face", "fusion", "embedding")},
         "name": _text("A name that the person is kept by.", maxLength=100),
+        "model": _text("The model that the identity is for; the server's own without it."),
     }
     grid = {
         "person": {

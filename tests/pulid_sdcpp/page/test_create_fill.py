@@ -22,8 +22,12 @@ from pulid_sdcpp.page.person_photo import PersonPhoto
 from pulid_sdcpp.page.region_stage import region_stage
 from pulid_sdcpp.server.jobs.jobs import Job
 
-ROSE = SimpleNamespace(name="Rose", id="0123456789")
-MODELS = {"dev": {"steps": 20, "guidance": 3.5}, "schnell": {"steps": 4}}
+ROSE = SimpleNamespace(name="Rose", id="0123456789", ids=("0123456789", "e" * 10))
+MODELS: dict[str, dict[str, Any]] = {
+    "dev": {"steps": 20, "guidance": 3.5},
+    "schnell": {"steps": 4},
+    "mine": {"steps": 4, "width": 1024},
+}
 MASK, FACE = "a" * 64, "b" * 64
 
 
@@ -32,6 +36,9 @@ class Models:
 
     def settings(self) -> Any:
         return MODELS
+
+    def encoders(self, name: str) -> Any:
+        return ("sdxl-v1",) if name == "mine" else ("flux",)
 
     def infos(self) -> Any:
         return [SimpleNamespace(name="dev", what="twenty steps")]
@@ -69,7 +76,7 @@ class Page:
         names = [*NAMES, "shape"]
         for number in range(len(self.cards.cards)):
             names += [f"{one}_{number}" for one in ("who", "weight", "start", "end", "name")]
-        names += ["photos", "shown"]
+        names += ["photos", "shown", "weights_of"]
         return {name: _value(value) for name, value in zip(names, values, strict=False)} | {
             "stage": values[-2],
             "start": values[-1],
@@ -209,7 +216,8 @@ def test_no_other_name_is_a_file(page: Page, name: Any) -> None:
 
 def test_another_model_has_its_own_steps_and_schnell_no_guidance(page: Page) -> None:
     values = page.fill.of_model("schnell")
-    assert len(values) == len(NAMES) + 1
+    assert len(values) == len(NAMES) + 2
+    assert values[-1] == "schnell"
     named: Callable[[str], Any] = lambda name: values[NAMES.index(name)]  # noqa: E731
     assert named("steps")["value"] == 4
     assert named("guidance")["visible"] is False
@@ -221,17 +229,54 @@ def test_another_model_has_its_own_steps_and_schnell_no_guidance(page: Page) -> 
 
 
 def test_models_are_named_with_what_they_are(page: Page) -> None:
-    assert page.fill.model_choices() == [("dev: twenty steps", "dev"), ("schnell", "schnell")]
+    assert page.fill.model_choices() == [
+        ("dev: twenty steps", "dev"),
+        ("schnell", "schnell"),
+        ("mine", "mine"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("model", "settings", "has"),
-    [("flux-dev-q4", {}, True), ("flux-schnell-q4", {}, False), ("pocket", {}, False),
-     ("sdxl-lightning", {}, False),
-     ("my-schnell", {"guidance": 2.0}, True)],
+    ("model", "settings", "encoder", "has"),
+    [("flux-dev-q4", {}, "flux", True), ("flux-schnell-q4", {}, "flux", False),
+     ("pocket", {}, "flux", False), ("mine", {}, "sdxl-v1", False),
+     ("my-sdxl-like", {}, "flux", True), ("my-schnell", {"guidance": 2.0}, "flux", True)],
 )  # fmt: skip
-def test_schnell_has_no_guidance(model: str, settings: Any, has: bool) -> None:
-    assert has_guidance(model, settings) is has
+def test_schnell_and_sdxl_have_no_guidance(
+    model: str, settings: Any, encoder: str, has: bool
+) -> None:
+    assert has_guidance(model, settings, (encoder,)) is has
+
+
+def test_modes_go_by_the_model_s_kind_and_not_its_name(page: Page) -> None:
+    values = page.fill.of_model("mine", "dev")
+    assert all(values[NAMES.index(name)]["visible"] for name in ("id_mode", "id_zeros"))
+    assert values[NAMES.index("guidance")]["visible"] is False
+    assert values[NAMES.index("cfg_start_step")]["value"] == 0
+
+
+def test_another_model_s_own_weight_takes_the_place_of_the_former_one_s(page: Page) -> None:
+    *_, first, second, third, shown = page.fill.of_model("mine", "dev", 1, 0.5, 1.0)
+    assert (first, second, third, shown) == (0.8, gr.skip(), 0.8, "mine")
+    *_, first, second, _ = page.fill.of_model("schnell", "mine", 0.8, 1.0)
+    assert (first, second) == (1.0, gr.skip())  # 1.0 was the user's
+    *_, first, _ = page.fill.of_model("schnell", "dev", 0.8)
+    assert first == gr.skip()
+
+
+def test_a_person_has_the_weight_of_the_form_s_model(page: Page) -> None:
+    body = {"people": [{"identity": ROSE.id}], "model": "mine"}
+    values = page.named(page.fill.values(body, "rose"))
+    assert (values["weight_0"], values["weights_of"]) == (0.8, "mine")
+    assert values["model"] is values["steps"] is None  # they stay
+    values = page.named(page.fill.values({"people": [{"identity": ROSE.id}]}, "rose"))
+    assert values["weights_of"] is None
+    assert opened(page, None)["weights_of"] == "dev"
+
+
+def test_a_person_is_found_by_the_id_of_any_identity(page: Page) -> None:
+    values = page.named(page.fill.values({"people": [{"identity": "e" * 10}]}, "rose"))
+    assert values["who_0"] == ROSE.id
 
 
 def test_one_more_person_than_there_are_cards_changes_nothing(page: Page) -> None:
@@ -243,10 +288,11 @@ def test_one_more_person_than_there_are_cards_changes_nothing(page: Page) -> Non
 
 def test_a_card_that_was_removed_is_empty_for_the_next_person(page: Page) -> None:
     photos = [PersonPhoto(), PersonPhoto(embedding=b"a"), PersonPhoto()]
-    found = asyncio.run(_CardEvents(None, 1).removed(photos, [True, True, False]))
+    events = _CardEvents(page.service, 1)
+    found = asyncio.run(events.removed(photos, [True, True, False], "mine"))
     emptied, shown, _, _, *values = found
     assert (emptied[1].is_somebody, shown) == (False, [True, False, False])
-    assert [_value(one) for one in values[:5]] == ["", 1, 0, None, ""]
+    assert [_value(one) for one in values[:5]] == ["", 0.8, 0, None, ""]
 
 
 def test_every_weight_that_a_picture_may_have_is_on_the_slider(page: Page) -> None:

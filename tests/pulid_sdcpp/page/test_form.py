@@ -164,19 +164,28 @@ def test_a_negative_prompt_of_the_model_can_be_emptied() -> None:
     assert form_of_body(emptied, settings)["negative_prompt"] == ""
 
 
-def test_modes_are_said_of_sdxl_alone() -> None:
+def test_modes_are_said_of_sdxl_alone_whatever_the_model_is_called() -> None:
     said = {"id_mode": "style", "id_zeros": 12.0}
-    assert not {"id_mode", "id_zeros"} & body_of_form(form(model="flux-dev", **said), {}).keys()
-    body = body_of_form(form(model="sdxl-base", **said), {})
+    of_flux = body_of_form(form(model="my-sdxl-like", **said), {}, ("flux",))
+    assert not {"id_mode", "id_zeros"} & of_flux.keys()
+    body = body_of_form(form(model="mine", **said), {}, ("sdxl-v1.1",))
     assert (body["id_mode"], body["id_zeros"]) == ("style", 12)
-    settings = {"id_zeros": 10}
-    own = body_of_form(form(model="mine", id_mode="", id_zeros=10), settings)
+    settings, encoders = {"id_zeros": 10}, ("sdxl-v1",)
+    own = body_of_form(form(model="mine", id_mode="", id_zeros=10), settings, encoders)
     assert not {"id_mode", "id_zeros"} & own.keys()
-    assert body_of_form(form(model="mine", id_zeros=0), settings)["id_zeros"] == 0
-    back = form_of_body(body, {})
+    zero = body_of_form(form(model="mine", id_zeros=0), settings, encoders)
+    assert zero["id_zeros"] == 0
+    back = form_of_body(body, {}, encoders)
     assert (back["id_mode"], back["id_zeros"]) == ("style", 12)
 
 
 def test_true_cfg_begins_at_once_with_sdxl() -> None:
-    assert form_of_body({"model": "sdxl-base"}, {})["cfg_start_step"] == 0
-    assert form_of_body({"model": "flux-dev"}, {})["cfg_start_step"] == 1
+    assert form_of_body({"model": "mine"}, {}, ("sdxl-v1",))["cfg_start_step"] == 0
+    assert form_of_body({"model": "mine"}, {}, ("flux",))["cfg_start_step"] == 1
+
+
+def test_shapes_of_sdxl_have_sides_of_64() -> None:
+    assert size_of_shape("portrait", SETTINGS, ("sdxl-v1",)) == (896, 1152)
+    small = {"width": 560, "height": 560}
+    assert all(side % 64 == 0 for side in size_of_shape("landscape", small, ("sdxl-v1",)))
+    assert any(side % 64 for side in size_of_shape("landscape", small, ("flux",)))
