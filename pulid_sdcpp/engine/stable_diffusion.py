@@ -34,6 +34,7 @@ from ..options.checks import check_choice, check_path, check_text
 from ..options.context import PULID_DTYPES, ContextOptions
 from ..options.generation import SAMPLING_METHODS, GenerationOptions
 from ..options.processor_cores import thread_count
+from ..options.size_multiple import check_size_multiple
 from ..options.step_point import StepPoint
 from ..people.identity_options import IdentityOptions
 from ..people.identity_use import IdentityLike, IdentityUse, identity_uses
@@ -302,8 +303,10 @@ class StableDiffusion:
         upscaler, factor = self._upscaler if picture.upscale_repeats else (None, 1)
         if upscaler is not None:
             check_upscaled_size(picture.made_size, factor, picture.upscale_repeats)
-        if self._flux is not None:
-            check_size(picture, self._loaded_with, self._flux, self._device, on_cpu=self._on_cpu)
+        if self._unet is not None:
+            check_size_multiple(picture, is_sdxl=True)
+        if (sizes := self._unet.sizes if self._unet is not None else self._flux) is not None:
+            check_size(picture, self._loaded_with, sizes, self._device, on_cpu=self._on_cpu)
 
         # 2. Files that it reads, and people in its terms.
         native, loras = self._open

@@ -15,10 +15,11 @@ from ..families.sdxl.unet_shapes import UnetSizes
 from ..model_files.description import describe_file
 from ..native.devices import Device, Placement
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, with_checked
+from ..options.size_multiple import SDXL_SIZE_MULTIPLE_PX
 from ..system.system_memory import total_memory_bytes
 from .compute import T5_TOKENS, decoder_bytes, flux_bytes, token_count
 from .parameters import decoder_channels
-from .unet_compute import CLIP_TOKENS, UNET_SIZE_MULTIPLE_PX, unet_bytes, unet_tokens
+from .unet_compute import CLIP_TOKENS, unet_bytes, unet_tokens
 
 __all__ = [
     "check_picture_fits",
@@ -157,7 +158,7 @@ def _denoise_bytes(
 
 
 def _step(is_unet: bool) -> int:
-    return UNET_SIZE_MULTIPLE_PX if is_unet else SIZE_MULTIPLE_PX
+    return SDXL_SIZE_MULTIPLE_PX if is_unet else SIZE_MULTIPLE_PX
 
 
 def _largest(

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..options.generation import SIZE_MULTIPLE_PX
+from ..options.size_multiple import SDXL_SIZE_MULTIPLE_PX
 from .compute import DEFAULT_TILE
 from .model import Measures, Phase, PictureSizes, denoise_workspace, device_peak, phases
 from .parameters import ModelSizes
-from .unet_compute import UNET_SIZE_MULTIPLE_PX
 
 __all__ = [
     "CONTEXT_BYTES",
@@ -114,7 +114,7 @@ def largest_size(
     shared: int | None = None,
 ) -> tuple[int, int] | None:
     """The largest picture of about the same shape that fits; None: none of a useful size."""
-    step = SIZE_MULTIPLE_PX if models.unet is None else UNET_SIZE_MULTIPLE_PX
+    step = SIZE_MULTIPLE_PX if models.unet is None else SDXL_SIZE_MULTIPLE_PX
     for width in range((picture.width - 1) // step * step, step, -step):
         height = max(round(picture.height * width / picture.width / step) * step, step)
         if min(width, height) < min(SMALLEST_PX, picture.width, picture.height):

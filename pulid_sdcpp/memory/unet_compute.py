@@ -21,19 +21,17 @@ from __future__ import annotations
 import math
 
 from ..families.sdxl.unet_shapes import UNET_HEAD_DIM, UnetSizes
+from ..options.size_multiple import SDXL_SIZE_MULTIPLE_PX
 from .compute import CHARACTERS_PER_TOKEN, DEVICE_CHUNK_BYTES, FLASH_PAD, LATENT_PX
 
 __all__ = [
     "CLIP_TOKENS",
-    "UNET_SIZE_MULTIPLE_PX",
     "clip_tokens",
     "skipped_bytes",
     "unet_bytes",
     "unet_tokens",
 ]
 
-UNET_SIZE_MULTIPLE_PX = 64
-"""The engine enlarges pictures to multiples of this (`align_image_size`)."""
 CLIP_TOKENS = 77
 """A prompt is cut into pieces of so many tokens."""
 
@@ -65,7 +63,7 @@ def clip_tokens(prompt: str) -> int:
 
 def unet_tokens(width_px: int, height_px: int, level: int) -> int:
     """Tokens (or pixels) of a level of the UNet: 0 has one for each latent pixel."""
-    step = UNET_SIZE_MULTIPLE_PX
+    step = SDXL_SIZE_MULTIPLE_PX  # others are enlarged
     width, height = (math.ceil(side / step) * step for side in (width_px, height_px))
     return (width // LATENT_PX >> level) * (height // LATENT_PX >> level)
 

@@ -28,7 +28,7 @@ from .lora_family import check_lora_family
 from .lora_layout import LoraModule, lora_layout
 from .lora_places import LoraPlaces
 from .lora_tags import LoraFiles, check_no_lora_tags, prompt_loras
-from .sdxl_checks import is_sdxl_folder
+from .model_family import is_sdxl_model
 
 __all__ = ["CheckedLora", "check_prompt_loras", "checked_lora", "has_quantized", "lora_places"]
 
@@ -188,23 +188,9 @@ def check_prompt_loras(
         if not weight:
             raise ValueError(f"the weights of {path.name} in the prompt add up to 0; leave it out")
     places = lora_places(files, flux) if loras else None
-    is_sdxl = bool(loras) and places is None and _is_sdxl(files)
+    is_sdxl = bool(loras) and places is None and is_sdxl_model(files)
     for path in dict.fromkeys(lora.path for lora in loras):
         checked = checked_lora(path, places)
         if is_sdxl:
             check_lora_family(checked.header, str(path), "sdxl")
     return list(weights)
-
-
-def _is_sdxl(files: Mapping[str, Any]) -> bool:
-    alone = str(files.get("diffusion_model_path") or "")
-    full = str(files.get("model_path") or "")
-    if not alone and os.path.isdir(full):
-        return is_sdxl_folder(full)
-    return _kind_of_file(alone or full, file_stamp(alone or full)) == "sdxl"
-
-
-@functools.lru_cache(maxsize=4)
-def _kind_of_file(path: str, stamp: tuple[int, ...]) -> str:
-    """`stamp`: of the file, so that another under its name is read anew."""
-    return describe_file(path).kind

@@ -16,22 +16,30 @@ Source: stable-diffusion.cpp, align_image_size.
 """
 
 
-def size_multiple_px(encoders: Sequence[str]) -> int:
+def size_multiple_px(encoders: Sequence[str], *, is_sdxl: bool = False) -> int:
     """What widths and heights are multiples of, in pixels.
 
     Args:
         encoders: Of the PuLID weights, as for `identity_uses`; without weights, Flux's holds.
+        is_sdxl: Whether the model itself is known to be SDXL.
     """
-    return SDXL_SIZE_MULTIPLE_PX if any(map(has_identity_modes, encoders)) else SIZE_MULTIPLE_PX
+    if is_sdxl or any(map(has_identity_modes, encoders)):
+        return SDXL_SIZE_MULTIPLE_PX
+    return SIZE_MULTIPLE_PX
 
 
-def check_size_multiple(generation: GenerationOptions, encoders: Sequence[str]) -> None:
+def check_size_multiple(
+    generation: GenerationOptions, encoders: Sequence[str] = (), *, is_sdxl: bool = False
+) -> None:
     """Refuse a size that the model does not make exactly.
+
+    Args:
+        encoders, is_sdxl: As for `size_multiple_px`.
 
     Raises:
         ValueError: Names the side, and the nearest that are possible.
     """
-    step = size_multiple_px(encoders)
+    step = size_multiple_px(encoders, is_sdxl=is_sdxl)
     passes = [("width", "height", (generation.width, generation.height))]
     if generation.second_size is not None:
         passes.append(("hires_width", "hires_height", generation.second_size))

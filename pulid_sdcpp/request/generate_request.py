@@ -14,6 +14,7 @@ from ..families.pulid_encoders import encoders_of_weights
 from ..identity.named_person import named_person
 from ..memory.plan import Vram
 from ..model_files.lora_files_named import with_lora_tags, with_preset_loras
+from ..model_files.model_family import is_sdxl_model
 from ..options import second_pass
 from ..options.context import ContextOptions
 from ..options.facts import of
@@ -172,7 +173,8 @@ def settle(
     generation, names = read_images(asked)
     if given.get("init_image") is not None:
         encoders = encoders_of_weights(context.pulid_weights)
-        size = _size_of(generation.init_image, given, size_multiple_px(encoders))
+        multiple_px = size_multiple_px(encoders, is_sdxl=is_sdxl_model(vars(context)))
+        size = _size_of(generation.init_image, given, multiple_px)
         generation = with_checked(generation, **size)
         sources |= dict.fromkeys(size, "picture")
     everybody = _part(values, _SPAN)

@@ -13,6 +13,7 @@ from ..families.pulid_encoders import encoders_of_weights
 from ..identity.identity_file import Identity, is_identity_content, is_identity_file
 from ..model_files.lora_checks import check_prompt_loras
 from ..model_files.lora_files_named import with_lora_tags
+from ..model_files.model_family import is_sdxl_model
 from ..model_files.upscalers import second_pass_upscaler
 from ..options.context import ContextOptions
 from ..options.generation import GenerationOptions
@@ -127,7 +128,7 @@ def picture_request(request: GenerateRequest, people: Sequence[Person]) -> Pictu
     read = [_ready(person, encoders) for person in people]
     names["people"] = tuple(used for _, used in read)
     everybody = tuple(person for person, _ in read)
-    check_size_multiple(generation, encoders)
+    check_size_multiple(generation, encoders, is_sdxl=is_sdxl_model(vars(context)))
     identity_uses(
         *(everybody, request.cfg_start_step, generation, encoders),
         weights=context.pulid_weights or "",

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from pulid_sdcpp import (
+    GenerationError,
+    GenerationOptions,
     Identity,
     IdentityFileError,
     ModelFileError,
@@ -21,6 +23,7 @@ from pulid_sdcpp import (
     Region,
     StableDiffusion,
 )
+from pulid_sdcpp.memory import check as memory_check
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
@@ -69,6 +72,24 @@ def nobody(small_sdxl_weights: dict[str, Path], load_sdxl: Load) -> np.ndarray:
     """Of an engine that was loaded without PuLID."""
     with load_sdxl(small_sdxl_weights, pulid=None, backend="cpu") as engine:
         return pixels(engine)
+
+
+def test_sizes_that_it_does_not_make_are_refused_without_pulid_too(
+    small_sdxl_weights: dict[str, Path], load_sdxl: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"prompt": "", "width": 2048, "height": 2048}
+    with load_sdxl(small_sdxl_weights, pulid=None, backend="cpu") as engine:
+        with pytest.raises(ValueError, match="width is 80, but must be a multiple of 64"):
+            engine.generate_image("a face", width=80, height=64)
+        with pytest.raises(ValueError, match="height is 48, but must be a multiple of 64"):
+            engine.generate(GenerationOptions("a face", width=64, height=48))
+        with monkeypatch.context() as computer:
+            computer.setattr(memory_check, "total_memory_bytes", lambda: 1 << 26)
+            with pytest.raises(GenerationError, match="out of memory: 2048x2048 needs"):
+                engine.generate_image(**large)
+        monkeypatch.setattr(engine, "_device", "CUDA0")
+        with pytest.raises(GenerationError, match="4096x4096 is too large for CUDA0: it has 65536"):
+            engine.generate_image("", width=4096, height=4096)
 
 
 def test_who_is_not_in_the_picture_changes_no_byte(

@@ -31,3 +31,5 @@ def test_the_nearest_sizes_are_named(sizes: dict[str, Any], message: str) -> Non
     check_size_multiple(picture, ("flux",))
     with pytest.raises(ValueError, match=message):
         check_size_multiple(picture, ("sdxl-v1",))
+    with pytest.raises(ValueError, match=message):  # without PuLID weights
+        check_size_multiple(picture, is_sdxl=True)
