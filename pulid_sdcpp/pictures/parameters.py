@@ -16,6 +16,7 @@ from typing import Any
 
 from ..families.pulid_encoders import encoders_of_weights
 from ..identity.identity_file import Identity
+from ..model_files.model_family import is_sdxl_model
 from ..options.context import ContextOptions
 from ..options.former_schedule import former_default, has_former_schedule
 from ..options.generation import GenerationOptions, with_checked
@@ -125,7 +126,10 @@ def describe_picture(
         generation = _with_named_mode(generation, people, encoders)
     upscaler = _file_name(generation.hires_upscaler)
     generation = with_checked(generation, hires_upscaler=upscaler)
-    values.update(write_entries(_GENERATION[:_BEGINNING], generation))
+    beginning = _GENERATION[:_BEGINNING]
+    if is_sdxl_model(vars(context)):  # it has no input for distilled guidance
+        beginning = tuple(entry for entry in beginning if entry.option != "guidance")
+    values.update(write_entries(beginning, generation))
     values["Seed"] = str(generation.seeds[index])
     values["Size"] = f"{generation.width}x{generation.height}"
     if preset:

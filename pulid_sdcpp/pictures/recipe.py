@@ -58,7 +58,8 @@ from .text_entries import file_hash
 __all__ = ["PictureRecipe", "recipe_from"]
 
 # What every text of ours has; a default in the place of one that was cut off would be wrong.
-_NEEDED = ("Steps", "Sampler", "CFG scale", "Distilled CFG Scale", "Seed", "Size", "Model")
+# Distilled guidance is in those of Flux only.
+_NEEDED = ("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model")
 
 
 @dataclass(frozen=True, eq=False)

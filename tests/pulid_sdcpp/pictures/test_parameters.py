@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from file_drafts import write_sdxl_pulid
+from file_drafts import write_empty_safetensors, write_sdxl_pulid
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from pulid_sdcpp.identity.hashes import text_numbers
 from pulid_sdcpp.identity.identity_file import Identity
 from pulid_sdcpp.options.context import ContextOptions
@@ -66,7 +67,7 @@ generations = st.builds(
     hires=st.booleans(),
     hires_upscaler=st.sampled_from(("Latent (nearest)", "4x, with a comma")),
     hires_width=st.integers(1, 256).map(lambda n: 16 * n),
-    hires_steps=st.integers(0, 1000),
+    hires_steps=st.just(0) | st.integers(2, 1000),
     hires_denoising_strength=st.floats(0.01, 1),
 )
 
@@ -75,6 +76,20 @@ generations = st.builds(
 def test_options_come_back_from_a_pictures_text(options: GenerationOptions) -> None:
     text = parse_text(format_text(describe_picture(CONTEXT, options)))
     assert generation_options_from(text) == options.with_named_scheduler("flux")
+
+
+def test_a_picture_of_sdxl_has_no_distilled_guidance(tmp_path: Path) -> None:
+    unet = unet_tensor_shapes(UnetSizes(32, (1, 1)))
+    full = {f"model.diffusion_model.{name}": shape for name, shape in unet}
+    checkpoint = write_empty_safetensors(tmp_path / "juggernaut.safetensors", full)
+    options = GenerationOptions("p", cfg_scale=7.0, seed=3)
+    text = describe_picture(ContextOptions(model_path=checkpoint), options)
+    assert "Distilled CFG Scale" not in text.values
+    assert list(text.values)[:3] == ["Steps", "Sampler", "Schedule type"]
+    assert text.values["CFG scale"] == "7.0"
+    before = PictureText("p", "", {**text.values, "Distilled CFG Scale": "3.5"})
+    assert generation_options_from(text) == generation_options_from(before)
+    assert describe_picture(CONTEXT, options).values["Distilled CFG Scale"] == "3.5"
 
 
 def test_the_schedule_is_named_even_when_it_is_the_default() -> None:

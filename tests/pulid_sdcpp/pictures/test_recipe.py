@@ -292,6 +292,18 @@ def test_pictures_of_others_are_refused(folder: Path) -> None:
             recipe_from(name)
 
 
+def test_a_text_without_distilled_guidance_is_one_of_sdxl(tmp_path: Path) -> None:
+    values = {
+        **{"Steps": "4", "Sampler": "DPM++ 2M", "Schedule type": "SGM Uniform", "CFG scale": "1.2"},
+        **{"Seed": "7", "Size": "64x64", "Model": "sdxl_lightning_4step", "Version": "pulid-sdcpp"},
+    }
+    text = PictureText("p", "", values)
+    path = tmp_path / "made.png"
+    save_picture(Image.new("RGB", (64, 64)), path, format_text(text))
+    assert recipe_from(path).generation.cfg_scale == 1.2
+    assert recipe_from(path).generation.guidance == GenerationOptions.guidance
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
