@@ -28,6 +28,7 @@ from .sampling_names import (
     SAMPLING_METHODS,
     SCHEDULERS,
     SCHEDULES_OF_WEB_UIS,
+    check_schedule_steps,
 )
 from .second_pass import (
     MAX_SIDE_PX,
@@ -377,9 +378,9 @@ class GenerationOptions:
             raise option_error(
                 f"{named('eta')} is {self.eta:g}, but with the tcd method it may be 1 at most"
             )
-        if self.scheduler == "gits" and self.steps < 2:  # its tables begin at two
-            raise option_error(f"{named('steps')} is 1, but the gits scheduler needs at least 2")
         check_sigmas(self.sigmas, MAX_STEPS)
+        if not self.sigmas:
+            check_schedule_steps(self.scheduler, self.steps)
         self._check_second_pass()
         if self.mask_image is not None and self.init_image is None:
             raise option_error(
@@ -412,10 +413,7 @@ class GenerationOptions:
                 object.__setattr__(self, name, fact.default)
             return
         _ = self.second_size  # checks it
-        if self.scheduler == "gits" and self.second_steps.total < 2:
-            raise option_error(
-                f"{named('hires_steps')} is too few for the gits scheduler; use 2 or more"
-            )
+        check_schedule_steps(self.scheduler, self.second_steps.total, second_pass=True)
 
     def with_fixed_seed(self) -> GenerationOptions:
         """These options, with a negative seed replaced by a random one below 2^32."""

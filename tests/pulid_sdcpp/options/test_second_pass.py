@@ -46,7 +46,9 @@ def test_without_it_its_options_mean_nothing() -> None:
         ({"hires_denoising_strength": 0.0}, "from 0.01 to 1"),
         ({"hires_upscaler": " "}, "hires_upscaler is empty"),
         ({"scheduler": "gits", "steps": 2, "hires_steps": 1, "hires_denoising_strength": 1.0},
-         "too few"),
+         "hires_steps is too few for the gits"),
+        ({"scheduler": "karras", "steps": 2, "hires_steps": 1, "hires_denoising_strength": 1.0},
+         "hires_steps is too few for the karras"),
     ],
 )  # fmt: skip
 def test_what_cannot_be(given: dict[str, Any], words: str) -> None:
