@@ -122,11 +122,14 @@ class ModelSizes:
         return self.hidden // HEAD_DIM
 
 
-def model_sizes(context: ContextOptions, layouts: Layouts | None = None) -> ModelSizes:
+def model_sizes(
+    context: ContextOptions, layouts: Layouts | None = None, id_tokens: int = 0
+) -> ModelSizes:
     """Read the headers of the files that `context` names.
 
     Args:
         layouts: Of those of them that are not here.
+        id_tokens: Of the largest identity, with a UNet; 0: as many as one photo makes.
 
     Raises:
         ModelFileError: A file is missing, damaged or not what it is given as.
@@ -148,7 +151,7 @@ def model_sizes(context: ContextOptions, layouts: Layouts | None = None) -> Mode
         identity, rows = _identity(context, weights)
     else:
         hidden = unet.sizes.widths[1]
-        identity, rows = _unet_identity(context, unet, weights)
+        identity, rows = _unet_identity(context, unet, weights, id_tokens)
     return ModelSizes(
         hidden=hidden,
         diffusion=sum(diffusion.values()),
@@ -302,11 +305,11 @@ def _unet(context: ContextOptions, layouts: Layouts) -> UnetInfo | None:
 
 
 def _unet_identity(
-    context: ContextOptions, unet: UnetInfo, layout: Sequence[TensorInfo]
+    context: ContextOptions, unet: UnetInfo, layout: Sequence[TensorInfo], tokens: int
 ) -> tuple[int, int]:
     """Bytes of one identity as keys and values of each head, and its rows of keys.
 
-    Tokens are those of one photo: several of a person have more with v1's weights.
+    Several photos of a person make more tokens than one with v1's weights.
     """
     if context.pulid_weights is None:
         return 0, 0
@@ -316,7 +319,7 @@ def _unet_identity(
     else:
         with SdxlPulidWeights(context.pulid_weights) as weights:
             version, widths = weights.version, list(weights.widths.values())
-    rows = slot_rows(_V1_TOKENS if version == "v1" else ID_TOKENS)
+    rows = slot_rows(tokens or (_V1_TOKENS if version == "v1" else ID_TOKENS))
     matrices = (row_bytes(context.pulid_dtype, width * rows) for width in widths)
     return sum(2 * (size + TENSOR_OVERHEAD_BYTES) for size in matrices), rows
 

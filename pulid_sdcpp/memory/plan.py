@@ -130,6 +130,7 @@ def plan_memory(
     *,
     vram: Vram = "auto",
     people: int = 1,
+    id_tokens: int = 0,
     this_computer: bool = False,
     available: Sequence[Device] | None = None,
     ram: ComputerMemory | None = None,
@@ -144,6 +145,8 @@ def plan_memory(
         generation: The picture's options; None: the default size.
         vram: GiB to use, 0.5 to 4096; "auto": what is free on the device now.
         people: Number of identities in the picture.
+        id_tokens: Tokens of the largest of them; 0: as many as one photo makes. PuLID v1 for SDXL
+            makes more of several photos.
         this_computer: If there is no graphics card, plan for the CPU, as "auto" does; otherwise a
             number is for a card in another computer.
         available: The devices; None asks the engine.
@@ -168,7 +171,7 @@ def plan_memory(
     device, placement = _device(context, vram, available)
     if device is not None and not context.backend and vram != "auto" and not this_computer:
         device = None if device.kind == "cpu" else device
-    models = model_sizes(context, layouts)
+    models = model_sizes(context, layouts, id_tokens)
     sizes = picture_sizes(context, picture, people, layouts)
     given = given_measures(context, picture, placement)
     counted = max(people, 1) if context.pulid_weights is not None else 0

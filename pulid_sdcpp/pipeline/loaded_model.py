@@ -47,7 +47,7 @@ class LoadedModel:
         self._available: Sequence[Device] | None = None
         self._ram: ComputerMemory | None = None
         self._plan_loaded: Mapping[str, Any] = {}
-        self._most_people = 0
+        self._most_people = self._most_tokens = 0
         self._engine: Engine | None = None
         self.context = context
         self.plan: Plan | None = None
@@ -58,7 +58,11 @@ class LoadedModel:
         return self._vram is not None
 
     def prepare(
-        self, generation: GenerationOptions, tell: EventCallback, people: int = 1
+        self,
+        generation: GenerationOptions,
+        tell: EventCallback,
+        people: int = 1,
+        id_tokens: int = 0,
     ) -> tuple[Engine, GenerationOptions]:
         """Have the engine that this picture needs, and its options in `context`.
 
@@ -66,6 +70,7 @@ class LoadedModel:
             generation: The picture.
             tell: Told of the stage "load".
             people: How many identities are in it.
+            id_tokens: As for `plan_memory`.
 
         Returns:
             The engine, and how the picture is to be made with it.
@@ -78,7 +83,8 @@ class LoadedModel:
         if self._vram is not None:
             # An engine keeps the room that it once made for people.
             people = max(people, self._most_people)
-            plan = self.plan = self._plan_for(generation, people)
+            id_tokens = max(id_tokens, self._most_tokens)
+            plan = self.plan = self._plan_for(generation, people, id_tokens)
             context, generation = plan.apply(context, generation)
             measures = dict(plan.context)
         engine = self._engine
@@ -87,6 +93,7 @@ class LoadedModel:
             engine = self._engine = self._create_engine(context, on_event=tell)
             self.context, self._plan_loaded = context, measures
         self._most_people = max(people, self._most_people)
+        self._most_tokens = max(id_tokens, self._most_tokens)
         return engine, generation
 
     def cancel(self) -> None:
@@ -98,11 +105,11 @@ class LoadedModel:
     def unload(self) -> None:
         """Free the engine, if there is one."""
         engine, self._engine = self._engine, None
-        self.context, self._most_people = self._given, 0
+        self.context, self._most_people, self._most_tokens = self._given, 0, 0
         if engine is not None:
             engine.close()
 
-    def _plan_for(self, generation: GenerationOptions, people: int) -> Plan:
+    def _plan_for(self, generation: GenerationOptions, people: int, id_tokens: int) -> Plan:
         vram = self._vram or "auto"
         if self._available is None:
             # What is free is asked once: later, the engine itself takes some of it.
@@ -117,6 +124,7 @@ class LoadedModel:
             generation,
             vram=vram,
             people=people,
+            id_tokens=id_tokens,
             this_computer=True,
             available=self._available,
             ram=self._ram,

@@ -57,7 +57,10 @@ class PictureMaker:
         # 1. The model.
         running.check()
         people = picture.people
-        engine, generation = self._model.prepare(picture.generation, told, len(people))
+        id_tokens = max((len(identity.tokens) for identity in picture.identities), default=0)
+        engine, generation = self._model.prepare(
+            *(picture.generation, told, len(people), id_tokens)
+        )
         running.check()
         self._hashes.begin(
             self._model.context,

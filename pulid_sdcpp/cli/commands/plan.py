@@ -60,7 +60,9 @@ def plan(ctx: click.Context, vram: Vram, measure: bool, as_json: bool, **_: Any)
 
 
 def _print_plan(given: Mapping[str, Any], vram: Vram, measure: bool, as_json: bool) -> None:
+    from ...families.pulid_encoders import encoders_of_weights
     from ...memory.plan import plan_memory
+    from ...people.id_tokens import most_tokens
     from ...request.generate_request import settle
     from ...store.absent_files import absent_layouts
     from ..given.people import check_people_flags
@@ -77,6 +79,7 @@ def _print_plan(given: Mapping[str, Any], vram: Vram, measure: bool, as_json: bo
         request.generation,
         vram=vram,
         people=max(len(request.people), 1),
+        id_tokens=most_tokens(request.people, encoders_of_weights(request.context.pulid_weights)),
         layouts=layouts,
     )
     spent = _measured(request, found, layouts, as_json) if measure else None

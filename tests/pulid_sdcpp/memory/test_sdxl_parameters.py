@@ -63,6 +63,25 @@ def test_an_identity(pulid: str, dtype: str, rows: int, size_bytes: int) -> None
     assert sizes.identity < (5.4e6 if pulid == V1 else 13.5e6)
 
 
+@pytest.mark.parametrize(("tokens", "rows"), [(0, 16), (10, 16), (25, 32), (40, 48)])
+def test_several_photos_make_larger_identities_of_v1(tokens: int, rows: int) -> None:
+    """One row is that of the zero tokens; rows are multiples of 8."""
+    one = absent("sd_xl_base_1.0.safetensors", V1)
+    names = {"model_path": "sd_xl_base_1.0.safetensors", "pulid_weights": V1}
+    roles = {"model_path": "checkpoint", "pulid_weights": "pulid"}
+    layouts = {field: published_layout(roles[field], name) for field, name in names.items()}
+    context = ContextOptions(**names)  # type: ignore[arg-type]
+    sizes = model_sizes(context, layouts, tokens)
+    assert sizes.identity_rows == rows
+    assert (sizes.identity - 140 * 128) * 16 == (one.identity - 140 * 128) * rows
+    peaks = [
+        plan_memory(context, PICTURE, vram=8.0, available=[], layouts=layouts, id_tokens=n)
+        for n in (0, tokens)
+    ]
+    more = peaks[1].device_peak_bytes - peaks[0].device_peak_bytes
+    assert more >= sizes.identity - one.identity
+
+
 def test_a_file_is_planned_as_its_layout(tmp_path: Path) -> None:
     checkpoint = tmp_path / "sdxl_lightning_4step.q8_0.gguf"
     write_gguf(checkpoint, specs("checkpoint", checkpoint.name), {"general.architecture": "sdxl"})

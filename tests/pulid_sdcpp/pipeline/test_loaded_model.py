@@ -88,7 +88,14 @@ def test_what_is_free_is_asked_once(planned: list[Any], monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "devices", lambda: [])
     monkeypatch.setattr(module, "computer_memory", lambda: None)
     model.prepare(SMALL, quiet)
-    given = {"vram": "auto", "people": 1, "this_computer": True, "available": [GPU], "ram": ram}
+    given = {
+        "vram": "auto",
+        "people": 1,
+        "id_tokens": 0,
+        "this_computer": True,
+        "available": [GPU],
+        "ram": ram,
+    }
     assert planned == [given] * 2
 
 
@@ -100,6 +107,15 @@ def test_room_for_people_stays_until_it_is_loaded_again(planned: list[Any]) -> N
     for people in (2, 1):
         model.prepare(SMALL, quiet, people)
     assert [call["people"] for call in planned] == [2, 3, 3, 2, 2]
+
+
+def test_room_for_tokens_stays_until_it_is_loaded_again(planned: list[Any]) -> None:
+    model = LoadedModel(CONTEXT, 1.0, FakeEngine().create)
+    for tokens in (10, 40, 25):
+        model.prepare(SMALL, quiet, 1, tokens)
+    model.unload()
+    model.prepare(SMALL, quiet, 1, 25)
+    assert [call["id_tokens"] for call in planned] == [10, 40, 40, 25]
 
 
 def test_what_does_not_fit_leaves_the_loaded_engine(
