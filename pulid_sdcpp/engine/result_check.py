@@ -18,7 +18,10 @@ _REFUSED = "the picture came out as NaN or infinity"
 
 _ADVICE = {
     "in the text encoders": "get the text encoder's file again, or another type of it",
-    "in the autoencoder": "get the autoencoder's file again, or one in F32 or BF16",
+    "in the autoencoder": (
+        "get the autoencoder's file again, or one in F32 or BF16; for SDXL, one mended for F16 "
+        "(sdxl-vae-fp16-fix), or none beside a checkpoint that has its own"
+    ),
     "in the picture to start from": "get the autoencoder's file again, or one in F32 or BF16",
     "in the upscaling model": "get the upscaling model again, or another",
     "in a reference picture": "get the autoencoder's file again, or one in F32 or BF16",

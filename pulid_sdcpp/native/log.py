@@ -14,6 +14,25 @@ LOGGER = logging.getLogger("pulid_sdcpp.engine")
 _PLACE = " - "  # a message begins with "file.cpp:123  - "
 
 
+# What the engine warns of though all is well: a checkpoint has an autoencoder of its own, whose
+# convolutions it scales so that they do not overflow in F16.
+_NO_WARNINGS = ("No valid VAE specified with --vae or --force-sdxl-vae-conv-scale flag set",)
+
+
+def _lower_level(record: logging.LogRecord) -> bool:
+    """Make a debug message of a warning that is none; whether it is still to be logged."""
+    if record.levelno != logging.WARNING:
+        return True
+    text = record.getMessage()
+    if any(words in text for words in _NO_WARNINGS):
+        record.levelno, record.levelname = logging.DEBUG, logging.getLevelName(logging.DEBUG)
+        return LOGGER.isEnabledFor(logging.DEBUG)
+    return True
+
+
+LOGGER.addFilter(_lower_level)
+
+
 class LastLines(logging.Handler):
     """Remembers the last warnings and errors while it is attached, as a context manager."""
 
