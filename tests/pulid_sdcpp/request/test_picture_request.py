@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from file_drafts import write_sdxl_pulid
+from file_drafts import write_empty_safetensors, write_sdxl_pulid
 from pulid_sdcpp import Identity, ImageFileError, ModelMismatchError, Person, Region
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from pulid_sdcpp.options.context import ContextOptions
 from pulid_sdcpp.options.generation import GenerationOptions
 from pulid_sdcpp.people import region_weights
@@ -186,6 +187,18 @@ def ask_sdxl(folder: Path, identity: Any = None, **generation: Any) -> PictureRe
     context = ContextOptions(model_path="sdxl.safetensors", pulid_weights=weights)
     size = {"width": 64, "height": 64}
     return read_request(context, {}, "p", identity, SPAN, None, {**size, **generation})
+
+
+def test_sizes_of_sdxl_hold_without_pulid(tmp_path: Path) -> None:
+    names = {
+        f"model.diffusion_model.{name}": shape
+        for name, shape in unet_tensor_shapes(UnetSizes(32, (1, 1)))
+    }
+    checkpoint = write_empty_safetensors(tmp_path / "sdxl.safetensors", names)
+    context = ContextOptions(model_path=checkpoint)
+    with pytest.raises(ValueError, match="width is 80, but must be a multiple of 64"):
+        read_request(context, {}, "p", None, SPAN, None, {"width": 80, "height": 64})
+    read_request(context, {}, "p", None, SPAN, None, {"width": 128, "height": 64})
 
 
 def test_what_is_only_of_sdxl_or_not_of_it_is_refused_before_loading(tmp_path: Path) -> None:
