@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from command_worker import CommandWorker
+from pulid_sdcpp import Identity
 from pulid_sdcpp.pocket.pack import PocketFiles, pocket_files
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
+from standin import make_sdxl_standin_weights
+from standin.sdxl_pulid import SDXL_ID_DIM
 
 __all__ = ["Role", "Roles"]
 
@@ -28,10 +31,11 @@ class Role:
     Attributes:
         valid: A file that is well.
         task: What to give the worker for a file and the path of the result.
-        of_all: How many mutations of the 2,000 are this role's.
+        of_all: How many mutations of the 2,200 are this role's.
         somebody: Whether the file is what makes the picture somebody's.
         result: The suffix of what comes out; "": nothing does.
         refused: What every file is refused with, a valid one as well.
+        nobody: What to give the worker for the same picture of nobody; None: the pocket model's.
     """
 
     valid: Path
@@ -40,6 +44,7 @@ class Role:
     somebody: bool = False
     result: str = ".png"
     refused: str = ""
+    nobody: Callable[[Path], Any] | None = None
 
 
 class Roles:
@@ -74,7 +79,9 @@ class Roles:
     @cached_property
     def all(self) -> dict[str, Role]:
         """The roles by name."""
-        return {**self._of_generation(), **self._of_python(), **self._of_photos()}
+        return {
+            **self._of_generation(), **self._of_python(), **self._of_sdxl(), **self._of_photos(),
+        }  # fmt: skip
 
     def _of_generation(self) -> dict[str, Role]:
         def option(flag: str, valid: Path, of_all: int, **more: Any) -> Role:
@@ -136,6 +143,49 @@ class Roles:
                 "control_net_path", upscaler, 20, {}, refused="control_net_path"
             ),
         }
+
+    def _of_sdxl(self) -> dict[str, Role]:
+        weights = make_sdxl_standin_weights(
+            self.folder / "sdxl", depths=(1, 1), unet_types=("q8_0",), checkpoint=True
+        )
+        unet = {
+            "diffusion_model_path": str(weights["unet-q8_0"]),
+            "clip_l_path": str(weights["clip_l"]),
+            "clip_g_path": str(weights["clip_g"]),
+            "taesd_path": str(weights["taesd"]),
+        }
+        checkpoint = {"vae_decode_only": True}
+        picture = {
+            "prompt": "a person", "width": 64, "height": 64, "sample_steps": 1, "cfg_scale": 1.0,
+        }  # fmt: skip
+
+        def role(option: str, valid: str, engine: dict[str, Any], encoder: str = "") -> Role:
+            person = {"pulid_id_embedding": str(self._sdxl_identity(encoder))} if encoder else {}
+
+            def task(file: Path, out: Path) -> Any:
+                files = {**engine, option: str(file)}
+                return {"engine": files, "picture": {**picture, **person}, "output": str(out)}
+
+            def nobody(out: Path) -> Any:
+                return {"engine": engine, "picture": picture, "output": str(out)}
+
+            return Role(weights[valid], task, 40, somebody=bool(encoder), nobody=nobody)
+
+        return {
+            "sdxl.gguf": role("diffusion_model_path", "unet-q8_0", unet),
+            "sdxl-checkpoint.gguf": role("model_path", "checkpoint", checkpoint),
+            "clip_g.gguf": role("clip_g_path", "clip_g", unet),
+            "pulid_v1.safetensors": role("pulid_weights", "pulid-v1", unet, "sdxl-v1"),
+            "pulid_v1.1.safetensors": role("pulid_weights", "pulid-v1.1", unet, "sdxl-v1.1"),
+        }
+
+    def _sdxl_identity(self, encoder: str) -> Path:
+        """A random person's, as either version's encoder makes it of one photo."""
+        shape = ({"sdxl-v1": 10, "sdxl-v1.1": 32}[encoder], SDXL_ID_DIM)
+        path = self.folder / f"{encoder}.pulidembd"
+        tokens = np.random.default_rng(1).normal(size=shape)
+        Identity.from_array(tokens, encoder=encoder).save(path)
+        return path
 
     def _of_photos(self) -> dict[str, Role]:
         names = {
