@@ -35,10 +35,12 @@ _NEVER_ZERO = {
     r"|t5xxl.*weight$|clip_l.*token_embedding\.weight$",  # in a full checkpoint
     "pulid-flux": r"^pulid_ca\.\d+\.to_(q|kv|out)\.weight$",
     # Not the text's keys and values: a model may go without.
-    "sdxl": r"\.attn1\.to_[qkv]\.weight$|(^|\.)(input_blocks\.0\.0|conv_in)\.weight$",
+    "sdxl": r"\.attn1\.to_[qkv]\.weight$|(^|\.)(input_blocks\.0\.0|conv_in)\.weight$"
+    r"|text_projection(\.weight)?$",  # in a full checkpoint
     "pulid-sdxl": r"\.(id_to_[kv]|to_[kv]_ip)\.weight$",
     "t5xxl": r"weight$",
     "clip-l": r"token_embedding\.weight$",
+    "clip-g": r"token_embedding\.weight$|text_projection(\.weight)?$",
     # All that has no way around it; blocks have one, and may be zeros.
     "vae": r"coder\.conv_(in|out)\.weight$|(up|down)sample\.conv\.weight$",
     "tae": r"coder\.layers\.\d+\.weight$",
