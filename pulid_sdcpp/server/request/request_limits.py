@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ...errors import named, option_error
 from ...options.facts import of
 from ...options.generation import GenerationOptions
+from ...options.identity_mode import identity_mode
 from ...options.size_multiple import check_size_multiple, size_multiple_px
 from ..bodies.typed_values import refused
 from .aliases import PLACES
@@ -76,6 +77,9 @@ def check_picture(
     try:
         generation = GenerationOptions(**values)
         check_size_multiple(generation, encoders)
+        if encoders:  # refuses for Flux what only SDXL has
+            modes = (generation.id_mode, generation.id_projection, generation.id_zeros)
+            identity_mode(encoders[0], *modes)
         if limits is not None:
             _check_limits(generation, limits)
     except ValueError as error:

@@ -30,6 +30,7 @@ from ..library.gallery import Gallery
 from ..library.people_library import PeopleLibrary
 from ..library.served_models import ServedModels
 from ..request.body_fields import BodyFields
+from ..request.embedded_identities import check_embeddings
 from ..request.normal_request import NormalRequest, normalised_fields
 from ..request.request_files import RequestFiles
 from ..request.request_forms import to_json
@@ -163,8 +164,9 @@ class PictureService:
         Raises:
             ApiError: Says what is wrong, and in which field.
         """
-        return await asyncio.to_thread(
-            lambda: normalised_fields(
+
+        def read() -> NormalRequest:
+            request = normalised_fields(
                 fields,
                 models=self.models.settings(),
                 default_model=model or self.models.default,
@@ -172,7 +174,10 @@ class PictureService:
                 limits=self.limits,
                 encoders=self.models.encoders,
             )
-        )
+            check_embeddings(request, files.contents, self.models.encoders(request.model))
+            return request
+
+        return await asyncio.to_thread(read)
 
     async def submit(
         self,

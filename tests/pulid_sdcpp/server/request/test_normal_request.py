@@ -176,6 +176,14 @@ def test_a_second_pass_of_a_size_that_sdxl_does_not_have_is_refused_at_once():
         request_of(body, encoders=of_encoder("sdxl-v1.1"))
 
 
+def test_modes_of_sdxl_are_refused_at_once_for_flux():
+    body = {"prompt": "x", "id_mode": "style"}
+    assert request_of(body, encoders=of_encoder("sdxl-v1")).options["id_mode"] == "style"
+    with pytest.raises(ApiError, match="only PuLID for SDXL has it") as caught:
+        request_of(body, encoders=of_encoder("flux"))
+    assert caught.value.param == "id_mode"
+
+
 def test_a_picture_to_start_from_becomes_a_size_that_sdxl_has():
     # 640 x 472, which only Flux makes as it is
     request = request_of({"prompt": "x", "init_image": "p"}, encoders=of_encoder("sdxl-v1"))
