@@ -415,7 +415,7 @@ def test_clip_picture_does_not_antialias() -> None:
 @pytest.fixture(scope="module")
 def sdxl_v1(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> IdentityExtractor:
     path = tmp_path_factory.mktemp("sdxl") / "pulid_v1.safetensors"
-    save_file(mlp_encoder_tensors(), path)
+    save_file(mlp_encoder_tensors(id_dim=2048), path)
     return IdentityExtractor(models_dir, pulid_weights=path, device="cpu")
 
 
