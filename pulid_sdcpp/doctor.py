@@ -37,7 +37,7 @@ _PROBE_TIMEOUT_S = 60
 # Extra: distribution names it needs. As in pyproject.toml; a test compares.
 EXTRAS: Mapping[str, Sequence[str]] = {
     "extract": ("insightface", "onnxruntime", "opencv-python", "safetensors", "torch"),
-    "reference": ("facexlib", "open_clip_torch", "timm", "torchvision"),
+    "reference": ("diffusers", "facexlib", "open_clip_torch", "timm", "torchvision"),
     "server": ("fastapi", "fastapi-offline", "prometheus-client", "python-multipart", "uvicorn"),
     "ui": ("gradio",),
 }
