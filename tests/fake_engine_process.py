@@ -1,6 +1,6 @@
 """An engine process that computes nothing, as a program; a picture's prompt says what happens.
 
-"die": it ends at the second step of seed 8, as often as the file named by the negative prompt says.
+"die": it ends at the second step of each seed in the file that the negative prompt names, once.
 "hang": the first step never ends. "sleep": it takes its time. "slow": each takes a moment.
 "print": to stdout, as native code.
 """
@@ -34,10 +34,11 @@ class ScriptedEngine(FakeEngine):
         if prompt == "print":
             os.write(1, b"native words\n")
             print("a library's words")
-        if prompt == "die" and step == 2 and call.picture.seed == 8:
-            left = Path(call.picture.negative_prompt)
-            if count := int(left.read_text()):
-                left.write_text(str(count - 1))
+        if prompt == "die" and step == 2:
+            file, seed = Path(call.picture.negative_prompt), str(call.picture.seed)
+            if seed in (left := file.read_text().split()):
+                left.remove(seed)
+                file.write_text(" ".join(left))
                 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 

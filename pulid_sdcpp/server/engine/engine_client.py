@@ -99,7 +99,7 @@ class EngineClient:
             Its events, the last of which is a DoneEvent.
 
         Raises:
-            EngineCrashedError: The process died twice, or cannot be started.
+            EngineCrashedError: The process died twice in the same picture, or cannot be started.
             GenerationCancelled: It was cancelled.
             ValueError: The client is closed, or does this job already.
             Exception: As the job failed in the process; see `exception_of`.
@@ -170,22 +170,29 @@ class EngineClient:
         )
 
     async def _attempts(self, command: JobCommand) -> AsyncGenerator[EngineEvent, None]:
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempt = 1
+        while True:
+            # A process that waited may have died, and nobody has noticed: that is not the job's fault.
+            is_at_fault = self.pid is None
             try:
                 async with aclosing(self._once(command)) as events:
                     async for event in events:
+                        is_at_fault = True
                         if isinstance(event, SavedEvent):
-                            command = _without(command, event.index)
+                            command, attempt = _without(command, event.index), 1
                         yield event
                 return
             except EngineCrashedError as error:
                 if command.job in self._cancelled:
                     raise GenerationCancelled("cancelled") from None
+                if not is_at_fault:
+                    continue
                 if attempt == _ATTEMPTS:
                     raise
                 crash = error
+            attempt += 1
             self.restarts += 1
-            yield RestartedEvent(command.job, str(crash), attempt + 1)
+            yield RestartedEvent(command.job, str(crash), attempt)
             if isinstance(command, MakeCommand) and not command.pictures:
                 yield DoneEvent(command.job)  # it died behind the last picture
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -219,7 +220,7 @@ def test_after_the_grace_the_process_is_ended(tmp_path: Path) -> None:
 
 def test_a_death_is_made_good_from_the_picture_it_was_at(tmp_path: Path) -> None:
     deaths = tmp_path / "deaths"
-    deaths.write_text("1")
+    deaths.write_text("8")
     request = {"batch_count": 3, "negative_prompt": str(deaths)}
 
     async def test() -> None:
@@ -239,7 +240,7 @@ def test_a_death_is_made_good_from_the_picture_it_was_at(tmp_path: Path) -> None
 
 def test_a_second_death_is_the_job_s_end_and_not_the_client_s(tmp_path: Path) -> None:
     deaths = tmp_path / "deaths"
-    deaths.write_text("2")
+    deaths.write_text("8 8")
     request = {"batch_count": 2, "negative_prompt": str(deaths)}
 
     async def test() -> None:
@@ -297,6 +298,40 @@ def test_a_killed_process_is_given_no_other_job(tmp_path: Path) -> None:
             assert engine.pid is None
             events = await events_of(engine, make(tmp_path, job="job_2"))
             assert not [one for one in events if isinstance(one, RestartedEvent)]
+
+    run(test)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill by signal")
+def test_a_death_before_the_job_came_is_not_the_job_s(tmp_path: Path) -> None:
+    deaths = tmp_path / "deaths"
+    deaths.write_text("7")
+
+    async def test() -> None:
+        async with client() as engine:
+            await events_of(engine, make(tmp_path))
+            assert engine.pid is not None
+            os.kill(engine.pid, signal.SIGKILL)  # and no time to notice it
+            command = make(tmp_path, "die", job="job_2", request={"negative_prompt": str(deaths)})
+            events = await events_of(engine, command)
+            assert [type(one) for one in events].count(RestartedEvent) == 1
+            assert engine.restarts == 1
+            assert events[-1] == DoneEvent("job_2")
+
+    run(test)
+
+
+def test_each_picture_may_cost_the_process_once(tmp_path: Path) -> None:
+    deaths = tmp_path / "deaths"
+    deaths.write_text("8 9")
+    request = {"batch_count": 3, "negative_prompt": str(deaths)}
+
+    async def test() -> None:
+        async with client() as engine:
+            command = make(tmp_path, "die", request=request, pictures=(0, 1, 2))
+            events = await events_of(engine, command)
+            assert engine.restarts == 2
+        assert [one.index for one in events if isinstance(one, SavedEvent)] == [0, 1, 2]
 
     run(test)
 
