@@ -21,17 +21,16 @@ column of B, belong to one token of one head.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ModelFileError, ModelMismatchError
-from ...options.processor_cores import usable_cpus
+from ...folding.fold_each import fold_each
 from ...system.blas_threads import one_blas_thread
 from .pulid_weights import PulidLayer, PulidWeights
 
@@ -53,8 +52,6 @@ Q8_0_BLOCK = 32
 Q8_0_BLOCK_BYTES = 34
 """A float16 scale and 32 int8."""
 F16_MAX = 65504.0
-MAX_THREADS = 4
-"""More would wait for memory, and each takes 30 MB of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,25 +114,8 @@ def fold(
         )
     _check_dtype(dtype, weights.hidden_size, weights.heads * len(tokens))
     weights.file.check_unchanged()
-    return _fold_each(weights, tokens, dtype)
-
-
-def _fold_each(
-    weights: PulidWeights, tokens: NDArray[np.float32], dtype: str
-) -> Iterator[PackedLayer]:
-    n_threads = min(usable_cpus(), MAX_THREADS)
-    pending: deque[Future[PackedLayer]] = deque()
-    with ThreadPoolExecutor(n_threads, "pulid-fold") as threads:
-        for index in range(weights.n_layers):
-            pending.append(threads.submit(_folded_and_packed, weights, index, tokens, dtype))
-            if len(pending) == n_threads and index < weights.n_layers - 1:
-                yield pending.popleft().result()
-        while len(pending) > 1:
-            yield pending.popleft().result()
-        last = pending.popleft().result()
-    # Before the last layer is given out: an identity of two files' layers is nobody.
-    weights.file.check_unchanged()
-    yield last
+    folded = partial(_folded_and_packed, weights, tokens=tokens, dtype=dtype)
+    return fold_each(folded, range(weights.n_layers), weights.file)
 
 
 def _folded_and_packed(

@@ -15,17 +15,16 @@ Source: ToTheBeginning/PuLID, pulid/attention_processor.py (IDAttnProcessor2_0).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ModelFileError, ModelMismatchError
-from ...options.processor_cores import usable_cpus
+from ...folding.fold_each import fold_each
 from ...system.blas_threads import one_blas_thread
 from ...tensors.matrix_rows import MatrixRows
 from .pulid_weights import SdxlPulidWeights
@@ -45,8 +44,6 @@ ROW_ALIGNMENT = 8
 ROW_BLOCK = 256
 """Rows of a matrix to convert and multiply at a time: 2 MB, which a core's cache holds."""
 F16_MAX = 65504.0
-MAX_THREADS = 4
-"""More would wait for memory."""
 
 _NUMPY_DTYPES = {"f16": "<f2", "f32": "<f4"}
 
@@ -118,29 +115,8 @@ def fold_for_unet(
     if not tokens.any():
         raise ValueError("identity tokens: expected the numbers of a face, found only zeros")
     weights.file.check_unchanged()
-    return _fold_each(weights, tokens, dtype)
-
-
-def _fold_each(
-    weights: SdxlPulidWeights, tokens: NDArray[np.float32], dtype: str
-) -> Iterator[UnetLayerKV]:
-    n_threads = min(usable_cpus(), MAX_THREADS)
-    pending: deque[Future[UnetLayerKV]] = deque()
-    with ThreadPoolExecutor(n_threads, "pulid-fold") as threads:
-        try:
-            for index in weights.widths:
-                if len(pending) == n_threads:
-                    yield pending.popleft().result()
-                pending.append(threads.submit(_folded_layer, weights, index, tokens, dtype))
-            while len(pending) > 1:
-                yield pending.popleft().result()
-            last = pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-    # Before the last layer is given out: an identity of two files' layers is nobody.
-    weights.file.check_unchanged()
-    yield last
+    folded = partial(_folded_layer, weights, tokens=tokens, dtype=dtype)
+    return fold_each(folded, weights.widths, weights.file)
 
 
 def _folded_layer(

@@ -172,7 +172,7 @@ class EngineClient:
     async def _attempts(self, command: JobCommand) -> AsyncGenerator[EngineEvent, None]:
         attempt = 1
         while True:
-            # A process that waited may have died, and nobody has noticed: that is not the job's fault.
+            # One that waited may have died unnoticed: that is not the job's fault.
             is_at_fault = self.pid is None
             try:
                 async with aclosing(self._once(command)) as events:

@@ -10,9 +10,9 @@ import pytest
 
 from file_drafts import pulid_shapes
 from pulid_sdcpp.errors import ModelFileError, ModelMismatchError
-from pulid_sdcpp.families.flux import folding
 from pulid_sdcpp.families.flux.folding import FoldedLayer, PackedLayer, fold, fold_layer, pack
 from pulid_sdcpp.families.flux.pulid_weights import PulidLayer, PulidWeights
+from pulid_sdcpp.folding import fold_each
 
 EPS = 1e-5
 
@@ -305,8 +305,8 @@ def test_any_number_of_threads_gives_the_same_numbers(weights_file, monkeypatch)
     with PulidWeights(weights_file()) as weights:
         results = []
         for count in (1, 2, 5):
-            monkeypatch.setattr(folding, "MAX_THREADS", count)
-            monkeypatch.setattr(folding, "usable_cpus", lambda: 8)
+            monkeypatch.setattr(fold_each, "_MAX_THREADS", count)
+            monkeypatch.setattr(fold_each, "usable_cpus", lambda: 8)
             results.append(
                 [layer.a.tobytes() + layer.b.tobytes() for layer in fold(weights, tokens)]
             )

@@ -12,7 +12,6 @@ import pytest
 
 from definition.unet_pulid import UnetUse, identity_keys_values
 from pulid_sdcpp.errors import ModelFileError, ModelMismatchError
-from pulid_sdcpp.families.sdxl import folding
 from pulid_sdcpp.families.sdxl.folding import (
     UnetLayerKV,
     fold_for_unet,
@@ -21,6 +20,7 @@ from pulid_sdcpp.families.sdxl.folding import (
     slot_rows,
 )
 from pulid_sdcpp.families.sdxl.pulid_weights import SdxlPulidWeights
+from pulid_sdcpp.folding import fold_each
 from standin.random_values import normal
 from standin.unet_pulid_file import write_few_unet_layers
 
@@ -182,8 +182,8 @@ def test_any_number_of_threads_gives_the_same_numbers(open_weights, monkeypatch)
     weights = open_weights()
     results = []
     for count in (1, 2, 5):
-        monkeypatch.setattr(folding, "MAX_THREADS", count)
-        monkeypatch.setattr(folding, "usable_cpus", lambda: 8)
+        monkeypatch.setattr(fold_each, "_MAX_THREADS", count)
+        monkeypatch.setattr(fold_each, "usable_cpus", lambda: 8)
         results.append([numbers(layer) for layer in fold_for_unet(weights, TOKENS)])
     assert len(results[0]) == len(weights.widths)
     assert results[0] == results[1] == results[2]
