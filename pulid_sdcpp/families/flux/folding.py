@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ModelFileError, ModelMismatchError
-from ...folding.fold_each import fold_each
 from ...system.blas_threads import one_blas_thread
+from ..fold_each import fold_each
 from .pulid_weights import PulidLayer, PulidWeights
 
 __all__ = [

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ModelFileError, ModelMismatchError
-from ...folding.fold_each import fold_each
 from ...system.blas_threads import one_blas_thread
 from ...tensors.matrix_rows import MatrixRows
+from ..fold_each import fold_each
 from .pulid_weights import SdxlPulidWeights
 from .unet_shapes import UNET_HEAD_DIM
 

@@ -10,9 +10,9 @@ import pytest
 
 from file_drafts import pulid_shapes
 from pulid_sdcpp.errors import ModelFileError, ModelMismatchError
+from pulid_sdcpp.families import fold_each
 from pulid_sdcpp.families.flux.folding import FoldedLayer, PackedLayer, fold, fold_layer, pack
 from pulid_sdcpp.families.flux.pulid_weights import PulidLayer, PulidWeights
-from pulid_sdcpp.folding import fold_each
 
 EPS = 1e-5
 

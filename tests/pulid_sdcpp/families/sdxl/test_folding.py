@@ -12,6 +12,7 @@ import pytest
 
 from definition.unet_pulid import UnetUse, identity_keys_values
 from pulid_sdcpp.errors import ModelFileError, ModelMismatchError
+from pulid_sdcpp.families import fold_each
 from pulid_sdcpp.families.sdxl.folding import (
     UnetLayerKV,
     fold_for_unet,
@@ -20,7 +21,6 @@ from pulid_sdcpp.families.sdxl.folding import (
     slot_rows,
 )
 from pulid_sdcpp.families.sdxl.pulid_weights import SdxlPulidWeights
-from pulid_sdcpp.folding import fold_each
 from standin.random_values import normal
 from standin.unet_pulid_file import write_few_unet_layers
 
