@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,9 +100,19 @@ def make_weights(standin_folder: Path) -> Callable[..., Files]:
 
 
 @pytest.fixture(scope="session")
-def sdxl_weights(standin_folder: Path) -> Files:
-    """A complete small SDXL; path by role."""
-    return make_sdxl_standin_weights(standin_folder / "sdxl", unet_types=("f32", "f16"))
+def make_sdxl_weights(standin_folder: Path) -> Callable[..., Files]:
+    """Weights of an SDXL of some sizes, made once each; path by role."""
+
+    def make(*, checkpoint: bool = False, unet_type: str = "f16", **sizes: object) -> Files:
+        name = re.sub(r"\W+", "-", f"sdxl {sorted(sizes.items())}").strip("-")
+        return make_sdxl_standin_weights(
+            standin_folder / name,
+            checkpoint=checkpoint,
+            unet_types=(unet_type,),
+            **sizes,  # type: ignore[arg-type]
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -155,9 +166,9 @@ def load_engine() -> Callable[..., StableDiffusion]:
 
 
 @pytest.fixture(scope="session")
-def small_sdxl_weights(standin_folder: Path) -> Files:
+def small_sdxl_weights(make_sdxl_weights: Callable[..., Files]) -> Files:
     """The smallest SDXL: one transformer block in each attention."""
-    return make_sdxl_standin_weights(standin_folder / "small-sdxl", depths=(1, 1))
+    return make_sdxl_weights(depths=(1, 1))
 
 
 @pytest.fixture(scope="session")

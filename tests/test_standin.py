@@ -232,10 +232,13 @@ def test_same_seed_same_bytes_other_seed_other_bytes(
         assert digests[0] != digests[2], role
 
 
-def test_files_are_kept_until_a_parameter_changes(tmp_path: Path) -> None:
+def test_files_are_kept_until_a_parameter_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {**SMALL, "hidden": 128, "quantizations": ("q8_0",)}
 
     def times() -> dict[str, int]:
+        monkeypatch.setattr("standin.file_set._in_use", {})  # as of another process
         made = make_standin_weights(tmp_path, **options)
         return {role: path.stat().st_mtime_ns for role, path in made.items()}
 
@@ -263,6 +266,18 @@ def test_files_are_kept_until_a_parameter_changes(tmp_path: Path) -> None:
     assert (tmp_path / "taef1.safetensors").stat().st_size == entries["taef1.safetensors"]["size"]
     manifest.write_text("not json")
     assert all(time != before[role] for role, time in times().items())
+
+
+def test_a_file_that_was_given_stays_what_it_was(tmp_path: Path) -> None:
+    """Whoever loads it a second time, after another test, relies on that."""
+    sizes = {**SMALL, "hidden": 128, "quantizations": ("q8_0",)}
+    first = make_standin_weights(tmp_path, **sizes)
+    before = {role: path.read_bytes() for role, path in first.items()}
+    with pytest.raises(ValueError, match=r"Q8_0\.gguf is in use with other depth:"):
+        make_standin_weights(tmp_path, **{**sizes, "depth": 2})
+    assert make_standin_weights(tmp_path, **sizes) == first
+    assert {role: path.read_bytes() for role, path in first.items()} == before
+    make_standin_weights(tmp_path / "deeper", **{**sizes, "depth": 2})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from pulid_sdcpp.system.json_record import read_json
 
 __all__ = ["DESCRIPTION", "MANIFEST_NAME", "FileSet", "gguf_metadata"]
 
+# Path -> the parameters of a file that this process was given, and may still rely on.
+_in_use: dict[Path, dict[str, object]] = {}
+
 MANIFEST_NAME = "standin.json"
 REVISION = 2
 """Part of every file's parameters: count it up when the code makes other bytes."""
@@ -50,8 +53,21 @@ class FileSet:
         parameters: Mapping[str, object],
         write: Callable[[Path], None],
     ) -> None:
+        """Make the file, or keep the one of these parameters, and remember its path by `role`.
+
+        Raises:
+            OutputFileError: It cannot be written.
+            ValueError: This process was given the file with other parameters, and may still have
+                it open or load it again, for what it was: other parameters need another folder.
+        """
         path = self.folder / name
         wanted = {"revision": REVISION, **parameters}
+        given = _in_use.get(path.resolve(), wanted) if path.exists() else wanted
+        if differing := {key for key in wanted | given if wanted.get(key) != given.get(key)}:
+            raise ValueError(
+                f"{path} is in use with other {', '.join(sorted(differing))}: expected a folder "
+                "of its own for each set of parameters"
+            )
         size = path.stat().st_size if path.is_file() else None
         if size is None or self._made.get(name) != {**wanted, "size": size}:
             write(path)
@@ -59,3 +75,4 @@ class FileSet:
             with atomic_file(self.folder / MANIFEST_NAME) as file:
                 file.write(json.dumps(self._made, indent=1, sort_keys=True).encode())
         self.paths[role] = path
+        _in_use[path.resolve()] = wanted

@@ -66,7 +66,8 @@ def make_sdxl_standin_weights(
 
     Raises:
         OutputFileError: A file cannot be written.
-        ValueError: The sizes do not make a UNet, or a type is unknown.
+        ValueError: The sizes do not make a UNet, a type is unknown, or this process uses a file
+            of this folder with other parameters.
     """
     shape = UnetShape(channels, depths, in_channels=in_channels)
     unknown = [dtype for dtype in unet_types if dtype not in UNET_TYPES]

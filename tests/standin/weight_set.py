@@ -61,7 +61,8 @@ def make_standin_weights(
 
     Raises:
         OutputFileError: A file cannot be written.
-        ValueError: The sizes do not make a Flux, or a quantization is unknown or does not fit.
+        ValueError: The sizes do not make a Flux, a quantization is unknown or does not fit, or
+            this process uses a file of this folder with other parameters.
     """
     shape = FluxShape(
         depth, depth_single, hidden, guidance_embed=guidance_embed, in_channels=in_channels

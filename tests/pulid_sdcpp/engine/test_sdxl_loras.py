@@ -17,7 +17,7 @@ from pulid_sdcpp import Identity, Person, StableDiffusion
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.safetensors_writer import write_safetensors
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
-from standin import UnetShape, make_sdxl_standin_weights
+from standin import UnetShape
 from standin.file_set import gguf_metadata
 from standin.unet import attention_modules, unet_tensors
 
@@ -28,10 +28,8 @@ RANK = 4
 
 
 @pytest.fixture(scope="module")
-def files(standin_folder: Path) -> dict[str, Path]:
-    return make_sdxl_standin_weights(
-        standin_folder / "small-sdxl", depths=SHAPE.depths, unet_types=("f32",)
-    )
+def files(make_sdxl_weights: Callable[..., dict[str, Path]]) -> dict[str, Path]:
+    return make_sdxl_weights(depths=SHAPE.depths, unet_type="f32")
 
 
 @pytest.mark.parametrize("part", ["attn2.to_q", "attn1.to_v"])

@@ -30,7 +30,7 @@ from definition.unet_mistakes import (  # noqa: E402
 from definition.unet_pulid import UnetUse  # noqa: E402
 from pulid_sdcpp import Identity, Person, Region, StableDiffusion  # noqa: E402
 from pulid_sdcpp.tensors.gguf_writer import write_gguf  # noqa: E402
-from standin import UnetShape, make_sdxl_standin_weights  # noqa: E402
+from standin import UnetShape  # noqa: E402
 from standin.file_set import gguf_metadata  # noqa: E402
 from standin.quiet_unet import quiet_unet_tensors  # noqa: E402
 
@@ -71,8 +71,8 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def files(standin_folder: Path) -> Files:
-    return make_sdxl_standin_weights(standin_folder / "sdxl", depths=DEPTHS, unet_types=("f32",))
+def files(make_sdxl_weights: Callable[..., Files]) -> Files:
+    return make_sdxl_weights(depths=DEPTHS, unet_type="f32")
 
 
 @pytest.fixture(scope="module")

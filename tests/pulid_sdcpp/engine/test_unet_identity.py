@@ -127,13 +127,15 @@ class UnetEngine:
 
 
 @pytest.fixture(scope="module")
-def load_unet(sdxl_weights: dict[str, Path]) -> Callable[[], StableDiffusion]:
+def load_unet(make_sdxl_weights: Callable[..., dict[str, Path]]) -> Callable[..., StableDiffusion]:
+    files = make_sdxl_weights(depths=UnetShape().depths, unet_type="f32")
+
     def load(backend: str = "cpu") -> StableDiffusion:
         return StableDiffusion(
-            diffusion_model_path=sdxl_weights["unet-f32"],
-            clip_l_path=sdxl_weights["clip_l"],
-            clip_g_path=sdxl_weights["clip_g"],
-            taesd_path=sdxl_weights["taesd"],
+            diffusion_model_path=files["unet-f32"],
+            clip_l_path=files["clip_l"],
+            clip_g_path=files["clip_g"],
+            taesd_path=files["taesd"],
             backend=backend,
         )
 

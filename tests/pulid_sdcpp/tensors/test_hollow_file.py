@@ -18,7 +18,6 @@ from pulid_sdcpp.tensors.file_header import read_header
 from pulid_sdcpp.tensors.file_kinds import classify
 from pulid_sdcpp.tensors.hollow_file import check_data, check_not_hollow
 from pulid_sdcpp.tensors.tensor_header import TensorInfo
-from standin import make_sdxl_standin_weights
 
 TOKENS = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)
 Load = Callable[..., StableDiffusion]
@@ -59,11 +58,9 @@ def test_a_file_of_zeros_is_refused_in_every_role(
 @pytest.mark.parametrize("first", [0.0, 0.01])
 @pytest.mark.parametrize("role", ["unet-f16", "clip_g", "checkpoint", "pulid-v1", "pulid-v1.1"])
 def test_a_file_of_zeros_is_refused_in_every_role_of_sdxl(
-    role: str, first: float, standin_folder: Path, tmp_path: Path
+    role: str, first: float, make_sdxl_weights: Callable[..., Files], tmp_path: Path
 ) -> None:
-    files = make_sdxl_standin_weights(
-        standin_folder / "small-sdxl", depths=(1, 1), unet_types=("f16",), checkpoint=True
-    )
+    files = make_sdxl_weights(depths=(1, 1), checkpoint=True)
     check(files[role])
     with pytest.raises(ModelFileError, match=r"matrices are zeros, .* not finished"):
         check(with_hole(files[role], tmp_path, first, 1.0))
