@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from pulid_sdcpp.tensors.file_bytes import FileBytes
 from pulid_sdcpp.tensors.file_header import read_header
 from pulid_sdcpp.tensors.hollow_file import PAGE_BYTES
 from pulid_sdcpp.tensors.tensor_header import TensorInfo
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor, TorchCheckpoint
 from pulid_sdcpp.terminal_text import quoted, reason_of
 
 __all__ = ["fill", "place", "read_checkpoint", "shape_of", "without_prefix"]
@@ -24,7 +24,6 @@ __all__ = ["fill", "place", "read_checkpoint", "shape_of", "without_prefix"]
 MAX_NAMED = 3
 """How many tensor names an error lists before it only counts the rest."""
 
-_WRAPPERS = ("state_dict", "model", "module")
 _DTYPES = {
     "f64": torch.float64,
     "f32": torch.float32,
@@ -39,6 +38,8 @@ _DTYPES = {
     "u8": torch.uint8,
     "bool": torch.bool,
 }
+_BITS = {"bf16": "i2", "f8_e4m3": "u1", "f8_e5m2": "u1"}
+"""Whole numbers that PyTorch takes from NumPy in the place of types that NumPy has not."""
 
 
 def read_checkpoint(
@@ -51,7 +52,7 @@ def read_checkpoint(
 
     What the file is, is told from its first bytes, not its name. Tensors are read and not
     memory-mapped: what becomes of the file afterwards changes no identity, and ends no process.
-    Unpickling is restricted to tensors (`weights_only=True`).
+    Of a checkpoint nothing is run: see `torch_checkpoint`.
 
     Args:
         path: The weights file.
@@ -79,10 +80,7 @@ def read_checkpoint(
             "extraction reads the weights as they were published"
         )
     if start.startswith((b"PK\x03\x04", b"\x80")):
-        tensors = _read_torch(file)
-        chosen = choose(list(tensors))
-        tensors = {name: tensor for name, tensor in tensors.items() if name in chosen}
-        return without_prefix(tensors, prefix) if prefix else tensors
+        return _read_torch(file, prefix, choose)
     if len(start) > 8 and start[8:9] == b"{":
         return _read_safetensors(file, prefix, choose)
     raise ModelFileError(
@@ -200,31 +198,23 @@ def place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     network.to(device=device, dtype=dtype)
 
 
-def _read_torch(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
-    except Exception as error:
-        # torch.load has no error of its own: EOFError, RuntimeError, UnpicklingError, KeyError...
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ModelFileError(
-            f"{file}: expected a PyTorch checkpoint of tensors, found one that cannot be read "
-            f"({reason}); download it again"
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    if not isinstance(content, Mapping):
-        raise ModelFileError(
-            f"{file}: expected a PyTorch checkpoint of named tensors, "
-            f"found a {type(content).__name__}"
-        )
-    tensors = {
-        str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)
-    }
-    if not tensors:
-        raise ModelFileError(f"{file}: expected named tensors, found a checkpoint without any")
-    return tensors
+def _read_torch(
+    file: Path, prefix: str, choose: Callable[[Sequence[str]], Collection[str]]
+) -> dict[str, torch.Tensor]:
+    with TorchCheckpoint(file) as checkpoint:
+        chosen = choose(list(checkpoint.tensors))
+        names = [n for n in checkpoint.tensors if n.startswith(prefix) and n in chosen]
+        stored = checkpoint.read(names)
+        checkpoint.check_unchanged()
+    return {name[len(prefix) :]: _of_stored(tensor) for name, tensor in stored.items()}
+
+
+def _of_stored(tensor: StoredTensor) -> torch.Tensor:
+    """The same numbers, not copied."""
+    if tensor.dtype in _BITS:
+        bits = torch.from_numpy(tensor.values.view(_BITS[tensor.dtype]))
+        return bits.view(_DTYPES[tensor.dtype])
+    return torch.from_numpy(tensor.values)
 
 
 def _read_safetensors(

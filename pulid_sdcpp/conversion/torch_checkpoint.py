@@ -7,10 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ModelFileError, OutputFileError
-from ..extraction.torch_tensors import checkpoint_tensors
 from ..system.file_signature import SIGNATURE_BYTES, signature
 from ..tensors.file_bytes import FileBytes
 from ..tensors.file_kinds import classify, zip_kind
@@ -18,13 +21,13 @@ from ..tensors.safetensors_writer import write_safetensors
 from ..tensors.tensor_encoding import stored_bytes
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..tensors.tensor_spec import TensorSpec
-from ..terminal_text import reason_of
+from ..tensors.torch_checkpoint import TorchCheckpoint
+from ..terminal_text import quoted, reason_of
 
 __all__ = ["readable_weights"]
 
-MAX_CHECKPOINT_BYTES = 4 << 30
-"""It is read into memory; PuLID v1 has 1.6 GB."""
 _GB = 1e9
+_DTYPES = ("f32", "f16", "bf16")
 
 
 @contextmanager
@@ -38,42 +41,49 @@ def readable_weights(source: str | os.PathLike[str], target: Path) -> Iterator[s
     Raises:
         ModelFileError: A torch checkpoint that is damaged, or of another model than PuLID for SDXL.
         OutputFileError: There is no room for the copy, or it cannot be written.
-        MissingDependencyError: A torch checkpoint, and the extra [extract] is not installed.
     """
     path = os.fspath(source)
     if not _is_checkpoint(path):
         yield path
         return
-    specs = checkpoint_tensors(path)
-    _check_kind(path, specs)
-    needed = sum(map(stored_bytes, specs))
-    free = shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise OutputFileError(
-            f"cannot write {target}: a copy of {path} as safetensors needs {needed / _GB:.1f} GB "
-            f"meanwhile, the disk has {free / _GB:.1f} GB free"
+    with TorchCheckpoint(path) as checkpoint:
+        specs = [_spec(checkpoint, name) for name in checkpoint.tensors]
+        _check_kind(path, specs)
+        needed = sum(map(stored_bytes, specs))
+        free = shutil.disk_usage(target.parent).free
+        if needed > free:
+            raise OutputFileError(
+                f"cannot write {target}: a copy of {path} as safetensors needs "
+                f"{needed / _GB:.1f} GB meanwhile, the disk has {free / _GB:.1f} GB free"
+            )
+        with _folder_beside(target) as folder:
+            copy = folder / f"{Path(path).stem}.safetensors"
+            write_safetensors(copy, specs)
+            checkpoint.check_unchanged()
+            yield os.fspath(copy)
+
+
+def _spec(checkpoint: TorchCheckpoint, name: str) -> TensorSpec:
+    tensor = checkpoint.tensors[name]
+    if tensor.dtype not in _DTYPES or not tensor.shape:
+        raise ModelFileError(
+            f"{checkpoint.path}: expected matrices of floating point numbers, found "
+            f"{quoted(name)} of type {tensor.dtype} and shape {tensor.shape}"
         )
-    with _folder_beside(target) as folder:
-        copy = folder / f"{Path(path).stem}.safetensors"
-        write_safetensors(copy, specs)
-        specs.clear()  # 1.6 GB of memory
-        yield os.fspath(copy)
+    return TensorSpec(name, tensor.shape, tensor.dtype, partial(_bytes_of, checkpoint, name))
+
+
+def _bytes_of(checkpoint: TorchCheckpoint, name: str) -> NDArray[np.uint8]:
+    values = checkpoint.read([name])[name].values
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
 def _is_checkpoint(path: str) -> bool:
     with FileBytes(path) as content:
-        size, head = len(content), content[:SIGNATURE_BYTES]
-    is_zip = head.startswith(b"PK")
-    if is_zip and zip_kind(path).kind != "torch-checkpoint":
-        return False
-    if not is_zip and not signature(head).startswith("a pickle"):
-        return False
-    if size > MAX_CHECKPOINT_BYTES:
-        raise ModelFileError(
-            f"{path}: expected PuLID weights for SDXL, found a torch checkpoint of "
-            f"{size / _GB:.1f} GB; convert the safetensors file of that model"
-        )
-    return True
+        head = content[:SIGNATURE_BYTES]
+    if head.startswith(b"PK"):
+        return zip_kind(path).kind == "torch-checkpoint"
+    return signature(head).startswith("a pickle")
 
 
 def _check_kind(path: str, specs: list[TensorSpec]) -> None:
