@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from ..families.flux.layout import HEAD_DIM, flux_info, flux_layout
@@ -183,8 +184,23 @@ def _hidden_size(context: ContextOptions, layout: Sequence[TensorInfo]) -> int:
     source = str(context.diffusion_model_path or context.model_path or "")
     if not layout:
         return flux_info(source).hidden_size
-    header = TensorHeader("gguf", {tensor.name: tensor for tensor in layout})
-    return flux_layout(header, source).hidden_size
+    return _hidden_size_of(tuple(layout), source)
+
+
+# A table of presets plans with the same published layouts again and again.
+@lru_cache(maxsize=64)
+def _hidden_size_of(layout: tuple[TensorInfo, ...], source: str) -> int:
+    return flux_layout(_header_of(layout), source).hidden_size
+
+
+@lru_cache(maxsize=64)
+def _unet_of(layout: tuple[TensorInfo, ...], source: str) -> UnetInfo | None:
+    header = _header_of(layout)
+    return unet_layout(header, source) if classify(header).kind == "sdxl" else None
+
+
+def _header_of(layout: Iterable[TensorInfo]) -> TensorHeader:
+    return TensorHeader("gguf", {tensor.name: tensor for tensor in layout})
 
 
 def _tensors(context: ContextOptions, layouts: Layouts) -> dict[str, list[TensorInfo]]:
@@ -299,8 +315,7 @@ def _unet(context: ContextOptions, layouts: Layouts) -> UnetInfo | None:
     field = "diffusion_model_path" if context.diffusion_model_path is not None else "model_path"
     source = str(getattr(context, field) or "")
     if field in layouts:
-        header = TensorHeader("gguf", {tensor.name: tensor for tensor in layouts[field]})
-        return unet_layout(header, source) if classify(header).kind == "sdxl" else None
+        return _unet_of(tuple(layouts[field]), source)
     return unet_info(source) if describe_file(source).kind == "sdxl" else None
 
 
