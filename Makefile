@@ -1,6 +1,7 @@
 # Two commands set everything up on a machine with Python and a C++ compiler:
 #   make demo    six people, five prompts, one contact sheet
-#   make test    the test suite; `make test-server` has what else the server must stand
+#   make test    the test suite; `make test-server` has what else the server must stand, and
+#                `make test-long` tries far more often what can only be tried
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
 # processes; TEST_PROCESSES=0 runs them in one, as `pytest` does. TEST_OPTIONS goes to pytest, too.
 
@@ -11,7 +12,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml native/prepare_source.py $(wildcard native/*.json native/*.cmake native/src/* native/patches/*)
 
-.PHONY: demo test coverage test-server test-hostile test-reference lint format sdist wheel patches-apply patches-refresh clean
+.PHONY: demo test coverage test-server test-long test-reference lint format sdist wheel patches-apply patches-refresh clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
@@ -25,18 +26,16 @@ test: $(VENV)/.installed lint
 coverage: TEST_OPTIONS = --cov --cov-report=term:skip-covered
 coverage: test
 
-# The page in Chromium, and the server under load and killed: as often as proves that it stands it, in
-# an hour. SERVER_KILLS=3 is what CI does, in minutes.
-SERVER_KILLS ?= 30
+# The page in Chromium, and the server under load and killed.
 test-server: $(VENV)/.installed
-	PULID_SERVER_KILLS=$(SERVER_KILLS) PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_BROWSER=1 PULID_REQUIRE_POCKET=1 \
-		$(BIN)/python -m pytest -m "browser or server" --timeout 3600 $(TEST_OPTIONS)
+	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_BROWSER=1 PULID_REQUIRE_POCKET=1 \
+		$(BIN)/python -m pytest -m "browser or server" $(TEST_OPTIONS)
 
-# All of the damaged files, texts and cancellations of which `make test` tries a part; the
-# cancellations need a Vulkan device (native/README.md).
-test-hostile: $(VENV)/.installed
-	PULID_HOSTILE_FACTOR=1 PULID_REQUIRE_ENGINE=1 $(BIN)/python -m pytest --timeout 3600 tests/hostile \
-		tests/pulid_sdcpp/engine/test_segments.py
+# All of the kills, damaged files, cancellations, people and pictures of which the others try a part:
+# hours. The cancellations need a Vulkan device (native/README.md).
+test-long: $(VENV)/.installed
+	PULID_TEST_LONG=1 PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 \
+		$(BIN)/python -m pytest -m long --timeout 7200 $(TEST_OPTIONS)
 
 # The networks against the libraries they re-implement: 6 GB, with torchvision.
 test-reference: $(VENV)-reference/.installed

@@ -16,7 +16,7 @@ from .findings import limit_s, wrong_end, wrong_picture
 from .mutations import mutated_file
 from .roles import Role, Roles
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.slow]
 
 NAMES = (
     "flux.gguf", "flux.safetensors", "clip_l.gguf", "taesd.safetensors", "pulid.safetensors",

@@ -9,19 +9,20 @@ from random import Random
 import pytest
 
 from command_worker import CommandWorker
+from long_form import IS_LONG
 from published_shapes import write_t5
 
-from . import FACTOR, SEED
+from . import SEED
 from .findings import limit_s, wrong_end
 from .mutations import damaged_header
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.slow]
 
 _HEADER_BYTES = 24_000
 _N_DAMAGES = 60
 
 
-@pytest.mark.skipif(FACTOR < 1, reason="in the long form only: make test-hostile")
+@pytest.mark.skipif(not IS_LONG, reason="in the long form only: make test-long")
 def test_damaged_t5(
     tmp_path: Path, worker: CommandWorker, standin_weights: dict[str, Path]
 ) -> None:

@@ -16,7 +16,7 @@ from .findings import limit_s, wrong_end, wrong_picture
 from .mutations import mutated_text
 from .roles import Roles
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.slow]
 
 
 def test_texts_of_pictures(worker: CommandWorker, roles: Roles) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from long_form import times
 from pulid_sdcpp.pocket.pack import pocket_files
 
-KILLS = 50
+# How often it is killed while it starts, extracts, has said something, and writes a file.
+KILLS = times((3, 3, 4, 2), (10, 7, 21, 12))
 SEED = 20_240_611
 PICTURES = 20
 JOBS = """
@@ -58,12 +60,17 @@ class Moment:
 
 def moments() -> list[Moment]:
     chance = random.Random(SEED)
-    found = [Moment(delay_s=chance.uniform(0, 1.2)) for _ in range(10)]
-    found += [Moment(2, chance.uniform(0, 2), extracting=True) for _ in range(7)]
-    found += [Moment(chance.randrange(1, 24), chance.uniform(0, 0.1)) for _ in range(21)]
-    found += [Moment(chance.randrange(4, 12), saving=True) for _ in range(12)]
+    start, extract, said, saving = KILLS
+
+    def spread(count: int, limit: float, least: float = 0) -> list[float]:
+        step = (limit - least) / count
+        return [chance.uniform(least + step * i, least + step * (i + 1)) for i in range(count)]
+
+    found = [Moment(delay_s=delay_s) for delay_s in spread(start, 1.2)]
+    found += [Moment(2, delay_s, extracting=True) for delay_s in spread(extract, 2)]
+    found += [Moment(int(events), chance.uniform(0, 0.1)) for events in spread(said, 24, least=1)]
+    found += [Moment(int(events), saving=True) for events in spread(saving, 12, least=4)]
     chance.shuffle(found)
-    assert len(found) == KILLS
     return found
 
 
@@ -126,8 +133,9 @@ class Folder:
 
 @pytest.mark.engine
 @pytest.mark.extract
+@pytest.mark.long
 @pytest.mark.slow
-def test_killed_fifty_times_it_makes_every_picture_once(tmp_path: Path) -> None:
+def test_killed_many_times_it_makes_every_picture_once(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     assert folder.finish() == {"made": 20, "already_there": 0, "failed": 0, "waiting": 0}
     expected = folder.pictures()
@@ -170,6 +178,7 @@ def test_killed_fifty_times_it_makes_every_picture_once(tmp_path: Path) -> None:
     assert counts["made"] + counts["already_there"] == PICTURES
     check_finished()
     print(f"killed in {dict(phases)}; {left_unfinished} temporary files; {batches} batches before")
-    assert phases["start"] >= 3
-    assert phases["extract"] >= 3
-    assert sum(phases[each] for each in ("encode", "denoise", "decode", "saved")) >= 15
+    least_start, least_extract, least_work = times((1, 1, 3), (3, 3, 15))
+    assert phases["start"] >= least_start
+    assert phases["extract"] >= least_extract
+    assert sum(phases[each] for each in ("encode", "denoise", "decode", "saved")) >= least_work

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hostile import count
+from long_form import times
 from pulid_sdcpp import GenerationCancelled, Identity, StableDiffusion
 from pulid_sdcpp.native.log import LOGGER
 
@@ -35,7 +35,7 @@ INPUTS = (
     RANDOM.normal(size=768),
 )
 PICTURE = {"width": 32, "height": 32, "cfg_scale": 1.0, "seed": 7, "sample_steps": 1}
-ATTEMPTS = count(100, least=6)  # cancellations; the long form is `make test-hostile`
+ATTEMPTS = times(6, 100)  # cancellations
 Load = Callable[..., StableDiffusion]
 MakeIdentity = Callable[[int], Identity]
 
@@ -84,6 +84,7 @@ def evaluation(engine: StableDiffusion, identity: Identity | None) -> bytes:
     return engine.evaluate(*INPUTS, pulid_id_embedding=identity).tobytes()
 
 
+@pytest.mark.long
 def test_what_is_made_after_a_cancellation_at_any_moment(
     engine: StableDiffusion, make_identity: MakeIdentity
 ) -> None:

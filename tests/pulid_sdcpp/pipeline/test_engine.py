@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from long_form import times
 from pulid_sdcpp import (
     GenerationCancelled,
     GenerationOptions,
@@ -50,7 +51,7 @@ pytestmark = [
 # As small as the engine makes them.
 TINY = {"width": 16, "height": 16, "steps": 1}
 SMALL = {"width": 64, "height": 64, "steps": 2}
-THREADS, PICTURES = 8, 100
+THREADS, PICTURES = 8, times(24, 100)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def pocket_identity(number: int) -> Identity:
 
 
 def requests() -> list[dict[str, Any]]:
-    """All different: one of five prompts, one of twenty people, and a seed."""
+    """All different: one of five prompts, one of twenty people at most, and a seed."""
     people = [pocket_identity(number) for number in range(20)]
     return [
         {
@@ -82,6 +83,7 @@ def requests() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.long
 def test_eight_threads_lose_and_mix_up_nothing(pipeline: PulidFlux) -> None:
     asked = requests()
     made: dict[int, str] = {}

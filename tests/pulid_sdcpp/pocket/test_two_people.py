@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
+from long_form import times  # noqa: E402
 from pocket.two_people_figures import PairPicture, draw_pairs, unseen_portraits  # noqa: E402
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER, pocket_files  # noqa: E402
 
@@ -29,15 +30,16 @@ MAX_SEAM = 6.0
 """Of 255, between the columns where the halves meet, near the upper edge."""
 MIN_PROMPT_ADHERENCE = 0.85
 
-PAIRS = ((0, 1), (1, 0), (2, 3), (0, 2))
-PROMPTS = (0, 1)
-N_PEOPLE = 4
+PAIRS = times(((0, 1), (1, 0), (0, 2)), ((0, 1), (1, 0), (2, 3), (0, 2)))
+PROMPTS = times((0,), (0, 1, 2, 3))
+N_PEOPLE = 1 + max(max(pair) for pair in PAIRS)
 SEAM = 128
 SKY_PX = 24
 
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.extract,
+    pytest.mark.long,
     pytest.mark.skipif(
         not (PACK_FOLDER / MANIFEST_NAME).is_file()
         and os.environ.get("PULID_REQUIRE_POCKET") != "1",

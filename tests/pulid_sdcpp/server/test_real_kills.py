@@ -1,6 +1,6 @@
 """The real server and its engine are killed at random moments: every job ends once, same bytes.
 
-`make test-server` does it 30 times each, `pytest` as often as proves that it works at all.
+`make test-long` does it 30 times each, CI as often as proves that it works at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from long_form import times
 from pulid_sdcpp.server.jobs.job_store import JobStore
 from pulid_sdcpp.server.jobs.jobs import Job
 
@@ -24,11 +25,12 @@ from .running import RunningServer, running_server, start_server
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.long,
     pytest.mark.server,
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc"),
 ]
-KILLS = int(os.environ.get("PULID_SERVER_KILLS", "3"))
+KILLS = times(3, 30)
 JOBS = 10
 SEED = 14
 WAIT_S = 600.0
