@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..families.flux.layout import FluxInfo
+from ..families.sdxl.unet_layout import UnetInfo
 from ..model_files.lora_checks import check_prompt_loras, has_quantized, lora_places
 from ..model_files.lora_files import LoraFiles
 from ..model_files.lora_tags import LoraFiles as LoraNames
@@ -25,20 +26,25 @@ class PromptLoras:
     Args:
         model: The binding's.
         loaded_with: The constructor's arguments of the binding.
-        flux: The loaded Flux model; None for another, which reads the user's files as they are.
+        known: The loaded Flux or SDXL model; None for another, which reads the user's files as they
+            are.
         is_repacked: Whether quantized weights are in a layout that nothing can be added to.
     """
 
     def __init__(
-        self, model: Any, loaded_with: Mapping[str, Any], flux: FluxInfo | None, is_repacked: bool
+        self,
+        model: Any,
+        loaded_with: Mapping[str, Any],
+        known: FluxInfo | UnetInfo | None,
+        is_repacked: bool,
     ) -> None:
         self._loaded_with = loaded_with
-        self._flux = flux
+        self._known = known
         self._files: LoraFiles | None = None
         self._instead: Mapping[str, str] = {}
         self._named: LoraNames = ()
-        if flux is not None and (places := lora_places(loaded_with, flux)) is not None:
-            is_quantized = has_quantized(loaded_with, flux)
+        if known is not None and (places := lora_places(loaded_with, known)) is not None:
+            is_quantized = has_quantized(loaded_with, known)
             mode = loaded_with["lora_apply_mode"]
             self._files = LoraFiles(
                 places,
@@ -61,7 +67,7 @@ class PromptLoras:
         Raises:
             ValueError, ModelFileError: As `check_prompt_loras`; OutputFileError: There is no room.
         """
-        paths = check_prompt_loras(prompt, self._loaded_with, negative_prompt, self._flux, named)
+        paths = check_prompt_loras(prompt, self._loaded_with, negative_prompt, self._known, named)
         return {} if self._files is None else self._files.convert(paths)
 
     def use(self, instead: Mapping[str, str], named: LoraNames = ()) -> None:

@@ -173,7 +173,7 @@ class StableDiffusion:
                 repack = repack and arguments["lora_apply_mode"] != "immediately"
                 model = load_model(arguments, placement, repack, on_event)
             self._native = NativeModel(model)
-            self._loras = PromptLoras(model, arguments, flux, repack and self._on_cpu)
+            self._loras = PromptLoras(model, arguments, known, repack and self._on_cpu)
             if weights is not None and known is not None:
                 parts = (self._context, weights, known, pulid_dtype, cache_limit_bytes)
                 self._identities = native_thread.run(

@@ -12,45 +12,27 @@ Sources: Hu et al. 2021, arXiv 2106.09685 (products, alpha / rank); Yeh et al. 2
 from __future__ import annotations
 
 import functools
-import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ModelFileError
 from ..tensors.lora_names import HADAMARD
 from ..tensors.tensor_file import TensorFile
-from ..tensors.tensor_header import TensorInfo
 from ..terminal_text import quoted
+from .lora_convolutions import convolution, kronecker_factor
 from .lora_layout import LoraModule, matrix_shape
-from .lora_places import Place, diffusers_names
+from .lora_places import Place
+from .lora_places_flux import diffusers_names
+from .lora_tensors import LoraReader, Values, Written, kept_type, write_tensors
 
 __all__ = ["changes_whole_weights", "write_engine_lora"]
 
-_NUMPY = {"f16": "<f2", "f32": "<f4", "bf16": "<u2"}
-_SAFETENSORS = {"f16": "F16", "f32": "F32", "bf16": "BF16"}
 MAX_CHANGE = 1000.0
 """Trained ones stay below 5; merged into float16, this much cannot be taken out again."""
 _NAMED_BLOCKS = {"double": 19, "single": 38}  # that the engine has diffusers' names of
-Values = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Written:
-    """A tensor of the file to write; its values are made when it is its turn."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    values: Callable[[], Values]
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape)) * np.dtype(_NUMPY[self.dtype]).itemsize
 
 
 def changes_whole_weights(modules: Sequence[LoraModule]) -> bool:
@@ -58,6 +40,7 @@ def changes_whole_weights(modules: Sequence[LoraModule]) -> bool:
     return any(
         module.form == "dense" or (module.form == "hadamard" and not _is_short(module))
         for module in modules
+        if not module.place.kernel  # convolutions stay in the layout of the file
     )
 
 
@@ -77,7 +60,7 @@ def write_engine_lora(
             one matrix that do not go together.
         OSError: It cannot be written.
     """
-    reader = _LoraReader(file, source)
+    reader = LoraReader(file, source)
     sizes = [reader.size(module) for module in modules]
     if not any(sizes):
         raise ModelFileError(
@@ -94,68 +77,21 @@ def write_engine_lora(
     matrices: dict[tuple[str, str], list[LoraModule]] = {}
     for module in modules:
         matrices.setdefault((module.place.part, module.place.module), []).append(module)
-    written: list[_Written] = []
+    written: list[Written] = []
     for parts in matrices.values():
         written += _weight(reader, parts)
         written += _bias(reader, parts)
-    _write(written, output, source)
+    write_tensors(written, output, source)
 
 
-class _LoraReader:
-    """Numbers of a LoRA file."""
-
-    def __init__(self, file: TensorFile, source: str) -> None:
-        self._file = file
-        self.source = source
-
-    def matrix(self, info: TensorInfo) -> Values:
-        """A tensor in float32, without the ones at the end of its shape.
-
-        Raises:
-            ModelFileError: It has numbers that are not finite.
-        """
-        values: Values = self._file.read(info.name).reshape(matrix_shape(info))
-        if not np.isfinite(values).all():
-            raise ModelFileError(
-                f"{self.source}: damaged LoRA: {quoted(info.name)} has numbers that are not finite"
-            )
-        return values
-
-    def scale(self, module: LoraModule) -> float:
-        """What the weight's change is multiplied by: alpha / rank, where there is an alpha."""
-        tensors = module.tensors
-        if "alpha" not in tensors or module.form in ("dense", ""):
-            return module.metadata_scale
-        for role, axis in (("down", 0), ("hada_w1_b", 0), ("lokr_w1_b", 0), ("lokr_w2_b", 0)):
-            if role in tensors:
-                rank = matrix_shape(tensors[role])[axis]
-                return float(self.matrix(tensors["alpha"]).reshape(())) / rank
-        return 1.0  # a Kronecker product of two whole matrices is taken as it is
-
-    def size(self, module: LoraModule) -> float:
-        """How much a number of the model may change, at most by one rank; 0: not at all."""
-        largest = {
-            role: float(np.abs(self.matrix(info)).max())
-            for role, info in module.tensors.items()
-            if role != "alpha"
-        }
-        scale = abs(self.scale(module))
-        sizes = [
-            largest.pop(role) * (scale if role == "up_bias" else 1.0)
-            for role in ("up_bias", "diff_b")
-            if role in largest
-        ]
-        if largest:
-            sizes.append(math.prod(largest.values()) * scale)
-        return max(sizes)
-
-
-def _weight(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
+def _weight(reader: LoraReader, modules: list[LoraModule]) -> list[Written]:
     """What changes one weight matrix: as a whole, or part below part, without gaps."""
     parts = {module.place.index: module for module in modules if module.form}
     if not parts:
         return []
     place = next(iter(parts.values())).place
+    if place.kernel:
+        return convolution(reader, parts[None])
     forms = _forms(list(parts.values()))
     if len(forms) > 1:
         first, *_, last = (next(iter(module.tensors.values())).name for module in parts.values())
@@ -164,6 +100,8 @@ def _weight(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
             f"cannot be applied: {quoted(first)} and {quoted(last)}"
         )
     (form,) = forms
+    if place.part_modules:
+        return _separate(reader, parts, form)
     if form == "dense":
         return [_dense(reader, list(parts.values()))]
     make = _MAKERS[form]
@@ -183,6 +121,29 @@ def _weight(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
         else:
             written += _nothing(form, rows, place.inputs, part)
     return written
+
+
+def _separate(
+    reader: LoraReader, parts: Mapping[int | None, LoraModule], form: str
+) -> list[Written]:
+    """All parts of a matrix by names of their own."""
+    place = next(iter(parts.values())).place
+    written: list[Written] = []
+    for index, (rows, module) in enumerate(zip(place.parts, place.part_modules, strict=True)):
+        names = _Names(place.prefix + module, 0)
+        if index not in parts:
+            written += _nothing(form, rows, place.inputs, names)
+        elif form == "dense":
+            written.append(_whole_diff(reader, parts[index], names))
+        else:
+            written += _MAKERS[form](reader, parts[index], names)
+    return written
+
+
+def _whole_diff(reader: LoraReader, module: LoraModule, names: _Names) -> Written:
+    info = module.tensors["diff"]
+    shape = (module.place.rows, module.place.inputs)
+    return Written(names.of("diff"), shape, kept_type(info), lambda: reader.matrix(info))
 
 
 def _forms(modules: Sequence[LoraModule]) -> set[str]:
@@ -216,7 +177,7 @@ class _Names:
         return f"transformer.{self.diffusers}.{role}"
 
 
-def _low_rank(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
+def _low_rank(reader: LoraReader, module: LoraModule, names: _Names) -> list[Written]:
     if module.form == "hadamard":
         return _hadamard_as_low_rank(reader, module, names)
     down, up = module.tensors["down"], module.tensors["up"]
@@ -227,32 +188,27 @@ def _low_rank(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_W
     has_alpha = scale != 1.0 and rank > 1 and not names.index
     is_scaled = scale != 1.0 and not has_alpha
     written = [
-        _Written(
+        Written(
             names.of("lora_down"),
             matrix_shape(down),
-            "f32" if is_scaled else _kept_type(down),
+            "f32" if is_scaled else kept_type(down),
             lambda: reader.matrix(down) * np.float32(scale if is_scaled else 1.0),
         ),
-        _Written(
+        Written(
             names.of("lora_up"),
             matrix_shape(up),
-            _kept_type(up),
+            kept_type(up),
             lambda: _exchanged(reader.matrix(up), module.place),
         ),
     ]
     if has_alpha:
         alpha = np.full(1, scale * rank, np.float32)
-        written.append(_Written(f"{names.module}.alpha", (1,), "f32", lambda: alpha))
+        written.append(Written(f"{names.module}.alpha", (1,), "f32", lambda: alpha))
     return written
 
 
-def _kronecker(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
-    def factor(name: str) -> Values:
-        if name in module.tensors:
-            return reader.matrix(module.tensors[name])
-        return reader.matrix(module.tensors[f"{name}_a"]) @ reader.matrix(
-            module.tensors[f"{name}_b"]
-        )
+def _kronecker(reader: LoraReader, module: LoraModule, names: _Names) -> list[Written]:
+    factor = functools.partial(kronecker_factor, reader, module)
 
     def shape(name: str) -> tuple[int, ...]:
         if name in module.tensors:
@@ -260,21 +216,21 @@ def _kronecker(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_
         first, second = (matrix_shape(module.tensors[f"{name}_{part}"]) for part in "ab")
         return first[0], second[1]
 
-    def kept_type(name: str) -> str:
+    def stored(name: str) -> str:
         is_kept = name in module.tensors and (scale == 1.0 or name == "lokr_w2")
-        return _kept_type(module.tensors[name]) if is_kept else "f32"
+        return kept_type(module.tensors[name]) if is_kept else "f32"
 
     scale = np.float32(reader.scale(module))
     return [
-        _Written(
+        Written(
             names.of("lokr_w1"),
             shape("lokr_w1"),
-            kept_type("lokr_w1"),
+            stored("lokr_w1"),
             # The rows of the product's halves are those of the first factor's.
             lambda: _exchanged(factor("lokr_w1"), module.place) * scale,
         ),
-        _Written(
-            names.of("lokr_w2"), shape("lokr_w2"), kept_type("lokr_w2"), lambda: factor("lokr_w2")
+        Written(
+            names.of("lokr_w2"), shape("lokr_w2"), stored("lokr_w2"), lambda: factor("lokr_w2")
         ),
     ]
 
@@ -286,7 +242,7 @@ def _is_short(module: LoraModule) -> bool:
     return first * second * (rows + columns) < rows * columns
 
 
-def _hadamard_as_low_rank(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
+def _hadamard_as_low_rank(reader: LoraReader, module: LoraModule, names: _Names) -> list[Written]:
     """(A B) * (C D), element by element, is a product of the rank of both together."""
     a, b, c, d = (module.tensors[name] for name in HADAMARD)
     scale = np.float32(reader.scale(module))
@@ -304,12 +260,12 @@ def _hadamard_as_low_rank(reader: _LoraReader, module: LoraModule, names: _Names
         return product.reshape(rank, columns)
 
     return [
-        _Written(names.of("lora_down"), (rank, columns), "f32", down),
-        _Written(names.of("lora_up"), (rows, rank), "f32", up),
+        Written(names.of("lora_down"), (rank, columns), "f32", down),
+        Written(names.of("lora_up"), (rows, rank), "f32", up),
     ]
 
 
-def _hadamard(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_Written]:
+def _hadamard(reader: LoraReader, module: LoraModule, names: _Names) -> list[Written]:
     scale = np.float32(reader.scale(module))
 
     def factor(role: str) -> Values:
@@ -320,7 +276,7 @@ def _hadamard(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_W
         return _exchanged(values, module.place) if role.endswith("_a") else values
 
     return [
-        _Written(
+        Written(
             names.of(role),
             matrix_shape(module.tensors[role]),
             "f32",
@@ -330,7 +286,7 @@ def _hadamard(reader: _LoraReader, module: LoraModule, names: _Names) -> list[_W
     ]
 
 
-def _nothing(form: str, rows: int, columns: int, names: _Names) -> list[_Written]:
+def _nothing(form: str, rows: int, columns: int, names: _Names) -> list[Written]:
     """A part that stays as it is, in the form of the others."""
     factor = _divisor(rows), _divisor(columns)
     shapes: dict[str, tuple[int, int]] = {"lora_down": (1, columns), "lora_up": (rows, 1)}
@@ -339,10 +295,12 @@ def _nothing(form: str, rows: int, columns: int, names: _Names) -> list[_Written
             "lokr_w1": factor,
             "lokr_w2": (rows // factor[0], columns // factor[1]),
         }
+    elif form == "dense":
+        shapes = {"diff": (rows, columns)}
     elif form == "hadamard":
         shapes = {role: (rows, 1) if role.endswith("_a") else (1, columns) for role in HADAMARD}
     return [
-        _Written(names.of(role), shape, "f16", functools.partial(_zeros, shape))
+        Written(names.of(role), shape, "f16", functools.partial(_zeros, shape))
         for role, shape in shapes.items()
     ]
 
@@ -356,7 +314,7 @@ def _divisor(number: int) -> int:
     return next(each for each in range(int(number**0.5), 0, -1) if number % each == 0)
 
 
-def _dense(reader: _LoraReader, modules: list[LoraModule]) -> _Written:
+def _dense(reader: LoraReader, modules: list[LoraModule]) -> Written:
     place = modules[0].place
 
     def values() -> Values:
@@ -366,12 +324,12 @@ def _dense(reader: _LoraReader, modules: list[LoraModule]) -> _Written:
             rows += _exchanged(reader.matrix(module.tensors["diff"]), module.place)
         return whole
 
-    types = {_kept_type(module.tensors["diff"]) for module in modules}
+    types = {kept_type(module.tensors["diff"]) for module in modules}
     kept = types.pop() if len(types) == 1 else "f32"
-    return _Written(f"{place.engine_name}.diff", (place.outputs, place.inputs), kept, values)
+    return Written(f"{place.engine_name}.diff", (place.outputs, place.inputs), kept, values)
 
 
-def _bias(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
+def _bias(reader: LoraReader, modules: list[LoraModule]) -> list[Written]:
     place = modules[0].place
     having = [each for each in modules if "up_bias" in each.tensors or "diff_b" in each.tensors]
     if not having:
@@ -388,7 +346,15 @@ def _bias(reader: _LoraReader, modules: list[LoraModule]) -> list[_Written]:
                 rows += _exchanged(bias, module.place)
         return whole
 
-    return [_Written(f"{place.engine_name}.diff_b", (place.outputs,), "f32", values)]
+    if not place.part_modules:
+        return [Written(f"{place.engine_name}.diff_b", (place.outputs,), "f32", values)]
+
+    def of_part(index: int) -> Written:
+        part = replace(place, index=index)
+        name = f"{place.prefix}{place.part_modules[index]}.diff_b"
+        return Written(name, (part.rows,), "f32", lambda: values()[_rows_of(part)])
+
+    return [of_part(index) for index in range(len(place.parts))]
 
 
 def _rows_of(place: Place) -> slice:
@@ -406,38 +372,8 @@ def _exchanged(values: Values, place: Place) -> Values:
     return np.concatenate([values[half:], values[:half]])
 
 
-def _kept_type(info: TensorInfo) -> str:
-    return info.dtype if info.dtype in _NUMPY else "f16" if info.dtype.startswith("f8") else "f32"
-
-
-_MAKERS: dict[str, Callable[[_LoraReader, LoraModule, _Names], list[_Written]]] = {
+_MAKERS: dict[str, Callable[[LoraReader, LoraModule, _Names], list[Written]]] = {
     "low rank": _low_rank,
     "hadamard": _hadamard,
     "kronecker": _kronecker,
 }
-
-
-def _write(tensors: Sequence[_Written], output: BinaryIO, source: str) -> None:
-    header, end = {}, 0
-    for tensor in tensors:
-        start, end = end, end + tensor.nbytes
-        header[tensor.name] = {
-            "dtype": _SAFETENSORS[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [start, end],
-        }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    output.write(len(text).to_bytes(8, "little") + text)
-    for tensor in tensors:
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = tensor.values()
-        assert values.shape == tensor.shape
-        if not np.isfinite(values).all():
-            raise ModelFileError(
-                f"{source}: damaged LoRA: the numbers that make {tensor.name} are too large"
-            )
-        if tensor.dtype == "bf16":  # was one, so that its lower half is empty
-            output.write((values.view(np.uint32) >> 16).astype("<u2").tobytes())
-        else:
-            output.write(values.astype(_NUMPY[tensor.dtype]).tobytes())

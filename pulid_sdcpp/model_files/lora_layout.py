@@ -16,12 +16,12 @@ from ..errors import ModelFileError
 from ..tensors.lora_names import HADAMARD, KINDS_OF_ADAPTERS, KRONECKER, split_name
 from ..tensors.tensor_header import TensorHeader, TensorInfo
 from ..terminal_text import quoted
-from .lora_places import LoraPlaces, Place
+from .lora_family import FAMILY_WORDS, check_lora_family
+from .lora_places import LoraPlaces, Part, Place
 
 __all__ = ["LoraModule", "lora_layout"]
 
 _METADATA = "lora_adapter_metadata"
-_COMPONENTS = {"diffusion": "transformer", "clip": "text_encoder", "t5": "text_encoder_2"}
 _FORMS = (("down", "up"), HADAMARD, KRONECKER, ("diff",))
 
 
@@ -85,17 +85,17 @@ def lora_layout(header: TensorHeader, places: LoraPlaces, source: str) -> list[L
                 )
         split = split_name(name)
         if split is None:
-            problems.add(name, "is nothing that a LoRA of Flux has")
+            problems.add(name, f"is nothing that a LoRA of {FAMILY_WORDS[places.family]} has")
         elif reason := places.problem(split[0]):
             problems.add(name, reason)
         elif split[1] in (tensors := spelt.setdefault(split[0], {})):
             problems.add(name, f"is there twice, also as {quoted(tensors[split[1]].name)}")
         else:
             tensors[split[1]] = info
-    if problems.found and not spelt:
-        _refuse_another_models(header, places, source)
+    if problems.found:
+        _refuse_another_models(header, places, source, nothing_fits=not spelt)
     modules: list[LoraModule] = []
-    scales = _MetadataScales(header.metadata, source)
+    scales = _MetadataScales(header.metadata, places.components, source)
     for spelling, tensors in spelt.items():
         place = places.find(spelling)
         assert place is not None
@@ -114,13 +114,19 @@ def lora_layout(header: TensorHeader, places: LoraPlaces, source: str) -> list[L
     return modules
 
 
-def _refuse_another_models(header: TensorHeader, places: LoraPlaces, source: str) -> None:
-    """When nothing at all fits, the first name says more than what is wrong with it."""
+def _refuse_another_models(
+    header: TensorHeader, places: LoraPlaces, source: str, *, nothing_fits: bool
+) -> None:
+    """What a LoRA was made for says more than what is wrong with its first tensor."""
+    if places.family != "flux":  # whose LoRAs may have text encoders in common with others
+        check_lora_family(header, source, places.family)
+        return
     name = next(iter(header.tensors))
     looks_like_flux = any(
         piece in name for piece in ("double_blocks", "single_blocks", "transformer_blocks")
     )
-    if not looks_like_flux and "text_enc" not in name and "te1" not in name:
+    is_text = "text_enc" in name or "te1" in name
+    if nothing_fits and not looks_like_flux and not is_text:
         raise ModelFileError(
             f"{source}: a LoRA for another model than Flux (it has {quoted(name)}, which "
             f"{places.problem((split_name(name) or (name, ''))[0])})"
@@ -161,32 +167,51 @@ def _misfits(module: LoraModule) -> Iterator[tuple[str, str]]:
     for role in ("up_bias", "diff_b"):
         if role in tensors:
             yield from _shaped(tensors[role], (place.rows,))
+            if not place.has_bias:
+                yield tensors[role].name, "changes a bias, which this layer does not have"
     if "up_bias" in tensors and "up" not in tensors:
         yield tensors["up_bias"].name, "is without the matrices that it belongs to"
-    if module.form == "low rank":
-        yield from _pair(tensors, "down", "up", place.rows, place.inputs)
+    if "mid" in tensors:
+        yield from _middle_misfits(tensors, place)
+    elif module.form == "low rank":
+        yield from _pair(tensors, "down", "up", place.rows, place.inputs, place.kernel)
     elif module.form == "hadamard":
         for number in (1, 2):
             names = f"hada_w{number}_b", f"hada_w{number}_a"
-            yield from _pair(tensors, *names, place.rows, place.inputs)
+            yield from _pair(tensors, *names, place.rows, place.columns)
     elif module.form == "dense":
-        yield from _shaped(tensors["diff"], (place.rows, place.inputs))
+        yield from _shaped(tensors["diff"], (place.rows, place.inputs, *_sides(place.kernel)))
     elif module.form == "kronecker":
         yield from _kronecker_misfits(tensors, place)
 
 
 def _pair(
-    tensors: Mapping[str, TensorInfo], down: str, up: str, rows: int, columns: int
+    tensors: Mapping[str, TensorInfo], down: str, up: str, rows: int, columns: int, kernel: int = 0
 ) -> Iterator[tuple[str, str]]:
-    """Two factors, up @ down, of a matrix of `rows` x `columns`."""
+    """Two factors, up @ down, of a matrix of `rows` x `columns`, or of so many kernels."""
     for one, other in ((down, up), (up, down)):
         if one not in tensors:
             name = tensors[other].name if other in tensors else next(iter(tensors.values())).name
             yield name, "is without the other matrix of its product"
             return
     rank = next(iter(matrix_shape(tensors[down])), 0)
-    yield from _shaped(tensors[down], (rank, columns))
+    yield from _shaped(tensors[down], (rank, columns, *_sides(kernel)))
     yield from _shaped(tensors[up], (rows, rank))
+
+
+def _middle_misfits(tensors: Mapping[str, TensorInfo], place: Place) -> Iterator[tuple[str, str]]:
+    """A convolution by three factors: channels to a rank, kernels within it, a rank to channels."""
+    middle = tensors["mid"]
+    if place.kernel < 2:
+        yield middle.name, "is of a Tucker product, which only convolutions have"
+        return
+    ranks = matrix_shape(middle)[:2]
+    if "down" not in tensors or "up" not in tensors or len(ranks) != 2:
+        yield middle.name, "is without the matrices that it belongs to"
+        return
+    yield from _shaped(middle, (*ranks, *_sides(place.kernel)))
+    yield from _shaped(tensors["down"], (ranks[1], place.inputs))
+    yield from _shaped(tensors["up"], (place.rows, ranks[0]))
 
 
 def _kronecker_misfits(
@@ -197,7 +222,7 @@ def _kronecker_misfits(
         factors = [tensors.get(f"{name}_{factor}") for factor in "ab"]
         whole = tensors.get(name)
         if whole is not None and factors == [None, None]:
-            shapes = [matrix_shape(whole)]
+            shapes = [_without_kernel(whole, place.kernel if name == "lokr_w2" else 0)]
         elif whole is None and None not in factors:
             shapes = [matrix_shape(factor) for factor in factors if factor is not None]
         else:
@@ -212,10 +237,11 @@ def _kronecker_misfits(
             return
         sizes.append((shapes[0][0], shapes[-1][1]))
     (up, right), (down, left) = sizes
-    if (up * down, right * left) != (place.rows, place.inputs):
+    if (up * down, right * left) != (place.rows, place.columns):
         yield (
             next(iter(tensors.values())).name,
-            f"makes a matrix of {(up * down, right * left)}, but {(place.rows, place.inputs)} fits",
+            f"makes a matrix of {(up * down, right * left)}, but {(place.rows, place.columns)} "
+            "fits",
         )
     if place.swaps_halves and up % 2:
         yield next(iter(tensors.values())).name, "cannot be applied with its halves exchanged"
@@ -224,6 +250,19 @@ def _kronecker_misfits(
 def _shaped(info: TensorInfo, expected: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     if matrix_shape(info) != expected:
         yield info.name, f"is of shape {info.shape}, but {expected} fits"
+
+
+def _sides(kernel: int) -> tuple[int, ...]:
+    """Of kernels in a shape; those of one number are not there, see `matrix_shape`."""
+    return (kernel, kernel) if kernel > 1 else ()
+
+
+def _without_kernel(info: TensorInfo, kernel: int) -> tuple[int, ...]:
+    """The shape with kernels as parts of rows."""
+    shape = matrix_shape(info)
+    if len(shape) == 4 and shape[2:] == _sides(kernel):
+        return shape[0], shape[1] * kernel**2
+    return shape
 
 
 def matrix_shape(info: TensorInfo) -> tuple[int, ...]:
@@ -239,8 +278,11 @@ class _MetadataScales:
     huggingface/peft, tuners/lora/layer.py, update_layer.
     """
 
-    def __init__(self, metadata: Mapping[str, object], source: str) -> None:
+    def __init__(
+        self, metadata: Mapping[str, object], components: Mapping[Part, str], source: str
+    ) -> None:
         self._source = source
+        self._components = components
         text = metadata.get(_METADATA)
         if text is None:
             self._values: dict[str, object] = {}
@@ -254,7 +296,7 @@ class _MetadataScales:
         self._values = values
 
     def of(self, spelling: str, place: Place, down: TensorInfo | None) -> float:
-        component = _COMPONENTS[place.part] + "."
+        component = self._components[place.part] + "."
         if down is None or not any(key.startswith(component) for key in self._values):
             return 1.0
         name = spelling.removeprefix(component)

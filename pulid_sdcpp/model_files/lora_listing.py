@@ -13,16 +13,20 @@ from typing import Any
 
 from ..errors import ModelFileError
 from ..families.flux.layout import published_flux
+from ..families.sdxl.unet_layout import published_sdxl_unet
 from ..tensors.file_bytes import FileBytes
 from ..tensors.tensor_header import TensorHeader
 from .description import lora_header
+from .lora_family import FAMILY_WORDS, lora_family
 from .lora_layout import lora_layout
 from .lora_places import LoraPlaces
+from .lora_places_flux import FluxLoraPlaces
+from .lora_places_sdxl import SdxlLoraPlaces
 
 __all__ = ["PUBLISHED", "LoraFound", "list_loras", "lora_folders_below", "lora_names"]
 
-PUBLISHED = "Flux"
-"""What the published models of any size and type are called here."""
+PUBLISHED = {family: FAMILY_WORDS[family] for family in ("flux", "sdxl")}
+"""What the published models of any size and type are called here, by family."""
 _SUFFIXES = (".safetensors", ".gguf")
 _FOLDER_NAMES = ("lora", "loras")  # as ComfyUI and Forge call them, in capitals or not
 _MAX_DEPTH = 4
@@ -39,7 +43,8 @@ class LoraFound:
         path: The file.
         size_bytes: Its size.
         fits: Names of the models that it can be used with.
-        problem: Why it cannot be used with the first of them; "" if it can.
+        problem: Why it cannot be used with the published models of the family that it was made
+            for, Flux where nothing tells; "" if it can.
         trigger_words: Words that its own text names for prompts, or that most of its training
             pictures had.
     """
@@ -61,10 +66,10 @@ def list_loras(
 
     Args:
         folder: Where to look.
-        others: Models that they may be for beside the published Flux models, by name.
+        others: Models that they may be for beside the published ones, by name.
     """
     root = Path(folder)
-    models = {PUBLISHED: _published(), **(others or {})}
+    models = {**_published(), **(others or {})}
     found = []
     for path in _files_below(root):
         header = _header(path)
@@ -77,7 +82,7 @@ def list_loras(
                 path=path,
                 size_bytes=path.stat().st_size,
                 fits=tuple(name for name, problem in problems.items() if not problem),
-                problem=problems[PUBLISHED],
+                problem=problems[PUBLISHED.get(lora_family(header) or "", PUBLISHED["flux"])],
                 trigger_words=_trigger_words(header.metadata),
             )
         )
@@ -143,8 +148,11 @@ def _problem(header: TensorHeader, source: str, places: LoraPlaces) -> str:
 
 
 @functools.cache
-def _published() -> LoraPlaces:
-    return LoraPlaces(published_flux(guidance_embed=True))
+def _published() -> Mapping[str, LoraPlaces]:
+    return {
+        PUBLISHED["flux"]: FluxLoraPlaces(published_flux(guidance_embed=True)),
+        PUBLISHED["sdxl"]: SdxlLoraPlaces(published_sdxl_unet()),
+    }
 
 
 def _trigger_words(metadata: Mapping[str, object]) -> tuple[str, ...]:

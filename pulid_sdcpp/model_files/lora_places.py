@@ -1,69 +1,49 @@
 """Where in a loaded model a module of a LoRA belongs, whatever the file calls it.
 
-Trainers name Flux's modules as black-forest-labs/flux or as diffusers does, with dots or with
-underlines, behind prefixes of their own. All are looked up in one table made for the very model:
-a block that it does not have, has no name in it.
-
-Source of the pairs of names: huggingface/diffusers, scripts/convert_flux_to_diffusers.py.
+Trainers name modules as the model's own authors or as diffusers does, with dots or with underlines,
+behind prefixes of their own. All are looked up in one table made for the very model: a block that
+it does not have, has no name in it. Which names there are, `lora_places_flux` and
+`lora_places_sdxl` say.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from ..families.flux.layout import FluxInfo, flux_matrices
+from .clip_l_layout import LAYERS, MLP_WIDTH, WIDTH
 
-__all__ = ["LoraPlaces", "Place", "diffusers_names"]
+__all__ = ["LoraPlaces", "Part", "Place", "clip_places"]
 
-Part = Literal["diffusion", "clip", "t5"]
+Part = Literal["diffusion", "clip", "clip_g", "t5"]
+Spellings = Mapping[Part, tuple[str, ...]]
 
-CLIP_LAYERS, CLIP_WIDTH = 12, 768
-T5_LAYERS, T5_WIDTH, T5_MLP = 24, 4096, 10240
-
-_OF_FILE = ("path", "dtypes")  # of FluxInfo: not what shape the model has
-
-_ENGINE_PREFIX = {
-    "diffusion": "model.diffusion_model.",
-    "clip": "text_encoders.clip_l.transformer.",
-    "t5": "text_encoders.t5xxl.transformer.",
-}
 _WRAPPERS = ("lora.", "lycoris.")
-_DOTTED: dict[Part, tuple[str, ...]] = {
-    "diffusion": ("model.diffusion_model.", "diffusion_model.", "transformer.", "unet.", ""),
-    "clip": ("text_encoders.clip_l.transformer.", "text_encoders.clip_l.", "text_encoder.",
-             "clip_l.transformer.", "clip_l.", "te1.", "te.", ""),
-    "t5": ("text_encoders.t5xxl.transformer.", "text_encoders.t5xxl.", "text_encoder_2.",
-           "t5xxl.transformer.", "t5xxl.", "te2.", "te3.", "t5.", ""),
-}  # fmt: skip
-_UNDERLINED: dict[Part, tuple[str, ...]] = {
-    "diffusion": ("lora_unet_", "lora_transformer_", "lycoris_transformer_", "lycoris_unet_",
-                  "lycoris_", "lora_", ""),
-    "clip": ("lora_te1_", "lora_te_", "lora_text_encoder_", "lora_clip_l_", "lycoris_te1_",
-             "lycoris_te_", "lycoris_text_encoder_", "te1_", "te_", "text_encoder_"),
-    "t5": ("lora_te2_", "lora_te3_", "lora_text_encoder_2_", "lora_t5xxl_", "lycoris_te2_",
-           "lycoris_te3_", "lycoris_text_encoder_2_", "te2_", "te3_", "text_encoder_2_"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Place:
-    """Rows of a weight matrix, and of the bias beside it.
+    """Rows of a weight matrix or of a convolution's kernels, and of the bias beside it.
 
     Attributes:
-        part: Of the model: "diffusion", "clip" or "t5".
-        module: The linear layer, by the engine's name.
-        outputs, inputs: Rows and columns of the whole matrix.
+        part: Of the model: "diffusion", "clip" (CLIP-L), "clip_g" or "t5".
+        prefix: Before the names of that part's layers in the engine.
+        module: The layer, by the engine's name.
+        outputs, inputs: Rows and columns of the whole matrix; channels of a convolution.
         parts: Where it is several of the other naming's matrices one below the other, how many
             rows each has; else one number.
         index: Which of them this is; None: the whole.
         diffusers: The name that diffusers gives to this.
         swaps_halves: Whether the file has the second half of the rows first.
+        part_modules: Where the engine reads the parts only by names of their own, these.
+        kernel: Side of a convolution's kernels; 0: a matrix.
+        has_bias: Whether there is one.
     """
 
     part: Part
+    prefix: str
     module: str
     outputs: int
     inputs: int
@@ -71,162 +51,77 @@ class Place:
     index: int | None = None
     diffusers: str = ""
     swaps_halves: bool = False
+    part_modules: tuple[str, ...] = ()
+    kernel: int = 0
+    has_bias: bool = True
 
     @property
     def rows(self) -> int:
         return self.outputs if self.index is None else self.parts[self.index]
 
     @property
+    def columns(self) -> int:
+        """Of the kernels laid out as rows of a matrix."""
+        return self.inputs * max(self.kernel, 1) ** 2
+
+    @property
     def engine_name(self) -> str:
         """The layer's name in the engine."""
-        return _ENGINE_PREFIX[self.part] + self.module
+        return self.prefix + self.module
 
 
-class LoraPlaces:
+class LoraPlaces(ABC):
     """All places of a loaded model.
 
     Args:
-        flux: The diffusion model.
-        has_clip: Whether CLIP-L is loaded.
-        has_t5: Whether T5-XXL is.
+        tables: Places by name, for each part of the model.
+        dotted, underlined: What may stand before the names, with dots and with underlines.
+
+    Attributes:
+        family: "flux" or "sdxl", as in `FAMILY_WORDS`.
+        components: The parts as diffusers calls them.
+        key: Hashable; the same for models in which every LoRA has the same places.
     """
 
-    def __init__(self, flux: FluxInfo, has_clip: bool = True, has_t5: bool = True) -> None:
-        self.flux = flux
-        self._is_loaded = {"diffusion": True, "clip": has_clip, "t5": has_t5}
-        self._tables: dict[Part, dict[str, Place]] = {
-            "diffusion": dict(_flux_places(flux)),
-            "clip": dict(_clip_places()),
-            "t5": dict(_t5_places()),
-        }
-        self._underlined: dict[Part, dict[str, Place]] = {
-            part: {name.replace(".", "_"): place for name, place in table.items()}
-            for part, table in self._tables.items()
-        }
+    family: ClassVar[str]
+    components: ClassVar[Mapping[Part, str]]
+    key: object
 
-    @property
-    def key(self) -> object:
-        """Hashable; the same for models in which every LoRA has the same places."""
-        sizes = ((name, value) for name, value in vars(self.flux).items() if name not in _OF_FILE)
-        return (*sizes, *self._is_loaded.items())
+    def __init__(
+        self, tables: Mapping[Part, dict[str, Place]], dotted: Spellings, underlined: Spellings
+    ) -> None:
+        with_underlines = {
+            part: {name.replace(".", "_"): place for name, place in table.items()}
+            for part, table in tables.items()
+        }
+        self._spelt = ((dotted, tables), (underlined, with_underlines))
 
     def find(self, module: str) -> Place | None:
         """The place that a file means by `module`; None: there is none."""
         name = module.replace(".processor.", ".").replace("base_model.model.", "")
         for wrapper in _WRAPPERS:
             name = name.removeprefix(wrapper)
-        for prefixes, tables in ((_DOTTED, self._tables), (_UNDERLINED, self._underlined)):
+        for prefixes, tables in self._spelt:
             for part, table in tables.items():
                 for prefix in prefixes[part]:
                     if name.startswith(prefix) and (found := table.get(name[len(prefix) :])):
                         return found
         return None
 
+    @abstractmethod
     def problem(self, module: str) -> str:
         """Why nothing of a LoRA can go to `module`; "" when it can."""
-        place = self.find(module)
-        if place is not None:
-            if self._is_loaded[place.part]:
-                return ""
-            name, flag = {"clip": ("CLIP-L", "clip_l"), "t5": ("T5-XXL", "t5xxl")}[place.part]
-            return f"changes the text encoder {name}, which is not loaded; name {flag}_path"
-        if re.search(r"(^|[._])norm_(q|k|added_q|added_k)$|(query|key)_norm", module):
-            return "changes the norm of queries or keys, which a LoRA cannot do here"
-        if "guidance" in module and not self.flux.guidance_embed:
-            return "has no place in the model, which has no guidance input (as schnell has none)"
-        return (
-            f"has no place in the model, a Flux of {self.flux.depth} double and "
-            f"{self.flux.depth_single} single blocks"
-        )
 
 
-def _flux_places(flux: FluxInfo) -> Iterator[tuple[str, Place]]:
-    hidden = flux.hidden_size
-    for module, (outputs, inputs) in flux_matrices(flux).items():
-        parts: tuple[int, ...] = (outputs,)
-        if module.endswith("_attn.qkv"):
-            parts = (hidden,) * 3
-        elif module.endswith(".linear1"):
-            parts = (hidden,) * 3 + (outputs - 3 * hidden,)
-        place = Place("diffusion", module, outputs, inputs, parts)
-        yield module, place
-        for name, index in diffusers_names(module):
-            yield (
-                name,
-                replace(
-                    place,
-                    index=index,
-                    diffusers=name,
-                    # AdaLayerNormContinuous has scale and shift, Flux's LastLayer shift and scale.
-                    swaps_halves=name == "norm_out.linear",
-                ),
-            )
-
-
-_TOP = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-    **{
-        f"{ours}.{place}_layer": f"time_text_embed.{theirs}_embedder.linear_{number}"
-        for ours, theirs in (("time_in", "timestep"), ("vector_in", "text"),
-                             ("guidance_in", "guidance"))
-        for place, number in (("in", 1), ("out", 2))
-    },
-}  # fmt: skip
-_DOUBLE = {
-    "img_mod.lin": ("norm1.linear",),
-    "txt_mod.lin": ("norm1_context.linear",),
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-    "img_attn.proj": ("attn.to_out.0",),
-    "txt_attn.proj": ("attn.to_add_out",),
-    "img_mlp.0": ("ff.net.0.proj",),
-    "img_mlp.2": ("ff.net.2",),
-    "txt_mlp.0": ("ff_context.net.0.proj",),
-    "txt_mlp.2": ("ff_context.net.2",),
-}
-_SINGLE = {
-    "modulation.lin": ("norm.linear",),
-    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
-    "linear2": ("proj_out",),
-}
-
-
-def diffusers_names(module: str) -> Iterator[tuple[str, int | None]]:
-    """Each name, and which part of the matrix it is."""
-    if module in _TOP:
-        yield _TOP[module], None
-        return
-    family, number, rest = module.split(".", 2)
-    is_double = family == "double_blocks"
-    names = (_DOUBLE if is_double else _SINGLE).get(rest, ())
-    block = f"{'' if is_double else 'single_'}transformer_blocks.{number}"
-    for index, name in enumerate(names):
-        yield f"{block}.{name}", index if len(names) > 1 else None
-
-
-def _clip_places() -> Iterator[tuple[str, Place]]:
-    width = CLIP_WIDTH
-    for layer in range(CLIP_LAYERS):
+def clip_places(
+    part: Part, prefix: str, layers: int = LAYERS, width: int = WIDTH, mlp_width: int = MLP_WIDTH
+) -> Iterator[tuple[str, Place]]:
+    """The matrices of a CLIP text encoder, CLIP-L unless said otherwise, with their names."""
+    for layer in range(layers):
         for name, outputs, inputs in (
             *((f"self_attn.{kind}_proj", width, width) for kind in ("q", "k", "v", "out")),
-            ("mlp.fc1", 4 * width, width),
-            ("mlp.fc2", width, 4 * width),
+            ("mlp.fc1", mlp_width, width),
+            ("mlp.fc2", width, mlp_width),
         ):
             module = f"text_model.encoder.layers.{layer}.{name}"
-            yield module, Place("clip", module, outputs, inputs, (outputs,))
-
-
-def _t5_places() -> Iterator[tuple[str, Place]]:
-    width = T5_WIDTH
-    for layer in range(T5_LAYERS):
-        for name, outputs, inputs in (
-            *((f"layer.0.SelfAttention.{kind}", width, width) for kind in "qkvo"),
-            ("layer.1.DenseReluDense.wi_0", T5_MLP, width),
-            ("layer.1.DenseReluDense.wi_1", T5_MLP, width),
-            ("layer.1.DenseReluDense.wo", width, T5_MLP),
-        ):
-            module = f"encoder.block.{layer}.{name}"
-            yield module, Place("t5", module, outputs, inputs, (outputs,))
+            yield module, Place(part, prefix, module, outputs, inputs, (outputs,))

@@ -21,6 +21,7 @@ _ENDINGS = {
     ".lora_linear_layer.up.weight": "up",
     ".lora_down.weight": "down",
     ".lora_up.weight": "up",
+    ".lora_mid.weight": "mid",
     ".lora.down.weight": "down",
     ".lora.up.weight": "up",
     "_lora.down.weight": "down",
@@ -49,7 +50,7 @@ KINDS_OF_ADAPTERS: Final = (
     (re.compile(r"\.(a1|a2|b1|b2)\.weight$"), "a GLoRA"),
     (re.compile(r"\.on_input$"), "an (IA)^3 file"),
     (re.compile(r"\.vera_(A|B|lambda_[bd])$"), "a VeRA file"),
-    (re.compile(r"\.lora_mid\.|\.(hada_t[12]|lokr_t2)$"), "a LoRA of convolutions (Tucker)"),
+    (re.compile(r"\.(hada_t[12]|lokr_t2)$"), "a LoRA of convolutions (Tucker)"),
     (re.compile(r"\.(lora_magnitude_vector|dora_scale)\b"), "a DoRA, which scales whole weights"),
 )
 
@@ -58,8 +59,8 @@ def split_name(name: str) -> tuple[str, str] | None:
     """Split a tensor's name.
 
     Returns:
-        The module as the file spells it, and the role: "down", "up", "alpha", "up_bias", "diff",
-        "diff_b", "dora", or one of HADAMARD and KRONECKER. None: no ending of a LoRA.
+        The module as the file spells it, and the role: "down", "up", "mid", "alpha", "up_bias",
+        "diff", "diff_b", "dora", or one of HADAMARD and KRONECKER. None: no ending of a LoRA.
     """
     for ending, role in _ENDINGS.items():
         if name.endswith(ending):

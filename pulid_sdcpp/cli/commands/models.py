@@ -76,14 +76,14 @@ def list_presets(models_dirs: tuple[Path, ...], as_json: bool) -> None:
 @_models_dirs
 @_json
 def loras(folders: tuple[Path, ...], models_dirs: tuple[Path, ...], as_json: bool) -> None:
-    """Show LoRAs: their names, sizes, trigger words, and whether they fit Flux.
+    """Show LoRAs: their names, sizes, trigger words, and whether they fit Flux or SDXL.
 
     It looks in --lora-model-dir, in the folders called lora or loras of --models-dir and of your
     config file's models_dirs, and shows those of the pocket model.
     """
     from ...families.flux.layout import check_diffusion_model
     from ...model_files.lora_listing import list_loras, lora_folders_below
-    from ...model_files.lora_places import LoraPlaces
+    from ...model_files.lora_places_flux import FluxLoraPlaces
     from ...pocket.pack import pocket_files
     from ...system.user_config import load_user_config
 
@@ -94,7 +94,7 @@ def loras(folders: tuple[Path, ...], models_dirs: tuple[Path, ...], as_json: boo
     places = [*folders, *(one for folder in below for one in lora_folders_below(folder))]
     places.append(pocket_files().loras)
     pocket = pocket_files().diffusion_model
-    others = {"the pocket model": LoraPlaces(check_diffusion_model(pocket), has_t5=False)}
+    others = {"the pocket model": FluxLoraPlaces(check_diffusion_model(pocket), has_t5=False)}
     rows = []
     for place in dict.fromkeys(places):
         found = list_loras(place, others)
@@ -126,7 +126,7 @@ def _show_lora(lora: LoraFound, width: int) -> None:
     from ...system.size_text import described_size
     from ...terminal_text import shortened
 
-    fits = f"for {' and '.join(lora.fits)}" if lora.fits else f"not for Flux: {lora.problem}"
+    fits = f"for {' and '.join(lora.fits)}" if lora.fits else f"for no model: {lora.problem}"
     words = f", trigger words: {', '.join(lora.trigger_words)}" if lora.trigger_words else ""
     line = f"{lora.name:<{width}}  {described_size(lora.size_bytes):>8}  {fits}{words}"
     click.echo(f"  {escaped_line(shortened(line))}")

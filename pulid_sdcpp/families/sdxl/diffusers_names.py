@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["original_unet_name"]
+__all__ = ["diffusers_unet_module", "original_unet_name"]
 
 _SINGLE = {
     "conv_in": "input_blocks.0.0",
@@ -75,3 +75,36 @@ def _block(way: str, level: int, sort: str, number: int) -> str:
     if way == "down":
         return f"input_blocks.{3 * level + number + 1}.{inner}"
     return f"output_blocks.{3 * level + number}.{inner}"
+
+
+def diffusers_unet_module(module: str) -> str:
+    """The name in diffusers of a layer named by the original code.
+
+    Args:
+        module: Without a prefix and without ".weight", such as "input_blocks.4.1.proj_in".
+    """
+    for theirs, ours in _SINGLE.items():
+        if module == ours:
+            return theirs
+    way, number, rest = (*module.split(".", 2), "")[:3]
+    if way == "middle_block":
+        block = (
+            "mid_block.attentions.0" if number == "1" else f"mid_block.resnets.{int(number) // 2}"
+        )
+        return f"{block}.{_in_resnet(rest) if number != '1' else rest}"
+    down = way == "input_blocks"
+    level, index = divmod(int(number) - down, 3)
+    inner, _, rest = rest.partition(".")
+    levels = f"{'down' if down else 'up'}_blocks.{level}"
+    if rest == "op":
+        return f"{levels}.downsamplers.0.conv"
+    if rest == "conv":
+        return f"{levels}.upsamplers.0.conv"
+    if inner == "1":
+        return f"{levels}.attentions.{index}.{rest}"
+    return f"{levels}.resnets.{index}.{_in_resnet(rest)}"
+
+
+def _in_resnet(layer: str) -> str:
+    """Its name in diffusers."""
+    return next(theirs for theirs, ours in _IN_RESNETS.items() if ours == layer)

@@ -42,8 +42,8 @@ def test_the_family_is_told(tmp_path: Path, module: str, inputs: int, made_for: 
     assert str(info.details["made for"]).startswith(made_for)
 
 
-def lora(folder: Path, module: str, inputs: int) -> Path:
-    shapes = {f"{module}.lora_down.weight": (4, inputs), f"{module}.lora_up.weight": (8, 4)}
+def lora(folder: Path, module: str, inputs: int, outputs: int = 8) -> Path:
+    shapes = {f"{module}.lora_down.weight": (4, inputs), f"{module}.lora_up.weight": (outputs, 4)}
     return write_empty_safetensors(folder / "style.safetensors", shapes)
 
 
@@ -55,5 +55,5 @@ def test_one_for_another_family_is_refused_beside_sdxl(tmp_path: Path) -> None:
     says = "style.safetensors: a LoRA for Flux, which does not fit SDXL"
     with pytest.raises(ModelFileError, match=says):
         check_prompt_loras("a person <lora:style:1>", files)
-    lora(tmp_path, TEXT, 2048)
+    lora(tmp_path, TEXT, 2048, outputs=64)
     assert check_prompt_loras("a person <lora:style:1>", files) == [path]

@@ -21,7 +21,7 @@ from pulid_sdcpp.errors import GenerationError, ModelFileError
 from pulid_sdcpp.families.flux.layout import FluxInfo
 from pulid_sdcpp.model_files.lora_checks import check_prompt_loras
 from pulid_sdcpp.model_files.lora_files import LoraFiles
-from pulid_sdcpp.model_files.lora_places import LoraPlaces
+from pulid_sdcpp.model_files.lora_places_flux import FluxLoraPlaces
 from pulid_sdcpp.tensors.gguf_writer import write_gguf
 from pulid_sdcpp.tensors.tensor_file import TensorFile
 from pulid_sdcpp.tensors.tensor_spec import TensorSpec
@@ -72,7 +72,7 @@ def changes(write: Callable[..., Path]) -> Callable[..., Arrays]:
     def changes(
         tensors: Arrays, metadata: dict[str, str] | None = None, *, t5: bool = True
     ) -> Arrays:
-        files = LoraFiles(LoraPlaces(FLUX, has_t5=t5))
+        files = LoraFiles(FluxLoraPlaces(FLUX, has_t5=t5))
         path = write(tensors, metadata)
         try:
             with TensorFile(files.convert([path])[str(path)]) as file:
@@ -218,7 +218,7 @@ CLIP, T5 = "text_model.encoder.layers.3.self_attn.q_proj", "encoder.block.2.laye
     + [(prefix + T5.replace(".", "_"), T5) for prefix in ("lora_te2_", "lora_te3_")],
 )  # fmt: skip
 def test_text_encoders(spelling: str, module: str) -> None:
-    place = LoraPlaces(FLUX).find(spelling)
+    place = FluxLoraPlaces(FLUX).find(spelling)
     assert place is not None
     assert place.module == module
     encoder = "clip_l" if module == CLIP else "t5xxl"
@@ -366,7 +366,7 @@ def test_factored_kronecker_products(
 
 def test_types_are_kept_where_numbers_are(write: Callable[..., Path]) -> None:
     tensors, _ = product("double_blocks.0.img_attn.proj", H, H)
-    files = LoraFiles(LoraPlaces(FLUX))
+    files = LoraFiles(FluxLoraPlaces(FLUX))
     path = write({name: values.astype(np.float16) for name, values in tensors.items()})
     with TensorFile(files.convert([path])[str(path)]) as file:
         assert {file.dtype(name) for name in file.names()} == {"f16"}
@@ -432,7 +432,7 @@ UNUSABLE: dict[str, tuple[Arrays, str]] = {
 
 
 def test_guidance_of_a_model_without_it() -> None:
-    places = LoraPlaces(replace(FLUX, guidance_embed=False))
+    places = FluxLoraPlaces(replace(FLUX, guidance_embed=False))
     assert "no guidance input" in places.problem("lora_unet_guidance_in_in_layer")
 
 
@@ -443,18 +443,18 @@ def test_another_form_is_named_before_the_engine_is_loaded(
     tensors, message = UNUSABLE[case]
     flux = {"diffusion_model_path": "", "lora_model_dir": write(tensors).parent}
     with pytest.raises(ModelFileError, match=message):
-        check_prompt_loras("a cat <lora:x:1>", flux, flux=FLUX)
+        check_prompt_loras("a cat <lora:x:1>", flux, model=FLUX)
     with pytest.raises(ModelFileError, match=message):  # 0 is off, but not a pass for anything
-        check_prompt_loras("a cat <lora:x:0>", flux, flux=FLUX)
+        check_prompt_loras("a cat <lora:x:0>", flux, model=FLUX)
 
 
 def test_weights_that_cancel_each_other(write: Callable[..., Path]) -> None:
     files = {"lora_model_dir": write(GOOD).parent}
     with pytest.raises(ValueError, match=r"x.safetensors in the prompt add up to 0"):
-        check_prompt_loras("a <lora:x:0.5> cat <lora:x.safetensors:-0.5>", files, flux=FLUX)
-    (used,) = check_prompt_loras("a <lora:x> cat <lora:x:0.5>", files, flux=FLUX)
+        check_prompt_loras("a <lora:x:0.5> cat <lora:x.safetensors:-0.5>", files, model=FLUX)
+    (used,) = check_prompt_loras("a <lora:x> cat <lora:x:0.5>", files, model=FLUX)
     assert used.name == "x.safetensors"
-    assert check_prompt_loras("a <lora:x:0> cat", files, flux=FLUX) == []
+    assert check_prompt_loras("a <lora:x:0> cat", files, model=FLUX) == []
 
 
 def test_a_gguf_lora(tmp_path: Path) -> None:
@@ -466,8 +466,8 @@ def test_a_gguf_lora(tmp_path: Path) -> None:
         for name, values in tensors.items()
     ]
     write_gguf(tmp_path / "x.gguf", specs, {})
-    files = LoraFiles(LoraPlaces(FLUX))
-    (path,) = check_prompt_loras("<lora:x>", {"lora_model_dir": tmp_path}, flux=FLUX)
+    files = LoraFiles(FluxLoraPlaces(FLUX))
+    (path,) = check_prompt_loras("<lora:x>", {"lora_model_dir": tmp_path}, model=FLUX)
     with TensorFile(files.convert([path])[str(path)]) as file:
         found = as_the_engine_reads(file)[f"{TOP}final_layer.linear.weight"]
     files.close()
@@ -509,7 +509,7 @@ def test_a_text_encoder_that_is_not_loaded(changes: Callable[..., Arrays]) -> No
 def test_whole_weights_cannot_change_in_a_layout_of_the_processors(
     write: Callable[..., Path],
 ) -> None:
-    files = LoraFiles(LoraPlaces(FLUX), is_repacked=True)
+    files = LoraFiles(FluxLoraPlaces(FLUX), is_repacked=True)
     name = "double_blocks.0.img_attn.proj"
     for tensors, _ in (dense(name, H), hadamard(name, H, rank=12)):
         with pytest.raises(ModelFileError, match="--no-repack"):
@@ -519,7 +519,7 @@ def test_whole_weights_cannot_change_in_a_layout_of_the_processors(
 
 
 def test_files_are_converted_once_and_gone_with_the_engine(write: Callable[..., Path]) -> None:
-    files = LoraFiles(LoraPlaces(FLUX))
+    files = LoraFiles(FluxLoraPlaces(FLUX))
     path = write(GOOD)
     (first,) = files.convert([path]).values()
     assert files.convert([path]) == {str(path): first}
@@ -541,7 +541,7 @@ def test_files_are_converted_once_and_gone_with_the_engine(write: Callable[..., 
 def test_a_converted_file_that_was_cleaned_away(write: Callable[..., Path]) -> None:
     path = write(GOOD)
     for are_merged in (False, True):
-        files = LoraFiles(LoraPlaces(FLUX), are_merged=are_merged)
+        files = LoraFiles(FluxLoraPlaces(FLUX), are_merged=are_merged)
         (first,) = files.convert([path]).values()
         files.in_use([first])
         Path(first).unlink()

@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_loras_of_a_folder(folder: Path) -> None:
     ink, wide = list_loras(folder / "loras")
-    assert (ink.name, ink.problem, ink.fits) == ("ink", "", (PUBLISHED,))
+    assert (ink.name, ink.problem, ink.fits) == ("ink", "", (PUBLISHED["flux"],))
     assert ink.size_bytes == (folder / "loras" / "ink.safetensors").stat().st_size
     assert ink.trigger_words == ("lines", "ink style")
     assert (wide.name, wide.fits, wide.trigger_words) == ("sub/wide", (), ())
@@ -88,7 +88,7 @@ def test_the_command_lists_them(folder: Path) -> None:
     assert f"{folder / 'loras'}:\n" in text
     assert "for Flux, trigger words: lines, ink style\n" in text
     assert "  sub/wide" in text
-    assert "not for Flux: the LoRA's tensor" in text
+    assert "for no model: the LoRA's tensor" in text
     assert "for the pocket model" in text
     rows = {row["name"]: row for row in json.loads(listed("--lora-model-dir", folder, "--json"))}
     assert rows["loras/ink"]["fits"] == ["Flux"]
