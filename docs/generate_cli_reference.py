@@ -33,6 +33,7 @@ mistake in the command; 130 after Ctrl-C. An error is one line on stderr.
 | `_PULID_SDCPP_COMPLETE` | set by the scripts of `pulid-sdcpp completion` |
 | `PULID_SDCPP_CACHE` | cache folder ([what is in it](uninstall.md)) |
 | `PULID_SDCPP_CONFIG` | folder of `config.toml`: your models folders, files and presets |
+| `PULID_SDCPP_CPU_KERNELS` | x86: `avx512vnni`, `avxvnni`, `avx2`, or `none` of our kernels |
 | `PULID_SDCPP_DATA` | data folder: people kept by name |
 | `PULID_SDCPP_FOLD_CACHE_MB` | limit for folded identities on disk, in MiB (2048); 0 keeps none |
 | `PULID_SDCPP_LIBRARY` | compiled engine to load in place of the installed one |

@@ -3,5 +3,5 @@
 
 #include "ggml-backend.h"
 
-// Null: this CPU backend was compiled for a processor without the instructions it needs.
+// Null: this processor has none of the instructions it needs, or PULID_SDCPP_CPU_KERNELS is "none".
 ggml_backend_buffer_type_t pulid_matrix_buffer_type(void);

@@ -1,0 +1,77 @@
+// Products of quantized matrices on x86: how matrices and activations lie in memory, and one set of
+// kernels for each instruction set. pulid_kernel_templates.hpp has the arithmetic.
+#pragma once
+
+#include <cstdint>
+
+#include "ggml.h"
+
+constexpr int GROUP = 16;   // output columns that lie side by side
+constexpr int BLOCK = 32;   // weights, and activations, that share a scale
+constexpr int ROWS  = 16;   // of a tile of activations; they share unpacked codes
+constexpr int SUPER = 256;  // QK_K: weights of a super-block of the K types
+
+// Where the scales of a group's blocks lie, after the codes.
+enum class Scales {
+    WHOLE,   // d, float16: w = d (code - ZERO)
+    MIN,     // d, min, float16: w = d code - min
+    K_MIN,   // scale, min, uint8; per super-block d, dmin, float16: w = d scale code - dmin min
+    HALVES,  // two scales of 16 weights each, int8; per super-block d: w = d scale (code - ZERO)
+};
+
+struct Format {
+    int bits;    // of a code
+    int zero;    // code of zero; -1: the format has minimums
+    Scales scales;
+
+    constexpr bool has_supers() const { return scales == Scales::K_MIN || scales == Scales::HALVES; }
+    constexpr int weights() const { return has_supers() ? SUPER : BLOCK; }
+    // Bytes for 16 columns: of the codes of a block, of a block, of what precedes a super-block's.
+    constexpr int code_bytes() const { return GROUP * BLOCK / 8 * bits; }
+    constexpr int block_bytes() const { return code_bytes() + GROUP * (scales == Scales::MIN ? 4 : 2); }
+    constexpr int super_bytes() const { return scales == Scales::K_MIN ? GROUP * 4 : scales == Scales::HALVES ? GROUP * 2 : 0; }
+    constexpr int64_t group_bytes(int64_t k) const {
+        return k / BLOCK * block_bytes() + (has_supers() ? k / SUPER * super_bytes() : 0);
+    }
+};
+
+// Of a type that kernels exist for; bits are 0 for every other type.
+constexpr Format format_of(ggml_type type) {
+    switch (type) {
+        case GGML_TYPE_Q4_0: return {4, 8, Scales::WHOLE};
+        case GGML_TYPE_Q8_0: return {8, 128, Scales::WHOLE};
+        case GGML_TYPE_Q4_K: return {4, -1, Scales::K_MIN};
+        default: return {0, -1, Scales::WHOLE};
+    }
+}
+
+struct RowBlock {
+    float d;         // x = d * q
+    int32_t sum[2];  // what a sum of products starts from: -zero sum(q); with minimums, sum(q).
+                     // With scales of 16 weights for the first and the last 16, else the first is all
+};
+
+// 16 rows of activations, block by block: the 32 bytes of each row, then those of the next block.
+struct Tile {
+    const int8_t* q;
+    const RowBlock* blocks;
+};
+
+struct Kernels {
+    // Of the buffer type: it says in the log what multiplies.
+    const char* name;
+    // Rounds a row of `k` activations into its place in a tile.
+    void (*quantize_row)(Format format, const float* x, int64_t k, int8_t* q, RowBlock* blocks);
+    // 16 columns, of which `w` has the codes, times the first `rows` rows of a tile.
+    void (*multiply)(ggml_type type, int64_t rows, int64_t k, const uint8_t* w, Tile tile, float* dst, int64_t dst_stride);
+};
+
+// Null where the compiler does not know the instructions. Each is a file of its own, compiled for
+// them; nothing of it may run before the processor was asked (pulid_kernel_choice.cpp).
+const Kernels* pulid_kernels_avx2(void);
+const Kernels* pulid_kernels_avxvnni(void);
+const Kernels* pulid_kernels_avx512vl(void);
+const Kernels* pulid_kernels_avx512vnni(void);
+
+// The fastest that this processor has, or the set that PULID_SDCPP_CPU_KERNELS names; null: none.
+const Kernels* pulid_kernels(void);

@@ -1,0 +1,29 @@
+// vpdpbusd in registers of 256 bits. DOT_PRODUCT is the intrinsic function of one of its two
+// encodings, which this file is included for.
+#pragma once
+
+#include "pulid_kernel_templates.hpp"
+#include "pulid_vector_256.hpp"
+
+namespace {
+
+struct Vector256Vnni : Vector256 {
+    template <int BITS>
+    struct Codes {
+        Int v[BLOCK / 4];
+        void set(int j, Int codes) { v[j] = codes; }
+    };
+
+    template <int FROM, int TO, int BITS>
+    static Int dot(Int sum, const Codes<BITS>& codes, const int8_t* q) {
+#pragma GCC unroll 8
+        for (int j = FROM; j < TO; j++) {
+            int32_t four;
+            memcpy(&four, q + 4 * j, 4);
+            sum = DOT_PRODUCT(sum, codes.v[j], ints(four));
+        }
+        return sum;
+    }
+};
+
+}  // namespace
