@@ -64,9 +64,12 @@ def make_weights(folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from pulid_extractor.eva_vision import EvaShape, EvaVision
-    from pulid_extractor.idformer import IdFormer, IdFormerShape
-    from pulid_extractor.parsing import BiSeNet, ParsingShape
+    from pulid_extractor.eva_shape import EvaShape
+    from pulid_extractor.eva_vision import EvaVision
+    from pulid_extractor.idformer import IdFormer
+    from pulid_extractor.idformer_shape import IdFormerShape
+    from pulid_extractor.parsing import BiSeNet
+    from pulid_extractor.parsing_shape import ParsingShape
     from standins import detector_model
 
     with torch.device("meta"):

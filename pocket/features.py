@@ -14,7 +14,8 @@ import torch
 from pulid_extractor.align import arcface_crop
 from pulid_extractor.clip_picture import clip_picture
 from pulid_extractor.eva_vision import EvaVision
-from pulid_extractor.parsing import BACKGROUND_LABELS, LUMA, N_LABELS, BiSeNet
+from pulid_extractor.parsing import BiSeNet
+from pulid_extractor.parsing_shape import BACKGROUND_LABELS, LUMA, N_LABELS
 
 from .parser import normalised
 from .portraits import identity_vector, sample_person

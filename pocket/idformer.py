@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pulid_extractor.idformer import IdFormer, IdFormerShape
+from pulid_extractor.idformer import IdFormer
+from pulid_extractor.idformer_shape import IdFormerShape
 from pulid_sdcpp.identity.encoder_tensors import FLUX_PREFIX
 
 from .features import FeatureSet, Networks, make_features

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from safetensors.torch import save
 
 from pulid_extractor.align import FFHQ_PX
-from pulid_extractor.parsing import (
+from pulid_extractor.parsing import BiSeNet
+from pulid_extractor.parsing_shape import (
     BACKGROUND_LABELS,
     IMAGENET_MEAN,
     IMAGENET_STD,
     N_LABELS,
-    BiSeNet,
     ParsingShape,
 )
 

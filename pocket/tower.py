@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from pulid_extractor.eva_vision import CLIP_MEAN, CLIP_STD, N_SCALES, EvaShape, EvaVision
-from pulid_extractor.parsing import BACKGROUND_LABELS, LUMA
+from pulid_extractor.eva_shape import CLIP_MEAN, CLIP_STD, N_SCALES, EvaShape
+from pulid_extractor.eva_vision import EvaVision
+from pulid_extractor.parsing_shape import BACKGROUND_LABELS, LUMA
 
 from .identity_groups import GROUPS, group_scores
 from .loop import train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from .eva_vision import CLIP_MEAN, CLIP_STD
+from .eva_shape import CLIP_MEAN, CLIP_STD
 
 __all__ = ["clip_picture"]
 

@@ -18,7 +18,7 @@ from pulid_sdcpp.identity.encoder import SDXL_V1, Encoder
 from pulid_sdcpp.identity.fusion import Fusion
 
 from .encoder_tensors import read_encoder_tensors
-from .eva_vision import N_SCALES
+from .eva_shape import N_SCALES
 from .idformer import IdFormer, idformer_of
 from .mlp_encoder import MlpEncoder, mlp_encoder_of
 

@@ -7,14 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.identity.encoder import FLUX, Encoder
 from pulid_sdcpp.identity.encoder_tensors import FLUX_PREFIX, encoder_of_tensors
 from pulid_sdcpp.tensors.sdxl_pulid_names import ADAPTER_PREFIX, ENCODER_PREFIX, original_names
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 
-from .checkpoint import read_checkpoint
+from .weights import read_weights
 
 __all__ = ["EncoderTensors", "read_encoder_tensors"]
 
@@ -30,7 +29,7 @@ class EncoderTensors:
     """
 
     encoder: Encoder
-    tensors: Mapping[str, torch.Tensor]
+    tensors: Mapping[str, StoredTensor]
     file: Path
 
 
@@ -56,7 +55,7 @@ def read_encoder_tensors(path: str | os.PathLike[str]) -> EncoderTensors:
                 in_file[name] = original.removeprefix(prefix)
         return in_file
 
-    tensors = read_checkpoint(file, choose=choose)
+    tensors = read_weights(file, choose=choose)
     named = {in_file[name]: tensor for name, tensor in tensors.items()}
     return EncoderTensors(found["encoder"], named, file)
 

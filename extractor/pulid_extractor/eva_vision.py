@@ -9,86 +9,17 @@ Every size is read from the weights.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pulid_sdcpp.errors import ModelFileError
-
-from .checkpoint import fill, place, read_checkpoint, shape_of, without_prefix
+from .checkpoint import fill, place
+from .eva_shape import EVA_NORM_EPS, WHAT_EVA, EvaShape, read_eva, rope_angles
 from .layers import Conv2d, LayerNorm, Linear, attention
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "N_SCALES", "EvaShape", "EvaVision", "load_eva"]
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Mean of R, G, B in 0..1 that CLIP's pictures are normalised with (OpenAI CLIP preprocessing)."""
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Standard deviation that goes with CLIP_MEAN."""
-
-N_SCALES = 5
-"""Depths handed to the IDFormer: the inputs of blocks depth*k/6, k = 1..5 (4, 8, ..., 20 of 24)."""
-
-ROPE_THETA = 10_000.0
-"""Base of the rotary frequencies (EVA-CLIP rope.py, `freqs_for="lang"`)."""
-ROPE_PRETRAIN_GRID = 16
-"""Positions are scaled to the grid of the pretraining, 224 / 14 (`pt_hw_seq_len`, `intp_freq`)."""
-HEAD_DIM = 64
-"""Width of a head (`head_width`), where the file has no rotary table to read it from."""
-NORM_EPS = 1e-6
-
-WHAT = "EVA02-CLIP vision tower"
-
-_TO_TIMM = (
-    ("attn.q_bias", "attn.q_proj.bias"),
-    ("attn.v_bias", "attn.v_proj.bias"),
-    ("attn.inner_attn_ln.", "attn.norm."),
-    ("mlp.w1.", "mlp.fc1_g."),
-    ("mlp.w2.", "mlp.fc1_x."),
-    ("mlp.w3.", "mlp.fc2."),
-    ("mlp.ffn_ln.", "mlp.norm."),
-)
-
-
-@dataclass(frozen=True)
-class EvaShape:
-    """Sizes of a vision tower.
-
-    Args:
-        width: Channels of a token (1024).
-        depth: Blocks (24).
-        head_dim: Channels of a head (64).
-        mlp_dim: Inner channels of the SwiGLU (2730).
-        patch_px: Side of a patch (14).
-        grid: Patches along a side (24).
-        embedding_dim: Width of the CLIP embedding (768).
-    """
-
-    width: int
-    depth: int
-    head_dim: int
-    mlp_dim: int
-    patch_px: int
-    grid: int
-    embedding_dim: int
-
-    @property
-    def image_px(self) -> int:
-        """Side of the square picture the tower takes (336)."""
-        return self.grid * self.patch_px
-
-    @property
-    def heads(self) -> int:
-        return self.width // self.head_dim
-
-    @property
-    def hidden_blocks(self) -> tuple[int, ...]:
-        """The blocks whose inputs are returned (4, 8, 12, 16, 20)."""
-        return tuple(self.depth * (k + 1) // (N_SCALES + 1) for k in range(N_SCALES))
+__all__ = ["EvaVision", "load_eva", "rope_table", "rotate"]
 
 
 class _Attention(nn.Module):
@@ -98,7 +29,7 @@ class _Attention(nn.Module):
         self.q_proj = Linear(width, width)
         self.k_proj = Linear(width, width, bias=False)
         self.v_proj = Linear(width, width)
-        self.norm = LayerNorm(width, eps=NORM_EPS)
+        self.norm = LayerNorm(width, eps=EVA_NORM_EPS)
         self.proj = Linear(width, width)
 
     def forward(self, x: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -112,7 +43,7 @@ class _SwiGlu(nn.Module):
         super().__init__()
         self.fc1_g = Linear(width, inner)
         self.fc1_x = Linear(width, inner)
-        self.norm = LayerNorm(inner, eps=NORM_EPS)
+        self.norm = LayerNorm(inner, eps=EVA_NORM_EPS)
         self.fc2 = Linear(inner, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -122,9 +53,9 @@ class _SwiGlu(nn.Module):
 class _Block(nn.Module):
     def __init__(self, shape: EvaShape) -> None:
         super().__init__()
-        self.norm1 = LayerNorm(shape.width, eps=NORM_EPS)
+        self.norm1 = LayerNorm(shape.width, eps=EVA_NORM_EPS)
         self.attn = _Attention(shape.width, shape.heads)
-        self.norm2 = LayerNorm(shape.width, eps=NORM_EPS)
+        self.norm2 = LayerNorm(shape.width, eps=EVA_NORM_EPS)
         self.mlp = _SwiGlu(shape.width, shape.mlp_dim)
 
     def forward(self, x: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -144,7 +75,7 @@ class EvaVision(nn.Module):
             {"proj": Conv2d(3, shape.width, shape.patch_px, stride=shape.patch_px)}
         )
         self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.depth))
-        self.norm = LayerNorm(shape.width, eps=NORM_EPS)
+        self.norm = LayerNorm(shape.width, eps=EVA_NORM_EPS)
         self.head = Linear(shape.width, shape.embedding_dim)
 
     @torch.inference_mode()
@@ -183,25 +114,8 @@ class EvaVision(nn.Module):
 def rope_table(
     grid: int, head_dim: int, *, device: torch.device | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosine and sine of the angle by which each pair of channels of a token turns.
-
-    With f_i = theta ** (-4 i / head_dim) for i < head_dim / 4, and the patch at row r and
-    column c: the first half of the pairs turns by r' f_i, the second by c' f_i, where
-    r' = r * 16 / grid. The CLS token does not turn.
-
-    Returns:
-        Two (1 + grid**2, head_dim / 2) float32.
-
-    Source: EVA-CLIP rope.py `VisionRotaryEmbeddingFast`.
-    """
-    quarter = head_dim // 4
-    frequencies = ROPE_THETA ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
-    positions = torch.arange(grid, dtype=torch.float32) * (ROPE_PRETRAIN_GRID / grid)
-    angles = torch.outer(positions, frequencies)
-    rows = angles[:, None].expand(grid, grid, quarter)
-    columns = angles[None].expand(grid, grid, quarter)
-    patches = torch.cat([rows, columns], dim=-1).flatten(0, 1)
-    angle = torch.cat([torch.zeros(1, 2 * quarter), patches]).to(device)
+    """Cosine and sine of `rope_angles`, (1 + grid**2, head_dim / 2) float32 each."""
+    angle = torch.from_numpy(rope_angles(grid, head_dim)).to(device)
     return angle.cos(), angle.sin()
 
 
@@ -234,60 +148,9 @@ def load_eva(
     Raises:
         ModelFileError: Not such a file.
     """
-    file = Path(path)
-    tensors = _as_timm(read_checkpoint(file))
-    shape = _shape_of(tensors, file)
+    shape, tensors = read_eva(path)
     with torch.device("meta"):
         network = EvaVision(shape)
-    fill(network, tensors, file, WHAT)
+    fill(network, tensors, Path(path), WHAT_EVA)
     place(network, device, dtype)
     return network
-
-
-def _as_timm(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Either layout, with whatever prefix, under timm's names; the text tower is left out."""
-    for prefix in ("visual.trunk.", "visual.", "trunk.", ""):
-        if f"{prefix}patch_embed.proj.weight" in tensors:
-            tensors = without_prefix(tensors, prefix)
-            break
-    renamed = {}
-    for name, tensor in tensors.items():
-        for old, new in _TO_TIMM:
-            name = name.replace(old, new)
-        renamed[name] = tensor
-    return renamed
-
-
-def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> EvaShape:
-    dims = partial(shape_of, tensors, file, WHAT)
-    width, _, patch_px, _ = dims("patch_embed.proj.weight", 4)
-    tokens = dims("pos_embed", 3)[1]
-    grid = round(max(tokens - 1, 0) ** 0.5)
-    depth = 0
-    while f"blocks.{depth}.norm1.weight" in tensors:
-        depth += 1
-    rope = tensors.get("rope.freqs_cos")
-    shape = EvaShape(
-        width=width,
-        depth=depth,
-        head_dim=HEAD_DIM if rope is None else rope.shape[-1],
-        mlp_dim=dims("blocks.0.mlp.fc1_g.weight", 2)[0],
-        patch_px=patch_px,
-        grid=grid,
-        embedding_dim=dims("head.weight", 2)[0],
-    )
-    if grid < 1 or grid**2 + 1 != tokens:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT}, whose positions are a square of patches and a CLS "
-            f"token; found {tokens}"
-        )
-    if depth <= N_SCALES:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT} with more than {N_SCALES} blocks, found {depth}"
-        )
-    if shape.head_dim < 4 or shape.head_dim % 4 or width % shape.head_dim:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT} with a width that is a multiple of its head width, "
-            f"found {width} and {shape.head_dim}"
-        )
-    return shape

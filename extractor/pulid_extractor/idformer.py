@@ -13,55 +13,19 @@ Source: ToTheBeginning/PuLID, pulid/encoders_transformer.py (class IDFormer).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from pulid_sdcpp.errors import ModelFileError
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 
-from .checkpoint import fill, place, shape_of
-from .eva_vision import N_SCALES
+from .checkpoint import fill, place
+from .eva_shape import N_SCALES
+from .idformer_shape import HEAD_DIM, WHAT_IDFORMER, IdFormerShape, idformer_shape
 from .layers import LayerNorm, Linear, attention, mapping_network
 
-__all__ = ["IdFormer", "IdFormerShape", "idformer_of"]
-
-HEAD_DIM = 64
-"""Width of an attention head; heads = rows of `to_q` / 64 (16 in the published weights)."""
-WHAT = "IDFormer of PuLID"
-
-
-@dataclass(frozen=True)
-class IdFormerShape:
-    """Sizes of an IDFormer, the published ones in brackets.
-
-    Args:
-        dim: Width of a latent (1024).
-        inner: Width of queries, keys and values together (1024).
-        ff_dim: Inner width of the feed-forward layers (4096).
-        n_layers: Layers in all, a multiple of five (10).
-        n_queries: Identity tokens that come out (32).
-        id_dim: Width of an identity token (2048).
-        n_id_tokens: Tokens made from one photo's embeddings (5).
-        embedding_dim: ArcFace and CLIP embedding together (1280 = 512 + 768).
-        id_hidden: Width inside the mapping of the embeddings (1024).
-        vit_dim: Width of the vision tower's tokens (1024).
-        vit_hidden: Width inside their mappings (1024).
-    """
-
-    dim: int
-    inner: int
-    ff_dim: int
-    n_layers: int
-    n_queries: int
-    id_dim: int
-    n_id_tokens: int
-    embedding_dim: int
-    id_hidden: int
-    vit_dim: int
-    vit_hidden: int
+__all__ = ["IdFormer", "idformer_of"]
 
 
 class _PerceiverAttention(nn.Module):
@@ -165,7 +129,7 @@ class IdFormer(nn.Module):
 
 
 def idformer_of(
-    tensors: Mapping[str, torch.Tensor], file: Path, *, device: torch.device, dtype: torch.dtype
+    tensors: Mapping[str, StoredTensor], file: Path, *, device: torch.device, dtype: torch.dtype
 ) -> IdFormer:
     """Build an IDFormer out of its tensors.
 
@@ -178,41 +142,9 @@ def idformer_of(
     Raises:
         ModelFileError: They are not an IDFormer's.
     """
-    shape = _shape_of(tensors, file)
+    shape = idformer_shape(tensors, file)
     with torch.device("meta"):
         network = IdFormer(shape)
-    fill(network, tensors, file, WHAT)
+    fill(network, tensors, file, WHAT_IDFORMER)
     place(network, device, dtype)
     return network
-
-
-def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> IdFormerShape:
-    dims = partial(shape_of, tensors, file, WHAT)
-    _, n_queries, dim = dims("latents", 3)
-    id_rows = dims("id_embedding_mapping.6.weight", 2)[0]
-    n_layers = 0
-    while f"layers.{n_layers}.0.to_q.weight" in tensors:
-        n_layers += 1
-    shape = IdFormerShape(
-        dim=dim,
-        inner=dims("layers.0.0.to_q.weight", 2)[0],
-        ff_dim=dims("layers.0.1.1.weight", 2)[0],
-        n_layers=n_layers,
-        n_queries=n_queries,
-        id_dim=dims("proj_out", 2)[1],
-        n_id_tokens=id_rows // dim,
-        embedding_dim=dims("id_embedding_mapping.0.weight", 2)[1],
-        id_hidden=dims("id_embedding_mapping.0.weight", 2)[0],
-        vit_dim=dims("mapping_0.0.weight", 2)[1],
-        vit_hidden=dims("mapping_0.0.weight", 2)[0],
-    )
-    if n_layers == 0 or n_layers % N_SCALES:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT} with a multiple of {N_SCALES} layers, found {n_layers}"
-        )
-    if shape.inner % HEAD_DIM:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT} with heads of {HEAD_DIM}, found queries of "
-            f"{shape.inner} in all"
-        )
-    return shape

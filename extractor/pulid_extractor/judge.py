@@ -22,7 +22,8 @@ from pulid_sdcpp.errors import FaceNotFoundError
 
 from .adherence import AttributeReader
 from .compute import resolve_device
-from .eva_vision import CLIP_MEAN, CLIP_STD, load_eva
+from .eva_shape import CLIP_MEAN, CLIP_STD
+from .eva_vision import load_eva
 from .face_selection import select_face
 from .faces import FaceFinder, onnx_providers
 from .head_mask import box_head, parsed_head

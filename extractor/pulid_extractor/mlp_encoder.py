@@ -10,48 +10,19 @@ Source: ToTheBeginning/PuLID, pulid/encoders.py (class IDEncoder).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from pulid_sdcpp.errors import ModelFileError
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 
-from .checkpoint import fill, place, shape_of
-from .eva_vision import N_SCALES
+from .checkpoint import fill, place
+from .eva_shape import N_SCALES
 from .layers import mapping_network
+from .mlp_encoder_shape import WHAT_MLP_ENCODER, MlpEncoderShape, mlp_encoder_shape
 
-__all__ = ["MlpEncoder", "MlpEncoderShape", "mlp_encoder_of"]
-
-WHAT = "encoder of PuLID v1 for SDXL"
-
-
-@dataclass(frozen=True)
-class MlpEncoderShape:
-    """Sizes of v1's encoder, the published ones in brackets.
-
-    Args:
-        id_dim: Width of an identity token (2048).
-        n_id_tokens: Tokens made of a photo's embeddings (5).
-        embedding_dim: ArcFace and CLIP embedding together (1280 = 512 + 768).
-        id_hidden: Width inside the network of the embeddings (1024).
-        vit_dim: Width of the vision tower's tokens (1024).
-        vit_hidden: Width inside their networks (1024).
-    """
-
-    id_dim: int
-    n_id_tokens: int
-    embedding_dim: int
-    id_hidden: int
-    vit_dim: int
-    vit_hidden: int
-
-    @property
-    def n_tokens(self) -> int:
-        """Identity tokens of one photo (10)."""
-        return self.n_id_tokens + N_SCALES
+__all__ = ["MlpEncoder", "mlp_encoder_of"]
 
 
 class MlpEncoder(nn.Module):
@@ -96,7 +67,7 @@ class MlpEncoder(nn.Module):
 
 
 def mlp_encoder_of(
-    tensors: Mapping[str, torch.Tensor], file: Path, *, device: torch.device, dtype: torch.dtype
+    tensors: Mapping[str, StoredTensor], file: Path, *, device: torch.device, dtype: torch.dtype
 ) -> MlpEncoder:
     """Build v1's encoder out of its tensors.
 
@@ -109,28 +80,9 @@ def mlp_encoder_of(
     Raises:
         ModelFileError: They are not such an encoder's.
     """
-    shape = _shape_of(tensors, file)
+    shape = mlp_encoder_shape(tensors, file)
     with torch.device("meta"):
         network = MlpEncoder(shape)
-    fill(network, tensors, file, WHAT)
+    fill(network, tensors, file, WHAT_MLP_ENCODER)
     place(network, device, dtype)
     return network
-
-
-def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> MlpEncoderShape:
-    dims = partial(shape_of, tensors, file, WHAT)
-    id_dim = dims("mapping_0.6.weight", 2)[0]
-    rows = dims("body.6.weight", 2)[0]
-    if not id_dim or rows % id_dim or not rows:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT} with whole tokens of {id_dim} numbers, found {rows} rows "
-            "in body.6.weight"
-        )
-    return MlpEncoderShape(
-        id_dim=id_dim,
-        n_id_tokens=rows // id_dim,
-        embedding_dim=dims("body.0.weight", 2)[1],
-        id_hidden=dims("body.0.weight", 2)[0],
-        vit_dim=dims("mapping_0.0.weight", 2)[1],
-        vit_hidden=dims("mapping_0.0.weight", 2)[0],
-    )

@@ -7,64 +7,26 @@ are read from the weights. The two auxiliary outputs, used in training only, are
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pulid_sdcpp.errors import ModelFileError
+from .checkpoint import fill
+from .parsing_shape import (
+    BACKGROUND_LABELS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LUMA,
+    WHAT_PARSING,
+    ParsingShape,
+    check_parsing_finite,
+    read_parsing,
+)
 
-from .checkpoint import fill, read_checkpoint, shape_of
-
-__all__ = [
-    "BACKGROUND_LABELS",
-    "N_LABELS",
-    "BiSeNet",
-    "ParsingShape",
-    "face_labels",
-    "face_only",
-    "load_parsing",
-]
-
-N_LABELS = 19
-BACKGROUND_LABELS = (0, 7, 8, 9, 14, 15, 16, 18)
-"""Background, ears, earring, neck, necklace, cloth, hat: whitened. Skin, brows, eyes, glasses,
-nose, mouth, lips and hair are kept (PuLID pipeline_flux.py, `bg_label`)."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of R, G, B (ITU-R BT.601)."""
-
-WHAT = "BiSeNet face parser"
-
-
-@dataclass(frozen=True)
-class ParsingShape:
-    """Channel widths, the published ones in brackets.
-
-    Args:
-        stem: First convolution (64).
-        stages: The four stages of the ResNet (64, 128, 256, 512).
-        context: Attention refinement and heads of the context path (128).
-        fusion: Feature fusion (256).
-        squeeze: Inside the attention of the fusion (64).
-        output: Last convolution but one (256).
-        labels: Classes (19).
-    """
-
-    stem: int
-    stages: tuple[int, int, int, int]
-    context: int
-    fusion: int
-    squeeze: int
-    output: int
-    labels: int
+__all__ = ["BiSeNet", "face_labels", "face_only", "load_parsing"]
 
 
 def _conv(inside: int, outside: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -245,46 +207,14 @@ def load_parsing(path: str | os.PathLike[str], *, device: torch.device) -> BiSeN
         ModelFileError: Not such a file.
     """
     file = Path(path)
-    tensors = read_checkpoint(file)
-    shape = _shape_of(tensors, file)
+    shape, tensors = read_parsing(file)
     with torch.device("meta"):
         network = BiSeNet(shape)
-    fill(network, tensors, file, WHAT)
+    fill(network, tensors, file, WHAT_PARSING)
+    check_parsing_finite({name: tensors[name] for name in network.state_dict()}, file)
     # Unlike `place`: batch norm in mixed types is not worth its care for 53 MB.
     network.to(device=device, dtype=torch.float32)
-    if not all(math.isfinite(tensor.sum()) for tensor in network.state_dict().values()):
-        # They would make every pixel class 0, which no later step could tell from a verdict.
-        raise ModelFileError(
-            f"{file}: the weights of the {WHAT} have numbers that are not finite; the file is "
-            "damaged: download it again"
-        )
     return network
-
-
-def _shape_of(tensors: Mapping[str, torch.Tensor], file: Path) -> ParsingShape:
-    def rows(name: str) -> int:
-        return shape_of(tensors, file, WHAT, f"{name}.weight", 4)[0]
-
-    resnet = "cp.resnet."
-    shape = ParsingShape(
-        stem=rows(f"{resnet}conv1"),
-        stages=(
-            rows(f"{resnet}layer1.0.conv1"),
-            rows(f"{resnet}layer2.0.conv1"),
-            rows(f"{resnet}layer3.0.conv1"),
-            rows(f"{resnet}layer4.0.conv1"),
-        ),
-        context=rows("cp.arm16.conv.conv"),
-        fusion=rows("ffm.convblk.conv"),
-        squeeze=rows("ffm.conv1"),
-        output=rows("conv_out.conv.conv"),
-        labels=rows("conv_out.conv_out"),
-    )
-    if shape.labels != N_LABELS:
-        raise ModelFileError(
-            f"{file}: expected the {WHAT} with {N_LABELS} classes, found {shape.labels}"
-        )
-    return shape
 
 
 def _pooled(x: torch.Tensor) -> torch.Tensor:

@@ -20,11 +20,13 @@ import numpy as np
 import torch
 
 from pulid_sdcpp.errors import FaceNotFoundError
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 
-from .checkpoint import fill, read_checkpoint
+from .checkpoint import fill
 from .dependencies import load_retinaface_class
 from .faces import Face
 from .photo import Photo
+from .weights import read_weights
 
 __all__ = ["MIN_OVERLAP", "RetinaFaceFinder", "load_retinaface", "match_face", "overlap"]
 
@@ -124,7 +126,7 @@ def load_retinaface(path: str | os.PathLike[str], *, device: torch.device) -> Re
     """
     file = Path(path)
     network_class = load_retinaface_class()
-    tensors = _without_module(read_checkpoint(file))
+    tensors = _without_module(read_weights(file))
     # Its constructor draws 27 million random numbers: not out of the caller's generator.
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         # torchvision deprecates the argument with which facexlib asks for no download.
@@ -135,7 +137,7 @@ def load_retinaface(path: str | os.PathLike[str], *, device: torch.device) -> Re
     return RetinaFaceFinder(network)
 
 
-def _without_module(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _without_module(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     """The published names begin with `module.`: it was trained on several cards."""
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 

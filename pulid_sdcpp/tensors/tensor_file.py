@@ -12,6 +12,7 @@ from ..errors import ModelFileError
 from ..terminal_text import quoted
 from .file_bytes import FileBytes
 from .file_header import read_header
+from .float8 import float8_values
 from .gguf_header import GGML_TYPES
 from .half_precision import float32_of_float16
 from .hollow_file import check_not_hollow
@@ -184,7 +185,7 @@ class TensorFile:
                 bits <<= 16
                 return bits.view(np.float32).reshape(info.shape).astype(dtype, copy=False)
             if info.dtype in ("f8_e4m3", "f8_e5m2"):
-                values = _float8(info.dtype)[self._stored(info)]
+                values = float8_values(info.dtype)[self._stored(info)]
                 return values.astype(dtype, copy=False).reshape(info.shape)
             return self._dequantized(info).astype(dtype, copy=False)
 
@@ -246,18 +247,3 @@ class TensorFile:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _float8(kind: str) -> NDArray[np.float32]:
-    """What each of the 256 codes of a float8 means. Source: arXiv:2209.05433, table 1."""
-    import numpy as np
-
-    codes = np.arange(256, dtype=np.uint16)
-    if kind == "f8_e5m2":  # the upper half of a float16
-        return (codes << 8).view(np.float16).astype(np.float32)
-    exponent, mantissa = codes >> 3 & 15, (codes & 7) / 8
-    size = np.where(
-        exponent > 0, (1 + mantissa) * 2.0 ** (exponent.astype(int) - 7), mantissa * 2.0**-6
-    )
-    size[codes & 127 == 127] = np.nan
-    return np.where(codes & 128, -size, size).astype(np.float32)

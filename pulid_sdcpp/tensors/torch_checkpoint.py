@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelFileError
 from ..terminal_text import quoted
 from .file_bytes import FileBytes
+from .float8 import float8_values
+from .half_precision import float32_of_float16
 from .pickle_codes import PickleError
 from .stored_zip import StoredMember, stored_members
 from .torch_pickle import (
@@ -62,6 +64,20 @@ class StoredTensor:
     def shape(self) -> tuple[int, ...]:
         """Row-major."""
         return tuple(self.values.shape)
+
+    def float32(self) -> NDArray[np.float32]:
+        """Its numbers, as they are where they are float32 already."""
+        import numpy as np
+
+        values: NDArray[Any] = self.values
+        if self.dtype == "bf16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        if self.dtype in ("f8_e4m3", "f8_e5m2"):
+            return float8_values(self.dtype)[values]
+        if self.dtype == "f16":
+            return float32_of_float16(np.ascontiguousarray(values))
+        numbers: NDArray[np.float32] = values.astype(np.float32, copy=False)
+        return numbers
 
 
 class TorchCheckpoint:

@@ -21,7 +21,8 @@ from pulid_extractor.clip_picture import clip_picture
 from pulid_extractor.encoder import load_encoder
 from pulid_extractor.eva_vision import EvaVision, load_eva
 from pulid_extractor.idformer import IdFormer
-from pulid_extractor.parsing import BACKGROUND_LABELS, BiSeNet, face_only, load_parsing
+from pulid_extractor.parsing import BiSeNet, face_only, load_parsing
+from pulid_extractor.parsing_shape import BACKGROUND_LABELS
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from pulid_extractor.eva_vision import EvaShape, load_eva, rope_table, rotate
+from pulid_extractor.eva_shape import EvaShape
+from pulid_extractor.eva_vision import load_eva, rope_table, rotate
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.networks import eva_tensors
 
@@ -227,7 +228,7 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     [
         ("visual.blocks.3.mlp.w2.weight", None, r"1 of its .* missing: blocks\.3\.mlp\.fc1_x"),
         ("visual.head.bias", torch.zeros(7), r"head\.bias .*expected shape \[24\], found \[7\]"),
-        ("visual.norm.bias", torch.zeros(WIDTH, dtype=torch.int32), "found torch.int32"),
+        ("visual.norm.bias", torch.zeros(WIDTH, dtype=torch.int32), "found i32"),
         ("visual.pos_embed", torch.zeros(1, 9, WIDTH), "square of patches and a CLS token"),
         ("visual.rope.freqs_cos", torch.zeros(9, 48), "multiple of its head width"),
         ("visual.blocks.5.norm1.weight", None, "more than 5 blocks, found 5"),

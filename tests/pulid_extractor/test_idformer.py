@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pulid_extractor.encoder import load_encoder
-from pulid_extractor.idformer import IdFormer, IdFormerShape
+from pulid_extractor.idformer import IdFormer
+from pulid_extractor.idformer_shape import IdFormerShape
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.networks import idformer_tensors
 

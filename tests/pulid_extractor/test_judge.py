@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pulid_extractor import Judge, JudgedFace, head_mask
 from pulid_extractor.faces import FaceFinder
 from pulid_extractor.head_mask import HEAD_LABELS, box_head, parsed_head
-from pulid_extractor.parsing import BACKGROUND_LABELS
+from pulid_extractor.parsing_shape import BACKGROUND_LABELS
 from pulid_extractor.photo import load_photo
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.recogniser import recogniser_model

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pulid_extractor.encoder import FaceEncoder, load_encoder
-from pulid_extractor.mlp_encoder import MlpEncoder, MlpEncoderShape
+from pulid_extractor.mlp_encoder import MlpEncoder
+from pulid_extractor.mlp_encoder_shape import MlpEncoderShape
 from pulid_sdcpp.errors import ModelFileError
 from standin.sdxl_pulid import mlp_encoder_tensors
 

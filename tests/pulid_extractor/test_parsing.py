@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from pulid_extractor.parsing import BACKGROUND_LABELS, BiSeNet, face_only, load_parsing
+from pulid_extractor.parsing import BiSeNet, face_only, load_parsing
+from pulid_extractor.parsing_shape import BACKGROUND_LABELS
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.networks import parsing_tensors
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pulid_extractor.mlp_encoder import mlp_encoder_of
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 from standin.sdxl_pulid import mlp_encoder_tensors
 
 Float = NDArray[np.float64]
@@ -34,7 +35,8 @@ def network(weights: dict[str, NDArray[np.float32]], name: str, h: Float) -> Flo
 def test_the_published_size() -> None:
     weights = mlp_encoder_tensors(3, **SIZES)
     tensors = {
-        name.removeprefix("id_adapter."): torch.from_numpy(value) for name, value in weights.items()
+        name.removeprefix("id_adapter."): StoredTensor("f32", value)
+        for name, value in weights.items()
     }
     encoder = mlp_encoder_of(tensors, Path("v1"), device=torch.device("cpu"), dtype=torch.float32)
     rng = np.random.default_rng(0)

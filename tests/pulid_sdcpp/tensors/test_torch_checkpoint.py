@@ -61,6 +61,7 @@ def assert_same(found: dict[str, StoredTensor], expected: dict[str, Any]) -> Non
         assert stored.dtype == tensor.dtype
         assert stored.shape == tensor.shape == found[name].shape
         assert torch.equal(stored.float(), tensor.detach().float()), name
+        np.testing.assert_array_equal(found[name].float32(), tensor.detach().float().numpy())
 
 
 @FORMS

@@ -1,4 +1,4 @@
-"""Weights files read, and every way in which they can be wrong."""
+"""Weights files read, every way in which they can be wrong, and what PyTorch makes of them."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pulid_extractor.checkpoint import fill, place, read_checkpoint
+from pulid_extractor.checkpoint import as_torch, fill, place
+from pulid_extractor.weights import read_weights
 from pulid_sdcpp.errors import ModelFileError
+from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 
 
-def assert_same(found: dict[str, torch.Tensor]) -> None:
+def assert_same(found: dict[str, StoredTensor]) -> None:
     assert found.keys() == TENSORS.keys()
     for name, value in TENSORS.items():
-        assert torch.equal(found[name], value)
-        assert found[name].dtype == value.dtype
+        assert torch.equal(as_torch(found[name]), value)
+        assert as_torch(found[name]).dtype == value.dtype
 
 
 def test_reads_safetensors_whatever_its_name(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "weights.pt")
-    assert_same(read_checkpoint(tmp_path / "weights.pt"))
+    assert_same(read_weights(tmp_path / "weights.pt"))
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
 def test_reads_both_forms_of_checkpoint(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "weights.pth"
     torch.save(TENSORS, path, _use_new_zipfile_serialization=zipped)
-    assert_same(read_checkpoint(path))
+    assert_same(read_weights(path))
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "module"])
 def test_unwraps_a_training_checkpoint(tmp_path: Path, wrapper: str) -> None:
     torch.save({"epoch": 3, wrapper: TENSORS}, tmp_path / "weights.pt")
-    assert_same(read_checkpoint(tmp_path / "weights.pt"))
+    assert_same(read_weights(tmp_path / "weights.pt"))
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_prefix_selects_and_is_removed(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights.{suffix}"
     save_file(TENSORS, path) if suffix == "safetensors" else torch.save(TENSORS, path)
-    assert list(read_checkpoint(path, "a.")) == ["weight"]
+    assert list(read_weights(path, "a.")) == ["weight"]
 
 
 class _Evil:
@@ -64,7 +66,7 @@ def test_a_pickle_that_runs_code_is_refused(
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"b": _Evil()}))
     for name in ("evil.pt", "evil.pth"):
         with pytest.raises(ModelFileError, match=name):
-            read_checkpoint(tmp_path / name)
+            read_weights(tmp_path / name)
     assert not (tmp_path / "evil").exists()
 
 
@@ -77,7 +79,7 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
         for length in (20, len(whole) // 2, len(whole) - 10):
             (tmp_path / name).write_bytes(whole[:length])
             with pytest.raises(ModelFileError, match=r"cannot be read|truncated|damaged"):
-                read_checkpoint(tmp_path / name)
+                read_weights(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -96,35 +98,36 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "weights.pt").write_bytes(content)
     with pytest.raises(ModelFileError, match=message) as raised:
-        read_checkpoint(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")
     assert "\n" not in str(raised.value)
     assert "weights.pt" in str(raised.value)
 
 
 def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file"):
-        read_checkpoint(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")
     with pytest.raises(ModelFileError, match="found a folder"):
-        read_checkpoint(tmp_path)
+        read_weights(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(ModelFileError, match="found a named pipe"):
-            read_checkpoint(tmp_path / "pipe")
+            read_weights(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("content", [[torch.ones(2)], {"step": 3}, torch.ones(2)])
 def test_checkpoints_without_named_tensors_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(ModelFileError, match="named tensors"):
-        read_checkpoint(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")
 
 
 def test_filling_a_network_copies_nothing(tmp_path: Path) -> None:
-    stored = {"weight": torch.ones(3, 2), "bias": torch.zeros(3), "other": torch.zeros(1)}
+    arrays = {"weight": np.ones((3, 2)), "bias": np.zeros(3), "other": np.zeros(1)}
+    stored = {name: StoredTensor("f32", value.astype("f4")) for name, value in arrays.items()}
     with torch.device("meta"):
         network = nn.Linear(2, 3)
     fill(network, stored, tmp_path / "weights.pt", "test network")
-    assert network.weight.data_ptr() == stored["weight"].data_ptr()
+    assert network.weight.data_ptr() == stored["weight"].values.ctypes.data
     assert not network.weight.requires_grad
     assert not network.training
 
@@ -147,11 +150,17 @@ def test_weights_are_placed(stored: torch.dtype, wanted: torch.dtype, placed: to
     assert network.weight.dtype == placed
 
 
-def test_numpy_is_not_needed_to_read(tmp_path: Path) -> None:
-    """bf16, which NumPy lacks, survives."""
-    save_file({"a": torch.tensor([1.5], dtype=torch.bfloat16)}, tmp_path / "w.safetensors")
-    assert read_checkpoint(tmp_path / "w.safetensors")["a"].dtype == torch.bfloat16
-    assert np.float32(read_checkpoint(tmp_path / "w.safetensors")["a"].float()[0]) == 1.5
+@pytest.mark.parametrize(
+    "dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16", "int64", "bool"]
+)
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_types_that_numpy_has_not_survive(tmp_path: Path, dtype: str, suffix: str) -> None:
+    path = tmp_path / f"w.{suffix}"
+    tensors = {"a": torch.tensor([[1.5, -2.0], [0.0, 3.0]]).to(getattr(torch, dtype))}
+    save_file(tensors, path) if suffix == "safetensors" else torch.save(tensors, path)
+    found = as_torch(read_weights(path)["a"])
+    assert found.dtype == tensors["a"].dtype
+    assert torch.equal(found.float(), tensors["a"].float())
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
@@ -160,13 +169,13 @@ def test_what_was_read_is_not_what_becomes_of_the_file(tmp_path: Path, suffix: s
     path = tmp_path / f"weights.{suffix}"
     tensors = {"a": torch.ones(1 << 18)}
     save_file(tensors, path) if suffix == "safetensors" else torch.save(tensors, path)
-    found = read_checkpoint(path)
+    found = read_weights(path)
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.write(bytes(size))
-    assert torch.equal(found["a"], tensors["a"])
+    assert torch.equal(as_torch(found["a"]), tensors["a"])
     os.truncate(path, 10)
-    assert torch.equal(found["a"], tensors["a"])
+    assert torch.equal(as_torch(found["a"]), tensors["a"])
 
 
 def test_only_what_is_chosen_is_read(tmp_path: Path) -> None:
@@ -180,5 +189,5 @@ def test_only_what_is_chosen_is_read(tmp_path: Path) -> None:
             seen += names
             return ["b"]
 
-        assert list(read_checkpoint(path, choose=choose)) == ["b"]
+        assert list(read_weights(path, choose=choose)) == ["b"]
         assert sorted(seen) == ["a", "b"]
