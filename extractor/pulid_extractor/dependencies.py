@@ -19,7 +19,11 @@ __all__ = [
     "require_module",
 ]
 
-_PURPOSES = {"extract": "extraction", "reference": 'the aligner "retinaface"'}
+_PURPOSES = {
+    "extract": "extraction",
+    "photos": "reading faces without PyTorch",
+    "reference": 'the aligner "retinaface"',
+}
 APT_FOR_OPENCV = "apt-get install libgl1 libglib2.0-0 libxcb1"
 
 

@@ -1,0 +1,1 @@
+"""The extractor's networks as ONNX Runtime computes them: NumPy in, NumPy out, no PyTorch."""
