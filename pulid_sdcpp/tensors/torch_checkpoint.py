@@ -73,7 +73,7 @@ class StoredTensor:
         if self.dtype == "bf16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         if self.dtype in ("f8_e4m3", "f8_e5m2"):
-            return float8_values(self.dtype)[values]
+            values = float8_values(self.dtype)[values]
         if self.dtype == "f16":
             return float32_of_float16(np.ascontiguousarray(values))
         numbers: NDArray[np.float32] = values.astype(np.float32, copy=False)
