@@ -19,33 +19,66 @@
 // each instruction set, and the linker must not mix them.
 #pragma once
 
+#include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "pulid_kernels.h"
 
 namespace {
 
-// Vector j of a block holds the codes 4 j to 4 j + 3 of each column; of 4 bits those of 2 j in the
-// low and of 2 j + 1 in the high halves of its bytes.
-template <class V, int BITS>
-inline typename V::template Codes<BITS> read_codes(const uint8_t* w) {
-    constexpr int STRIDE = GROUP * 4;
-    typename V::template Codes<BITS> codes;
-    if constexpr (BITS == 8) {
-#pragma GCC unroll 8
-        for (int j = 0; j < BLOCK / 4; j++) {
-            codes.set(j, V::load(w + STRIDE * j));
-        }
+// Moves bit FROM of each byte to bit TO; other bits are anything.
+template <class V, int FROM, int TO>
+inline typename V::Int moved(typename V::Int v) {
+    if constexpr (FROM < TO) {
+        return V::template left<TO - FROM>(v);
+    } else if constexpr (FROM > TO) {
+        return V::template right<FROM - TO>(v);
     } else {
-        const auto mask = V::bytes(15);
-#pragma GCC unroll 4
-        for (int j = 0; j < BLOCK / 8; j++) {
-            const auto both = V::load(w + STRIDE * j);
-            codes.set(2 * j, V::both(both, mask));
-            codes.set(2 * j + 1, V::both(V::template right<4>(both), mask));
-        }
+        return v;
+    }
+}
+
+// Vector j of the codes of a block: byte i of a lane is code 4 j + i of a column. They are packed
+// as write_codes() of pulid_matrix_layout.hpp does.
+template <class V, int BITS, int J>
+inline typename V::Int read_vector(const uint8_t* w) {
+    constexpr int STRIDE = GROUP * 4;
+    if constexpr (BITS == 8) {
+        return V::load(w + STRIDE * J);
+    } else if constexpr (BITS == 4) {
+        return V::both(moved<V, J % 2 * 4, 0>(V::load(w + STRIDE * (J / 2))), V::bytes(15));
+    } else if constexpr (BITS == 2) {
+        return V::both(moved<V, J % 4 * 2, 0>(V::load(w + STRIDE * (J / 4))), V::bytes(3));
+    } else if constexpr (BITS == 6) {
+        const auto high = V::load(w + STRIDE * (4 + J / 4));
+        return V::either(read_vector<V, 4, J>(w), V::both(moved<V, J % 4 * 2, 4>(high), V::bytes(0x30)));
+    } else {
+        constexpr int LOW = BITS - 1;
+        const auto high   = V::load(w + STRIDE * LOW);
+        return V::either(read_vector<V, LOW, J>(w), V::both(moved<V, J, LOW>(high), V::bytes(1 << LOW)));
+    }
+}
+
+// Source: kvalues_iq4nl of ggml-common.h, plus 128.
+alignas(16) constexpr uint8_t TABLE[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+
+// The codes of a block, or one part of them (V::parts).
+template <class V, ggml_type TYPE, int PART, int... J>
+inline auto read_codes(const uint8_t* w, std::integer_sequence<int, J...>) {
+    constexpr Format FORMAT = format_of(TYPE);
+    typename V::template Codes<FORMAT.multiplied_bits(), PART> codes;
+    if constexpr (FORMAT.table) {
+        (codes.set(J, V::look_up(TABLE, read_vector<V, FORMAT.bits, J>(w))), ...);
+    } else {
+        (codes.set(J, read_vector<V, FORMAT.bits, J>(w)), ...);
     }
     return codes;
+}
+
+template <class V, ggml_type TYPE, int PART = 0>
+inline auto read_codes(const uint8_t* w) {
+    return read_codes<V, TYPE, PART>(w, std::make_integer_sequence<int, BLOCK / 4>());
 }
 
 // The columns of V from `lane` on, of a group, times R rows of a tile.
@@ -53,7 +86,6 @@ template <class V, ggml_type TYPE, int R>
 void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int64_t dst_stride) {
     using Float                = typename V::Float;
     constexpr Format FORMAT    = format_of(TYPE);
-    constexpr int BITS         = FORMAT.bits;
     constexpr int SUPER_BLOCKS = FORMAT.weights() / BLOCK;
     Float acc[R];
 #pragma GCC unroll 16
@@ -65,20 +97,65 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
         if constexpr (FORMAT.has_supers()) {
             super_d = V::read_f16(w + 2 * lane);
         }
-        if constexpr (FORMAT.scales == Scales::K_MIN) {
+        if constexpr (FORMAT.scales == Scales::K_MIN || FORMAT.scales == Scales::HALVES_MIN) {
             super_min = V::read_f16(w + 2 * GROUP + 2 * lane);
         }
         w += FORMAT.super_bytes();
         for (int b = 0; b < SUPER_BLOCKS; b++, w += FORMAT.block_bytes(), tile.q += ROWS * BLOCK, tile.blocks += ROWS) {
-            const auto codes      = read_codes<V, BITS>(w + 4 * lane);
+            const auto codes      = read_codes<V, TYPE>(w + 4 * lane);
             const uint8_t* scales = w + FORMAT.code_bytes();
-            if constexpr (FORMAT.scales == Scales::WHOLE) {
+            if constexpr (V::parts(FORMAT.multiplied_bits()) == 2) {
+                static_assert(FORMAT.scales == Scales::WHOLE);
+                const Float scale = V::read_f16(scales + 2 * lane);
+                // One part for all rows, then the other: both together need more registers than there are.
+                typename V::Int sums[R];
+#pragma GCC unroll 16
+                for (int r = 0; r < R; r++) {
+                    sums[r] = V::template dot<0, 8>(V::ints(tile.blocks[r].sum[0]), codes, tile.q + r * BLOCK);
+                }
+                // Else the compiler keeps all activations of the first pass on the stack, for the second.
+                std::atomic_signal_fence(std::memory_order_seq_cst);
+                const auto others = read_codes<V, TYPE, 1>(w + 4 * lane);
+#pragma GCC unroll 16
+                for (int r = 0; r < R; r++) {
+                    const auto sum = V::template dot<0, 8>(sums[r], others, tile.q + r * BLOCK);
+                    acc[r]         = V::fma(V::to_float(sum), V::mul(scale, V::floats(tile.blocks[r].d)), acc[r]);
+                }
+            } else if constexpr (FORMAT.scales == Scales::WHOLE) {
                 const Float scale = V::read_f16(scales + 2 * lane);
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
                     const RowBlock& row = tile.blocks[r];
                     const auto sum      = V::template dot<0, 8>(V::ints(row.sum[0]), codes, tile.q + r * BLOCK);
                     acc[r]              = V::fma(V::to_float(sum), V::mul(scale, V::floats(row.d)), acc[r]);
+                }
+            } else if constexpr (in_halves(FORMAT.scales)) {
+                Float scale[2], min[2];
+                for (int half = 0; half < 2; half++) {
+                    const uint8_t* from = scales + GROUP * half + lane;
+                    if constexpr (FORMAT.scales == Scales::HALVES) {
+                        scale[half] = V::mul(super_d, V::read_s8(from));
+                    } else {
+                        scale[half] = V::mul(super_d, V::read_low(from));
+                        min[half]   = V::mul(super_min, V::read_high(from));
+                    }
+                }
+#pragma GCC unroll 16
+                for (int r = 0; r < R; r++) {
+                    constexpr bool MIN  = FORMAT.scales == Scales::HALVES_MIN;
+                    const RowBlock& row = tile.blocks[r];
+                    const int8_t* q     = tile.q + r * BLOCK;
+                    const auto first    = V::template dot<0, 4>(V::ints(MIN ? 0 : row.sum[0]), codes, q);
+                    const auto second   = V::template dot<4, 8>(V::ints(MIN ? 0 : row.sum[1]), codes, q);
+                    Float x             = V::mul(V::to_float(first), scale[0]);
+                    if constexpr (MIN) {
+                        x = V::fms(V::to_float(first), scale[0], V::mul(min[0], V::to_float(V::ints(row.sum[0]))));
+                        x = V::fms(V::to_float(V::ints(row.sum[1])), min[1], x);
+                        x = V::fms(V::to_float(second), scale[1], x);
+                    } else {
+                        x = V::fma(V::to_float(second), scale[1], x);
+                    }
+                    acc[r] = V::fma(x, V::floats(row.d), acc[r]);
                 }
             } else {
                 Float scale, min;
@@ -126,6 +203,14 @@ void multiply_type(ggml_type type, int64_t rows, int64_t k, const uint8_t* w, Ti
         case GGML_TYPE_Q4_0: multiply_tile<V, GGML_TYPE_Q4_0>(rows, k, w, tile, dst, dst_stride); break;
         case GGML_TYPE_Q8_0: multiply_tile<V, GGML_TYPE_Q8_0>(rows, k, w, tile, dst, dst_stride); break;
         case GGML_TYPE_Q4_K: multiply_tile<V, GGML_TYPE_Q4_K>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q4_1: multiply_tile<V, GGML_TYPE_Q4_1>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q5_0: multiply_tile<V, GGML_TYPE_Q5_0>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q5_1: multiply_tile<V, GGML_TYPE_Q5_1>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q5_K: multiply_tile<V, GGML_TYPE_Q5_K>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q6_K: multiply_tile<V, GGML_TYPE_Q6_K>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q3_K: multiply_tile<V, GGML_TYPE_Q3_K>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_Q2_K: multiply_tile<V, GGML_TYPE_Q2_K>(rows, k, w, tile, dst, dst_stride); break;
+        case GGML_TYPE_IQ4_NL: multiply_tile<V, GGML_TYPE_IQ4_NL>(rows, k, w, tile, dst, dst_stride); break;
         default: break;
     }
 }
@@ -137,7 +222,7 @@ void quantize_row(Format format, const float* x, int64_t k, int8_t* q, RowBlock*
         const float amax = V::max_abs(x);
         int32_t sum[2];
         V::round_block(x, amax > 0.f ? 127.f / amax : 0.f, q, sum);
-        const bool halves = format.scales == Scales::HALVES;
+        const bool halves = in_halves(format.scales);
         *blocks           = {amax / 127.f, {factor * (halves ? sum[0] : sum[0] + sum[1]), factor * sum[1]}};
     }
 }

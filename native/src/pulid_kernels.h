@@ -17,19 +17,26 @@ enum class Scales {
     MIN,     // d, min, float16: w = d code - min
     K_MIN,   // scale, min, uint8; per super-block d, dmin, float16: w = d scale code - dmin min
     HALVES,  // two scales of 16 weights each, int8; per super-block d: w = d scale (code - ZERO)
+    HALVES_MIN,  // two bytes of scale + 16 min, each of 16 weights; per super-block d, dmin
 };
+
+constexpr bool in_halves(Scales scales) {
+    return scales == Scales::HALVES || scales == Scales::HALVES_MIN;
+}
 
 struct Format {
     int bits;    // of a code
     int zero;    // code of zero; -1: the format has minimums
     Scales scales;
+    bool table = false;  // codes are looked up (IQ4_NL), and are of 8 bits then
 
-    constexpr bool has_supers() const { return scales == Scales::K_MIN || scales == Scales::HALVES; }
+    constexpr int multiplied_bits() const { return table ? 8 : bits; }
+    constexpr bool has_supers() const { return scales == Scales::K_MIN || in_halves(scales); }
     constexpr int weights() const { return has_supers() ? SUPER : BLOCK; }
     // Bytes for 16 columns: of the codes of a block, of a block, of what precedes a super-block's.
     constexpr int code_bytes() const { return GROUP * BLOCK / 8 * bits; }
     constexpr int block_bytes() const { return code_bytes() + GROUP * (scales == Scales::MIN ? 4 : 2); }
-    constexpr int super_bytes() const { return scales == Scales::K_MIN ? GROUP * 4 : scales == Scales::HALVES ? GROUP * 2 : 0; }
+    constexpr int super_bytes() const { return has_supers() ? GROUP * (scales == Scales::HALVES ? 2 : 4) : 0; }
     constexpr int64_t group_bytes(int64_t k) const {
         return k / BLOCK * block_bytes() + (has_supers() ? k / SUPER * super_bytes() : 0);
     }
@@ -39,8 +46,16 @@ struct Format {
 constexpr Format format_of(ggml_type type) {
     switch (type) {
         case GGML_TYPE_Q4_0: return {4, 8, Scales::WHOLE};
+        case GGML_TYPE_Q5_0: return {5, 16, Scales::WHOLE};
         case GGML_TYPE_Q8_0: return {8, 128, Scales::WHOLE};
+        case GGML_TYPE_IQ4_NL: return {4, 128, Scales::WHOLE, true};
+        case GGML_TYPE_Q4_1: return {4, -1, Scales::MIN};
+        case GGML_TYPE_Q5_1: return {5, -1, Scales::MIN};
         case GGML_TYPE_Q4_K: return {4, -1, Scales::K_MIN};
+        case GGML_TYPE_Q5_K: return {5, -1, Scales::K_MIN};
+        case GGML_TYPE_Q3_K: return {3, 4, Scales::HALVES};
+        case GGML_TYPE_Q6_K: return {6, 32, Scales::HALVES};
+        case GGML_TYPE_Q2_K: return {2, -1, Scales::HALVES_MIN};
         default: return {0, -1, Scales::WHOLE};
     }
 }

@@ -11,39 +11,31 @@ namespace {
 
 // vpmaddubsw sums two products of bytes in 16 bits, and saturates. So many of its results can be
 // added there for certain: 8 of 4-bit codes, 4 of 5 bits, 2 of 6 bits. Codes of 8 bits are taken
-// apart into two of 4 bits.
+// apart into their low and high 4 bits.
 struct VectorAvx2 : Vector256 {
-    template <int BITS>
+    static constexpr int parts(int bits) { return bits == 8 ? 2 : 1; }
+
+    template <int BITS, int PART>
     struct Codes {
-        static constexpr int PARTS = BITS == 8 ? 2 : 1;
-        static constexpr int MOST  = 32767 / (2 * 127 * ((1 << BITS / PARTS) - 1));
-        Int v[PARTS][BLOCK / 4];
+        Int v[BLOCK / 4];
         void set(int j, Int codes) {
-            if constexpr (PARTS == 1) {
-                v[0][j] = codes;
-            } else {
-                v[0][j] = both(codes, bytes(15));
-                v[1][j] = both(right<4>(codes), bytes(15));
-            }
+            v[j] = parts(BITS) == 1 ? codes : both(PART == 0 ? codes : right<4>(codes), bytes(15));
         }
     };
 
-    template <int FROM, int TO, int BITS>
-    static Int dot(Int sum, const Codes<BITS>& codes, const int8_t* q) {
-        constexpr int PARTS = Codes<BITS>::PARTS;
-        constexpr int MOST  = Codes<BITS>::MOST;
-        Int words[PARTS] = {};
+    template <int FROM, int TO, int BITS, int PART>
+    static Int dot(Int sum, const Codes<BITS, PART>& codes, const int8_t* q) {
+        constexpr int MOST = 32767 / (2 * 127 * ((1 << BITS / parts(BITS)) - 1));
+        Int words          = _mm256_setzero_si256();
 #pragma GCC unroll 8
         for (int j = FROM; j < TO; j++) {
             int32_t four;
             memcpy(&four, q + 4 * j, 4);
             const int added = (j - FROM) % MOST;
-            for (int part = 0; part < PARTS; part++) {
-                const Int pairs = _mm256_maddubs_epi16(codes.v[part][j], ints(four));
-                words[part]     = added == 0 ? pairs : _mm256_add_epi16(words[part], pairs);
-                if (added == MOST - 1 || j == TO - 1) {
-                    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(words[part], _mm256_set1_epi16(part == 0 ? 1 : 16)));
-                }
+            const Int pairs = _mm256_maddubs_epi16(codes.v[j], ints(four));
+            words           = added == 0 ? pairs : _mm256_add_epi16(words, pairs);
+            if (added == MOST - 1 || j == TO - 1) {
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(words, _mm256_set1_epi16(PART == 0 ? 1 : 16)));
             }
         }
         return sum;

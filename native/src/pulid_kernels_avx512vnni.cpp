@@ -16,7 +16,8 @@ struct Vector512 {
     static constexpr int LANES        = 16;
     static constexpr int ROWS_AT_ONCE = 16;  // 16 sums and 8 vectors of codes: 24 of 32 registers
 
-    template <int BITS>
+    static constexpr int parts(int) { return 1; }
+    template <int BITS, int PART>
     struct Codes {
         Int v[BLOCK / 4];
         void set(int j, Int codes) { v[j] = codes; }
@@ -41,15 +42,23 @@ struct Vector512 {
     static Float read_f16(const uint8_t* from) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     }
-    static Float read_u8(const uint8_t* from) {
-        return to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+    static Int read_bytes(const uint8_t* from) {
+        return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     }
+    static Float read_u8(const uint8_t* from) { return to_float(read_bytes(from)); }
     static Float read_s8(const uint8_t* from) {
         return to_float(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
     }
 
+    // Bytes that are two numbers of 4 bits.
+    static Float read_low(const uint8_t* from) { return to_float(both(read_bytes(from), ints(15))); }
+    static Float read_high(const uint8_t* from) { return to_float(_mm512_srli_epi32(read_bytes(from), 4)); }
+    static Int look_up(const uint8_t* table, Int index) {
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), index);
+    }
+
     template <int FROM, int TO, int BITS>
-    static Int dot(Int sum, const Codes<BITS>& codes, const int8_t* q) {
+    static Int dot(Int sum, const Codes<BITS, 0>& codes, const int8_t* q) {
 #pragma GCC unroll 8
         for (int j = FROM; j < TO; j++) {
             int32_t four;

@@ -32,11 +32,19 @@ struct Vector256 {
     static Float read_f16(const uint8_t* from) {
         return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     }
-    static Float read_u8(const uint8_t* from) {
-        return to_float(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+    static Int read_bytes(const uint8_t* from) {
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
     }
+    static Float read_u8(const uint8_t* from) { return to_float(read_bytes(from)); }
     static Float read_s8(const uint8_t* from) {
         return to_float(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+    }
+
+    // Bytes that are two numbers of 4 bits.
+    static Float read_low(const uint8_t* from) { return to_float(both(read_bytes(from), ints(15))); }
+    static Float read_high(const uint8_t* from) { return to_float(_mm256_srli_epi32(read_bytes(from), 4)); }
+    static Int look_up(const uint8_t* table, Int index) {
+        return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), index);
     }
 
     static float max_abs(const float* x) {

@@ -8,14 +8,15 @@
 namespace {
 
 struct Vector256Vnni : Vector256 {
-    template <int BITS>
+    static constexpr int parts(int) { return 1; }
+    template <int BITS, int PART>
     struct Codes {
         Int v[BLOCK / 4];
         void set(int j, Int codes) { v[j] = codes; }
     };
 
     template <int FROM, int TO, int BITS>
-    static Int dot(Int sum, const Codes<BITS>& codes, const int8_t* q) {
+    static Int dot(Int sum, const Codes<BITS, 0>& codes, const int8_t* q) {
 #pragma GCC unroll 8
         for (int j = FROM; j < TO; j++) {
             int32_t four;

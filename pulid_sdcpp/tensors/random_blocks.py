@@ -49,6 +49,7 @@ _BLOCKS = {
     "q5_0": _Blocks(0, signed=True),
     "q5_1": _Blocks(0, 2, -15.5),
     "q8_0": _Blocks(0, signed=True, halved=2),
+    "iq4_nl": _Blocks(0, signed=True),
     "q2_k": _Blocks(80, 82, 1.5),
     "q3_k": _Blocks(108, signed=True),
     "q4_k": _Blocks(0, 2, 7.5),

@@ -17,7 +17,20 @@ from pulid_sdcpp.tensors.random_blocks import random_matrix
 
 pytestmark = pytest.mark.engine
 
-TYPES = ("Q4_0", "Q8_0", "Q4_K")
+# Offsets of the float16 numbers of a block, by type.
+TYPES = {
+    "Q4_0": (0,),
+    "Q4_1": (0, 2),
+    "Q5_0": (0,),
+    "Q5_1": (0, 2),
+    "Q8_0": (0,),
+    "IQ4_NL": (0,),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q4_K": (0, 2),
+    "Q5_K": (0, 2),
+    "Q6_K": (208,),
+}
 # (columns, blocks of a row, rows, threads): one block, one row, one group of 16 columns; rows that
 # leave 1 to 7 over 16 and 4; more threads than groups.
 SHAPES = (
@@ -122,6 +135,31 @@ def test_rows_do_not_depend_on_each_other_nor_on_threads(
             assert np.array_equal(shared, expected), whole[i].dtype
         alone = results[len(whole) + len(threads) + len(expected) * i :][: len(expected)]
         assert np.array_equal(np.concatenate(alone), expected), whole[i].dtype
+
+
+@pytest.mark.parametrize("kernels", SETS)
+def test_the_largest_numbers_are_summed_exactly(
+    kernels: str, found: dict[str, Products], folder: Path
+) -> None:
+    """Instructions that saturate must not. Inputs of one size are rounded to 127, without error."""
+    if kernels not in found:
+        pytest.skip(f"this processor has no {kernels}")
+    x = np.ones((5, 512), np.float32)
+    x[1:3] *= -1
+    x[2:4, ::2] *= -1
+    whole = []
+    for dtype, f16_offsets in TYPES.items():
+        weights, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[dtype]]
+        blocks = np.empty((16, 512 // weights, size), np.uint8)
+        blocks[:] = np.resize([0xFF, 0x00, 0x7F, 0x80, 0xF0, 0x0F], 16)[:, None, None]
+        for offset in f16_offsets:
+            blocks[..., offset : offset + 2] = np.array([0.01], "<f2").view(np.uint8)
+        whole.append(Product(dtype, blocks.reshape(16, -1), x))
+    for one, result in zip(whole, products_with(kernels, whole, folder).results, strict=True):
+        expected = exact(one)
+        # Of what is summed, which may cancel: float32 rounds each block's part.
+        weight = gguf.quants.dequantize(one.weight, gguf.GGMLQuantizationType[one.dtype])
+        assert np.abs(result - expected).max() <= 1e-5 * np.abs(weight).sum(axis=1).max(), one.dtype
 
 
 def test_no_kernels_of_ours_where_none_are_wanted(folder: Path) -> None:

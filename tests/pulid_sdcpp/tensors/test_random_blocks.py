@@ -40,7 +40,7 @@ def test_every_tensor_has_numbers_of_its_own_and_the_same_again() -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "columns", "words"),
-    [("iq4_nl", 256, "q4_k"), ("q4_k", 128, "multiple of 256"), ("q4_0", 40, "multiple of 32")],
+    [("iq4_xs", 256, "q4_k"), ("q4_k", 128, "multiple of 256"), ("q4_0", 40, "multiple of 32")],
 )
 def test_what_cannot_be_made_is_refused(dtype: str, columns: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
