@@ -8,6 +8,9 @@ should be about the same in both. A quarter more is allowed.
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +20,28 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from definition.flux_pulid import FluxPulid  # noqa: E402
+from matrix_products import kernels_here  # noqa: E402
 from pulid_sdcpp import Identity, StableDiffusion  # noqa: E402
 from pulid_sdcpp.native.library import engine_info  # noqa: E402
 
 pytestmark = pytest.mark.engine
 
 MORE_ALLOWED = 1.25
+# Prints the digest of a picture, made of the weights and with the type that it is told.
+PICTURE = """
+import hashlib, sys
+from pulid_sdcpp import StableDiffusion
+
+flux, clip, taesd, wtype = sys.argv[1:]
+with StableDiffusion(
+    diffusion_model_path=flux, clip_l_path=clip, taesd_path=taesd, wtype=wtype,
+    backend="cpu", n_threads=2,
+) as engine:
+    picture, = engine.generate_image(
+        "a portrait", seed=1, cfg_scale=1.0, sample_steps=2, width=64, height=64
+    )
+print(hashlib.sha256(picture.tobytes()).hexdigest())
+"""
 
 
 def inputs(image_tokens: tuple[int, int], text_tokens: int) -> tuple:
@@ -94,3 +113,34 @@ def test_an_identity_folded_into_q8_0_works_repacked_too(
             without = engine.evaluate(*case)
     change = np.abs(found[0] - without).max()
     assert np.abs(found[0] - found[1]).max() <= 0.05 * change
+
+
+@pytest.mark.parametrize("wtype", ["q4_0", "q5_k", "q6_k"])
+def test_pictures_are_the_same_with_every_instruction_set(
+    wtype: str, standin_weights: dict[str, Path], tmp_path: Path
+) -> None:
+    """To the byte; ggml's own kernels, which make another, show that the set made a difference."""
+    here = kernels_here(tmp_path)
+    if len(here) < 2:
+        pytest.skip("this processor has one of the instruction sets, or none")
+    digests = {}
+    for kernels in (*here, "none"):
+        run = subprocess.run(
+            [sys.executable, "-c", PICTURE]
+            + [str(standin_weights[role]) for role in ("flux-f16", "clip_l", "taesd")]
+            + [wtype],
+            env={
+                **os.environ,
+                "PULID_SDCPP_CPU_KERNELS": kernels,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        digests[kernels] = run.stdout.strip()
+    other = digests.pop("none")
+    assert set(digests.values()) == {digests[next(iter(here))]}, digests
+    assert other not in digests.values()
