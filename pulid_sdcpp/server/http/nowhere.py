@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add_index", "close_prefixes"]
 
 _PREFIXES = ("/v1", "/images", "/sdapi", "/controlnet", "/sdcpp", "/pulid", "/internal", "/metrics")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def add_index(app: FastAPI, *, for_programs_only: bool) -> None:
@@ -70,9 +71,14 @@ class _Nowhere(BaseRoute):
         return (Match.FULL if is_ours else Match.NONE), {}
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
-        others = (route for route in self._app.router.routes if route is not self)
-        if any(route.matches(scope)[0] is Match.PARTIAL for route in others):
-            raise HTTPException(405)
+        others = [route for route in self._app.router.routes if route is not self]
+        allowed = [
+            method
+            for method in _METHODS
+            if any(one.matches({**scope, "method": method})[0] is Match.FULL for one in others)
+        ]
+        if allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
         raise not_found_error(scope["method"], _path_of(scope))
 
 

@@ -347,6 +347,7 @@ def test_errors_are_in_the_family_s_shape(
         assert (got.status_code, got.json()["error"]["param"]) == (400, "limit")
         got = await http.post("/sdcpp/v1/who")
         assert (got.status_code, got.json()["code"]) == (405, "method_not_allowed")
+        assert got.headers["allow"] == "GET"
         for path in ("/v1/nothing", "/nothing"):
             got = await http.get(path)
             assert (got.status_code, got.json()["error"]["code"]) == (404, "not_found")
