@@ -22,10 +22,13 @@ from standin import UnetShape, make_sdxl_standin_weights
 from standin.unet import attention_modules, unet_tensors
 
 torch.set_num_threads(1)
-ROUNDED = 2e-3
+ROUNDED = 1.5e-3
 """What the engine's float16 inputs and its GELU may cost one evaluation, relative."""
-ROUNDED_PERSON = 1e-2
-"""The same of what a person changes."""
+ROUNDED_PERSON = 7e-3
+"""The same of what a person changes: the roundings of two evaluations, which have little in common,
+relative to an effect that is a fifth of an evaluation."""
+FLASH = 2
+"""How much more they may be with flash attention."""
 ENGINE = 1e-4
 """What the engine may differ by from the definition that rounds as it does, relative."""
 
@@ -122,16 +125,24 @@ def test_angles_in_float32_are_off_by_half_a_unit_in_the_last_place() -> None:
     assert 0 < difference < 999 * 2**-23
 
 
-@pytest.mark.parametrize("f16", [False, True], ids=["f32", "f16"])
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [({"f16_identities": False}, 1), ({}, 1), ({"flash_attention": True}, FLASH)],
+    ids=["f32", "f16", "flash attention"],
+)
 def test_engine_roundings_cost_what_was_computed_for_them(
-    files: dict[str, Path], graph: UnetGraph, inputs: Inputs, f16: bool
+    files: dict[str, Path],
+    graph: UnetGraph,
+    inputs: Inputs,
+    options: dict[str, bool],
+    more: int,
 ) -> None:
-    engine = UnetGraph(files["unet-f32"], files["pulid-v1.1"], as_engine=True, f16_identities=f16)
+    engine = UnetGraph(files["unet-f32"], files["pulid-v1.1"], as_engine=True, **options)
     nobody, nobody_rounded = graph.noise(*inputs), engine.noise(*inputs)
-    assert 1e-4 < relative(nobody_rounded, nobody) < ROUNDED
+    assert 1e-4 < relative(nobody_rounded, nobody) < more * ROUNDED
     alice, alice_rounded = (which.noise(*inputs, [person(1)]) for which in (graph, engine))
-    assert relative(alice_rounded, alice) < ROUNDED
-    assert relative(alice_rounded - nobody_rounded, alice - nobody) < ROUNDED_PERSON
+    assert relative(alice_rounded, alice) < more * ROUNDED
+    assert relative(alice_rounded - nobody_rounded, alice - nobody) < more * ROUNDED_PERSON
 
 
 @pytest.mark.parametrize("name", [*MISTAKEN_FORMULAS, "swapped", "order of computation"])

@@ -16,7 +16,9 @@ without mistakes:
 - all group normalisations add 1e-6 to the variance, also those of the residual blocks and the
   output, where the original adds 1e-5;
 - the sines and cosines of the timestep are those of a float32 angle;
-- an identity is folded, its keys and values rounded to float16 unless asked otherwise.
+- an identity is folded, its keys and values rounded to float16 unless asked otherwise;
+- with flash attention, queries, keys and values are rounded to float16, and so is the sum after
+  each value that is added to it: on the CPU that costs as much as all else together.
 """
 
 from __future__ import annotations
@@ -86,6 +88,7 @@ class UnetGraph:
         dtype: Of all computation but the identities', which is float64.
         as_engine: Round where the engine rounds.
         f16_identities: With `as_engine`: keys and values are folded to float16.
+        flash_attention: With `as_engine`: attention rounds as the CPU's flash attention.
         layer_formula: What identities do in a layer, in place of the definition.
 
     Attributes:
@@ -100,10 +103,12 @@ class UnetGraph:
         dtype: torch.dtype = torch.float64,
         as_engine: bool = False,
         f16_identities: bool = True,
+        flash_attention: bool = False,
         layer_formula: LayerFormula | None = None,
     ) -> None:
         self.dtype = dtype
         self.as_engine = as_engine
+        self.flash_attention = flash_attention
         self.weights: dict[str, Tensor] = {}
         self.f16_matrices: set[str] = set()
         tensors = read_gguf(unet)
@@ -221,8 +226,8 @@ class UnetGraph:
             self._linear(f"{name}.to_{part}", tokens)
             for part, tokens in (("q", x), ("k", source), ("v", source))
         )
-        scores = _heads(q) @ _heads(k).transpose(1, 2) / math.sqrt(HEAD_DIM)
-        h = (scores.softmax(dim=-1) @ _heads(v)).transpose(0, 1).reshape(q.shape)
+        attended = _flash_attention if self.flash_attention else _attention
+        h = attended(*map(_heads, (q, k, v))).transpose(0, 1).reshape(q.shape)
         if people:
             uses = [person.in_layer(len(q)) for person in people]
             w_k, w_v = self.adapter[self.layers[name]]
@@ -347,6 +352,26 @@ def _adapter(path: str | Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
             part = match[2] or match[3]
             found.setdefault(int(match[1]), {})[part] = values.to(torch.float64).numpy()
     return {index: (parts["k"], parts["v"]) for index, parts in found.items()}
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Of (heads, tokens, 64) each."""
+    scores = q @ k.transpose(1, 2) / math.sqrt(HEAD_DIM)
+    return scores.softmax(dim=-1) @ v
+
+
+def _flash_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """As `_attention`, with its roundings.
+
+    Source: ggml, ops.cpp, ggml_compute_forward_flash_attn_ext_f16 (VKQ16).
+    """
+    q, k, v = _f16(q), _f16(k), _f16(v)
+    scores = q @ k.transpose(1, 2) / math.sqrt(HEAD_DIM)
+    powers = (scores - scores.amax(dim=-1, keepdim=True)).exp()
+    total = torch.zeros_like(q)
+    for token in range(v.shape[1]):
+        total = _f16(total + powers[:, :, token, None] * v[:, token, None])
+    return total / powers.sum(dim=-1, keepdim=True)
 
 
 def _heads(x: Tensor) -> Tensor:

@@ -53,13 +53,36 @@ def evaluations(make_sdxl_identity: Callable[..., Identity]) -> Evaluations:
     return evaluated
 
 
+MODES = {
+    f"{projection}, {zeros} zeros": {"id_projection": projection, "id_zeros": zeros}
+    for projection, zeros in (("none", 0), ("none", 8), ("ortho", 16), ("ortho_v2", 0))
+}
+
+
+@pytest.fixture(scope="module")
+def modes(make_sdxl_identity: Callable[..., Identity]) -> Evaluations:
+    """Of a person in other modes than the usual one."""
+    alice = Person(make_sdxl_identity(1))
+
+    def evaluated(engine: StableDiffusion) -> Noise:
+        return {
+            name: engine.evaluate(*INPUTS, pulid_people=[alice], **mode)
+            for name, mode in MODES.items()
+        }
+
+    return evaluated
+
+
 @pytest.fixture(scope="module")
 def on_vulkan(
-    small_sdxl_weights: dict[str, Path], load_sdxl: Load, evaluations: Evaluations
-) -> tuple[Noise, Noise]:
-    """Twice by one engine."""
+    small_sdxl_weights: dict[str, Path],
+    load_sdxl: Load,
+    evaluations: Evaluations,
+    modes: Evaluations,
+) -> tuple[Noise, Noise, Noise]:
+    """Twice by one engine, and the modes."""
     with load_sdxl(small_sdxl_weights, backend=VULKAN) as engine:
-        return evaluations(engine), evaluations(engine)
+        return evaluations(engine), evaluations(engine), modes(engine)
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
@@ -69,9 +92,9 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def test_people_change_and_leave_no_trace(
-    small_sdxl_weights: dict[str, Path], load_sdxl: Load, on_vulkan: tuple[Noise, Noise]
+    small_sdxl_weights: dict[str, Path], load_sdxl: Load, on_vulkan: tuple[Noise, Noise, Noise]
 ) -> None:
-    first, again = on_vulkan
+    first, again, _ = on_vulkan
     with load_sdxl(small_sdxl_weights, pulid=None, backend=VULKAN) as engine:
         assert np.array_equal(first["nobody"], engine.evaluate(*INPUTS))
     for who, noise in first.items():
@@ -84,12 +107,19 @@ def test_the_numbers_are_those_of_the_cpu(
     small_sdxl_weights: dict[str, Path],
     load_sdxl: Load,
     evaluations: Evaluations,
-    on_vulkan: tuple[Noise, Noise],
+    modes: Evaluations,
+    on_vulkan: tuple[Noise, Noise, Noise],
 ) -> None:
     with load_sdxl(small_sdxl_weights, backend="cpu") as engine:
-        expected = evaluations(engine)
+        expected, in_modes = evaluations(engine), modes(engine)
     for who, noise in expected.items():
         assert difference(on_vulkan[0][who], noise) < OTHER_ROUNDINGS
+    for name, noise in in_modes.items():
+        assert difference(on_vulkan[2][name], noise) < OTHER_ROUNDINGS
+        for other in {**in_modes, **expected}:
+            if other != name:
+                apart = {**in_modes, **expected}[other]
+                assert difference(apart, noise) > 5 * OTHER_ROUNDINGS
 
 
 @pytest.mark.parametrize(
@@ -101,7 +131,7 @@ def test_offloaded_or_in_segments_they_are_the_same(
     small_sdxl_weights: dict[str, Path],
     load_sdxl: Load,
     evaluations: Evaluations,
-    on_vulkan: tuple[Noise, Noise],
+    on_vulkan: tuple[Noise, Noise, Noise],
     caplog: pytest.LogCaptureFixture,
     options: dict[str, float],
     tolerance: float,
