@@ -16,7 +16,11 @@ _LINE = re.compile(r"(\S+) (compute|params backend) buffer size(?::| =) *([0-9.]
 
 
 class Allocations(logging.Handler):
-    """Buffers by (network, "compute" or "params"), in bytes; the largest of each."""
+    """Buffers by (network, "compute" or "params"), in bytes.
+
+    The largest of each; of weights, which the engine allocates once for each network, the sum:
+    SDXL's two text encoders are both "clip".
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -29,7 +33,8 @@ class Allocations(logging.Handler):
         if match is None:
             return
         key = (match[1], match[2].split()[0])
-        self.found[key] = max(self.found.get(key, 0.0), float(match[3]) * MIB)
+        size, known = float(match[3]) * MIB, self.found.get(key, 0.0)
+        self.found[key] = known + size if key[1] == "params" else max(known, size)
         if self.engine is not None and match[1] == self.last and key[1] == "compute":
             self.engine.cancel()  # allocated, but nothing was computed yet
 

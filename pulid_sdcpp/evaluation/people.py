@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FaceNotFoundError
+from ..families.pulid_encoders import encoders_of_weights
+from ..identity.encoder import FLUX
+from ..identity.further_identities import identity_for
 from ..identity.identity_file import Identity
 from ..native.progress_event import ProgressEvent
 from ..pipeline.pulid_pipeline import PulidPipeline
@@ -56,8 +59,9 @@ def find_people(
         PulidError: Whatever judge and extractor raise.
     """
     # All that can fail at once comes before what takes time.
+    encoders = encoders_of_weights(pipeline.context.pulid_weights) or (FLUX,)
     identities = [
-        None if reference.identity is None else Identity.load(reference.identity)
+        None if reference.identity is None else identity_for(reference.identity, encoders)
         for reference in options.references
     ]
     portraits = [read_image(reference.portrait) for reference in options.references]

@@ -7,7 +7,7 @@ types. So `pulid.encoder` in an identity file names it; a file without it is for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from ..errors import ModelMismatchError
@@ -16,9 +16,11 @@ from ..terminal_text import alternatives, shown
 __all__ = [
     "ENCODERS",
     "ENCODER_KEY",
+    "EXTRACTION_PARTS",
     "FLUX",
     "SDXL_V1",
     "SDXL_V1_1",
+    "SDXL_V1_TOKENS",
     "Encoder",
     "check_encoder",
     "check_encoder_fits",
@@ -32,6 +34,8 @@ Encoder: TypeAlias = Literal["flux", "sdxl-v1", "sdxl-v1.1"]
 FLUX: Encoder = "flux"
 SDXL_V1: Encoder = "sdxl-v1"
 SDXL_V1_1: Encoder = "sdxl-v1.1"
+SDXL_V1_TOKENS = 10
+"""Of one photo."""
 ENCODERS: tuple[Encoder, ...] = (FLUX, SDXL_V1, SDXL_V1_1)
 
 ENCODER_KEY = "encoder"
@@ -40,6 +44,12 @@ ENCODER_KEY = "encoder"
 _WORDS = {FLUX: "PuLID for Flux", SDXL_V1: "PuLID v1 for SDXL", SDXL_V1_1: "PuLID v1.1 for SDXL"}
 
 
+EXTRACTION_PARTS: Mapping[str, str] = {
+    FLUX: "extraction",
+    SDXL_V1: "extraction-sdxl-v1",
+    SDXL_V1_1: "extraction-sdxl",
+}
+"""What `extract --preset` takes to make such an identity, by encoder."""
 _MODELS = {FLUX: "Flux", SDXL_V1: "SDXL v1", SDXL_V1_1: "SDXL v1.1"}
 
 
@@ -79,5 +89,6 @@ def check_encoder_fits(found: str, expected: Sequence[str], weights: object) -> 
         wanted = alternatives(list(map(encoder_words, expected)))
         raise ModelMismatchError(
             f"{weights}: expected an identity made by {wanted}, found one made by "
-            f"{encoder_words(found)}; extract it again with these weights"
+            f"{encoder_words(found)}; extract it again for these weights: --preset "
+            f"{alternatives([EXTRACTION_PARTS[check_encoder(one)] for one in expected])}"
         )

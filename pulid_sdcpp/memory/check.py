@@ -6,6 +6,7 @@ end: nothing that works is refused.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..errors import GenerationError
 from ..families.flux.layout import FluxInfo
 from ..families.sdxl.unet_shapes import UnetSizes
 from ..model_files.description import describe_file
+from ..model_files.sdxl_checks import folder_part
 from ..native.devices import Device, Placement
 from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions, with_checked
 from ..options.size_multiple import SDXL_SIZE_MULTIPLE_PX
@@ -173,8 +175,10 @@ def _largest(
 
 
 def _decoder_channels(loaded_with: Mapping[str, Any]) -> int:
-    """The autoencoder's width; 0 where it is not a file of its own."""
-    path = loaded_with["vae_path"]
-    if not path:
-        return 0
-    return decoder_channels(describe_file(path).tensors)
+    """The autoencoder's width; 0 where it is not known."""
+    path, full = (str(loaded_with.get(name) or "") for name in ("vae_path", "model_path"))
+    if not path and full and not os.path.isdir(full):  # a checkpoint with all of its parts
+        path = full
+    elif not path and full:
+        path = str(folder_part(full, "vae") or "")
+    return decoder_channels(describe_file(path).tensors) if path else 0

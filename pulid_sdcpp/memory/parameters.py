@@ -25,6 +25,7 @@ from ..families.sdxl.folding import slot_rows
 from ..families.sdxl.pulid_weights import SdxlPulidWeights
 from ..families.sdxl.unet_layout import UnetInfo, unet_info, unet_layout
 from ..families.sdxl.unet_shapes import UnetSizes
+from ..identity.encoder import SDXL_V1_TOKENS
 from ..identity.identity_file import ID_TOKENS
 from ..model_files.description import describe_file
 from ..options.context import ContextOptions
@@ -77,7 +78,6 @@ _PARTS = {
     "diffusion": re.compile(r"^model\.diffusion_model\."),
 }
 """Names of an all-in-one checkpoint, by module."""
-_V1_TOKENS = 10
 
 
 @dataclass(frozen=True)
@@ -334,7 +334,7 @@ def _unet_identity(
     else:
         with SdxlPulidWeights(context.pulid_weights) as weights:
             version, widths = weights.version, list(weights.widths.values())
-    rows = slot_rows(tokens or (_V1_TOKENS if version == "v1" else ID_TOKENS))
+    rows = slot_rows(tokens or (SDXL_V1_TOKENS if version == "v1" else ID_TOKENS))
     matrices = (row_bytes(context.pulid_dtype, width * rows) for width in widths)
     return sum(2 * (size + TENSOR_OVERHEAD_BYTES) for size in matrices), rows
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import Message, ModelFileError, named, option_error
 from ..families.sdxl.unet_layout import DIFFUSERS_UNET, UnetInfo, check_unet
 from ..families.sdxl.unet_shapes import LATENT_CHANNELS
 from .description import check_tae, check_text_encoder, check_vae, describe_file
 
-__all__ = ["check_sdxl_parts", "folder_files", "is_sdxl_folder"]
+__all__ = ["check_sdxl_parts", "folder_files", "folder_part", "is_sdxl_folder"]
 
 # As the engine looks for them, before it renames anything.
 _PARTS = {
@@ -88,6 +88,11 @@ def is_sdxl_folder(path: str) -> bool:
 def folder_files(path: str) -> list[str]:
     """The files of a diffusers folder that the engine reads and that are there."""
     return list(_in_folder(path).values())
+
+
+def folder_part(path: str, part: Literal["unet", "clip-l", "clip-g", "vae"]) -> str | None:
+    """The file of a diffusers folder that has a part of the model; None: there is none."""
+    return _in_folder(path).get(part)
 
 
 def _in_folder(path: str) -> dict[str, str]:

@@ -476,7 +476,7 @@ class GenerationOptions:
         not_the_binding_s = ("cache_option", "upscale_repeats", "loras", *of(IdentityModeOptions))
         for name in not_the_binding_s:
             del kwargs[name]
-        kwargs |= cache_arguments(self.cache_mode, self.cache_option)
+        kwargs |= cache_arguments(self.cache_mode, self.cache_option, self.sampling_method)
         return kwargs
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import named, option_error
 from ..terminal_text import hint, shown
 from .checks import check_number, check_text, check_whole
+from .evaluations import evaluates_twice
 
 __all__ = ["CACHE_MODES", "cache_arguments", "check_cache", "check_cache_arguments",
            "check_cache_for_flux"]  # fmt: skip
@@ -87,7 +88,7 @@ _OPTIONS: Mapping[str, Mapping[str, _Option]] = {
     "spectrum": _SPECTRUM,
 }
 _WITHOUT_EFFECT = {"warmup", "start", "end", "decay", "relative", "reset"}
-_DEFAULT_START, _DEFAULT_END = 0.15, 0.95  # sd_cache_params_init
+_DEFAULT_START, _DEFAULT_END, _DEFAULT_STOP = 0.15, 0.95, 0.9  # sd_cache_params_init
 
 
 def check_cache(mode: object, option: object) -> None:
@@ -103,8 +104,13 @@ def check_cache(mode: object, option: object) -> None:
     cache_arguments(mode, option)
 
 
-def cache_arguments(mode: object, option: object) -> dict[str, Any]:
+def cache_arguments(mode: object, option: object, sampling_method: str = "") -> dict[str, Any]:
     """The binding's arguments for a cache.
+
+    Args:
+        mode, option: As those of `check_cache`.
+        sampling_method: What spectrum's end depends on: the engine takes a part of the number of
+            steps for a number of evaluations.
 
     Raises:
         ValueError: As `check_cache`.
@@ -138,6 +144,9 @@ def cache_arguments(mode: object, option: object) -> dict[str, Any]:
         # The binding takes 1.0 for "not given" and makes 0.2 of it.
         if arguments.get("cache_reuse_threshold") == 1.0:
             arguments["cache_reuse_threshold"] = 1 - 2**-24
+    if name == "spectrum" and evaluates_twice(sampling_method):
+        stop = _SPECTRUM["stop"].argument
+        arguments[stop] = 2 * arguments.get(stop, _DEFAULT_STOP)
     return arguments
 
 

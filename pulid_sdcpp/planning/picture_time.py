@@ -25,6 +25,7 @@ from ..model_files.description import describe_file
 from ..model_files.text_encoder_shapes import T5_MACS_PER_TOKEN
 from ..native.progress_event import ProgressEvent
 from ..options.context import ContextOptions
+from ..options.evaluations import evaluations_of
 from ..options.generation import GenerationOptions, with_checked
 from ..pocket.pack import pocket_files
 from .flux_time import (
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureTime", "measure_picture"]
 
-_TWICE = {"heun", "dpm2", "dpm++2s_a", "dpm++sde", "res_2s"}
-"""Sampling methods that evaluate the model twice in each step but the last.
-
-Source: stable-diffusion.cpp, denoiser.hpp, and our pulid_sampler.hpp."""
 _DECODE_SIDES_PX = (64, 128, 256)
 _DECODE_ENOUGH_S = 1.0
 _PROMPT_TEXT = "a face"
@@ -123,12 +120,13 @@ def measure_picture(
             "takes is measured with its own files, and not all are here; get them first"
         )
     if sizes_of_models.hidden != HIDDEN:
-        return _by_making_it(placed, picture, plan, tell, load)
+        is_unet = sizes_of_models.unet is not None
+        return _by_making_it(placed, picture, plan, tell, load, is_unet=is_unet)
     sizes = picture_sizes(placed, picture, plan.people)
     image_tokens = token_count(picture.width, picture.height)
     tokens = image_tokens + sum(token_count(*size) for size in sizes.references)
     dtype = _bulk_type(context, layouts, "diffusion_model_path", "model_path")
-    evaluations = _evaluations(picture)
+    evaluations = _evaluations(picture, is_flow=True)
     measured, computed = [], []
     with tempfile.TemporaryDirectory(prefix="pulid-sdcpp-") as name:
         folder = Path(name)
@@ -186,6 +184,8 @@ def _by_making_it(
     plan: Plan,
     tell: Callable[[str], object],
     load: LoadEngine,
+    *,
+    is_unet: bool,
 ) -> PictureTime:
     """A model of another width, as the pocket model: the picture itself is made, without people."""
     tell("making a picture")
@@ -208,7 +208,7 @@ def _by_making_it(
         height=picture.height,
         people=0,
         flux=None,
-        evaluations=_evaluations(picture),
+        evaluations=_evaluations(picture, is_flow=not is_unet),
         text_s=denoise - started_s,
         denoise_s=decode - denoise,
         decode_s=ended_s - decode,
@@ -218,9 +218,15 @@ def _by_making_it(
     )
 
 
-def _evaluations(picture: GenerationOptions) -> int:
-    steps = picture.evaluated_steps
-    count = 2 * steps - 1 if picture.sampling_method in _TWICE else steps
+def _evaluations(picture: GenerationOptions, *, is_flow: bool) -> int:
+    starts_in_noise = picture.init_image is None or picture.strength >= 1
+    if picture.sigmas:
+        starts_in_noise = starts_in_noise and picture.sigmas[0] >= 1
+    count = evaluations_of(
+        picture.sampling_method,
+        picture.evaluated_steps,
+        from_pure_noise=is_flow and starts_in_noise,
+    )
     return count * 2 if picture.cfg_scale != 1.0 else count
 
 

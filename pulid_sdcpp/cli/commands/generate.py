@@ -103,8 +103,9 @@ def generate(ctx: click.Context, as_json: bool, quiet: bool, pull: bool, **value
             person, request.generation, request.cfg_start_step, has_size=False, encoders=encoders
         )
     if request.vram is not None:  # what cannot fit; when the model is loaded, it is planned again
-        count = max(len(request.people), 1)
-        plan_for(request.context, request.generation, request.vram, progress, people=count)
+        plan_for(
+            *(request.context, request.generation, request.vram, progress), people=request.people
+        )
     inputs = [*request.files, *([given["from_picture"]] if recipe is not None else [])]
     outputs: OutputFiles | OutputStdout
     if output.is_stdout:
@@ -165,8 +166,9 @@ def _make_grid(
     _remark(request, request.people, progress)
     remark_open_choices(given, progress)
     if request.vram is not None:
-        count = max(len(request.people), 1)
-        plan_for(request.context, request.generation, request.vram, progress, people=count)
+        plan_for(
+            *(request.context, request.generation, request.vram, progress), people=request.people
+        )
     with _running(request, bool(given.get("quiet")), progress):
         return make_grid(
             grid, sheet, preset, given, report, overwrite=output.overwrite, inputs=inputs

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPLETE_VARIABLE",
+    "complete_for_extraction",
     "complete_lora",
     "complete_person",
     "complete_person_or_file",
@@ -45,6 +46,22 @@ def complete_preset_or_part(ctx: Any, param: Any, incomplete: str) -> list[Compl
     except (PulidError, RuntimeError):
         return []
     return _items({**registry.presets, **registry.parts}, incomplete)
+
+
+def complete_for_extraction(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """As `complete_preset`, and the parts that make identities."""
+    from ...store.registry import EXTRACTION_ROLES, load_registry
+
+    try:
+        registry = load_registry()
+    except (PulidError, RuntimeError):
+        return []
+    parts = {
+        name: part
+        for name, part in registry.parts.items()
+        if set(EXTRACTION_ROLES) <= set(part.files)
+    }
+    return _items({**registry.presets, **parts}, incomplete)
 
 
 def complete_person(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:

@@ -11,7 +11,7 @@ import click
 
 from ...errors import FaceNotFoundError
 from ...terminal_text import shown
-from .completions import complete_preset
+from .completions import complete_for_extraction
 from .table import FILE_PATH, HomePath
 
 __all__ = [
@@ -75,7 +75,7 @@ def models_options(command: Command) -> Command:
         "from 'pulid-sdcpp models pull' are used.",
     )  # fmt: skip
     preset = click.option(
-        "--preset", metavar="NAME", shell_complete=complete_preset,
+        "--preset", metavar="NAME", shell_complete=complete_for_extraction,
         help="Use the files of this preset or part; 'pulid-sdcpp models list' shows all.",
     )  # fmt: skip
     return preset(folder(command))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ...options.context import ContextOptions
 from ...options.generation import GenerationOptions
 
 if TYPE_CHECKING:
+    from ...people.person_spec import PersonSpec
     from ...pictures.recipe import PictureRecipe
     from ...request.wildcards import Wildcards
     from ...store.model_store import PresetFiles
@@ -103,12 +104,21 @@ def plan_for(
     vram: Any,
     progress: Progress,
     *,
-    people: int = 1,
+    people: Sequence[PersonSpec] = (),
 ) -> tuple[ContextOptions, GenerationOptions]:
     """The options with what makes them fit; flags that were given stay as they are."""
+    from ...families.pulid_encoders import encoders_of_weights
     from ...memory.plan import plan_memory
+    from ...people.id_tokens import most_tokens
 
-    plan = plan_memory(context, generation, vram=vram, people=people, this_computer=True)
+    plan = plan_memory(
+        context,
+        generation,
+        vram=vram,
+        people=max(len(people), 1),
+        id_tokens=most_tokens(people, encoders_of_weights(context.pulid_weights)),
+        this_computer=True,
+    )
     progress.stage(f"memory: {plan.summary}")
     return plan.apply(context, generation)
 

@@ -38,12 +38,14 @@ class PlanRequest:
         model: The model and how it is loaded.
         given: Fields as `settle` takes them, without people; pictures are Pillow images.
         people: How many there are.
+        id_tokens: As for `plan_memory`.
         is_loaded: Whether a model is on the card now, which would be freed.
     """
 
     model: ModelChoice
     given: Mapping[str, Any] = field(repr=False)
     people: int = 0
+    id_tokens: int = 0
     is_loaded: bool = False
 
 
@@ -99,6 +101,7 @@ def plan_view(request: PlanRequest) -> dict[str, Any]:
             settled.generation,
             vram=cast("Vram", "auto" if model.vram is None else model.vram),
             people=max(request.people, 1),
+            id_tokens=request.id_tokens,
             available=there,
             layouts=absent_layouts(absent),
         )

@@ -63,6 +63,8 @@ def test_presets_are_completed(shell: str) -> None:
 def test_parts_are_completed_where_they_are_taken() -> None:
     assert complete("bash", "models", "pull", "fac") == ["plain,faces"]
     assert complete("bash", "extract", "--preset", "fac") == []
+    parts = ["extraction", "extraction-sdxl", "extraction-sdxl-v1"]
+    assert complete("bash", "extract", "--preset", "extr") == [f"plain,{part}" for part in parts]
     assert len(complete("bash", "models", "where", "")) == len(preset_names()) + 6
 
 

@@ -40,6 +40,7 @@ from pulid_sdcpp import (
 )
 from pulid_sdcpp.evaluation import plot
 from pulid_sdcpp.evaluation.plan import Setting
+from pulid_sdcpp.identity.further_identities import further_path
 from pulid_sdcpp.memory.plan import Plan
 from pulid_sdcpp.pictures.chart import Panel
 from pulid_sdcpp.pictures.png_text import parse_text, read_picture_text
@@ -513,6 +514,19 @@ def test_a_reference_is_a_path_and_a_prompt_is_text() -> None:
         EvaluationPrompt("a", {"background": 3})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="names and values"):
         EvaluationPrompt("a", ["red"])  # type: ignore[arg-type]
+
+
+def test_of_a_kept_person_the_identity_that_fits_the_model_is_taken(world: World) -> None:
+    """It is the further one beside the file."""
+    fits = ColorExtractor().extract(world.portraits[0])
+    path = world.folder / "ann.pulidembd"
+    tokens, photos = fits.tokens, "0a"
+    Identity.from_array(tokens, encoder="sdxl-v1.1", source_sha256=photos).save(path)
+    further = further_path(path, "flux")
+    further.parent.mkdir()
+    Identity.from_array(tokens, source_sha256=photos).save(further)
+    world.evaluate(references=(Reference(world.portraits[0], path),))
+    assert {call.identity.encoder for call in world.engine.calls if call.people} == {"flux"}
 
 
 def test_an_identity_file_that_is_none_is_found_before_the_portraits_are_judged(

@@ -12,6 +12,7 @@ from file_drafts import F16, IDENTITY_METADATA, draft_gguf, gguf_tensor, string,
 from pulid_sdcpp.errors import IdentityFileError, ModelMismatchError
 from pulid_sdcpp.identity.encoder import (
     ENCODERS,
+    EXTRACTION_PARTS,
     FLUX,
     SDXL_V1,
     SDXL_V1_1,
@@ -20,6 +21,7 @@ from pulid_sdcpp.identity.encoder import (
     encoder_words,
 )
 from pulid_sdcpp.identity.identity_file import Identity
+from pulid_sdcpp.store.registry import load_registry
 
 TOKENS = np.arange(1, 9, dtype=np.float16).reshape(2, 4)
 
@@ -76,3 +78,10 @@ def test_an_identity_fits_only_weights_of_its_encoder(found: str, expected: tupl
     assert message.startswith("w.safetensors: expected an identity made by ")
     assert f"found one made by {encoder_words(found)}" in message
     assert all(encoder_words(encoder) in message for encoder in expected)
+
+
+def test_the_error_names_the_part_to_extract_with() -> None:
+    with pytest.raises(ModelMismatchError, match="again for these weights: --preset extraction-sd"):
+        check_encoder_fits("flux", ("sdxl-v1.1",), "w.safetensors")
+    assert set(EXTRACTION_PARTS) == set(ENCODERS)
+    assert set(EXTRACTION_PARTS.values()) <= set(load_registry().parts)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from file_drafts import write_empty_safetensors
 from published_shapes import write_autoencoder
 from pulid_sdcpp import Device, GenerationError, GenerationOptions, StableDiffusion
 from pulid_sdcpp.families.flux.layout import FluxInfo
@@ -56,6 +57,10 @@ def test_flash_attention_and_tiles_are_taken_into_account(tmp_path: Path) -> Non
     decodes = {**flash, "vae_path": str(write_autoencoder(tmp_path / "ae.safetensors"))}
     with pytest.raises(GenerationError, match="2048x2048 needs 26 GiB"):
         check_picture_fits(large, decodes, FLUX)
+    within = {"first_stage_model.decoder.conv_in.weight": (512, 16, 3, 3)}
+    checkpoint = write_empty_safetensors(tmp_path / "all.safetensors", within)
+    with pytest.raises(GenerationError, match="2048x2048 needs 26 GiB"):
+        check_picture_fits(large, {**flash, "model_path": str(checkpoint)}, FLUX)
     tiled = GenerationOptions("", width=2048, height=2048, vae_tiling=True)
     check_picture_fits(tiled, decodes, FLUX)
     tiny = {**decodes, "taesd_path": "taef1.safetensors"}

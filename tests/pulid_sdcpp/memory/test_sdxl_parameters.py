@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from pulid_sdcpp import ContextOptions, GenerationOptions, plan_memory
+from engine_memory import allocations
+from pulid_sdcpp import ContextOptions, GenerationOptions, StableDiffusion, plan_memory
 from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes
 from pulid_sdcpp.memory.measures import Given, choose_measures, largest_size
 from pulid_sdcpp.memory.model import Measures, PictureSizes, phases
@@ -46,6 +48,22 @@ def test_weights_are_as_the_engine_allocated_them() -> None:
         assert measured - 0.01 <= predicted / MIB <= measured * 1.002
     assert (sizes.encoder, sizes.t5, sizes.decoder_channels) == (0, 0, 128)
     assert sizes.unet == UnetSizes()
+
+
+@pytest.mark.engine
+def test_both_text_encoders_take_what_the_engine_allocates(
+    small_sdxl_weights: dict[str, Path], load_sdxl: Callable[..., StableDiffusion]
+) -> None:
+    names = ("clip_l", "clip_g", "taesd")
+    files = {f"{name}_path": small_sdxl_weights[name] for name in names}
+    sizes = model_sizes(
+        ContextOptions(diffusion_model_path=small_sdxl_weights["unet-f16"], **files)
+    )
+    with allocations() as seen, load_sdxl(small_sdxl_weights, pulid=None, repack=False):
+        pass
+    allocated = seen.found["clip", "params"]
+    assert min(sizes.clip, sizes.clip_g) > 0.1 * allocated
+    assert allocated - MIB // 100 <= sizes.clip + sizes.clip_g <= allocated * 1.02
 
 
 @pytest.mark.parametrize(

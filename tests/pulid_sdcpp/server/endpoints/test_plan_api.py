@@ -75,6 +75,16 @@ def test_people_take_memory(card: list[Device]) -> None:
     assert eight["device_peak_bytes"] > one["device_peak_bytes"] or eight["flags"] != one["flags"]
 
 
+def test_people_of_several_photos_take_more_where_photos_are_laid_side_by_side(
+    card: list[Device],
+) -> None:
+    one, four = (
+        plan_view(PlanRequest(of("sdxl-lightning-q4", 8), GIVEN, people=8, id_tokens=n))
+        for n in (0, 40)
+    )
+    assert four["device_peak_bytes"] > one["device_peak_bytes"]
+
+
 @pytest.mark.engine
 def test_a_plan_over_http(tmp_path: Path) -> None:
     png = io.BytesIO()
