@@ -31,11 +31,22 @@ pytestmark = pytest.mark.engine
 FOLDED_F16_ERROR = 3.5e-4
 HALF_ROUNDING = 2**-11
 TIMESTEP = 0.6
+VULKAN = "diffusion=vulkan0,clip=cpu,vae=cpu"
 SIZES = [
     {"depth": 3, "depth_single": 5, "hidden": 128},
     {"depth": 5, "depth_single": 9, "hidden": 128},
     {"depth": 3, "depth_single": 5, "hidden": 384},
 ]
+# Another number of blocks is no other kernel, and the software driver takes seconds for each test.
+CASES = [("cpu", size) for size in SIZES]
+ON_VULKAN = [
+    pytest.param((VULKAN, size), marks=pytest.mark.vulkan) for size in (SIZES[0], SIZES[2])
+]
+
+
+def case_name(case: tuple[str, dict[str, int]]) -> str:
+    backend, size = case
+    return "-".join([backend if backend == "cpu" else "vulkan", *map(str, size.values())])
 
 
 @dataclass
@@ -66,16 +77,14 @@ class Case:
         return float(contribution)
 
 
-@pytest.fixture(
-    scope="module", params=SIZES, ids=lambda size: "-".join(str(value) for value in size.values())
-)
+@pytest.fixture(scope="module", params=[*CASES, *ON_VULKAN], ids=case_name)
 def case(
     request: pytest.FixtureRequest,
-    backend: str,
     make_weights: Callable[..., dict],
     load_engine: Callable[..., StableDiffusion],
 ) -> Iterator[Case]:
-    weights = make_weights(**request.param)
+    backend, size = request.param
+    weights = make_weights(**size)
     with load_engine(weights, backend=backend) as engine:
         yield make_case(engine, weights, backend)
 
@@ -143,6 +152,7 @@ def test_negative_pass_gets_the_unconditional_identity(
     assert np.abs(found - with_positive).max() > 0.5
 
 
+@pytest.mark.parametrize("case", [*CASES, ON_VULKAN[0]], ids=case_name, indirect=True)
 @pytest.mark.parametrize(
     ("step", "applied"), [(0, False), (1, False), (2, True), (3, True), (4, False), (9, False)]
 )

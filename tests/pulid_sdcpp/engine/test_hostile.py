@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from long_form import times
+
 pytestmark = pytest.mark.engine
 
 Files = dict[str, Path]
@@ -39,7 +41,7 @@ def load(**options):
     return StableDiffusion(**{**files, **options})
 
 def make(engine, prompt="a cat", **options):
-    settings = {"width": 64, "height": 64, "sample_steps": 1, "cfg_scale": 1.0, "seed": 7}
+    settings = {"width": 32, "height": 32, "sample_steps": 1, "cfg_scale": 1.0, "seed": 7}
     return engine.generate_image(prompt, **{**settings, **options})[0].tobytes()
 
 def tell(name, call):
@@ -133,10 +135,10 @@ tell("small", lambda: make(engine, ref_images=[Image.new("RGB", (3, 3))],
 tell("number", lambda: make(engine, ref_images=[5]))
 tell("absent", lambda: make(engine, init_image="/absent.png"))
 tell("text", lambda: make(engine, init_image=extra["text"]))
-tell("mask alone", lambda: make(engine, mask_image=Image.new("L", (64, 64))))
-tell("control", lambda: make(engine, control_image=Image.new("RGB", (64, 64))))
-tell("photo maker", lambda: make(engine, pm_id_images=[Image.new("RGB", (64, 64))]))
-red = Image.new("RGB", (64, 64), "red")
+tell("mask alone", lambda: make(engine, mask_image=Image.new("L", (32, 32))))
+tell("control", lambda: make(engine, control_image=Image.new("RGB", (32, 32))))
+tell("photo maker", lambda: make(engine, pm_id_images=[Image.new("RGB", (32, 32))]))
+red = Image.new("RGB", (32, 32), "red")
 assert make(engine, ref_images=(red,)) == make(engine, ref_images=red) != make(engine)
 """,
         text=text,
@@ -324,6 +326,7 @@ try_all("flux-q4_0", ["right", "loha of high rank"])
         assert answer.startswith(expected[name]), (name, answer)
 
 
+@pytest.mark.long
 def test_callbacks_that_raise_and_other_ways_to_end_a_generation(run: Run) -> None:
     answers = run(
         """
@@ -343,7 +346,7 @@ assert make(engine, **options) == before
 started = time.monotonic()
 make(engine, **options)
 seconds, chance, cancelled = time.monotonic() - started, random.Random(1), 0
-for _ in range(20):
+for _ in range(extra["times"]):
     timer = threading.Timer(chance.random() * seconds, engine.cancel)
     timer.start()
     try:
@@ -371,7 +374,8 @@ make(engine)
 alive = weakref.ref(engine)
 del engine
 tell("freed without the collector", lambda: 1 / (alive() is None))
-"""
+""",
+        times=times(8, 50),
     )
     assert answers == {
         "proj": "UNTYPED KeyError: 'mine'",

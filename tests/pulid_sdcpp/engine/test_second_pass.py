@@ -35,8 +35,13 @@ LEFT = Region(box=(0, 0, 0.5, 1))
 
 
 @pytest.fixture(scope="module")
-def engine(standin_weights: dict[str, Path], load_engine: Load) -> Iterator[StableDiffusion]:
-    with load_engine(standin_weights, backend="cpu", n_threads=2) as engine:
+def weights(make_weights: Callable[..., dict[str, Path]]) -> dict[str, Path]:
+    return make_weights(depth=2, depth_single=2, hidden=128)
+
+
+@pytest.fixture(scope="module")
+def engine(weights: dict[str, Path], load_engine: Load) -> Iterator[StableDiffusion]:
+    with load_engine(weights, backend="cpu", n_threads=2) as engine:
         yield engine
 
 
@@ -79,12 +84,12 @@ def test_a_box_in_pixels_counts_in_those_of_the_first_pass(
 
 def test_without_a_person_it_is_the_engine_as_it_is(
     engine: StableDiffusion,
-    standin_weights: dict[str, Path],
+    weights: dict[str, Path],
     load_engine: Load,
     make_identity: MakeIdentity,
 ) -> None:
     second = {**SMALL, "hires": True, "hires_steps": 1, "hires_upscaler": "Lanczos"}
-    with load_engine(standin_weights, pulid=False, backend="cpu", n_threads=2) as without:
+    with load_engine(weights, pulid=False, backend="cpu", n_threads=2) as without:
         plain = picture(without, **second)
     assert picture(engine, **second).tobytes() == plain.tobytes()
     off = Person(make_identity(1), 0.0, region=LEFT)
@@ -114,7 +119,7 @@ def test_its_steps_are_told(
 
 
 def test_what_it_cannot_do_is_refused(
-    engine: StableDiffusion, standin_weights: dict[str, Path], load_engine: Load, tmp_path: Path
+    engine: StableDiffusion, weights: dict[str, Path], load_engine: Load, tmp_path: Path
 ) -> None:
     for options, words in (
         ({"hires_scale": 200.0}, "a width of 12800"),
@@ -125,7 +130,7 @@ def test_what_it_cannot_do_is_refused(
         with pytest.raises(ValueError, match=words):
             engine.generate_image("", hires=True, **{**SMALL, **options})
     with (
-        load_engine(standin_weights, backend="cpu", vae_decode_only=True) as decoder,
+        load_engine(weights, backend="cpu", vae_decode_only=True) as decoder,
         pytest.raises(ValueError, match="vae_decode_only"),
     ):
         decoder.generate_image("", hires=True, hires_upscaler="Nearest", **SMALL)

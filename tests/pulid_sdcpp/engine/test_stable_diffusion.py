@@ -31,8 +31,8 @@ from pulid_sdcpp import (
 pytestmark = pytest.mark.engine
 
 SETTINGS = {
-    "width": 64,
-    "height": 64,
+    "width": 32,
+    "height": 32,
     "sample_steps": 2,
     "cfg_scale": 1.0,
     "seed": 7,
@@ -166,7 +166,7 @@ def test_kontext_reference_gets_no_identity(
 ) -> None:
     from PIL import Image
 
-    reference = Image.new("RGB", (64, 64), "red")
+    reference = Image.new("RGB", (32, 32), "red")
     plain = picture(engine, ref_images=[reference])
     off = picture(
         engine, ref_images=[reference], pulid_id_embedding=make_identity(1), pulid_id_weight=0
