@@ -162,10 +162,10 @@ def _read(terminal: int) -> bytes:
 
 
 @contextmanager
-def newcomer(home: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+def newcomer(home: Path, *, steps: int = 4) -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder with two photos and jobs.toml, and the environment of a user whose home is `home`.
 
-    A hub that has the preset "drawn" runs meanwhile.
+    A hub that has the preset "drawn", of so many steps, runs meanwhile.
     """
     files = pocket_files()
     folder = home / "portraits"
@@ -180,7 +180,7 @@ def newcomer(home: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             hub.add(f"{_REPOSITORY}/{path.name}", path.read_bytes())
         config = home / "config"
         config.mkdir()
-        (config / CONFIG_NAME).write_text(_config(published), encoding="utf-8")
+        (config / CONFIG_NAME).write_text(_config(published, steps), encoding="utf-8")
         yield (
             folder,
             {
@@ -208,7 +208,7 @@ def _published(files: PocketFiles) -> dict[str, Path]:
     }
 
 
-def _config(published: dict[str, Path]) -> str:
+def _config(published: dict[str, Path], steps: int) -> str:
     lines: list[str] = []
     for role, path in published.items():
         lines += [
@@ -222,7 +222,7 @@ def _config(published: dict[str, Path]) -> str:
     lines += [
         "[presets.drawn]",
         "what = 'a small model of drawn portraits'",
-        "settings = { steps = 4, width = 128, height = 128 }",
+        f"settings = {{ steps = {steps}, width = 128, height = 128 }}",
         *(f"files.{role} = 'drawn-{role}'" for role in published),
     ]
     return "\n".join(lines) + "\n"

@@ -415,7 +415,7 @@ class PulidPipeline:
     ) -> Iterator[Result]:
         """Make a picture for each of several requests, one at a time, as the iterator advances.
 
-            requests = [{"seed": seed} for seed in range(10)]
+            requests = [{"seed": seed} for seed in range(4)]
             for result in pipeline.generate_each(requests, prompt="a portrait", identity=alice):
                 result.save(f"{result.seed}.png")
 
