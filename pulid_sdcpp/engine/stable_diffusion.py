@@ -143,6 +143,9 @@ class StableDiffusion:
             write_log_to_stderr()
         bound = binding_parameters()[0].bind(None, *args, **options)
         bound.arguments.setdefault("diffusion_flash_attn", ContextOptions.diffusion_flash_attn)
+        # As in sd-cli; the binding's own default is the one of rng_type, whatever that is set to.
+        if "rng_type" in bound.arguments:
+            bound.arguments.setdefault("sampler_rng_type", bound.arguments["rng_type"])
         bound.apply_defaults()
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
         check_context_arguments(arguments, base().stable_diffusion)

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from definition import clip_l, taef1
 from definition.picture import WORDS
-from definition.samplers import dpmpp_2m
+from definition.samplers import dpmpp_2m, dpmpp_sde
 from definition.tensor_files import dequantized, read_gguf, read_safetensors
 from definition.unet_graph import UnetGraph, UnetPerson, size_vector
-from definition.unet_schedules import Epsilon, denoiser, guided, sgm_uniform
+from definition.unet_schedules import Epsilon, denoiser, guided, karras, sgm_uniform
 
 __all__ = ["SdxlText", "UnetPictures"]
 
@@ -68,7 +68,8 @@ class SdxlText:
 
 
 class UnetPictures:
-    """A model whose pictures are made with "dpm++2m" and "sgm_uniform", as Lightning wants it.
+    """A model whose pictures are made with "dpm++2m" and "sgm_uniform", as Lightning wants it, or
+    with "dpm++sde" and "karras", as its merges do.
 
     Args:
         files: By role, as make_sdxl_standin_weights() returns them, with "unet-f16".
@@ -94,6 +95,7 @@ class UnetPictures:
         negative_people: Sequence[UnetPerson] = (),
         negative_prompt: str = "",
         cfg_scale: float = 1.0,
+        sde_eta: float | None = None,
     ) -> np.ndarray:
         """Generate a picture.
 
@@ -102,6 +104,8 @@ class UnetPictures:
             negative_people: What the negative pass has in place of `people`.
             negative_prompt: Empty: its states are zeros, its pooled vector is not.
             cfg_scale: Other than 1: true guidance with the negative prompt.
+            sde_eta: None: "dpm++2m" with "sgm_uniform"; else "dpm++sde" with this eta and "karras",
+                whose noise follows the initial one in torch's generator.
 
         Returns:
             (height, width, 3) float32 of 0..255, not rounded.
@@ -115,10 +119,20 @@ class UnetPictures:
         if cfg_scale != 1:
             context = self._text.negative_context(negative_prompt)
             seen = guided(seen, epsilon(context, negative_prompt, negative_people), cfg_scale)
-        sigmas = sgm_uniform(steps).sigmas
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(LATENT_CHANNELS, height // 8, width // 8, generator=generator).numpy()
-        latent = dpmpp_2m(denoiser(seen), noise * sigmas[0], sigmas)
+
+        def normal() -> np.ndarray:
+            shape = (LATENT_CHANNELS, height // 8, width // 8)
+            numbers: np.ndarray = torch.randn(shape, generator=generator).numpy()
+            return numbers
+
+        noise = normal()
+        if sde_eta is None:
+            sigmas = sgm_uniform(steps).sigmas
+            latent = dpmpp_2m(denoiser(seen), noise * sigmas[0], sigmas)
+        else:
+            sigmas = karras(steps).sigmas
+            latent = dpmpp_sde(denoiser(seen), noise * sigmas[0], sigmas, normal, eta=sde_eta)
         image = taef1.decode(self._taesd, torch.from_numpy(latent).float())
         return (image.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
 

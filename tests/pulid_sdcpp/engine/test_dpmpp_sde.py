@@ -33,8 +33,7 @@ def weights(make_weights: Callable[..., dict[str, Path]]) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def engine(weights: dict[str, Path], load_engine: Callable[..., Any]) -> Iterator[StableDiffusion]:
-    torch_noise = {"rng_type": "cpu", "sampler_rng_type": "cpu"}
-    with load_engine(weights, n_threads=1, backend="cpu", **torch_noise) as loaded:
+    with load_engine(weights, n_threads=1, backend="cpu", rng_type="cpu") as loaded:
         yield loaded
 
 

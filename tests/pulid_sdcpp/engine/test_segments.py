@@ -152,6 +152,47 @@ def test_what_is_made_after_a_cancellation_between_segments(
     assert evaluation(engine, person) == expected
 
 
+@pytest.fixture(scope="module")
+def sdxl(
+    small_sdxl_weights: dict[str, Path], load_sdxl: Load
+) -> Iterator[tuple[StableDiffusion, int]]:
+    """An engine of SDXL, and in how many segments it computes."""
+    said: list[str] = []
+    with load_sdxl(small_sdxl_weights, **{**SEGMENTS, "max_vram": 0.002}) as engine:
+        with told(said.append):
+            sdxl_picture(engine, None)
+        yield engine, sum("executing segment" in message for message in said)
+
+
+def sdxl_picture(engine: StableDiffusion, identity: Identity | None) -> bytes:
+    options = {**PICTURE, "width": 64, "height": 64}
+    (made,) = engine.generate_image("a", pulid_id_embedding=identity, **options)
+    return made.tobytes()
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0], ids=["half-way", "in the last"])
+def test_sdxl_after_a_cancellation_between_segments(
+    sdxl: tuple[StableDiffusion, int], make_sdxl_identity: Callable[..., Identity], share: float
+) -> None:
+    """The next picture's bytes are those of an undisturbed one, with the person and without."""
+    engine, n_segments = sdxl
+    assert n_segments > 4
+    alice = make_sdxl_identity(1)
+    expected = [sdxl_picture(engine, person) for person in (alice, None)]
+    assert expected[0] != expected[1]
+    left = max(1, round(share * n_segments))
+
+    def cancel(message: str) -> None:
+        nonlocal left
+        left -= "executing segment" in message
+        if not left:
+            engine.cancel()
+
+    with told(cancel), pytest.raises(GenerationCancelled):
+        sdxl_picture(engine, alice)
+    assert [sdxl_picture(engine, person) for person in (None, alice)] == expected[::-1]
+
+
 def test_text_encoders_leave_the_card_when_they_are_cancelled(
     weights: dict[str, Path], load_engine: Load
 ) -> None:

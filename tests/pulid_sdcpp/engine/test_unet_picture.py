@@ -86,6 +86,20 @@ def test_a_picture_of_a_person(
     assert difference(found[steps], defined(steps)) < SAME
 
 
+def test_steps_with_fresh_noise_in_each(
+    engine: StableDiffusion, alice: Identity, defined: Callable[..., np.ndarray]
+) -> None:
+    """The noise is torch's within steps, too: the sampler's generator is that of `rng_type`."""
+    picture = {**PICTURE, "width": 64}
+    (made,) = engine.generate_image(
+        "a car", sample_method="dpm++sde", scheduler="karras", sample_steps=3, eta=1.0,
+        pulid_people=[Person(alice, WEIGHT)], **picture,
+    )  # fmt: skip
+    found = np.asarray(made.convert("RGB")).astype(np.float32)
+    assert difference(found, defined(3, sde_eta=1.0, width=64)) < SAME
+    assert difference(found, defined(3, sde_eta=0.5, width=64)) > SEEN
+
+
 @pytest.mark.parametrize(
     "options",
     [{"people": (), "negative_people": ()}, {"negative_people": ()}, {"negative_prompt": "red"}],
