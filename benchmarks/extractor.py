@@ -211,9 +211,9 @@ def measure(
 
     torch.set_num_threads(threads)
     from pulid_extractor import IdentityExtractor
-    from pulid_extractor.dependencies import load_model_zoo
+    from pulid_extractor.dependencies import load_onnxruntime
 
-    load_model_zoo()
+    load_onnxruntime()
     source: Any = photo
     if source is None:
         import skimage.data

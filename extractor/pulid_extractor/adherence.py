@@ -22,7 +22,8 @@ from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.tensors.file_bytes import FileBytes
 from pulid_sdcpp.tensors.hollow_file import check_data
 
-from .dependencies import load_cv2, load_onnxruntime
+from .dependencies import load_onnxruntime
+from .pixels import resized_area, resized_linear
 
 __all__ = ["METADATA_KEY", "AttributeReader"]
 
@@ -75,11 +76,10 @@ class AttributeReader:
         Raises:
             ModelFileError: The model fails, or its output is not as declared.
         """
-        cv2 = load_cv2()
         size = (self._side_px, self._side_px)
         shrinks = min(pixels.shape[:2]) > self._side_px
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        picture = cv2.resize(pixels, size, interpolation=how).astype(np.float32) / 255
+        resized = (resized_area if shrinks else resized_linear)(pixels, size)
+        picture = resized.astype(np.float32) / 255
         try:
             outputs = self._session.run(None, {self._input: picture.transpose(2, 0, 1)[None]})
         except Exception as error:

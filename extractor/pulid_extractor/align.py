@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError
 
-from .dependencies import load_cv2
+from .pixels import warped
+from .robust_similarity import least_squares, points_as_numbers, robust_similarity
 
 __all__ = [
     "ARCFACE_PX",
@@ -65,14 +66,8 @@ def ffhq_crop(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDAr
 
     Source: facexlib `FaceRestoreHelper.align_warp_face`.
     """
-    cv2 = load_cv2()
-    return cv2.warpAffine(
-        pixels,
-        ffhq_matrix(landmarks),
-        (FFHQ_PX, FFHQ_PX),
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=FFHQ_BORDER_BGR[::-1],
-    )
+    matrix = ffhq_matrix(landmarks)
+    return warped(pixels, matrix, (FFHQ_PX, FFHQ_PX), FFHQ_BORDER_BGR[::-1])
 
 
 def ffhq_matrix(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,10 +82,7 @@ def ffhq_matrix(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
     Raises:
         FaceNotFoundError: The landmarks lie on one point, so nothing can be fitted to them.
     """
-    cv2 = load_cv2()
-    matrix = cv2.estimateAffinePartial2D(
-        np.asarray(landmarks, np.float32), FFHQ_TEMPLATE, method=cv2.LMEDS
-    )[0]
+    matrix = robust_similarity(np.asarray(landmarks, np.float32), FFHQ_TEMPLATE.astype(np.float32))
     if matrix is None or not np.isfinite(matrix).all():
         raise FaceNotFoundError("the face's landmarks cannot be aligned: they lie on one point")
     return matrix
@@ -109,8 +101,7 @@ def arcface_crop(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> N
     Source: insightface `face_align.norm_crop`.
     """
     matrix = similarity(np.asarray(landmarks, np.float64), ARCFACE_TEMPLATE)
-    size = (ARCFACE_PX, ARCFACE_PX)
-    return load_cv2().warpAffine(pixels, matrix, size, borderValue=0.0)
+    return warped(pixels, matrix, (ARCFACE_PX, ARCFACE_PX))
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,16 +116,8 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
 
     Raises:
         FaceNotFoundError: All source points are one.
-
-    Source: as complex numbers, the least-squares z of b = z a, with a and b centred, is
-    <a, b> / <a, a>; without mirroring it is the solution of Umeyama (1991).
     """
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    a = (source - source_mean) @ (1, 1j)
-    b = (target - target_mean) @ (1, 1j)
-    spread = np.vdot(a, a).real
-    if not spread > 0:
+    matrix = least_squares(points_as_numbers(source), points_as_numbers(target))
+    if matrix is None:
         raise FaceNotFoundError("the face's landmarks cannot be aligned: they lie on one point")
-    z = np.vdot(a, b) / spread
-    turn = np.array([[z.real, -z.imag], [z.imag, z.real]])
-    return np.column_stack([turn, target_mean - turn @ source_mean])
+    return matrix

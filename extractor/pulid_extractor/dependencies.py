@@ -13,7 +13,6 @@ from pulid_sdcpp.system.install_commands import install_extra_command
 
 __all__ = [
     "load_cv2",
-    "load_model_zoo",
     "load_onnxruntime",
     "load_retinaface_class",
     "require_module",
@@ -70,17 +69,6 @@ def load_onnxruntime() -> ModuleType:
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return require_module("onnxruntime")
-
-
-def load_model_zoo() -> ModuleType:
-    """insightface's model loader.
-
-    Raises:
-        MissingDependencyError: See `require_module`.
-    """
-    load_cv2()
-    load_onnxruntime()
-    return require_module("insightface.model_zoo")
 
 
 def load_retinaface_class() -> Any:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError, ModelFileError
 from pulid_sdcpp.identity.face_choice import FaceBox
-from pulid_sdcpp.system.file_signature import SIGNATURE_BYTES, signature
-from pulid_sdcpp.system.regular_file import open_regular
-from pulid_sdcpp.tensors.file_bytes import FileBytes
-from pulid_sdcpp.tensors.hollow_file import check_data
 
-from .align import ARCFACE_PX, arcface_crop
-from .dependencies import load_cv2, load_model_zoo, load_onnxruntime
+from .align import arcface_crop
 from .photo import Photo
+from .scrfd import ArcFace, Scrfd
 
 __all__ = ["Face", "FaceDetector", "FaceFinder"]
 
@@ -68,7 +62,7 @@ class Face:
 
 
 class FaceDetector:
-    """SCRFD detection, through insightface and ONNX Runtime.
+    """SCRFD detection, through ONNX Runtime.
 
     Args:
         detector: `scrfd_10g_bnkps.onnx`.
@@ -76,7 +70,7 @@ class FaceDetector:
 
     Raises:
         ModelFileError: The file is not such a model.
-        MissingDependencyError: insightface, ONNX Runtime or a library OpenCV needs is missing.
+        MissingDependencyError: ONNX Runtime is missing.
     """
 
     def __init__(
@@ -84,13 +78,7 @@ class FaceDetector:
         detector: str | os.PathLike[str],
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        self._detector_path = Path(detector)
-        self._detector = _load(self._detector_path, "detection", "SCRFD face detector", providers)
-        if not self._detector.use_kps:
-            raise ModelFileError(
-                f"{detector}: expected a SCRFD face detector with landmarks (nine outputs), found "
-                "one without"
-            )
+        self._detector = Scrfd(Path(detector), providers)
 
     def find(self, photo: Photo) -> list[Face]:
         """Every face, the surest first.
@@ -98,13 +86,12 @@ class FaceDetector:
         Raises:
             FaceNotFoundError: There is none, with what was tried.
         """
-        cv2 = load_cv2()
-        bgr = np.ascontiguousarray(photo.pixels[:, :, ::-1])
+        pixels = photo.pixels
         for size_px in DET_SIZES_PX:
-            if faces := self._detect(bgr, size_px, margin_px=0):
+            if faces := self._detect(pixels, size_px, margin_px=0):
                 return faces
-        margin_px = round(max(bgr.shape[:2]) * PADDING)
-        padded = cv2.copyMakeBorder(bgr, *[margin_px] * 4, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        margin_px = round(max(pixels.shape[:2]) * PADDING)
+        padded = np.pad(pixels, ((margin_px, margin_px), (margin_px, margin_px), (0, 0)))
         for size_px in PADDED_DET_SIZES_PX:
             if faces := self._detect(padded, size_px, margin_px=margin_px):
                 return faces
@@ -115,18 +102,15 @@ class FaceDetector:
             "upright, sharp and not covered"
         )
 
-    def _detect(self, bgr: NDArray[np.uint8], size_px: int, *, margin_px: int) -> list[Face]:
-        with _running(self._detector_path):
-            boxes, landmarks = self._detector.detect(
-                bgr, input_size=(size_px, size_px), det_thresh=MIN_SCORE
-            )
+    def _detect(self, pixels: NDArray[np.uint8], size_px: int, *, margin_px: int) -> list[Face]:
+        found = self._detector.detect(pixels, size_px, MIN_SCORE)
         faces = [
             Face(
-                box=tuple(float(edge) - margin_px for edge in box[:4]),  # type: ignore[arg-type]
-                score=float(box[4]),
-                landmarks=np.asarray(points, np.float32) - margin_px,
+                box=tuple(float(edge) - margin_px for edge in box),  # type: ignore[arg-type]
+                score=float(score),
+                landmarks=points - np.float32(margin_px),
             )
-            for box, points in zip(boxes, landmarks, strict=True)
+            for box, score, points in zip(found.boxes, found.scores, found.landmarks, strict=True)
         ]
         _logger.debug("detection at %d px, margin %d px: %d", size_px, margin_px, len(faces))
         return faces
@@ -142,7 +126,7 @@ class FaceFinder(FaceDetector):
 
     Raises:
         ModelFileError: A file is not such a model.
-        MissingDependencyError: insightface, ONNX Runtime or a library OpenCV needs is missing.
+        MissingDependencyError: ONNX Runtime is missing.
     """
 
     def __init__(
@@ -153,15 +137,7 @@ class FaceFinder(FaceDetector):
     ) -> None:
         super().__init__(detector, providers)
         self._recogniser_path = Path(recogniser)
-        self._recogniser = _load(
-            self._recogniser_path, "recognition", "ArcFace recogniser", providers
-        )
-        if tuple(self._recogniser.input_size) != (ARCFACE_PX, ARCFACE_PX):
-            # insightface would enlarge the crop to any other size without a word.
-            raise ModelFileError(
-                f"{recogniser}: expected an ArcFace recogniser of {ARCFACE_PX} x {ARCFACE_PX} "
-                f"pixels, found one of {' x '.join(map(str, self._recogniser.input_size))}"
-            )
+        self._recogniser = ArcFace(self._recogniser_path, providers)
 
     def embed(self, photo: Photo, face: Face) -> NDArray[np.float32]:
         """The ArcFace embedding of a face, (512,) float32, not normalised: its length counts.
@@ -170,72 +146,10 @@ class FaceFinder(FaceDetector):
             FaceNotFoundError: The face's landmarks lie on one point.
             ModelFileError: The recogniser fails, or gives numbers that are not finite.
         """
-        crop = arcface_crop(photo.pixels, face.landmarks)
-        bgr = np.ascontiguousarray(crop[:, :, ::-1])
-        with _running(self._recogniser_path):
-            embedding = np.asarray(self._recogniser.get_feat(bgr), np.float32).reshape(-1)
+        embedding = self._recogniser.embedding(arcface_crop(photo.pixels, face.landmarks))
         if not np.isfinite(embedding).all():
             raise ModelFileError(
                 f"{self._recogniser_path}: the embedding has numbers that are not finite; the "
                 "weights are damaged: download them again"
             )
         return embedding
-
-
-def onnx_providers(device_type: str) -> tuple[str, ...]:
-    """The providers to name for a torch device type: CUDA where both have it, else the CPU."""
-    available = load_onnxruntime().get_available_providers()
-    if device_type == "cuda" and "CUDAExecutionProvider" in available:
-        return ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return ("CPUExecutionProvider",)
-
-
-def _load(path: Path, task: str, what: str, providers: Sequence[str]) -> Any:
-    """A model by insightface, which tells tasks apart by a model's inputs and outputs."""
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise ModelFileError(f"{path}: expected the {what}, found {found}")
-    if path.suffix != ".onnx":
-        # insightface takes any other name for that of a downloadable pack.
-        raise ModelFileError(f"{path}: expected the {what}, a file whose name ends in .onnx")
-    with open_regular(path) as file:
-        found = signature(file.read(SIGNATURE_BYTES))
-    if found not in ("an ONNX model", signature(b"")):
-        raise ModelFileError(f"{path}: expected the {what}, found {found}")
-    with FileBytes(path, f"the {what}") as content:
-        check_data(content)
-    model_zoo = load_model_zoo()
-    options = load_onnxruntime().SessionOptions()
-    # The published detector declares its outputs for 640 x 640 and warns at any other size.
-    options.log_severity_level = 3
-    try:
-        model = model_zoo.get_model(
-            os.fspath(path),
-            providers=list(providers),
-            sess_options=options,
-            static_shape_sessions=False,
-        )
-    except Exception as error:
-        # ONNX Runtime's exceptions share no base class of its own.
-        raise ModelFileError(
-            f"{path}: expected the {what}, found a file ONNX Runtime cannot load "
-            f"({_reason(error)}); download it again"
-        ) from error
-    found_task = getattr(model, "taskname", None)
-    if found_task != task:
-        found = f"a model for {found_task}" if found_task else "an ONNX model of another kind"
-        raise ModelFileError(f"{path}: expected the {what}, found {found}")
-    return model
-
-
-@contextlib.contextmanager
-def _running(path: Path) -> Iterator[None]:
-    """Name the model whose run fails: a model of the right outline can be wrong inside."""
-    try:
-        yield
-    except Exception as error:
-        raise ModelFileError(f"{path}: ONNX Runtime cannot run it ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from .align import ffhq_crop, ffhq_matrix
-from .dependencies import load_cv2
 from .faces import Face
 from .parsing import BiSeNet, face_labels
+from .pixels import dilated, warped_mask
 
 __all__ = ["HEAD_LABELS", "box_head", "parsed_head"]
 
@@ -43,25 +43,17 @@ def parsed_head(pixels: NDArray[np.uint8], face: Face, parser: BiSeNet) -> Mask:
     Raises:
         FaceNotFoundError: The landmarks lie on one point.
     """
-    cv2 = load_cv2()
     height, width = pixels.shape[:2]
     crop = torch.from_numpy(ffhq_crop(pixels, face.landmarks)).permute(2, 0, 1)[None]
     device = next(parser.parameters()).device
     labels = face_labels(crop.to(device).float() / 255, parser)[0].cpu().numpy()
-    in_crop = np.isin(labels, HEAD_LABELS).astype(np.uint8)
-    mask = cv2.warpAffine(
-        in_crop,
-        ffhq_matrix(face.landmarks),
-        (width, height),
-        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-    )
+    in_crop = np.isin(labels, HEAD_LABELS)
+    mask = warped_mask(in_crop, ffhq_matrix(face.landmarks), (width, height))
     inside = _rectangle(mask.shape, face.box)
     if not inside.any() or mask[inside].mean() < MIN_FACE_SHARE:
         return box_head((height, width), face)
     long_side = max(face.box[2] - face.box[0], face.box[3] - face.box[1])
-    side_px = 2 * max(1, round(MARGIN * long_side)) + 1
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side_px, side_px))
-    return cv2.dilate(mask, brush).astype(bool)
+    return dilated(mask, max(1, round(MARGIN * long_side)))
 
 
 def box_head(size: tuple[int, int], face: Face) -> Mask:

@@ -25,9 +25,10 @@ from .compute import resolve_device
 from .eva_shape import CLIP_MEAN, CLIP_STD
 from .eva_vision import load_eva
 from .face_selection import select_face
-from .faces import FaceFinder, onnx_providers
+from .faces import FaceFinder
 from .head_mask import box_head, parsed_head
 from .models_folder import find_model_file, needed_model_file
+from .onnx_session import onnx_providers
 from .parsing import load_parsing
 from .photo import load_photo
 

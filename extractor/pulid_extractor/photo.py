@@ -19,7 +19,7 @@ from pulid_sdcpp.system.picture_decoding import MAX_PICTURE_BYTES, decoding, ope
 from pulid_sdcpp.system.regular_file import read_regular
 from pulid_sdcpp.terminal_text import reason_of
 
-from .dependencies import load_cv2
+from .pixels import resized_lanczos
 
 __all__ = ["MAX_LONG_SIDE_PX", "MIN_SIDE_PX", "Photo", "PhotoSource", "load_photo", "photo_sha256"]
 
@@ -215,6 +215,4 @@ def _limit_long_side(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if max(height, width) <= MAX_LONG_SIDE_PX:
         return np.ascontiguousarray(pixels)
     factor = MAX_LONG_SIDE_PX / max(height, width)
-    cv2 = load_cv2()
-    size = (int(width * factor), int(height * factor))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_LANCZOS4)
+    return resized_lanczos(pixels, (int(width * factor), int(height * factor)))

@@ -17,9 +17,9 @@ from pulid_sdcpp.identity.face_choice import FaceChoice
 from pulid_sdcpp.identity.photo_warning import PhotoWarning
 
 from .align import ARCFACE_PX, arcface_crop
-from .dependencies import load_cv2
 from .faces import Face
 from .photo import Photo
+from .pixels import grey_of, laplacian
 
 __all__ = [
     "MAX_TURN_DEGREES",
@@ -95,13 +95,12 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
     Source: the variance of the Laplacian as a measure of focus is Pech-Pacheco et al., "Diatom
     autofocusing in brightfield microscopy" (2000).
     """
-    cv2 = load_cv2()
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    grey = grey_of(crop).astype(np.float64)
     inside = slice(_EDGE_PX, -_EDGE_PX)
     variance = float(grey[inside, inside].var())
     if variance == 0:
         return 0.0
-    return float(cv2.Laplacian(grey, cv2.CV_64F)[inside, inside].var()) / variance
+    return float(laplacian(grey)[inside, inside].var()) / variance
 
 
 def turn_degrees(landmarks: NDArray[np.float32]) -> float:

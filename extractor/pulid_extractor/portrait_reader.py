@@ -18,9 +18,10 @@ from .clip_picture import clip_picture
 from .encoder import SeenFace
 from .eva_vision import load_eva
 from .face_selection import from_left, select_face
-from .faces import Face, FaceFinder, onnx_providers
+from .faces import Face, FaceFinder
 from .finite import check_finite
 from .models_folder import ModelFiles
+from .onnx_session import onnx_providers
 from .parsing import face_only, load_parsing
 from .photo import Photo, PhotoSource, load_photo
 from .photo_checks import face_warnings
@@ -102,7 +103,6 @@ class PortraitReader:
         self.files = files
         self.dtype = dtype
         self._device = device
-        # First, because insightface reads ArcFace twice: the others then use what it gave back.
         self.faces = FaceFinder(files.detector, files.recogniser, onnx_providers(device.type))
         self.retinaface: RetinaFaceFinder | None = None
         if with_retinaface and files.retinaface is not None:

@@ -13,7 +13,6 @@ import pytest
 
 from pulid_extractor.dependencies import (
     load_cv2,
-    load_model_zoo,
     load_retinaface_class,
     require_module,
 )
@@ -41,8 +40,6 @@ def test_a_missing_system_library_names_the_debian_packages(
     fail_with(monkeypatch, ImportError(text))
     with pytest.raises(MissingDependencyError, match=f"{library}.*apt-get install libgl1 "):
         load_cv2()
-    with pytest.raises(MissingDependencyError, match=library):
-        load_model_zoo()
 
 
 def test_another_import_error_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,10 +68,7 @@ def test_importing_the_package_and_the_idformer_stand_in_needs_no_torch() -> Non
 
 def test_onnx_runtime_leaves_no_records_in_the_users_home(tmp_path: Path) -> None:
     """ONNX Runtime 1.31 writes a device number and an events database when imported."""
-    code = (
-        "from pulid_extractor.faces import onnx_providers; onnx_providers('cpu')\n"
-        "from pulid_extractor.dependencies import load_model_zoo; load_model_zoo()\n"
-    )
+    code = "from pulid_extractor.onnx_session import onnx_providers; onnx_providers('cpu')\n"
     paths = [path for path in sys.path if path]
     hidden = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA", "ORT_DISABLE_TELEMETRY")
     kept = {name: value for name, value in os.environ.items() if name not in hidden}

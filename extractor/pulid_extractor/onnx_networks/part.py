@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulid_sdcpp.errors import ModelFileError
 from pulid_sdcpp.tensors.torch_checkpoint import StoredTensor
 
 from ..dependencies import load_onnxruntime
+from ..onnx_session import new_session, running
 from .graph import GraphBuilder
 
 __all__ = ["Array", "NetworkPart", "OnnxWeights"]
@@ -103,27 +103,14 @@ class NetworkPart:
         fed = {name: weights.value(full) for name, full in names.items()}
         for name, values in inputs.items():
             fed[name] = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values, np.float32))
-        try:
+        with running(weights.path):
             if dtypes not in self._sessions:
-                self._sessions[dtypes] = self._session(
-                    dict(zip(names, dtypes, strict=True)), weights
-                )
+                stored = dict(zip(names, dtypes, strict=True))
+                self._sessions[dtypes] = self._session(stored, weights)
             session, outputs = self._sessions[dtypes]
             return [value.numpy() for value in session.run_with_ort_values(outputs, fed)]
-        except Exception as error:
-            # ONNX Runtime's exceptions share no base class of its own.
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise ModelFileError(
-                f"{weights.path}: ONNX Runtime cannot compute it ({reason})"
-            ) from error
 
     def _session(self, dtypes: Mapping[str, str], weights: OnnxWeights) -> tuple[Any, list[str]]:
         graph = GraphBuilder(dtypes.__getitem__)
         self._write(graph)
-        ort = load_onnxruntime()
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        # Waiting threads sleep: it costs a hundredth of the time, and turning costs a core.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = ort.InferenceSession(graph.model(), options, providers=list(weights.providers))
-        return session, graph.outputs
+        return new_session(graph.model(), weights.providers), graph.outputs
