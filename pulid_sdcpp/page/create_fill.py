@@ -32,6 +32,10 @@ from .start_picture import painted_value
 __all__ = ["CreateFill"]
 
 
+SIZES = ("width", "height")
+"""Their arrows step as far as the model's sizes are apart."""
+
+
 class CreateFill:
     """Fills the screen.
 
@@ -76,12 +80,18 @@ class CreateFill:
         found: Sequence[str] = self._service.models.encoders(model)
         return found
 
+    def size_multiple(self, model: str) -> int:
+        """What the sides of a model's pictures are multiples of, in pixels."""
+        found: int = self._service.models.size_multiple(model)
+        return found
+
     def values(self, body: dict[str, Any], owner: str) -> list[Any]:
         """The values for a body of `POST /sdcpp/v1/img_gen`; a photo in it is not there any more.
 
         Args:
-            body: Without a model or a prompt, those of the form stay. With people and at most the
-                form's model, everything but people stays.
+            body: Without a model or a prompt, those of the form stay, and weights that are not said
+                are those of its model. With people and at most the form's model, everything but
+                people stays.
             owner: Whose people are chosen from.
         """
         model, settings = self.settings(body.get("model"))
@@ -91,8 +101,9 @@ class CreateFill:
         if set(body) <= {"people", "pulid"} or set(body) == {"people", "model"}:
             keeps = set(NAMES)
         start = gr.skip() if len(keeps) == len(NAMES) else self._start(body, owner)
-        updates = self._updates(form, body.get("people"), owner, keeps, start)
-        if "model" not in body:  # the form's is not known here
+        weight = None if "model" in body else gr.skip()  # the form's model is not known here
+        updates = self._updates(form, body.get("people"), owner, keeps, start, weight)
+        if "model" not in body:
             updates[self.outputs.index(self._cards.model)] = gr.skip()
         return updates
 
@@ -110,23 +121,28 @@ class CreateFill:
         owner: str,
         keeps: set[str],
         start: Any = None,
+        weight: Any = None,
     ) -> list[Any]:
+        """`weight`: of people of whom none is said; None: the model's own."""
         _, settings = self.settings(form["model"])
         encoders = self.encoders(form["model"])
         visible = {name: has_modes(encoders) for name in ID_MODE_FIELDS}
         visible["guidance"] = has_guidance(form["model"], settings, encoders)
+        step = self.size_multiple(form["model"])
         updates = [
             gr.skip()
             if name in keeps
             else gr.update(value=form[name], visible=visible[name])
             if name in visible
+            else gr.update(value=form[name], step=step, minimum=step)
+            if name in SIZES
             else gr.update(value=form[name])
             for name in NAMES
         ]
         keeps_size = "width" in keeps
         shape = gr.skip() if keeps_size else shape_of(form["width"], form["height"])
         ratio = form["width"] / max(form["height"], 1)
-        return [*updates, shape, *self._people(people, owner, ratio, form), start]
+        return [*updates, shape, *self._people(people, owner, ratio, form, weight), start]
 
     def _people(
         self,
@@ -134,10 +150,11 @@ class CreateFill:
         owner: str,
         ratio: float,
         form: Mapping[str, Any],
+        weight: Any,
     ) -> list[Any]:
         """The cards' values, the three states, the columns, the looks, and the stage."""
         steps = form["steps"]
-        own_weight = identity_weight(self.encoders(form["model"]))
+        own_weight = identity_weight(self.encoders(form["model"])) if weight is None else weight
         count = len(self._cards.cards)
         rows = [one for one in people or () if isinstance(one, Mapping)][:count]
         choices = card_choices(self._service, owner)
@@ -243,8 +260,12 @@ class CreateFill:
         model, settings = self.settings(model)
         encoders = self.encoders(model)
         found: list[Any] = []
+        step = self.size_multiple(model)
         for name in NAMES:
-            if name in ("width", "height", "steps", "cfg_scale", "scheduler", "sampling_method"):
+            if name in SIZES:
+                value = default_of(name, settings)
+                found.append(gr.update(value=value, step=step, minimum=step))
+            elif name in ("steps", "cfg_scale", "scheduler", "sampling_method"):
                 found.append(gr.update(value=default_of(name, settings)))
             elif name == "guidance":
                 value = default_of(name, settings)

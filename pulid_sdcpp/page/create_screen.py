@@ -215,7 +215,8 @@ class _Create:
         """A shape is chosen."""
         if shape not in SHAPES:
             return [gr.skip(), gr.skip()]
-        return list(size_of_shape(shape, self._fill.settings(model)[1], self._fill.encoders(model)))
+        name, settings = self._fill.settings(model)
+        return list(size_of_shape(shape, settings, self._fill.size_multiple(name)))
 
     async def sized(self, width: float | None, height: float | None, stage: Any) -> list[Any]:
         """A side has another length."""

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..options.facts import of
-from ..options.generation import GenerationOptions
+from ..options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ..options.identity_mode import has_identity_modes
-from ..options.size_multiple import size_multiple_px
 from ..people.identity_options import IdentityOptions
 from ..server.errors import ApiError
 from ..server.request.body_fields import body_fields
@@ -185,19 +184,18 @@ def shape_of(width: float, height: float) -> str:
 
 
 def size_of_shape(
-    shape: str, settings: Mapping[str, Any], encoders: Sequence[str] = ()
+    shape: str, settings: Mapping[str, Any], step: int = SIZE_MULTIPLE_PX
 ) -> tuple[int, int]:
     """Width and height of a shape, as many pixels as the model's own size has.
 
     Args:
         shape: Of SHAPES.
         settings: Of the model.
-        encoders: Whose identities it takes.
+        step: What its sizes are multiples of, in pixels.
     """
     width, height = default_of("width", settings), default_of("height", settings)
     wide, high = SHAPES[shape]
     scale = (width * height / (wide * high)) ** 0.5
-    step = size_multiple_px(encoders)
     return _multiple(wide * scale, step), _multiple(high * scale, step)
 
 

@@ -11,7 +11,6 @@ from ...options.identity_mode import identity_weight
 from ...options.preview import PREVIEW_METHODS
 from ...options.sampling_names import SAMPLING_METHODS, SCHEDULERS
 from ...options.second_pass import HIRES_UPSCALERS
-from ...options.size_multiple import size_multiple_px
 from ..request.delivery import OUTPUT_FORMATS
 from ..service.service import PictureService
 
@@ -42,7 +41,7 @@ def capabilities(service: PictureService) -> dict[str, Any]:
     features = {**dict.fromkeys(_FEATURES, True), **dict.fromkeys(_NOT_THERE, False)}
     limits = service.limits
     encoders = service.models.encoders(name)
-    smallest = size_multiple_px(encoders)
+    smallest = service.models.size_multiple(name)
     return {
         "model": {"name": name, "stem": name, "path": name},
         "models": list(settings),

@@ -115,6 +115,7 @@ def _given(
         readers=files.readers,
         limits=service.limits,
         encoders=service.models.encoders,
+        size_multiple=service.models.size_multiple,
     )
     pictures = {}
     for several in normal.pictures.values():

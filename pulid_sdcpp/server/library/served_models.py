@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...families.pulid_encoders import encoders_of_weights
+from ...model_files.model_family import is_sdxl_model
 from ...options.context import ContextOptions
 from ...options.facts import of
+from ...options.size_multiple import size_multiple_px
 from ...store.presets import PresetInfo, presets
 from ...terminal_text import meant, shown
 from ..engine.engine_messages import ModelChoice
@@ -138,6 +140,15 @@ class ServedModels:
         if named or self._single:
             return encoders_of_weights(named)
         return known[name].encoders if name in known else ()
+
+    def size_multiple(self, name: str) -> int:
+        """What the sides of a model's pictures are multiples of, in pixels.
+
+        Args:
+            name: As for `encoders`.
+        """
+        is_sdxl = self.is_single and is_sdxl_model(self.choice(self.default).context)
+        return size_multiple_px(self.encoders(name), is_sdxl=is_sdxl)
 
     def _file_name(self) -> str:
         file = self._context.get("diffusion_model_path") or self._context.get("model_path")

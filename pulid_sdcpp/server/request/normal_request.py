@@ -94,6 +94,7 @@ def normalised(
     strict: bool = False,
     draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32),
     encoders: Callable[[str], Sequence[str]] = lambda _: (),
+    size_multiple: Callable[[str], int] | None = None,
 ) -> NormalRequest:
     """The request that a body is.
 
@@ -107,8 +108,9 @@ def normalised(
         own: Whether an unknown field is an error, as at our own endpoints.
         strict: Whether what is not offered is an error, too.
         draw_seed: Gives a seed to who names none.
-        encoders: Gives whose identities a model takes, on which its sizes depend; of a job that was
-            accepted before it need not be said.
+        encoders: Gives whose identities a model takes; of a job that was accepted before it need
+            not be said.
+        size_multiple: Gives what a model's sizes are multiples of; None: its encoders tell.
 
     Raises:
         ApiError: Says what is wrong, and in which field.
@@ -122,6 +124,7 @@ def normalised(
         limits=limits,
         draw_seed=draw_seed,
         encoders=encoders,
+        size_multiple=size_multiple,
     )
 
 
@@ -134,6 +137,7 @@ def normalised_fields(
     limits: RequestLimits | None = None,
     draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32),
     encoders: Callable[[str], Sequence[str]] = lambda _: (),
+    size_multiple: Callable[[str], int] | None = None,
 ) -> NormalRequest:
     """As `normalised`, of fields that are sorted already."""
     warnings = list(fields.warnings)
@@ -143,14 +147,15 @@ def normalised_fields(
     param = fields.params.get("model", "model")
     model = _model(fields.delivery.get("model"), param, models, default_model)
     its_encoders = encoders(model)
-    options = _options(fields, warnings, size_multiple_px(its_encoders))
+    step = size_multiple_px(its_encoders) if size_multiple is None else size_multiple(model)
+    options = _options(fields, warnings, step)
     if (seed := options.get("seed", -1)) < 0:
         options["seed"] = min(draw_seed(), MAX_SEED - options.get("batch_count", 1) + 1)
     elif seed > MAX_SEED:
         raise invalid(fields.params["seed"], seed, f"from 0 to {MAX_SEED}, or -1")
     delivery = _delivery(fields.delivery)
     pictures = _pictures(fields, readers)
-    check_picture(options, pictures, models[model], fields.params, limits, its_encoders)
+    check_picture(options, pictures, models[model], fields.params, limits, its_encoders, step)
     return NormalRequest(model, options, pictures, people, delivery, tuple(warnings))
 
 

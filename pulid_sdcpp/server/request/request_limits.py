@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from ...errors import named, option_error
 from ...options.facts import of
-from ...options.generation import GenerationOptions
+from ...options.generation import SIZE_MULTIPLE_PX, GenerationOptions
 from ...options.identity_mode import identity_mode
-from ...options.size_multiple import check_size_multiple, size_multiple_px
+from ...options.size_multiple import SDXL_SIZE_MULTIPLE_PX, check_size_multiple
 from ..bodies.typed_values import refused
 from .aliases import PLACES
 
@@ -45,6 +45,7 @@ def check_picture(
     params: Mapping[str, str],
     limits: RequestLimits | None,
     encoders: Sequence[str] = (),
+    size_multiple: int = SIZE_MULTIPLE_PX,
 ) -> None:
     """Refuse a picture that cannot be made, or is too large for this server.
 
@@ -56,7 +57,8 @@ def check_picture(
         settings: Of the model.
         params: What the client calls the options.
         limits: None: there are none.
-        encoders: Whose identities the model takes: its sizes depend on the kind of model.
+        encoders: Whose identities the model takes.
+        size_multiple: What its sizes are multiples of, in pixels.
 
     Raises:
         ApiError: "invalid_value", with the client's name of the option.
@@ -68,7 +70,7 @@ def check_picture(
         name: several if name == "ref_images" else several[0] for name, several in pictures.items()
     }
     if start := values.get("init_image"):
-        step = size_multiple_px(encoders)
+        step = size_multiple
         for name, side in (("width", start.width), ("height", start.height)):
             if name not in options:
                 values[name] = max(round(side / step), 1) * step
@@ -76,7 +78,8 @@ def check_picture(
     names = {**PLACES, **params}
     try:
         generation = GenerationOptions(**values)
-        check_size_multiple(generation, encoders)
+        is_sdxl = size_multiple == SDXL_SIZE_MULTIPLE_PX
+        check_size_multiple(generation, encoders, is_sdxl=is_sdxl)
         if encoders:  # refuses for Flux what only SDXL has
             modes = (generation.id_mode, generation.id_projection, generation.id_zeros)
             identity_mode(encoders[0], *modes)

@@ -173,6 +173,7 @@ class PictureService:
                 readers=files.readers,
                 limits=self.limits,
                 encoders=self.models.encoders,
+                size_multiple=self.models.size_multiple,
             )
             check_embeddings(request, files.contents, self.models.encoders(request.model))
             return request

@@ -40,6 +40,9 @@ class Models:
     def encoders(self, name: str) -> Any:
         return ("sdxl-v1",) if name == "mine" else ("flux",)
 
+    def size_multiple(self, name: str) -> int:
+        return 64 if name == "mine" else 16
+
     def infos(self) -> Any:
         return [SimpleNamespace(name="dev", what="twenty steps")]
 
@@ -305,3 +308,20 @@ def test_a_share_of_the_steps_is_a_step_s_number(page: Page) -> None:
     people = [{"identity": ROSE.id, "start_step": 0.2, "end_step": 0.5}]
     values = page.named(page.fill.values({"prompt": "a", "steps": 20, "people": people}, "rose"))
     assert (values["start_0"], values["end_0"]) == (4, 10)
+
+
+def test_arrows_of_the_sizes_step_as_the_model_s_sizes_do(page: Page) -> None:
+    for model, step in (("mine", 64), ("dev", 16)):
+        for values in (page.fill.of_model(model), page.fill.values({"model": model}, "rose")):
+            for side in ("width", "height"):
+                update = values[NAMES.index(side)]
+                assert (update["step"], update["minimum"]) == (step, step)
+
+
+def test_without_a_model_a_person_keeps_the_weight_of_the_form_s(page: Page) -> None:
+    body: dict[str, Any] = {"prompt": "a", "people": [{"identity": ROSE.id}, {"identity": ROSE.id}]}
+    body["people"][1]["weight"] = 0.4
+    values = page.named(page.fill.values(body, "rose"))
+    assert (values["weight_0"], values["weight_1"]) == (None, 0.4)  # the first is left as it is
+    values = page.named(page.fill.values({**body, "model": "mine"}, "rose"))
+    assert (values["weight_0"], values["weight_1"]) == (0.8, 0.4)

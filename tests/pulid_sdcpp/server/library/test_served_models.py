@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from file_drafts import write_sdxl_pulid
+from file_drafts import write_empty_safetensors, write_sdxl_pulid
+from pulid_sdcpp.families.sdxl.unet_shapes import UnetSizes, unet_tensor_shapes
 from pulid_sdcpp.server.library import served_models
 from pulid_sdcpp.server.library.served_models import ServedModels
 from pulid_sdcpp.store.presets import PresetInfo
@@ -52,3 +53,13 @@ def test_a_model_of_files(tmp_path: Path, version: str, encoders: Any) -> None:
     models = ServedModels("", context)
     assert models.default == "m"
     assert models.encoders("m") == models.encoders("dev") == encoders
+
+
+def test_an_sdxl_model_of_files_without_pulid_weights_has_its_own_sizes(tmp_path: Path) -> None:
+    unet = tmp_path / "m.safetensors"
+    write_empty_safetensors(unet, dict(unet_tensor_shapes(UnetSizes(32, (1, 1)))))
+    models = ServedModels("", {"diffusion_model_path": unet})
+    assert models.encoders("m") == ()
+    assert models.size_multiple("m") == 64
+    assert ServedModels("dev").size_multiple("dev") == 16
+    assert ServedModels("dev").size_multiple("lightning") == 64

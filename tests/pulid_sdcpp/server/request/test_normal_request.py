@@ -9,6 +9,7 @@ from pulid_sdcpp.options.generation import MAX_SEED, SAMPLING_METHODS, SCHEDULER
 from pulid_sdcpp.server.errors import ApiError
 from pulid_sdcpp.server.request.aliases import NAMES, PAIR_PLACES, PAIRS, PICTURES, PLACES
 from pulid_sdcpp.server.request.normal_request import NormalRequest
+from pulid_sdcpp.server.request.request_limits import check_picture
 from server_requests import MODELS, KeptText, Limits, request_of
 
 # A value of each option that is not its default.
@@ -350,3 +351,11 @@ def test_delivery():
     assert (delivery.store, delivery.timeout_s, delivery.title) == (False, 60.0, "mine")
     assert request_of({"prompt": "x", "output_format": "jpg"}).delivery.output_format == "jpeg"
     assert request_of({"prompt": "x", "preview": "decoded"}).delivery.preview == "vae"
+
+
+def test_sizes_go_by_the_model_where_it_takes_no_identities() -> None:
+    body = {"prompt": "x", "width": 1000, "height": 832}
+    request = request_of(body, size_multiple=lambda _: 64)
+    assert (request.options["width"], request.options["height"]) == (1024, 832)
+    with pytest.raises(ApiError, match="multiple of 64"):
+        check_picture({"prompt": "x", "width": 1008}, {}, {}, {}, None, (), 64)
