@@ -81,12 +81,25 @@ inline auto read_codes(const uint8_t* w) {
     return read_codes<V, TYPE, PART>(w, std::make_integer_sequence<int, BLOCK / 4>());
 }
 
+template <ggml_type TYPE>
+using Row = RowBlock<in_halves(format_of(TYPE).scales) ? 2 : 1>;
+
+template <class V, class Block>
+inline typename V::Float sum_of(const Block& row, int s) {
+    if constexpr (V::FLOAT_SUMS) {
+        return V::floats(row.sum[s]);
+    } else {
+        return V::to_float(V::ints(row.start[s]));
+    }
+}
+
 // The columns of V from `lane` on, of a group, times R rows of a tile.
 template <class V, ggml_type TYPE, int R>
 void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int64_t dst_stride) {
     using Float                = typename V::Float;
     constexpr Format FORMAT    = format_of(TYPE);
     constexpr int SUPER_BLOCKS = FORMAT.weights() / BLOCK;
+    const auto* blocks         = static_cast<const Row<TYPE>*>(tile.blocks);
     Float acc[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
@@ -101,7 +114,7 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
             super_min = V::read_f16(w + 2 * GROUP + 2 * lane);
         }
         w += FORMAT.super_bytes();
-        for (int b = 0; b < SUPER_BLOCKS; b++, w += FORMAT.block_bytes(), tile.q += ROWS * BLOCK, tile.blocks += ROWS) {
+        for (int b = 0; b < SUPER_BLOCKS; b++, w += FORMAT.block_bytes(), tile.q += ROWS * BLOCK, blocks += ROWS) {
             const auto codes      = read_codes<V, TYPE>(w + 4 * lane);
             const uint8_t* scales = w + FORMAT.code_bytes();
             if constexpr (V::parts(FORMAT.multiplied_bits()) == 2) {
@@ -111,7 +124,7 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
                 typename V::Int sums[R];
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
-                    sums[r] = V::template dot<0, 8>(V::ints(tile.blocks[r].sum[0]), codes, tile.q + r * BLOCK);
+                    sums[r] = V::template dot<0, 8>(V::ints(blocks[r].start[0]), codes, tile.q + r * BLOCK);
                 }
                 // Else the compiler keeps all activations of the first pass on the stack, for the second.
                 std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -119,14 +132,14 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
                     const auto sum = V::template dot<0, 8>(sums[r], others, tile.q + r * BLOCK);
-                    acc[r]         = V::fma(V::to_float(sum), V::mul(scale, V::floats(tile.blocks[r].d)), acc[r]);
+                    acc[r]         = V::fma(V::to_float(sum), V::mul(scale, V::floats(blocks[r].d)), acc[r]);
                 }
             } else if constexpr (FORMAT.scales == Scales::WHOLE) {
                 const Float scale = V::read_f16(scales + 2 * lane);
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
-                    const RowBlock& row = tile.blocks[r];
-                    const auto sum      = V::template dot<0, 8>(V::ints(row.sum[0]), codes, tile.q + r * BLOCK);
+                    const auto& row = blocks[r];
+                    const auto sum      = V::template dot<0, 8>(V::ints(row.start[0]), codes, tile.q + r * BLOCK);
                     acc[r]              = V::fma(V::to_float(sum), V::mul(scale, V::floats(row.d)), acc[r]);
                 }
             } else if constexpr (in_halves(FORMAT.scales)) {
@@ -143,14 +156,14 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
                     constexpr bool MIN  = FORMAT.scales == Scales::HALVES_MIN;
-                    const RowBlock& row = tile.blocks[r];
+                    const auto& row = blocks[r];
                     const int8_t* q     = tile.q + r * BLOCK;
-                    const auto first    = V::template dot<0, 4>(V::ints(MIN ? 0 : row.sum[0]), codes, q);
-                    const auto second   = V::template dot<4, 8>(V::ints(MIN ? 0 : row.sum[1]), codes, q);
+                    const auto first    = V::template dot<0, 4>(V::ints(MIN ? 0 : row.start[0]), codes, q);
+                    const auto second   = V::template dot<4, 8>(V::ints(MIN ? 0 : row.start[1]), codes, q);
                     Float x             = V::mul(V::to_float(first), scale[0]);
                     if constexpr (MIN) {
-                        x = V::fms(V::to_float(first), scale[0], V::mul(min[0], V::to_float(V::ints(row.sum[0]))));
-                        x = V::fms(V::to_float(V::ints(row.sum[1])), min[1], x);
+                        x = V::fms(V::to_float(first), scale[0], V::mul(min[0], sum_of<V>(row, 0)));
+                        x = V::fms(sum_of<V>(row, 1), min[1], x);
                         x = V::fms(V::to_float(second), scale[1], x);
                     } else {
                         x = V::fma(V::to_float(second), scale[1], x);
@@ -168,9 +181,9 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
                 }
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
-                    const RowBlock& row = tile.blocks[r];
+                    const auto& row = blocks[r];
                     const auto sum      = V::template dot<0, 8>(V::ints(0), codes, tile.q + r * BLOCK);
-                    const Float offset  = V::mul(min, V::to_float(V::ints(row.sum[0])));
+                    const Float offset  = V::mul(min, sum_of<V>(row, 0));
                     acc[r]              = V::fma(V::fms(V::to_float(sum), scale, offset), V::floats(row.d), acc[r]);
                 }
             }
@@ -188,7 +201,7 @@ void multiply_tile(int64_t rows, int64_t k, const uint8_t* w, Tile tile, float* 
         int64_t row = 0;
         auto pass   = [&](auto multiply_some, int64_t count) {
             for (; rows - row >= count; row += count) {
-                multiply_some(k, w, lane, {tile.q + row * BLOCK, tile.blocks + row}, dst + row * dst_stride + lane, dst_stride);
+                multiply_some(k, w, lane, {tile.q + row * BLOCK, static_cast<const Row<TYPE>*>(tile.blocks) + row}, dst + row * dst_stride + lane, dst_stride);
             }
         };
         pass(multiply<V, TYPE, V::ROWS_AT_ONCE>, V::ROWS_AT_ONCE);
@@ -215,15 +228,32 @@ void multiply_type(ggml_type type, int64_t rows, int64_t k, const uint8_t* w, Ti
     }
 }
 
-template <class V>
-void quantize_row(Format format, const float* x, int64_t k, int8_t* q, RowBlock* blocks) {
-    const int32_t factor = -format.zero;
+template <class V, int SUMS>
+void quantize_blocks(int32_t zero, const float* x, int64_t k, int8_t* q, RowBlock<SUMS>* blocks) {
     for (int64_t b = 0; b < k / BLOCK; b++, x += BLOCK, q += ROWS * BLOCK, blocks += ROWS) {
         const float amax = V::max_abs(x);
         int32_t sum[2];
         V::round_block(x, amax > 0.f ? 127.f / amax : 0.f, q, sum);
-        const bool halves = in_halves(format.scales);
-        *blocks           = {amax / 127.f, {factor * (halves ? sum[0] : sum[0] + sum[1]), factor * sum[1]}};
+        blocks->d = amax / 127.f;
+        sum[0] += SUMS == 1 ? sum[1] : 0;
+        for (int s = 0; s < SUMS; s++) {
+            if (zero < 0 && V::FLOAT_SUMS) {
+                blocks->sum[s] = static_cast<float>(sum[s]);
+            } else if (zero < 0) {
+                blocks->start[s] = sum[s];
+            } else {
+                blocks->start[s] = -zero * sum[s];
+            }
+        }
+    }
+}
+
+template <class V>
+void quantize_row(Format format, const float* x, int64_t k, int8_t* q, void* blocks) {
+    if (in_halves(format.scales)) {
+        quantize_blocks<V>(format.zero, x, k, q, static_cast<RowBlock<2>*>(blocks));
+    } else {
+        quantize_blocks<V>(format.zero, x, k, q, static_cast<RowBlock<1>*>(blocks));
     }
 }
 

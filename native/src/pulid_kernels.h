@@ -31,6 +31,7 @@ struct Format {
     bool table = false;  // codes are looked up (IQ4_NL), and are of 8 bits then
 
     constexpr int multiplied_bits() const { return table ? 8 : bits; }
+    constexpr int row_block_bytes() const { return in_halves(scales) ? 12 : 8; }
     constexpr bool has_supers() const { return scales == Scales::K_MIN || in_halves(scales); }
     constexpr int weights() const { return has_supers() ? SUPER : BLOCK; }
     // Bytes for 16 columns: of the codes of a block, of a block, of what precedes a super-block's.
@@ -60,23 +61,28 @@ constexpr Format format_of(ggml_type type) {
     }
 }
 
+// Of 32 activations of a row; sums are of all, or of the first and the last 16 (in_halves). As small
+// as can be: a tile is read from the second-level cache again and again.
+template <int SUMS>
 struct RowBlock {
-    float d;         // x = d * q
-    int32_t sum[2];  // what a sum of products starts from: -zero sum(q); with minimums, sum(q).
-                     // With scales of 16 weights for the first and the last 16, else the first is all
+    float d;  // x = d * q
+    union {
+        int32_t start[SUMS];  // what a sum of products starts from: -zero sum(q)
+        float sum[SUMS];      // with minimums: sum(q), or as an integer in `start`
+    };
 };
 
 // 16 rows of activations, block by block: the 32 bytes of each row, then those of the next block.
 struct Tile {
     const int8_t* q;
-    const RowBlock* blocks;
+    const void* blocks;  // RowBlock, likewise
 };
 
 struct Kernels {
     // Of the buffer type: it says in the log what multiplies.
     const char* name;
     // Rounds a row of `k` activations into its place in a tile.
-    void (*quantize_row)(Format format, const float* x, int64_t k, int8_t* q, RowBlock* blocks);
+    void (*quantize_row)(Format format, const float* x, int64_t k, int8_t* q, void* blocks);
     // 16 columns, of which `w` has the codes, times the first `rows` rows of a tile.
     void (*multiply)(ggml_type type, int64_t rows, int64_t k, const uint8_t* w, Tile tile, float* dst, int64_t dst_stride);
 };

@@ -15,6 +15,7 @@ struct Vector512 {
     using Float = __m512;
     static constexpr int LANES        = 16;
     static constexpr int ROWS_AT_ONCE = 16;  // 16 sums and 8 vectors of codes: 24 of 32 registers
+    static constexpr bool FLOAT_SUMS  = false;  // which would take 2 % longer with Q4_K on Zen 4
 
     static constexpr int parts(int) { return 1; }
     template <int BITS, int PART>

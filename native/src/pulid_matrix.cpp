@@ -23,7 +23,7 @@ constexpr int64_t CHUNK_BYTES = 192 * 1024;
 struct MatrixTraits : public ggml::cpu::tensor_traits {
     bool work_size(int, const ggml_tensor* op, size_t& size) override {
         const size_t blocks = GGML_PAD(ggml_nrows(op->src[1]), ROWS) * (op->src[1]->ne[0] / BLOCK);
-        size                = blocks * (BLOCK + sizeof(RowBlock));
+        size                = blocks * (BLOCK + format_of(op->src[0]->type).row_block_bytes());
         return true;
     }
 
@@ -38,13 +38,14 @@ struct MatrixTraits : public ggml::cpu::tensor_traits {
         const Kernels* kernels    = pulid_kernels();
         const int64_t row_blocks  = k / BLOCK;
         auto* q                   = static_cast<int8_t*>(params->wdata);
-        auto* blocks              = reinterpret_cast<RowBlock*>(q + GGML_PAD(rows, ROWS) * k);
+        const int64_t row_bytes   = format.row_block_bytes();
+        auto* blocks              = reinterpret_cast<uint8_t*>(q + GGML_PAD(rows, ROWS) * k);
 
         for (int64_t r = params->ith; r < rows; r += params->nth) {
             const char* row    = static_cast<const char*>(x->data) + r % x->ne[1] * x->nb[1] + r / x->ne[1] * x->nb[2];
             const int64_t tile = r / ROWS * ROWS * row_blocks;
             kernels->quantize_row(format, reinterpret_cast<const float*>(row), k,
-                                  q + (tile + r % ROWS) * BLOCK, blocks + tile + r % ROWS);
+                                  q + (tile + r % ROWS) * BLOCK, blocks + (tile + r % ROWS) * row_bytes);
         }
         if (params->ith == 0) {
             ggml_threadpool_chunk_set(params->threadpool, params->nth);
@@ -58,7 +59,7 @@ struct MatrixTraits : public ggml::cpu::tensor_traits {
         for (int64_t chunk = params->ith; chunk < n_chunks; chunk = ggml_threadpool_chunk_add(params->threadpool, 1)) {
             for (int64_t row = 0; row < rows; row += ROWS) {
                 const int64_t some = std::min<int64_t>(ROWS, rows - row);
-                const Tile tile    = {q + row * k, blocks + row * row_blocks};
+                const Tile tile    = {q + row * k, blocks + row * row_blocks * row_bytes};
                 for (int64_t group = chunk * per_chunk; group < std::min(groups, (chunk + 1) * per_chunk); group++) {
                     const auto* w = static_cast<const uint8_t*>(weight->data) + group * bytes;
                     float* dst    = static_cast<float*>(op->data) + row * weight->ne[1] + group * GROUP;

@@ -12,6 +12,7 @@ struct Vector256 {
     using Float = __m256;
     static constexpr int LANES        = 8;
     static constexpr int ROWS_AT_ONCE = 16;
+    static constexpr bool FLOAT_SUMS  = true;  // 3 to 8 % faster with minimums
 
     static Int load(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const Int*>(from)); }
     static Int bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
