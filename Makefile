@@ -26,10 +26,12 @@ test: $(VENV)/.installed lint
 coverage: TEST_OPTIONS = --cov --cov-report=term:skip-covered
 coverage: test
 
-# The page in Chromium, and the server under load and killed.
+# The page in Chromium, and the server under load and killed. Tests of one file share a server and a
+# browser, and so a process.
 test-server: $(VENV)/.installed
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_BROWSER=1 PULID_REQUIRE_POCKET=1 \
-		$(BIN)/python -m pytest -m "browser or server" $(TEST_OPTIONS)
+		$(BIN)/python -m pytest -m "browser or server" --numprocesses $(TEST_PROCESSES) --dist loadfile \
+		$(TEST_OPTIONS) tests/browser tests/pulid_sdcpp/server tests/test_server_page.py
 
 # All of the kills, damaged files, cancellations, people and pictures of which the others try a part:
 # hours. The cancellations need a Vulkan device (native/README.md).

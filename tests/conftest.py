@@ -29,6 +29,12 @@ settings.register_profile(
 )
 settings.load_profile("any computer")
 
+# Where alone Makefile and .ci/run look for these, as collecting all tests takes half a minute.
+PLACES = {
+    "server": ("pulid_sdcpp/server", "test_server_page.py"),
+    "vulkan": ("pulid_sdcpp/engine", "pulid_sdcpp/pocket"),
+}
+
 VULKAN_BACKEND = "diffusion=vulkan0,clip=cpu,vae=cpu"
 Files = dict[str, Path]
 
@@ -47,7 +53,18 @@ def _vulkan_device() -> str:
     return next((device.name for device in devices() if device.name.startswith("Vulkan")), "")
 
 
+def _check_places(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        for marker, places in PLACES.items():
+            if item.get_closest_marker(marker) and not any(
+                item.path.is_relative_to(tests / place) for place in places
+            ):
+                raise pytest.UsageError(f"{item.nodeid} is {marker}, but not in {places}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    _check_places(items)
     needs_engine = [item for item in items if item.get_closest_marker("engine")]
     if needs_engine and not REQUIRE_ENGINE and (problem := _engine_problem()):
         for item in needs_engine:

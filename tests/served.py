@@ -22,7 +22,7 @@ from pulid_sdcpp.server.settings import ServerSettings
 
 __all__ = ["LIMIT_S", "new_service", "run_served", "run_service", "served", "started"]
 
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 
 ServiceTest = Callable[[PictureService], Awaitable[object]]
 

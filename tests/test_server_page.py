@@ -126,7 +126,7 @@ def run(block: Block, server: RunningServer, folder: Path, names: dict[str, Any]
 def run_script(block: Block, text: str, folder: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", SHELL + text],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )  # fmt: skip
     assert done.returncode == 0, f"line {block.line}: {done.stdout}{done.stderr}"

@@ -27,7 +27,6 @@ SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    expect.set_options(timeout=90_000)
     with running_server(tmp_path_factory.mktemp("server")) as server:
         yield server
 
@@ -70,7 +69,7 @@ def made_by(page: Page, server: RunningServer) -> dict[str, Any]:
     with server.client() as client:
         before = len(client.get("/pulid/v1/pictures").json()["pictures"])
         page.get_by_role("button", name=texts.GENERATE, exact=True).click()
-        for _ in range(300):
+        for _ in range(600):
             pictures = client.get("/pulid/v1/pictures").json()["pictures"]
             if len(pictures) > before:
                 recipe = client.get(f"/pulid/v1/pictures/{pictures[0]['id']}/recipe").json()

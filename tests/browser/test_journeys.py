@@ -22,7 +22,6 @@ from .visit import BEHIND_THE_BAR, DESKTOP, PHONE, Visit
 pytestmark = pytest.mark.engine
 
 Visiting = Callable[..., AbstractContextManager[Visit]]
-expect.set_options(timeout=90_000)
 SEED = re.compile(r"Seed \d+")
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 KEYS = {"alice": "alices-own-key-0001", "bob": "bobs-own-key-00002"}

@@ -21,7 +21,6 @@ from .visit import PHONE, Visit
 pytestmark = pytest.mark.engine
 
 Visiting = Callable[..., AbstractContextManager[Visit]]
-expect.set_options(timeout=60_000)
 PORTRAITS = Path("pulid_sdcpp/pocket/model/portraits").resolve()
 
 

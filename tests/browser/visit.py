@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 __all__ = [
     "BEHIND_THE_BAR",
@@ -47,7 +47,8 @@ SCREENSHOTS = Path(
 
 _TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 _INSIDE = {"data", "blob", "about"}
-_TIMEOUT_MS = 30_000
+_TIMEOUT_MS = 120_000  # of a computer that does something else, too
+expect.set_options(timeout=_TIMEOUT_MS)
 _ARGUMENTS = (
     "--no-sandbox",  # as root it has none
     "--disable-dev-shm-usage",

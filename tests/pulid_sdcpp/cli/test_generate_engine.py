@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 
 Files = dict[str, Path]
 PROGRAM = (sys.executable, "-m", "pulid_sdcpp")
-LIMIT_S = 120
+LIMIT_S = 300
 
 
 class Generate:

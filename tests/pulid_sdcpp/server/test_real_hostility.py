@@ -257,7 +257,7 @@ def test_many_slow_clients_keep_nobody_out(server: RunningServer) -> None:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: loc")
         begin = time.monotonic()
         is_alive(server)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 5
     finally:
         for connection in slow:
             connection.close()

@@ -113,7 +113,7 @@ def submit(client: httpx.Client, request: dict[str, Any] | None = None) -> str:
 
 
 def ended(client: httpx.Client, job: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         state = client.get(f"/sdcpp/v1/jobs/{job}").json()
         if state["status"] in ("completed", "failed", "cancelled"):

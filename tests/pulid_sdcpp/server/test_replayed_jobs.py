@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.extract, pytest.mark.server]
 SIDE_PX = 128
 STEPS = 6  # Replicate begins with the fifth
 MAX_POLL_S = 0.005
-WAIT_S = 120.0
+WAIT_S = 300.0
 SIZES = {"width": SIDE_PX, "height": SIDE_PX, "steps": STEPS, "num_steps": STEPS,
          "num_inference_steps": STEPS, "sample_steps": STEPS, "model": "pocket"}  # fmt: skip
 CODES = {"sdcpp-webui": set(), "mold": set(), "fal": set(), "replicate": set()}
