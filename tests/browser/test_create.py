@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, TimeoutError, expect
 
 from pulid_sdcpp.page import texts
 from pulid_sdcpp.page.card_choices import example_of, example_portrait
@@ -56,7 +57,16 @@ def three_people() -> FilePayload:
 
 
 def give_photo(page: Page, card: int, photo: FilePayload) -> None:
-    page.locator(f"#photo-{card} input[type=file]").set_input_files(photo)
+    """And once more if it was lost, as it is while the page is still being drawn."""
+    field = page.locator(f"#photo-{card} input[type=file]")
+    answer = page.locator(f"#faces-{card}").locator("[role=radio], [role=alert]").first
+    for _ in range(4):
+        if field.count():
+            field.set_input_files(photo)
+        with contextlib.suppress(TimeoutError):
+            answer.wait_for(timeout=30_000)
+            return
+    raise AssertionError("nothing is said of the photo")
 
 
 def choose(page: Page, card: int, name: str) -> None:
