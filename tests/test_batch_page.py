@@ -30,7 +30,8 @@ COMMANDS = [
     for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     for line in block.splitlines()
 ]
-MADE = {"jobs.toml": 16, "couples.toml": 2, "jobs.jsonl": 4, "jobs.csv": 3}
+WRITTEN = 16  # pictures of jobs.toml; half of them are made here
+MADE = {"jobs.toml": WRITTEN // 2, "couples.toml": 2, "jobs.jsonl": 4, "jobs.csv": 3}
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reader's folder, with the page's files and the portraits."""
     monkeypatch.chdir(tmp_path)
     for name, text in FILES.items():
-        # Of those of jobs.toml, which are many, only the number counts.
-        text = runnable_data(text) if name == "jobs.toml" else text
+        if name == "jobs.toml":
+            text = runnable_data(text).replace("seeds = [1, 2]", "seeds = [1]")
         Path(name).write_text(text, encoding="utf-8")
     for portrait in pocket_files().portraits:
         shutil.copy(portrait, tmp_path)
@@ -51,6 +52,9 @@ def test_the_page_has_an_example_of_each_format(reader: Path) -> None:
     for name, count in MADE.items():
         assert len(read_batch(name).jobs) == count
     assert {command[1] for command in COMMANDS} == FILES.keys()
+    Path("whole.toml").write_text(FILES["jobs.toml"], encoding="utf-8")
+    assert len(read_batch("whole.toml").jobs) == WRITTEN
+    assert f"This makes {WRITTEN} pictures" in PAGE
 
 
 def test_the_fields_it_names_exist() -> None:
