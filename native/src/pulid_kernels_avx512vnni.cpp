@@ -60,13 +60,17 @@ struct Vector512 {
 
     template <int FROM, int TO, int BITS>
     static Int dot(Int sum, const Codes<BITS, 0>& codes, const int8_t* q) {
+        // A whole block in two chains, which wait for each other less: 2 to 4 % faster on Zen 4, but
+        // for 8 bits, which have nothing to unpack meanwhile.
+        constexpr int CHAINS = TO - FROM == 8 && BITS < 8 ? 2 : 1;
+        Int sums[2]          = {sum, _mm512_setzero_si512()};
 #pragma GCC unroll 8
         for (int j = FROM; j < TO; j++) {
             int32_t four;
             memcpy(&four, q + 4 * j, 4);
-            sum = _mm512_dpbusd_epi32(sum, codes.v[j], ints(four));
+            sums[j % CHAINS] = _mm512_dpbusd_epi32(sums[j % CHAINS], codes.v[j], ints(four));
         }
-        return sum;
+        return CHAINS == 1 ? sums[0] : _mm512_add_epi32(sums[0], sums[1]);
     }
 
     static float max_abs(const float* x) {
