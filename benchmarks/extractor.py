@@ -45,9 +45,9 @@ from measured import Comparison, Figure, run_now
 STAGES = {
     "detect": ("_reader.faces", "find"),
     "ArcFace": ("_reader.faces", "embed"),
-    "parse": ("_reader.parser", "forward"),
-    "EVA02-CLIP": ("_reader.eva", "forward"),
-    "IDFormer": ("_encoder.network", "forward"),
+    "parse": ("_networks.parser", "labels"),
+    "EVA02-CLIP": ("_networks.tower", "look"),
+    "IDFormer": ("_networks.network", "tokens"),
 }
 """Attribute of the extractor and its method, by the stage's name."""
 

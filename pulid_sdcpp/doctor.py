@@ -36,7 +36,8 @@ Status = Literal["ok", "note", "missing", "broken"]
 _PROBE_TIMEOUT_S = 60
 # Extra: distribution names it needs. As in pyproject.toml; a test compares.
 EXTRAS: Mapping[str, Sequence[str]] = {
-    "extract": ("insightface", "onnxruntime", "opencv-python", "safetensors", "torch"),
+    "photos": ("onnx", "onnxruntime"),
+    "extract": ("torch",),
     "reference": ("diffusers", "facexlib", "open_clip_torch", "timm", "torchvision"),
     "server": ("fastapi", "fastapi-offline", "prometheus-client", "python-multipart", "uvicorn"),
     "ui": ("gradio",),
@@ -57,8 +58,8 @@ _NEEDED = (
 # Shared library: (what needs it, Debian package).
 _LINUX_LIBRARIES: Mapping[str, tuple[str, str]] = {
     "libgomp.so.1": ("the engine on the CPU", "libgomp1"),
-    "libGL.so.1": ("OpenCV, for extract", "libgl1"),
-    "libxcb.so.1": ("OpenCV, for extract", "libxcb1"),
+    "libGL.so.1": ("OpenCV, for [reference]", "libgl1"),
+    "libxcb.so.1": ("OpenCV, for [reference]", "libxcb1"),
     "libvulkan.so.1": ("an engine built for Vulkan", "libvulkan1"),
 }
 _VARIABLES = (
@@ -244,7 +245,7 @@ def _opencv() -> list[Finding]:
         return []
     reason = (errors.strip().splitlines()[-1:] or ["it crashed"])[0]
     remedy = "install its system libraries (Debian, Ubuntu: apt install libgl1 libxcb1)"
-    return [Finding("extra [extract]", "import cv2", "broken", reason, remedy)]
+    return [Finding("extra [reference]", "import cv2", "broken", reason, remedy)]
 
 
 def _pocket_model() -> Finding:

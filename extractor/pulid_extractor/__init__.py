@@ -1,11 +1,11 @@
-"""The PyTorch half of pulid-sdcpp: it makes identities from portraits.
+"""The half of pulid-sdcpp that makes identities from portraits.
 
     from pulid_extractor import IdentityExtractor
 
     extractor = IdentityExtractor("models")
     extractor.extract("alice.jpg").save("alice.pulidembd")
 
-Importing this package imports neither torch nor insightface; using it does.
+Importing this package imports neither torch nor ONNX Runtime; using it does.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _MODULES[name] in ("extract", "judge", "portrait_reader"):
+    if _MODULES[name] == "judge":
         from .dependencies import require_module
 
         require_module("torch")
-        require_module("safetensors")
     return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

@@ -68,7 +68,7 @@ def load_onnxruntime() -> ModuleType:
         MissingDependencyError: See `require_module`.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    return require_module("onnxruntime")
+    return require_module("onnxruntime", "photos")
 
 
 def load_retinaface_class() -> Any:

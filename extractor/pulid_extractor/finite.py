@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import ModelFileError
-
-from .compute import dtype_name
 
 __all__ = ["check_finite"]
 
 
-def check_finite(values: torch.Tensor, what: str, path: Path, dtype: torch.dtype) -> None:
+def check_finite(values: NDArray[np.float32], what: str, path: Path, dtype: str) -> None:
     """Refuse NaN and infinity.
 
     Args:
         values: What a network produced.
         what: It is, for the message.
         path: The network's weights.
-        dtype: What it was computed in.
+        dtype: What it was computed in: "fp32", "bf16" or "fp16".
 
     Raises:
         ModelFileError: There are such numbers.
     """
-    if torch.isfinite(values).all():
+    if np.isfinite(values).all():
         return
     # fp16 ends at 65504, which a published network may pass inside.
-    name = dtype_name(dtype)
-    advice = "use bf16 or fp32" if name == "fp16" else "download them again"
+    advice = "use bf16 or fp32" if dtype == "fp16" else "download them again"
     raise ModelFileError(
-        f"{path}: the {what} has numbers that are not finite (computed in {name}); "
+        f"{path}: the {what} has numbers that are not finite (computed in {dtype}); "
         f"the weights are damaged: {advice}"
     )

@@ -19,6 +19,7 @@ __all__ = [
     "grey_of",
     "laplacian",
     "resized_area",
+    "resized_bicubic",
     "resized_lanczos",
     "resized_linear",
     "warped",
@@ -28,6 +29,7 @@ __all__ = [
 Picture = NDArray[np.uint8]
 
 LANCZOS_TAPS = 8
+_CUBIC = -0.75
 _LUMA = (0.299, 0.587, 0.114)
 _BAND_ROWS = 128
 """Rows moved at a time: what is needed meanwhile is a few times their size."""
@@ -125,6 +127,30 @@ def resized_lanczos(pixels: Picture, size: tuple[int, int]) -> Picture:
         return [value / total for value in values]
 
     return _resized(pixels, size, LANCZOS_TAPS, weights)
+
+
+def resized_bicubic(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Numbers, (H, W), bicubically, without antialiasing, to a width and height; not rounded.
+
+    Source: Keys, "Cubic convolution interpolation for digital image processing" (1981), with the
+    slope of PyTorch's `interpolate`.
+    """
+
+    def weight(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        far = np.abs(distance)
+        near = ((_CUBIC + 2) * far - (_CUBIC + 3)) * far**2 + 1
+        further = ((_CUBIC * far - 5 * _CUBIC) * far + 8 * _CUBIC) * far - 4 * _CUBIC
+        return np.where(far <= 1, near, further)
+
+    def weights(offset: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return [weight(offset + 1 - tap) for tap in range(4)]
+
+    width, height = size
+    rows = _taps(values.shape[0], height, 4, weights)
+    columns = _taps(values.shape[1], width, 4, weights)
+    down = np.sum([values[index] * part[:, None] for index, part in rows], axis=0)
+    across = np.sum([down[:, index] * part[None] for index, part in columns], axis=0)
+    return np.asarray(across, np.float32)
 
 
 def resized_area(pixels: Picture, size: tuple[int, int]) -> Picture:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pulid_sdcpp.errors import FaceNotFoundError
@@ -14,18 +14,19 @@ from pulid_sdcpp.identity.face_choice import FaceChoice
 from pulid_sdcpp.identity.photo_warning import PhotoWarning
 
 from .align import ffhq_crop
-from .clip_picture import clip_picture
 from .encoder import SeenFace
-from .eva_vision import load_eva
+from .face_picture import grey_face, parser_picture, tower_picture
 from .face_selection import from_left, select_face
 from .faces import Face, FaceFinder
 from .finite import check_finite
 from .models_folder import ModelFiles
+from .networks import FaceNetworks
 from .onnx_session import onnx_providers
-from .parsing import face_only, load_parsing
 from .photo import Photo, PhotoSource, load_photo
 from .photo_checks import face_warnings
-from .retinaface import RetinaFaceFinder, load_retinaface
+
+if TYPE_CHECKING:
+    from .retinaface import RetinaFaceFinder
 
 __all__ = ["FoundFace", "PortraitReader", "ReadPortrait"]
 
@@ -57,7 +58,7 @@ class ReadPortrait:
         found: The face that is used.
         sha256: Of the photo.
         recognised: (512,) float32, the ArcFace embedding, not normalised.
-        clip: (1, n), the CLIP embedding, of the length 1.
+        clip: (n,), the CLIP embedding, of the length 1.
         seen: What the encoder reads.
         warnings: What may be wrong with the photo.
     """
@@ -65,7 +66,7 @@ class ReadPortrait:
     found: FoundFace
     sha256: str
     recognised: NDArray[np.float32]
-    clip: torch.Tensor
+    clip: NDArray[np.float32]
     seen: SeenFace
     warnings: Sequence[PhotoWarning]
 
@@ -75,8 +76,7 @@ class PortraitReader:
 
     Args:
         files: The networks' files.
-        device: Where to compute.
-        dtype: What the vision tower computes in.
+        networks: What is asked about the aligned face.
         with_retinaface: Whether the landmarks of `files.retinaface` align the face.
 
     Raises:
@@ -85,30 +85,31 @@ class PortraitReader:
 
     Attributes:
         files: As given.
-        dtype: As given.
+        networks: As given.
         faces: The detector and ArcFace.
         retinaface: The detector that the face is aligned by; None: the same.
-        eva: The vision tower.
-        parser: Tells the face from what is around it.
     """
 
     def __init__(
         self,
         files: ModelFiles,
+        networks: FaceNetworks,
         *,
-        device: torch.device,
-        dtype: torch.dtype,
         with_retinaface: bool = False,
     ) -> None:
         self.files = files
-        self.dtype = dtype
-        self._device = device
-        self.faces = FaceFinder(files.detector, files.recogniser, onnx_providers(device.type))
+        self.networks = networks
+        # "cuda:1" is a card of CUDA.
+        device_type = networks.device.partition(":")[0]
+        self.faces = FaceFinder(files.detector, files.recogniser, onnx_providers(device_type))
         self.retinaface: RetinaFaceFinder | None = None
         if with_retinaface and files.retinaface is not None:
+            import torch
+
+            from .retinaface import load_retinaface
+
+            device = torch.device(networks.device if networks.engine == "torch" else "cpu")
             self.retinaface = load_retinaface(files.retinaface, device=device)
-        self.eva = load_eva(files.eva, device=device, dtype=dtype)
-        self.parser = load_parsing(files.parsing, device=device)
 
     def read(
         self,
@@ -150,15 +151,13 @@ class PortraitReader:
                 raise
             raise type(error)(f"{photo.name}: {error}") from None
         # 3. Grey, on white.
-        picture = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255
-        picture = face_only(picture, self.parser)
+        grey = grey_face(crop, self.networks.parser.labels(parser_picture(crop)))
         # 4. At the vision tower's size.
-        picture = clip_picture(picture, self.eva.shape.image_px)
+        picture = tower_picture(grey, self.networks.tower.shape.image_px)
         # 5. The vision tower.
-        clip, hidden = self.eva(picture.to(self.dtype))
-        check_finite(clip, "CLIP embedding", self.files.eva, self.dtype)
-        embedding = torch.cat([torch.from_numpy(recognised)[None].to(clip), clip], dim=1)
-        seen = SeenFace(embedding, hidden)
+        clip, hidden = self.networks.tower.look(picture)
+        check_finite(clip, "CLIP embedding", self.files.eva, self.networks.dtype)
+        seen = SeenFace(np.concatenate([recognised, clip])[None], hidden)
         return ReadPortrait(found, photo.sha256, recognised, clip, seen, warnings)
 
 

@@ -26,11 +26,13 @@ class Provenance:
         encoder: Which one.
         weights: Its file, which is hashed meanwhile.
         aligner: As that of `IdentityExtractor`.
+        engine: Likewise.
     """
 
-    def __init__(self, encoder: Encoder, weights: Path, aligner: str) -> None:
+    def __init__(self, encoder: Encoder, weights: Path, aligner: str, engine: str) -> None:
         self._encoder = encoder
         self._aligner = aligner
+        self._engine = engine
         self._weights_sha256 = _hash_in_background(weights)
 
     def metadata(self, portraits: Sequence[ReadPortrait]) -> dict[str, Any]:
@@ -41,6 +43,7 @@ class Provenance:
             "aligner": self._aligner,
             "created": _now(),
             "detection_score": round(first.score, 4),
+            "engine": self._engine,
             "extractor_version": _version(),
             "face_box": list(first.box),
             "source_sha256": ",".join(portrait.sha256 for portrait in portraits),

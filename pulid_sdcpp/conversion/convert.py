@@ -87,7 +87,7 @@ def convert_file(
 
     Args:
         source: Flux, SDXL, text encoder or PuLID weights; safetensors or gguf. PuLID weights for
-            SDXL may be a torch checkpoint, for which the extra [extract] must be installed.
+            SDXL may be a torch checkpoint.
         output: `.gguf`, or `.safetensors` for the types f32, f16 and bf16.
         wtype: One of CONVERSION_TYPES.
         tensor_type_rules: "PATTERN=TYPE,...": other types for some tensors.

@@ -18,11 +18,11 @@ from pocket.portraits.people import IDENTITY_DIM
 from pocket.references import aligned, draw_reference
 from pocket.resuming import seed_training
 from pulid_extractor.clip_picture import clip_picture
-from pulid_extractor.encoder import load_encoder
 from pulid_extractor.eva_vision import EvaVision, load_eva
 from pulid_extractor.idformer import IdFormer
 from pulid_extractor.parsing import BiSeNet, face_only, load_parsing
 from pulid_extractor.parsing_shape import BACKGROUND_LABELS
+from pulid_extractor.torch_networks import load_torch_encoder
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -226,7 +226,9 @@ def test_the_idformer_trains_on_and_the_extractor_loads_it(
     tensors = idformer.idformer_tensors(tmp_path)
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     save_file(tensors, tmp_path / "pulid.safetensors")
-    loaded = load_encoder(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32).network
+    loaded = load_torch_encoder(tmp_path / "pulid.safetensors", device=CPU, dtype=torch.float32)[
+        1
+    ].network
     assert isinstance(loaded, IdFormer)
     assert loaded.shape == IDFORMER
     one, both = (idformer.pick(held, np.array([0]), np.array([which])) for which in ([0], [0, 1]))

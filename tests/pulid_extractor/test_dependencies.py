@@ -16,6 +16,7 @@ from pulid_extractor.dependencies import (
     load_retinaface_class,
     require_module,
 )
+from pulid_extractor.networks import load_networks
 from pulid_sdcpp.errors import MissingDependencyError
 
 
@@ -107,7 +108,9 @@ def test_without_torch_the_extractor_names_the_extra(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependencyError, match="package torch is not installed"):
-        pulid_extractor.IdentityExtractor  # noqa: B018
+        pulid_extractor.Judge  # noqa: B018
+    with pytest.raises(MissingDependencyError, match="package torch is not installed"):
+        load_networks("torch", None, device="cpu", dtype="auto")  # type: ignore[arg-type]
 
 
 def test_public_names_exist() -> None:

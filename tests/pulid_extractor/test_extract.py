@@ -17,9 +17,9 @@ from safetensors.numpy import save_file
 from pulid_extractor import Face, FoundFace, IdentityExtractor, extract_identity
 from pulid_extractor.align import ffhq_crop
 from pulid_extractor.clip_picture import clip_picture
-from pulid_extractor.encoder import load_encoder
 from pulid_extractor.photo import load_photo
 from pulid_extractor.retinaface import RetinaFaceFinder
+from pulid_extractor.torch_networks import load_torch_encoder
 from pulid_sdcpp.errors import (
     FaceNotFoundError,
     FaceNotThereError,
@@ -66,16 +66,16 @@ def test_is_its_stages_in_order(
     crop = ffhq_crop(photo.pixels, face.landmarks).astype(np.float32) / 255
     normalised = (crop - (0.485, 0.456, 0.406)) / np.array([0.229, 0.224, 0.225])
     chw = torch.from_numpy(normalised.astype(np.float32).transpose(2, 0, 1)[None])
-    labels = extractor._reader.parser(chw).argmax(dim=1)[0].numpy()
+    labels = extractor._networks.parser.network(chw).argmax(dim=1)[0].numpy()
     grey = crop @ np.array([0.299, 0.587, 0.114], np.float32)
     grey[np.isin(labels, [0, 7, 8, 9, 14, 15, 16, 18])] = 1
-    side = extractor._reader.eva.shape.image_px
+    side = extractor._networks.tower.shape.image_px
     small = F.interpolate(torch.from_numpy(grey)[None, None], (side, side), mode="bicubic")
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
-    clip, hidden = extractor._reader.eva((small.expand(1, 3, side, side) - mean) / std)
+    clip, hidden = extractor._networks.tower.network((small.expand(1, 3, side, side) - mean) / std)
     embedding = torch.cat([torch.from_numpy(recognised), clip[0]])[None, None]
-    expected = extractor._encoder.network(embedding, hidden)[0].numpy()
+    expected = extractor._encoder.network.network(embedding, hidden)[0].numpy()
     difference = np.abs(astronaut_identity.tokens - expected).max() / np.abs(expected).max()
     print(f"relative difference {difference:.1e}")
     assert difference < 1e-4
@@ -84,10 +84,11 @@ def test_is_its_stages_in_order(
 def test_unconditional_is_the_idformer_of_zeros(
     extractor: IdentityExtractor, models_dir: Path, astronaut_identity: Identity
 ) -> None:
-    network = load_encoder(
+    _, loaded = load_torch_encoder(
         models_dir / "pulid_flux_v0.9.1.safetensors", device=CPU, dtype=torch.float32
-    ).network
-    tokens = 1 + extractor._reader.eva.shape.grid**2
+    )
+    network = loaded.network
+    tokens = 1 + extractor._networks.tower.shape.grid**2
     blank = torch.zeros(1, tokens, network.shape.vit_dim)
     expected = network(torch.zeros(1, 1, network.shape.embedding_dim), [blank] * 5)[0].numpy()
     assert astronaut_identity.uncond_tokens is not None
@@ -207,8 +208,8 @@ def test_metadata(
     assert top < 339 < bottom
     assert 0.5 < float(metadata["detection_score"]) <= 1  # type: ignore[arg-type]
     assert metadata["aligner"] == "insightface"
-    assert set(metadata) == {"aligner", "created", "detection_score", "extractor_version",
-                             "face_box", "photo_warnings", "source_sha256",
+    assert set(metadata) == {"aligner", "created", "detection_score", "engine",
+                             "extractor_version", "face_box", "photo_warnings", "source_sha256",
                              "weights_sha256"}  # fmt: skip
     assert [warning.code for warning in six[2].photo_warnings] == ["small_face"]  # 77 of 112 pixels
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pulid_extractor.encoder import load_encoder
 from pulid_extractor.idformer import IdFormer
 from pulid_extractor.idformer_shape import IdFormerShape
+from pulid_extractor.torch_networks import load_torch_encoder
 from pulid_sdcpp.errors import ModelFileError
 from standin.extractor.networks import idformer_tensors
 
@@ -35,7 +35,7 @@ def tensors(seed: int = 0) -> dict[str, NDArray[np.float32]]:
 
 
 def load_idformer(path: Path) -> IdFormer:
-    network = load_encoder(path, device=CPU, dtype=torch.float32).network
+    network = load_torch_encoder(path, device=CPU, dtype=torch.float32)[1].network
     assert isinstance(network, IdFormer)
     return network
 

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pulid_extractor.encoder import FaceEncoder, load_encoder
+from pulid_extractor.encoder import FaceEncoder
 from pulid_extractor.mlp_encoder import MlpEncoder
 from pulid_extractor.mlp_encoder_shape import MlpEncoderShape
+from pulid_extractor.torch_networks import load_torch_encoder
 from pulid_sdcpp.errors import ModelFileError
 from standin.sdxl_pulid import mlp_encoder_tensors
 
@@ -28,7 +29,9 @@ def tensors() -> dict[str, NDArray[np.float32]]:
 
 def load(folder: Path, weights: dict[str, NDArray[np.float32]]) -> FaceEncoder:
     save_file(weights, folder / "pulid_v1.safetensors")
-    return load_encoder(folder / "pulid_v1.safetensors", device=CPU, dtype=torch.float32)
+    return FaceEncoder(
+        *load_torch_encoder(folder / "pulid_v1.safetensors", device=CPU, dtype=torch.float32)
+    )
 
 
 def definition(weights: dict[str, NDArray[np.float32]], x: Float, y: list[Float]) -> Float:
@@ -52,7 +55,7 @@ def definition(weights: dict[str, NDArray[np.float32]], x: Float, y: list[Float]
 
 
 def test_agrees_with_the_definition(tmp_path: Path) -> None:
-    network = load(tmp_path, tensors()).network
+    network = load(tmp_path, tensors()).network.network  # type: ignore[attr-defined]
     assert isinstance(network, MlpEncoder)
     rng = np.random.default_rng(1)
     x = rng.normal(0, 1, (2, EMBEDDING))

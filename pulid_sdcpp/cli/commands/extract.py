@@ -123,10 +123,18 @@ def identity_jobs(
     "detection_Resnet50_Final.pth.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What computes the networks: onnx is ONNX Runtime, without PyTorch; torch is PyTorch; "
+    "auto is PyTorch where it is installed. The identity file says which it was.",
+)
+@click.option(
     "--device",
     default="auto",
     show_default=True,
-    help="PyTorch device: auto, cpu, cuda, cuda:1, mps.",
+    help="Where: auto, cpu, cuda; with PyTorch cuda:1 and mps, too.",
 )
 @click.option(
     "--dtype",
@@ -157,6 +165,7 @@ def extract(
     face: FaceChoice,
     fusion: Fusion,
     aligner: str,
+    engine: str,
     device: str,
     dtype: str,
     save_dtype: Literal["f16", "f32", "bf16"],
@@ -169,7 +178,7 @@ def extract(
     A folder stands for all photos in it, by name.
 
     You need it only once per person, and per kind of PuLID weights: an identity for Flux does not
-    fit SDXL. Needs the extra [extract] and, of the weights, 2.3 GB:
+    fit SDXL. Needs the extra [photos] or [extract] and, of the weights, 2.3 GB:
     pulid-sdcpp models pull extraction. For SDXL it is extraction-sdxl (PuLID v1.1) or
     extraction-sdxl-v1, which --preset takes, too. The file contains no picture.
     """
@@ -188,7 +197,7 @@ def extract(
     progress = Progress(quiet)
 
     progress.stage("loading the extractor")
-    extractor = load_extractor(**files, aligner=aligner, device=device, dtype=dtype)
+    extractor = load_extractor(**files, aligner=aligner, engine=engine, device=device, dtype=dtype)
     n_failed = 0
     for group, path in jobs:
         started_s = time.monotonic()

@@ -70,6 +70,7 @@ def test_a_photo_becomes_an_identity_file(extractor: FakeExtractor) -> None:
     assert extractor.options == {
         "models_dir": Path("weights"),
         "aligner": "insightface",
+        "engine": "auto",
         "device": "auto",
         "dtype": "bf16",
     }
