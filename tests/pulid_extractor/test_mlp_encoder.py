@@ -78,8 +78,9 @@ def test_sizes_come_from_the_weights(tmp_path: Path) -> None:
 
 def test_wrong_number_of_hidden_states_is_refused(tmp_path: Path) -> None:
     network = load(tmp_path, tensors()).network
+    embedding, state = (np.zeros((n, width), np.float32) for n, width in ((1, EMBEDDING), (2, 20)))
     with pytest.raises(ValueError, match="4 hidden states: expected 5"):
-        network(torch.zeros(1, EMBEDDING), [torch.zeros(1, 2, SIZES["vit_dim"])] * 4)
+        network.tokens(embedding, [state] * 4)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pulid_sdcpp.errors import DeviceError
 from pulid_sdcpp.identity.encoder import SDXL_V1
 
-from ..dependencies import load_onnxruntime
+from ..dependencies import load_onnxruntime, require_module
 from ..encoder_tensors import read_encoder_tensors
 from ..models_folder import ModelFiles
 from ..networks import EncoderNetwork, FaceNetworks
@@ -23,6 +23,7 @@ def load_onnx_networks(files: ModelFiles, *, device: str, dtype: str) -> FaceNet
     """Load the networks; see `load_networks`. They compute in float32 only."""
     if dtype not in ("auto", "fp32"):
         raise ValueError(f"dtype {dtype!r}: expected auto or fp32 for ONNX Runtime")
+    require_module("onnx", "photos")
     providers = _providers(device)
     tower, parser = load_onnx_eva(files.eva, providers), load_onnx_parser(files.parsing, providers)
     found = read_encoder_tensors(files.pulid)
