@@ -153,6 +153,6 @@ def test_loggers_and_environment_variables_keep_their_names() -> None:
     }  # fmt: skip
     assert variables == {
         "PULID_SDCPP_API_KEY", "PULID_SDCPP_CACHE", "PULID_SDCPP_COMPLETE", "PULID_SDCPP_CONFIG",
-        "PULID_SDCPP_DATA", "PULID_SDCPP_ENGINE_SDIST", "PULID_SDCPP_FOLD_CACHE_MB",
-        "PULID_SDCPP_LIBRARY",
+        "PULID_SDCPP_CPU_KERNELS", "PULID_SDCPP_DATA", "PULID_SDCPP_ENGINE_SDIST",
+        "PULID_SDCPP_FOLD_CACHE_MB", "PULID_SDCPP_LIBRARY",
     }  # fmt: skip
