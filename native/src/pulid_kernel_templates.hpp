@@ -27,6 +27,8 @@
 
 namespace {
 
+constexpr int BLOCKS_AHEAD = 4;  // that weights are asked for before they are used
+
 // Moves bit FROM of each byte to bit TO; other bits are anything.
 template <class V, int FROM, int TO>
 inline typename V::Int moved(typename V::Int v) {
@@ -115,6 +117,12 @@ void multiply(int64_t k, const uint8_t* w, int lane, Tile tile, float* dst, int6
         }
         w += FORMAT.super_bytes();
         for (int b = 0; b < SUPER_BLOCKS; b++, w += FORMAT.block_bytes(), tile.q += ROWS * BLOCK, blocks += ROWS) {
+            if constexpr (R > 1) {
+                // With some rows, processors see too late what comes next: 20 to 40 % faster with 16.
+                for (int line = 0; line < FORMAT.block_bytes(); line += 64) {
+                    V::prefetch(w + BLOCKS_AHEAD * FORMAT.block_bytes() + line);
+                }
+            }
             const auto codes      = read_codes<V, TYPE>(w + 4 * lane);
             const uint8_t* scales = w + FORMAT.code_bytes();
             if constexpr (V::parts(FORMAT.multiplied_bits()) == 2) {

@@ -24,6 +24,7 @@ struct Vector512 {
         void set(int j, Int codes) { v[j] = codes; }
     };
 
+    static void prefetch(const uint8_t* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
     static Int load(const uint8_t* from) { return _mm512_loadu_si512(from); }
     static Int bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
     static Int ints(int32_t value) { return _mm512_set1_epi32(value); }

@@ -14,6 +14,7 @@ struct Vector256 {
     static constexpr int ROWS_AT_ONCE = 16;
     static constexpr bool FLOAT_SUMS  = true;  // 3 to 8 % faster with minimums
 
+    static void prefetch(const uint8_t* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
     static Int load(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const Int*>(from)); }
     static Int bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
     static Int ints(int32_t value) { return _mm256_set1_epi32(value); }
