@@ -31,7 +31,7 @@ WORDS = {"a": 320, "red": 736, "car": 1615, "dog": 1929}
 """The last is not live: it has no meaning but takes a place, as the comma does."""
 PROMPTS = ("", "a red car", "car red a", "a Dog, red", "dog a", "red car " * 40)
 COMMA = 267
-SIZE = {"width": 64, "height": 64}
+SIZE = {"width": 32, "height": 32}
 
 
 @dataclass
