@@ -75,7 +75,7 @@ def test_outputs_are_those_of_the_published_file(untrained: Detector) -> None:
 def test_perfect_cells_become_the_face_again(
     portraits: PortraitSet, tmp_path: Path, level: int, scale: float
 ) -> None:
-    """insightface reads boxes and landmarks from what the targets say."""
+    """The finder reads boxes and landmarks from what the targets say."""
     points = portraits.points[0] * scale
     cells = cells_of(points, (640, 640), level)
     (tmp_path / "detector.onnx").write_bytes(detector_model(readable(Detector())))
@@ -84,7 +84,7 @@ def test_perfect_cells_become_the_face_again(
     empty = [torch.full((1, 15, 640 // s, 640 // s), -20.0) for s in (8, 16, 32)]
     empty[level] = cells
     outputs = [part.numpy() for part in anchors(lambda _: empty, cells)]
-    finder._detector.session = _Answers(outputs)
+    finder._detector._session = _Answers(outputs)
     (face,) = finder.find(load_photo(np.zeros((640, 640, 3), np.uint8)))
     np.testing.assert_allclose(face.box, points[:2].ravel(), atol=1e-3)
     np.testing.assert_allclose(face.landmarks, points[2:], atol=1e-3)

@@ -57,14 +57,14 @@ def test_an_even_cut_is_the_middle_of_the_crop() -> None:
 
 
 @BOTH
-def test_insightface_takes_it_for_arcface(config: RecogniserConfig, tmp_path: Path) -> None:
+def test_the_finder_takes_it_for_arcface(config: RecogniserConfig, tmp_path: Path) -> None:
     model = recogniser_model(readable(build_recogniser(config)))
     (tmp_path / "detector.onnx").write_bytes(detector_model())
     (tmp_path / "recogniser.onnx").write_bytes(model)
     finder = FaceFinder(tmp_path / "detector.onnx", tmp_path / "recogniser.onnx")
-    assert (finder._recogniser.input_mean, finder._recogniser.input_std) == (127.5, 127.5)
-    embedding = finder._recogniser.get_feat(np.full((112, 112, 3), 90, np.uint8))
-    assert embedding.shape == (1, 512)
+    assert (finder._recogniser._mean, finder._recogniser._scale) == (127.5, 127.5)
+    embedding = finder._recogniser.embedding(np.full((112, 112, 3), 90, np.uint8))
+    assert embedding.shape == (512,)
     assert np.linalg.norm(embedding) == pytest.approx(20, abs=1e-3)
 
 
