@@ -32,6 +32,7 @@ def train(
     momenta: tuple[float, float] = (0.9, 0.97),
     ema: float = 0.998,
     clip: float = 1.0,
+    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     measure: Callable[[], Mapping[str, float]] | None = None,
     measure_every_s: float = 180.0,
 ) -> None:
@@ -46,6 +47,8 @@ def train(
         loss: Makes one batch's loss. Draws its randomness from torch's default generator.
         rate: The learning rate's peak.
         ema: The average keeps this share of itself every step.
+        optimizer: Makes another than AdamW, of all parameters; the rate of each of its groups is
+            times the group's "factor", if it has one.
         measure: Figures of the averaged weights for the log, `NAME.jsonl`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,23 +56,26 @@ def train(
     parameters = [
         p for network in networks.values() for p in network.parameters() if p.requires_grad
     ]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=rate, betas=momenta, weight_decay=weight_decay, fused=True
-    )
+    if optimizer is None:
+        moved: torch.optim.Optimizer = torch.optim.AdamW(
+            parameters, lr=rate, betas=momenta, weight_decay=weight_decay, fused=True
+        )
+    else:
+        moved = optimizer(parameters)
     averaged = [p.detach().clone() for p in parameters]
     step, spent_s = 0, 0.0
     if file.exists():
         saved = torch.load(file, weights_only=True, map_location=parameters[0].device)
         for key, network in networks.items():
             network.load_state_dict(saved["networks"][key])
-        optimizer.load_state_dict(saved["optimizer"])
+        moved.load_state_dict(saved["optimizer"])
         averaged = saved["averaged"]
         step, spent_s = saved["step"], saved["spent_s"]
 
     def save() -> None:
         state = {
             "networks": {key: network.state_dict() for key, network in networks.items()},
-            "optimizer": optimizer.state_dict(),
+            "optimizer": moved.state_dict(),
             "averaged": averaged,
             "step": step,
             "spent_s": spent_s,
@@ -84,13 +90,13 @@ def train(
     while spent_s < budget_s:
         left = 1 - spent_s / budget_s
         share = min(1, (step + 1) / WARMUP_STEPS) * min(1, left / decay_share)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * share
+        for group in moved.param_groups:
+            group["lr"] = rate * share * group.get("factor", 1.0)
         value = loss()
-        optimizer.zero_grad(set_to_none=True)
+        moved.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(parameters, clip)
-        optimizer.step()
+        moved.step()
         step += 1
         losses.append(value.item())
         if step % EMA_EVERY == 0:

@@ -53,7 +53,12 @@ def test_the_files_to_get_are_those_looked_for() -> None:
 
 def test_the_pocket_model_has_one_size_everywhere() -> None:
     manifest = json.loads((PACK_FOLDER / MANIFEST_NAME).read_text(encoding="utf-8"))
-    size = f"{sum(entry['size'] for entry in manifest['files']) / 1e6:.0f} MB"
+    sizes = {entry["name"]: entry["size"] for entry in manifest["files"]}
+    sdxl = sizes.pop("sdxl.gguf")
+    size = f"{sum(sizes.values()) / 1e6:.0f} MB"
     for name in ("README.md", "CHANGELOG.md", "docs/pocket.md"):
         page = (ROOT / name).read_text(encoding="utf-8")
         assert re.findall(r"complete PuLID-Flux of (\d+ MB)", page) == [size], name
+    for name in ("CHANGELOG.md", "docs/pocket.md"):
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert f"SDXL of {sdxl / 1e6:.0f} MB" in page, name

@@ -48,7 +48,7 @@ __all__ = [
     "check_parts",
     "checked_generation",
     "extra_arguments",
-    "flux_prediction",
+    "model_prediction",
     "read_pictures",
     "second_pass_arguments",
 ]
@@ -236,15 +236,19 @@ def check_evaluation(
     check_number("guidance", guidance, 0.0, 1000.0)
 
 
-def flux_prediction(given: object, maps: Any) -> str:
-    """The prediction type to load a Flux model with.
+def model_prediction(given: object, model: FluxInfo | UnetInfo, maps: Any) -> str:
+    """The prediction type to load a model with.
 
-    Its own comes with the schedule's shift only when it is not named; without, pictures are grey.
+    Flux's own comes with the schedule's shift only when it is not named; without, pictures are
+    grey. Of SDXL the engine looks for the tensor that tells of velocities only beside a
+    checkpoint's, where a UNet's own file cannot have it.
 
     Raises:
         ValueError: Another type than Flux's.
     """
     prediction = choice_name(given, maps.PREDICTION_MAP, "prediction")
+    if isinstance(model, UnetInfo):
+        return "v" if prediction == "default" and model.predicts_velocity else prediction
     check_choice("prediction", prediction, ("default", "flux_flow"))
     return "default"
 

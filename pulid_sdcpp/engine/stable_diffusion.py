@@ -47,7 +47,7 @@ from .binding_arguments import (
     check_parts,
     checked_generation,
     extra_arguments,
-    flux_prediction,
+    model_prediction,
     read_pictures,
     second_pass_arguments,
 )
@@ -158,11 +158,11 @@ class StableDiffusion:
         try:
             with unchanged_files(engine_file_paths(arguments)):
                 known = check_engine_files(arguments, needs=family_of(weights))
-                flux = self._flux = known if isinstance(known, FluxInfo) else None
+                self._flux = known if isinstance(known, FluxInfo) else None
                 self._unet = known if isinstance(known, UnetInfo) else None
-                if flux is not None:
-                    arguments["prediction"] = flux_prediction(
-                        arguments["prediction"], base().stable_diffusion
+                if known is not None:
+                    arguments["prediction"] = model_prediction(
+                        arguments["prediction"], known, base().stable_diffusion
                     )
                 if weights is not None and known is not None:
                     check_weights_match(weights, known)

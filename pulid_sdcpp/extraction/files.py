@@ -46,7 +46,12 @@ def extraction_files(
         from pulid_extractor.models_folder import find_model_files
 
         packaged = find_model_files(pocket_files().models_dir)
-        return {role: getattr(packaged, role) for role in roles}
+        paths: dict[str, Path] = {role: getattr(packaged, role) for role in roles}
+        if described.family == "sdxl" and "pulid" in paths:
+            from ..pocket.sdxl_pack import pocket_sdxl_files
+
+            paths["pulid"] = pocket_sdxl_files().pulid_weights
+        return paths
     found = store.find_all(described, roles)
     missing = "; ".join(file.describe_missing() for file in found.values() if file.path is None)
     if missing:

@@ -237,6 +237,7 @@ def packaged_files(preset: Preset) -> dict[str, Path]:
 
     Raises:
         ModelFileError: The package's files are damaged.
+        OutputFileError: The user's cache folder, into which some are expanded, cannot be written.
     """
     if not preset.packaged:
         return {}
@@ -254,6 +255,17 @@ def packaged_files(preset: Preset) -> dict[str, Path]:
         "detector": files.detector,
         "recogniser": files.recogniser,
     }
+    if preset.family == "sdxl":
+        from ..pocket.sdxl_pack import pocket_sdxl_files
+
+        own = pocket_sdxl_files()
+        del by_role["loras"]
+        by_role |= {
+            "diffusion_model": own.diffusion_model,
+            "taesd": own.taesd,
+            "clip_g": own.clip_g,
+            "pulid": own.pulid_weights,
+        }
     return {role: path for role, path in by_role.items() if role not in preset.files}
 
 

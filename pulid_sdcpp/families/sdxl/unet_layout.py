@@ -50,6 +50,7 @@ _PREFIX = "model.diffusion_model."
 _OF_UNET = re.compile(r"(input_blocks|output_blocks|middle_block|time_embed|label_emb|out)\.")
 _FIRST = ("input_blocks.0.0.weight", "conv_in.weight")
 _ANYWHERE = re.compile(r"(.+\.)input_blocks\.0\.0\.weight$")
+_VELOCITY = re.compile(r"(^|\.)v_pred$")
 _BLOCKS = "{}.1.transformer_blocks."
 _DEPTHS_OF = ("input_blocks.4", "input_blocks.7")
 
@@ -64,6 +65,8 @@ class UnetInfo:
         layers: Its cross-attentions in the order of PuLID's numbers.
         dtypes: How many of its tensors have which element type.
         diffusers: Whether the tensors have the names of the diffusers library.
+        predicts_velocity: Whether a tensor named v_pred says that it predicts velocities, and
+            not noise.
     """
 
     path: str
@@ -71,6 +74,7 @@ class UnetInfo:
     layers: tuple[UnetAttentionLayer, ...]
     dtypes: Mapping[str, int] = field(default_factory=dict)
     diffusers: bool = False
+    predicts_velocity: bool = False
 
     @property
     def variant(self) -> str:
@@ -135,7 +139,8 @@ def unet_layout(header: TensorHeader, source: str) -> UnetInfo:
     )
     layers = unet_attention_layers({name: info.shape for name, info in tensors.items()})
     counts = Counter(info.dtype for info in tensors.values())
-    return UnetInfo(source, sizes, layers, dict(counts.most_common()), diffusers)
+    velocity = any(_VELOCITY.search(name) for name in header.tensors)
+    return UnetInfo(source, sizes, layers, dict(counts.most_common()), diffusers, velocity)
 
 
 def published_sdxl_unet() -> UnetInfo:

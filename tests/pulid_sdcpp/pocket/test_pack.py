@@ -23,7 +23,7 @@ from pulid_sdcpp.pocket.pack import (
     write_manifest,
 )
 
-MAX_ZIPPED_BYTES = 24_000_000
+MAX_ZIPPED_BYTES = 32_000_000
 PORTRAITS = {"b": Image.new("RGB", (64, 64), "blue"), "a": Image.new("RGB", (64, 64), "red")}
 
 

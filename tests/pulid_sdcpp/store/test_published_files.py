@@ -146,7 +146,11 @@ def test_the_preset_with_a_lora() -> None:
 
 
 def test_the_presets_of_sdxl_have_the_settings_of_pulids_own_programs() -> None:
-    of = {one.name: one.settings for one in REGISTRY.presets.values() if one.family == "sdxl"}
+    of = {
+        one.name: one.settings
+        for one in REGISTRY.presets.values()
+        if one.family == "sdxl" and not one.packaged
+    }
     names = ("steps", "cfg_scale", "sampling_method", "scheduler", "width", "height")
     lightning = (4, 1.2, "dpm++2m", "sgm_uniform", 768, 1024)
     ordinary = (25, 7.0, "dpm++2m", "karras", 896, 1152)
@@ -187,7 +191,8 @@ def test_a_part_is_no_preset() -> None:
         ("extractio", "did you mean extraction?"),
         (
             "zzz",
-            "there are: flux-schnell-q4, .*, pocket, faces, extraction, extraction-sdxl, "
+            "there are: flux-schnell-q4, .*, pocket, pocket-sdxl, faces, extraction, "
+            "extraction-sdxl, "
             "extraction-sdxl-v1, taef1, taesdxl",
         ),
     ],

@@ -54,12 +54,12 @@ def write_config(tmp_path: Path):
 
 
 def test_the_presets_of_the_package() -> None:
-    assert preset_names() == [*PUBLISHED, *OF_SDXL, "pocket"]
+    assert preset_names() == [*PUBLISHED, *OF_SDXL, "pocket", "pocket-sdxl"]
 
 
 def test_presets_of_a_family_that_is_not_offered_are_in_no_list() -> None:
     offered, everything = load_registry(families=["flux"]), load_registry()
-    assert set(everything.presets) - set(offered.presets) == set(OF_SDXL)
+    assert set(everything.presets) - set(offered.presets) == {*OF_SDXL, "pocket-sdxl"}
     assert set(everything.parts) - set(offered.parts) == {
         "extraction-sdxl",
         "extraction-sdxl-v1",
@@ -161,7 +161,7 @@ def test_a_preset_of_the_users_own_on_top_of_another(write_config, tmp_path: Pat
     assert files["t5xxl"].home == "https://huggingface.co/me/my-encoders"
     assert files["vae"] == registry.files["flux-ae"]
     assert preset.settings == {**registry.preset("flux-dev-q4").settings, "steps": 28}
-    assert list(registry.presets) == [*PUBLISHED, *OF_SDXL, "pocket", "mine"]
+    assert list(registry.presets) == [*PUBLISHED, *OF_SDXL, "pocket", "pocket-sdxl", "mine"]
 
 
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:

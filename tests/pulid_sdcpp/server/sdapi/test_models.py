@@ -13,11 +13,11 @@ from pulid_sdcpp.system.file_hash import records_folder, remembered_sha256
 
 def test_the_pocket_model_has_its_files_names() -> None:
     models = SdapiModels(ServedModels("pocket"))
-    (pocket,) = models.all()
-    assert pocket.name == "pocket"
-    assert pocket.file_name.endswith(".gguf")
-    assert not {"/", "\\"} & set(pocket.file_name + pocket.vae)
-    assert models.of("pocket") == pocket
+    assert [model.name for model in models.all()] == ["pocket", "pocket-sdxl"]
+    for pocket in models.all():
+        assert pocket.file_name.endswith(".gguf")
+        assert not {"/", "\\"} & set(pocket.file_name + pocket.vae)
+        assert models.of(pocket.name) == pocket
     assert models.of("another") == SdapiModel("another")
 
 

@@ -116,7 +116,8 @@ def test_what_the_lists_have(tmp_path: Path) -> None:
         async def get(name: str) -> Any:
             return (await client.get(f"/sdapi/v1/{name}")).json()
 
-        (model,) = await get("sd-models")
+        model, other = await get("sd-models")
+        assert other["title"] == "pocket-sdxl"
         options = await get("options")
         assert options["sd_model_checkpoint"] == model["title"] == "pocket"
         assert {"name", "aliases", "options"} == set((await get("samplers"))[0])
