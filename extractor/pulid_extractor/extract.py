@@ -19,10 +19,10 @@ from pulid_sdcpp.identity.photo_warning import PHOTO_WARNINGS, log_photo_warning
 
 from .encoder import FaceEncoder
 from .face_selection import from_left
-from .faces import Face
+from .faces import Face, FaceFinder
 from .finite import check_finite
 from .models_folder import find_model_files
-from .networks import load_networks
+from .networks import face_providers, load_networks
 from .photo import PhotoSource, load_photo
 from .photo_checks import agreement, different_people
 from .portrait_reader import FoundFace, PortraitReader, ReadPortrait
@@ -62,7 +62,7 @@ class IdentityExtractor:
             random weights); fp16 is refused on the CPU, where it is several times slower than fp32.
         engine: What computes the networks: "torch", or "onnx": ONNX Runtime, without PyTorch, in
             fp32 on "cpu" or "cuda". "auto": PyTorch where it is installed. Their identities differ
-            by less than 1e-4 of their largest number.
+            by less than 1e-3 of their largest number.
 
     Raises:
         ModelFileError: Weights are missing or of the wrong kind.
@@ -100,9 +100,13 @@ class IdentityExtractor:
             retinaface=retinaface,
             with_retinaface=aligner == "retinaface",
         )
+        # First, because ONNX Runtime reads ArcFace twice: the others then use what it gave back.
+        faces = FaceFinder(
+            self.files.detector, self.files.recogniser, face_providers(engine, device)
+        )
         self._networks = load_networks(engine, self.files, device=device, dtype=dtype)
         self._reader = PortraitReader(
-            self.files, self._networks, with_retinaface=aligner == "retinaface"
+            self.files, faces, self._networks, with_retinaface=aligner == "retinaface"
         )
         self._encoder = FaceEncoder(self._networks.encoder, self._networks.network)
         self._check_widths()

@@ -19,6 +19,7 @@ from pulid_sdcpp.terminal_text import alternatives
 
 from .eva_shape import EvaShape
 from .models_folder import ModelFiles
+from .onnx_session import onnx_providers
 
 __all__ = [
     "ENGINES",
@@ -26,7 +27,9 @@ __all__ = [
     "FaceNetworks",
     "FaceParser",
     "VisionTower",
+    "face_providers",
     "load_networks",
+    "resolved_engine",
 ]
 
 ENGINES = ("auto", "onnx", "torch")
@@ -116,17 +119,46 @@ def load_networks(engine: str, files: ModelFiles, *, device: str, dtype: str) ->
         DeviceError: The device does not exist here.
         ValueError: There is no such engine, device or type.
     """
-    if engine == "auto":
-        engine = "torch" if importlib.util.find_spec("torch") else "onnx"
-    if engine == "torch":
+    if resolved_engine(engine) == "torch":
         from .dependencies import require_module
 
         require_module("torch")
         from .torch_networks import load_torch_networks
 
         return load_torch_networks(files, device=device, dtype=dtype)
-    if engine == "onnx":
-        from .onnx_networks.load import load_onnx_networks
+    from .onnx_networks.load import load_onnx_networks
 
-        return load_onnx_networks(files, device=device, dtype=dtype)
-    raise ValueError(f"engine {engine!r}: expected {alternatives(ENGINES)}")
+    return load_onnx_networks(files, device=device, dtype=dtype)
+
+
+def resolved_engine(engine: str) -> str:
+    """The engine that one of ENGINES means here: "onnx" or "torch".
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r}: expected {alternatives(ENGINES)}")
+    if engine == "auto":
+        return "torch" if importlib.util.find_spec("torch") else "onnx"
+    return engine
+
+
+def face_providers(engine: str, device: str) -> tuple[str, ...]:
+    """What ONNX Runtime finds and recognises faces with, beside an engine on a device.
+
+    Raises:
+        MissingDependencyError: The engine's packages are missing.
+        DeviceError: The device does not exist here.
+        ValueError: There is no such engine or device.
+    """
+    if resolved_engine(engine) == "torch":
+        from .dependencies import require_module
+
+        require_module("torch")
+        from .compute import resolve_device
+
+        return onnx_providers(resolve_device(device).type)
+    from .onnx_networks.load import device_providers
+
+    return device_providers(device)

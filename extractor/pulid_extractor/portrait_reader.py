@@ -21,7 +21,6 @@ from .faces import Face, FaceFinder
 from .finite import check_finite
 from .models_folder import ModelFiles
 from .networks import FaceNetworks
-from .onnx_session import onnx_providers
 from .photo import Photo, PhotoSource, load_photo
 from .photo_checks import face_warnings
 
@@ -76,6 +75,7 @@ class PortraitReader:
 
     Args:
         files: The networks' files.
+        faces: The detector and ArcFace.
         networks: What is asked about the aligned face.
         with_retinaface: Whether the landmarks of `files.retinaface` align the face.
 
@@ -86,22 +86,21 @@ class PortraitReader:
     Attributes:
         files: As given.
         networks: As given.
-        faces: The detector and ArcFace.
+        faces: As given.
         retinaface: The detector that the face is aligned by; None: the same.
     """
 
     def __init__(
         self,
         files: ModelFiles,
+        faces: FaceFinder,
         networks: FaceNetworks,
         *,
         with_retinaface: bool = False,
     ) -> None:
         self.files = files
         self.networks = networks
-        # "cuda:1" is a card of CUDA.
-        device_type = networks.device.partition(":")[0]
-        self.faces = FaceFinder(files.detector, files.recogniser, onnx_providers(device_type))
+        self.faces = faces
         self.retinaface: RetinaFaceFinder | None = None
         if with_retinaface and files.retinaface is not None:
             import torch

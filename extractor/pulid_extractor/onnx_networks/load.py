@@ -14,7 +14,7 @@ from .idformer import OnnxIdFormer
 from .mlp_encoder import OnnxMlpEncoder
 from .parsing import load_onnx_parser
 
-__all__ = ["load_onnx_networks"]
+__all__ = ["device_providers", "load_onnx_networks"]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -24,7 +24,7 @@ def load_onnx_networks(files: ModelFiles, *, device: str, dtype: str) -> FaceNet
     if dtype not in ("auto", "fp32"):
         raise ValueError(f"dtype {dtype!r}: expected auto or fp32 for ONNX Runtime")
     require_module("onnx", "photos")
-    providers = _providers(device)
+    providers = device_providers(device)
     tower, parser = load_onnx_eva(files.eva, providers), load_onnx_parser(files.parsing, providers)
     found = read_encoder_tensors(files.pulid)
     build = OnnxMlpEncoder if found.encoder == SDXL_V1 else OnnxIdFormer
@@ -40,7 +40,7 @@ def load_onnx_networks(files: ModelFiles, *, device: str, dtype: str) -> FaceNet
     )
 
 
-def _providers(device: str) -> tuple[str, ...]:
+def device_providers(device: str) -> tuple[str, ...]:
     """ONNX Runtime's name for a device, with the processor for what it cannot do."""
     name = "cpu" if device == "auto" else device
     if name not in _PROVIDERS:
