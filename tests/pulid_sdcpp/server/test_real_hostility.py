@@ -183,7 +183,8 @@ def test_no_name_is_a_path(server: RunningServer, path: str) -> None:
         for name in names:
             quoted = "".join(f"%{byte:02x}" for byte in name.encode())
             for place in ("sdcpp/v1/jobs/", "pulid/v1/pictures/", "pulid/v1/identities/"):
-                refused(client.get(f"/{place}{quoted}"), {400, 404})
+                # 405: with its slashes it may be the path of a route for another method.
+                refused(client.get(f"/{place}{quoted}"), {400, 404, 405})
                 sent += 1
     print(f"{path}: {sent} names that are paths")
     is_alive(server)
