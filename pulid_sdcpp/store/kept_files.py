@@ -62,7 +62,7 @@ def kept_files() -> list[KeptFiles]:
         _kept("identities", "identities made from photos", cache / "identities", private=True),
         _kept("folded", "identities folded for a model", cache / "folded", private=True),
         _kept("hashes", "hashes of model files", cache / "hashes"),
-        _kept("pocket", "the pocket model's text encoder", cache / "pocket"),
+        _kept("pocket", "the pocket model's expanded files", cache / "pocket"),
         _kept("downloads", "unfinished downloads", _hub_folder(), _unfinished()),
         _kept("loras", "converted LoRAs that a killed process left", temporary, _left_loras()),
     ]
