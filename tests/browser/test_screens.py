@@ -230,7 +230,7 @@ def test_models_say_what_they_need_and_are_checked(visit: Visiting, server: Runn
         here.screenshot("models")
         here.check_access()
         here.check_width()
-        models.get_by_role("button", name=f"{texts.VERIFY}: pocket").click()
+        models.get_by_role("button", name=f"{texts.VERIFY}: pocket", exact=True).click()
         verified = texts.VERIFIED.format(name="pocket")
         expect(models.get_by_role("status").filter(has_text=verified)).to_be_visible()
         models.get_by_role("button", name=f"{texts.PULL}: flux-dev-q4").click()
