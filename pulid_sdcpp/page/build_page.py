@@ -63,6 +63,9 @@ def build_page(service: Any) -> gr.Blocks:
         parts.when_opened(_account, outputs=[account])
         parts.connect(page)
     page.queue(default_concurrency_limit=None, api_open=False)
+    # Gradio looks for work 1,000 times a second, which costs 4 % of a core also at rest, and a
+    # picture as much of its time; on Windows it does so at these intervals.
+    page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.05, 0.1
     for event in page.fns.values():  # nobody calls them but the page
         event.api_visibility = "private"
     return page
