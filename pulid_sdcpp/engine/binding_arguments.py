@@ -66,7 +66,8 @@ _NUMBERS = {
     "cache_spectrum_w": (-1000.0, 1000.0),
     "cache_spectrum_lam": (0.0, 1e6),
     "cache_spectrum_flex_window": (0.0, 1000.0),
-    "cache_spectrum_stop_percent": (0.0, 1.0),
+    # Of the steps, each of which is two evaluations with some methods: cache_arguments.
+    "cache_spectrum_stop_percent": (0.0, 2.0),
 }
 _WHOLE = {
     "timestep_shift": (0, 1000),

@@ -336,9 +336,14 @@ def test_both_evaluations_of_a_step_in_which_a_person_begins_are_computed(
 ) -> None:
     """The first that the cache would skip is the first of the person's first step."""
     options: dict[str, Any] = {"sampling_method": method, "steps": 8}
-    cache = {"cache_mode": "spectrum", "cache_option": f"warmup={warmup},window=8,stop=1"}
+    to_the_end, cache = (
+        {"cache_mode": "spectrum", "cache_option": f"warmup={warmup},window=8,stop={stop}"}
+        for stop in (1, 0.5)
+    )
     nobody = pixels(engine, **options)
-    assert not np.array_equal(pixels(engine, **options, **cache), nobody)
+    half = pixels(engine, **options, **cache)
+    assert not np.array_equal(half, nobody)
+    assert not np.array_equal(half, pixels(engine, **options, **to_the_end))
     somebody = pixels(engine, alice, start_step=3, **options)
     assert np.array_equal(pixels(engine, alice, start_step=3, **options, **cache), somebody)
 
