@@ -20,7 +20,7 @@ from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 
 pytestmark = pytest.mark.engine
 
-SIDE = 64
+WIDTH, HEIGHT = 64, 32  # so wide that half of a picture has room for a decoder's look around
 STEPS = 6
 SIZES = {"depth": 2, "depth_single": 2, "hidden": 128}
 Load = Callable[..., StableDiffusion]
@@ -38,17 +38,18 @@ ALWAYS = {
 NEVER = dict.fromkeys(ALWAYS, "threshold=0") | {"spectrum": f"warmup={STEPS}"}
 
 
-def gradient() -> Image.Image:
-    rows, columns = np.indices((SIDE, SIDE))
+def gradient(height: int = HEIGHT) -> Image.Image:
+    rows, columns = np.indices((height, WIDTH))
     return Image.fromarray(np.dstack([rows * 3, columns * 3, rows + columns]).astype(np.uint8))
 
 
 def left_half() -> Image.Image:
-    mask = np.zeros((SIDE, SIDE), np.uint8)
-    mask[:, : SIDE // 2] = 255
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[:, : WIDTH // 2] = 255
     return Image.fromarray(mask)
 
 
+SQUARE: dict[str, Any] = {"init_image": gradient(WIDTH), "height": WIDTH}  # twice as many colours
 INPAINTING = {"init_image": gradient(), "mask_image": left_half(), "strength": 0.75}
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "true CFG": {"cfg_scale": 3.0, "negative_prompt": "blurry"},
@@ -116,7 +117,7 @@ def pixels(
     cfg_start_step: int | None = None,
     **options: Any,
 ) -> Pixels:
-    made = {"prompt": "a portrait", "width": SIDE, "height": SIDE, "steps": STEPS, "seed": 7}
+    made = {"prompt": "a portrait", "width": WIDTH, "height": HEIGHT, "steps": STEPS, "seed": 7}
     generation = GenerationOptions(**{**made, **options})
     person = IdentityOptions(identity, weight, start_step, end_step, cfg_start_step)
     (picture,) = engine.generate_image(**generation.to_engine_kwargs(), **person.to_engine_kwargs())
@@ -216,14 +217,14 @@ def test_a_lora_without_a_weight_has_weight_1_and_a_folder_does_not_hide_it(
 
 
 def test_strength_0_keeps_the_picture(engine: StableDiffusion, alice: Identity) -> None:
-    given = np.asarray(gradient()).astype(np.int32)
+    given = np.asarray(SQUARE["init_image"]).astype(np.int32)
     # One step at the last, smallest noise level is still made.
-    kept = pixels(engine, alice, init_image=gradient(), strength=0.0, steps=100)
-    nobody = pixels(engine, init_image=gradient(), strength=0.0, steps=100)
+    kept = pixels(engine, alice, strength=0.0, steps=100, **SQUARE)
+    nobody = pixels(engine, strength=0.0, steps=100, **SQUARE)
     assert np.abs(kept - nobody).max() <= 1
     # What the tiny autoencoder loses.
     assert np.abs(kept - given).mean() < 10
-    replaced = pixels(engine, alice, init_image=gradient(), strength=1.0)
+    replaced = pixels(engine, alice, strength=1.0, **SQUARE)
     assert np.abs(replaced - given).mean() > 30
 
 
@@ -232,9 +233,9 @@ def test_inpainting_leaves_everything_outside_the_mask_alone(
 ) -> None:
     nobody, somebody = (pixels(engine, person, **INPAINTING) for person in (None, alice))
     # The decoder looks a latent pixel, 8 pixels, to each side.
-    outside = slice(SIDE // 2 + 8, None)
+    outside = slice(WIDTH // 2 + 8, None)
     assert np.array_equal(nobody[:, outside], somebody[:, outside])
-    assert changes(nobody[:, : SIDE // 2], somebody[:, : SIDE // 2])
+    assert changes(nobody[:, : WIDTH // 2], somebody[:, : WIDTH // 2])
 
 
 def test_steps_are_counted_among_those_that_are_made(
@@ -261,8 +262,8 @@ def test_a_reference_gets_no_identity(make_weights: Any, load_engine: Load) -> N
     person = Identity.from_array(np.random.default_rng(1).normal(size=(32, 2048)))
     reference = np.asarray(gradient())
     common: dict[str, Any] = {
-        "files": weights, "prompt": "a car", "width": SIDE, "height": SIDE, "steps": 2, "seed": 3,
-        "identities": [(person.tokens, 1.0)], "reference": reference,
+        "files": weights, "prompt": "a car", "width": WIDTH, "height": HEIGHT, "steps": 2,
+        "seed": 3, "identities": [(person.tokens, 1.0)], "reference": reference,
     }  # fmt: skip
 
     def on_all_tokens(self: Any, layer: int, img: Any, tokens: int, people: Any) -> Any:
@@ -296,16 +297,16 @@ def fill(make_weights: Callable[..., dict[str, Path]], load_engine: Load) -> Ite
 def test_fill_takes_an_identity_inside_the_mask_only(
     fill: StableDiffusion, alice: Identity
 ) -> None:
-    options: dict[str, Any] = {**INPAINTING, "strength": 1.0}
+    options: dict[str, Any] = {**INPAINTING, **SQUARE, "strength": 1.0}
     nobody = pixels(fill, **options)
     assert np.array_equal(pixels(fill, alice, weight=0.0, **options), nobody)
     somebody = pixels(fill, alice, **options)
     # The engine widens the mask of a Fill model by a latent pixel, and the decoder looks one more.
-    outside = slice(SIDE // 2 + 16, None)
+    outside = slice(WIDTH // 2 + 16, None)
     assert np.array_equal(nobody[:, outside], somebody[:, outside])
-    assert changes(nobody[:, : SIDE // 2], somebody[:, : SIDE // 2])
-    other = {**options, "init_image": gradient().rotate(180)}
-    assert changes(somebody[:, : SIDE // 2], pixels(fill, alice, **other)[:, : SIDE // 2])
+    assert changes(nobody[:, : WIDTH // 2], somebody[:, : WIDTH // 2])
+    other = {**options, "init_image": gradient(WIDTH).rotate(180)}
+    assert changes(somebody[:, : WIDTH // 2], pixels(fill, alice, **other)[:, : WIDTH // 2])
     for given, missing in (({}, "init_image"), ({"init_image": gradient()}, "mask_image")):
         with pytest.raises(ValueError, match=f"{missing} is missing: a Fill model"):
             pixels(fill, alice, **given)
@@ -318,12 +319,21 @@ def cached(mode: str) -> dict[str, str]:
     return {"cache_mode": mode, "cache_option": ALWAYS[mode]}
 
 
+@pytest.fixture(scope="module", params=ALWAYS)
+def skipping(
+    engine: StableDiffusion, alice: Identity, request: pytest.FixtureRequest
+) -> tuple[dict[str, str], Pixels, Pixels]:
+    """A cache that skips all it may; its picture of nobody, and of somebody in all steps."""
+    cache = cached(request.param)
+    return cache, pixels(engine, **cache), pixels(engine, alice, **cache)
+
+
 @pytest.mark.parametrize("mode", ALWAYS)
 def test_a_cache_that_skips_nothing_changes_nothing(
-    engine: StableDiffusion, alice: Identity, mode: str
+    engine: StableDiffusion, alice: Identity, alone: Pixels, mode: str
 ) -> None:
     off = pixels(engine, alice, cache_mode=mode, cache_option=NEVER[mode])
-    assert np.array_equal(off, pixels(engine, alice))
+    assert np.array_equal(off, alone)
 
 
 def test_every_mode_is_tested() -> None:
@@ -348,29 +358,26 @@ def test_both_evaluations_of_a_step_in_which_a_person_begins_are_computed(
     assert np.array_equal(pixels(engine, alice, start_step=3, **options, **cache), somebody)
 
 
-@pytest.mark.parametrize("mode", ALWAYS)
 @pytest.mark.parametrize("step", [0.5, 4])
 def test_a_cache_does_not_hide_the_step_at_which_an_identity_begins_or_ends(
-    engine: StableDiffusion, alice: Identity, mode: str, step: int | float
+    engine: StableDiffusion, alice: Identity, skipping: Any, step: int | float
 ) -> None:
     # All steps but the first are skipped: what begins later shows only if its step is computed.
-    nobody = pixels(engine, **cached(mode))
-    always = pixels(engine, alice, **cached(mode))
-    late = pixels(engine, alice, start_step=step, **cached(mode))
-    early = pixels(engine, alice, end_step=step, **cached(mode))
+    cache, nobody, always = skipping
+    late = pixels(engine, alice, start_step=step, **cache)
+    early = pixels(engine, alice, end_step=step, **cache)
     assert changes(late, nobody)
     assert changes(late, always)
     assert changes(early, always)
     assert changes(early, nobody)
 
 
-@pytest.mark.parametrize("mode", ALWAYS)
 def test_a_cache_does_not_hide_the_step_at_which_true_cfg_begins(
-    engine: StableDiffusion, alice: Identity, mode: str
+    engine: StableDiffusion, alice: Identity, skipping: Any
 ) -> None:
-    never = pixels(engine, alice, **cached(mode))
-    late = pixels(engine, alice, cfg_scale=3.0, cfg_start_step=3, **cached(mode))
-    always = pixels(engine, alice, cfg_scale=3.0, cfg_start_step=0, **cached(mode))
+    cache, _, never = skipping
+    late = pixels(engine, alice, cfg_scale=3.0, cfg_start_step=3, **cache)
+    always = pixels(engine, alice, cfg_scale=3.0, cfg_start_step=0, **cache)
     assert changes(late, never)
     assert changes(late, always)
 
@@ -391,4 +398,4 @@ def test_what_the_engine_would_leave_out_is_refused(engine: StableDiffusion) -> 
          "start is 0.9 and its end 0.5"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            engine.generate_image("a portrait", width=SIDE, height=SIDE, **arguments)
+            engine.generate_image("a portrait", width=WIDTH, height=HEIGHT, **arguments)

@@ -41,7 +41,7 @@ needs_pocket = pytest.mark.skipif(
 CONTEXT = ContextOptions(
     diffusion_model_path="m/flux.gguf", clip_l_path="c", taesd_path="t", pulid_weights="pulid"
 )
-SMALL = {"width": 64, "height": 64, "steps": 2}
+SMALL = {"width": 32, "height": 32, "steps": 2}
 
 
 def person(number: int, **arguments: Any) -> Identity:
@@ -84,6 +84,7 @@ PICTURES: dict[str, dict[str, Any]] = {
     "sampling": {
         "sampling_method": "euler_a", "scheduler": "karras", "eta": 0.3, "clip_skip": 2,
         "guidance": 2.5, "flow_shift": 1.5, "vae_tiling": True, "vae_tile_size": (8, 8),
+        "width": 96,  # more than one tile
     },
     "sigmas": {"sigmas": (1.0, 0.6, 0.0)},
     "odd prompt": {"prompt": " a, b: \"c\"\n\nNegative prompt: d ", "negative_prompt": "x\ny"},
