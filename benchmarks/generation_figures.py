@@ -11,7 +11,14 @@ from pulid_sdcpp.families.flux.pulid_weights import positions
 from side_by_side import Pair, Run
 from standins import FluxShape
 
-__all__ = ["PICTURE_UNIT", "attention_report", "denoising_report", "identity_report", "text_report"]
+__all__ = [
+    "PICTURE_UNIT",
+    "attention_report",
+    "denoising_report",
+    "extra_time_figures",
+    "identity_report",
+    "text_report",
+]
 
 SERIES = ("stock", "pulid-sdcpp")
 DENOISING_AT_MOST = {"q4_0": 0.38, "q4_k": 0.52, "q8_0": 0.46}
@@ -94,27 +101,11 @@ def identity_report(
     """
     layers = len(positions(shape.depth, shape.depth_single))
     blocks = shape.depth + shape.depth_single
-    figures = []
+    figures: list[Figure] = []
+    at_most_percent = EXTRA_AT_MOST_PERCENT if has_targets else None
+    how = f"{quantization.upper()}, {layers} identity layers in {blocks} blocks"
     for size_px, times in found["extra"].items():
-        for clock, words in (("cpu_s", "CPU"), ("s", "wall")):
-            differences = [
-                with_s - plain_s
-                for with_s, plain_s in zip(
-                    times[f"with_{clock}"], times[f"plain_{clock}"], strict=True
-                )
-            ]
-            step_s = statistics.median(times[f"plain_{clock}"])
-            percents = sorted(100 * difference / step_s for difference in differences)
-            figures.append(
-                Figure(
-                    f"PuLID's extra {words} time per step, {size_px}x{size_px}",
-                    statistics.median(percents),
-                    "%",
-                    EXTRA_AT_MOST_PERCENT if has_targets and clock == "cpu_s" else None,
-                    f"{quantization.upper()}, {layers} identity layers in {blocks} blocks; step "
-                    f"{step_s:.2f} s; {_middle_half(percents)} of {len(percents)} pairs",
-                )
-            )
+        figures += extra_time_figures(times, f"{size_px}x{size_px}", at_most_percent, how)
     for dtype, at_most in LAYER_AT_MOST_MB.items():
         kept = found[f"params_{dtype}_bytes"] - found["params_plain_bytes"]
         figures.append(
@@ -143,6 +134,34 @@ def identity_report(
         Comparison("Changing the identity", "s", ("pulid-sdcpp",), rows, note),
         Comparison("Loading the engine", "s", ("pulid-sdcpp",), load_rows),
     ]
+
+
+def extra_time_figures(
+    times: Mapping[str, list[float]], label: str, at_most_percent: float | None, how: str
+) -> list[Figure]:
+    """How much longer an evaluation takes with a person, in processor and in wall time.
+
+    Args:
+        times: Of identity_worker.py's `alternating`.
+        label: What was evaluated.
+        at_most_percent: The target of the processor time.
+        how: What else is to be said.
+    """
+    figures = []
+    for clock, words in (("cpu_s", "CPU"), ("s", "wall")):
+        pairs = zip(times[f"with_{clock}"], times[f"plain_{clock}"], strict=True)
+        step_s = statistics.median(times[f"plain_{clock}"])
+        percents = sorted(100 * (with_s - plain_s) / step_s for with_s, plain_s in pairs)
+        figures.append(
+            Figure(
+                f"PuLID's extra {words} time per step, {label}",
+                statistics.median(percents),
+                "%",
+                at_most_percent if clock == "cpu_s" else None,
+                f"{how}; step {step_s:.2f} s; {_middle_half(percents)} of {len(percents)} pairs",
+            )
+        )
+    return figures
 
 
 def attention_report(by_size: Mapping[int, Mapping[str, float]]) -> Report:

@@ -49,7 +49,9 @@ def main() -> None:
         with loaded(result, "f16", load) as engine:
             result["switches_s"] = switches(engine, people)
             result["extra"] = {
-                str(size): alternating(engine, people[0], size, task["pairs"])
+                str(size): alternating(
+                    engine, people[0], evaluation_inputs(size, CONTEXT[0]), task["pairs"]
+                )
                 for size in task["sizes_px"]
             }
     Path(task["result"]).write_text(json.dumps(result), encoding="utf-8")
@@ -84,13 +86,12 @@ def switches(engine: StableDiffusion, people: list[Identity]) -> dict[str, float
 
 
 def alternating(
-    engine: StableDiffusion, person: Identity, size_px: int, pairs: int
+    engine: StableDiffusion, person: Identity, inputs: tuple[Any, ...], pairs: int
 ) -> dict[str, list[float]]:
     """Seconds of model evaluations, with the identity and without in turn.
 
     The order within a pair changes from pair to pair, so that neither always follows the other.
     """
-    inputs = evaluation_inputs(size_px, CONTEXT[0])
     found: dict[str, list[float]] = {
         f"{which}_{clock}": [] for which in ("plain", "with") for clock in ("s", "cpu_s")
     }

@@ -31,10 +31,13 @@ from pulid_sdcpp.tensors.tensor_spec import TensorSpec
 from standins import (
     ID_DIM,
     FluxShape,
+    UnetShape,
     flux_tensors,
+    make_sdxl_standin_weights,
     make_standin_weights,
     normal,
     pulid_tensors,
+    unet_tensors,
     write_few_unet_layers,
 )
 
@@ -44,6 +47,7 @@ __all__ = [
     "flux_model",
     "identity_files",
     "pulid_weights",
+    "sdxl_models",
     "small_models",
     "t5_model",
     "t5_tensors",
@@ -124,6 +128,21 @@ def unet_pulid_weights(folder: Path, unet: UnetInfo | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         write_few_unet_layers(path, widths=widths, id_dim=ID_DIM, seed=SEED)
     return path
+
+
+def sdxl_models(folder: Path, dtype: str = "q4_0") -> dict[str, Path]:
+    """An SDXL: "unet" of the published sizes, and small "clip_l", "clip_g" and "taesd".
+
+    Args:
+        dtype: Of the UNet's matrices: "q4_0", "q8_0".
+
+    Raises:
+        OutputFileError: A file cannot be written.
+    """
+    path = folder / f"sdxl-unet-{dtype.upper()}.gguf"
+    if not path.is_file():
+        _write(path, "sdxl", unet_tensors(UnetShape(320, (2, 10)), SEED, dtype))
+    return {**make_sdxl_standin_weights(folder / "small-sdxl"), "unet": path}
 
 
 def t5_model(folder: Path, dtype: str) -> Path:
