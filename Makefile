@@ -27,11 +27,12 @@ coverage: TEST_OPTIONS = --cov --cov-report=term:skip-covered
 coverage: test
 
 # The page in Chromium, and the server under load and killed. Tests of one file share a server and a
-# browser, and so a process.
+# browser, and so a process. A browser that drops what is typed while it draws, or a connection, gets
+# another try; what fails three times is ours.
 test-server: $(VENV)/.installed
 	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_BROWSER=1 PULID_REQUIRE_POCKET=1 \
 		$(BIN)/python -m pytest -m "browser or server" --numprocesses $(TEST_PROCESSES) --dist loadfile \
-		$(TEST_OPTIONS) tests/browser tests/pulid_sdcpp/server tests/test_server_page.py
+		--reruns 2 $(TEST_OPTIONS) tests/browser tests/pulid_sdcpp/server tests/test_server_page.py
 
 # All of the kills, damaged files, cancellations, people and pictures of which the others try a part:
 # hours. The cancellations need a Vulkan device (native/README.md).

@@ -110,7 +110,10 @@ def test_one_of_three_faces_is_chosen_and_kept_by_name(
         here.check_access(BEHIND_THE_BAR)
         here.screenshot(f"faces-{request.node.callspec.id}")
         page.get_by_role("button", name=texts.WHEN).first.click()
-        page.get_by_role("textbox", name=texts.NAME, exact=True).first.fill(name)
+        typed = page.get_by_role("textbox", name=texts.NAME, exact=True).first
+        typed.fill(name)
+        page.wait_for_timeout(1000)  # the part that was opened is still being drawn
+        typed.fill(name)
         page.get_by_role("button", name=texts.KEEP).first.click()
         expect(page.get_by_text(texts.KEPT_AS.format(name=name))).to_be_visible()
         with server.client() as client:

@@ -24,6 +24,8 @@ pytestmark = [
 ]
 CLIENTS, QUEUE = 200, 64
 REQUESTS = times(60, 500)
+POOL = times(2, 0)
+"""Threads that asyncio's pool may still start: it has all after some hundred requests."""
 # CI's computer may do something else for a moment; 20 ms is what is wanted.
 HEALTH_S, HEALTH_CALLS = times(0.5, 0.020), 400
 SMALL = {"prompt": "a portrait", "steps": 1, "seed": 1}
@@ -156,7 +158,7 @@ def test_nothing_grows_and_nothing_is_left(busy: RunningServer) -> None:
           f"descriptors {before[1]}, {after[1]}; threads {before[2]}, {after[2]}")  # fmt: skip
     assert after[0] - before[0] < 10
     assert after[1] <= before[1]
-    assert after[2] <= before[2]
+    assert after[2] <= before[2] + POOL
     children = busy.children()
     assert busy.stop() == 0
     assert not any(Path(f"/proc/{child}").exists() for child in children)
