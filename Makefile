@@ -3,7 +3,8 @@
 #   make test    the test suite; `make test-server` has what else the server must stand, and
 #                `make test-long` tries far more often what can only be tried
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
-# processes, each on its share of the processors; TEST_PROCESSES=0 runs them in one, as `pytest` does. TEST_OPTIONS goes to pytest, too.
+# processes, each on its share of the processors; TEST_PROCESSES=0 runs them in one, as `pytest` does.
+# TEST_OPTIONS goes to pytest, too.
 
 PYTHON ?= python3
 VENV   ?= .venv
