@@ -3,8 +3,7 @@
 #   make test    the test suite; `make test-server` has what else the server must stand, and
 #                `make test-long` tries far more often what can only be tried
 # PYTHON=python3.12 chooses the interpreter; CMAKE_ARGS="-DSD_VULKAN=ON" the backend. Tests run in two
-# processes, each on its share of the processors; TEST_PROCESSES=0 runs them in one, as `pytest` does.
-# TEST_OPTIONS goes to pytest, too.
+# processes; TEST_PROCESSES=0 runs them in one, as `pytest` does. TEST_OPTIONS goes to pytest, too.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -19,8 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pulid-sdcpp demo
 
 test: $(VENV)/.installed lint
-	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 PULID_TEST_OWN_CPUS=1 \
-		$(BIN)/python -m pytest -m "not browser and not server" \
+	PULID_REQUIRE_ENGINE=1 PULID_REQUIRE_POCKET=1 $(BIN)/python -m pytest -m "not browser and not server" \
 		--numprocesses $(TEST_PROCESSES) --dist worksteal $(TEST_OPTIONS)
 
 # The tests, and the share of lines that they reach. Cheap from Python 3.14 on, where the interpreter

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,20 +37,6 @@ PLACES = {
 
 VULKAN_BACKEND = "diffusion=vulkan0,clip=cpu,vae=cpu"
 Files = dict[str, Path]
-
-
-def pytest_configure() -> None:
-    """Each process of `make test` computes on processors of its own.
-
-    All of them would otherwise have as many threads as there are processors, which wait for each
-    other at every operation: a sixth to three quarters of a picture's processor time, measured on
-    two that another process used, too. Threads that a test asks for are still made.
-    """
-    worker = re.fullmatch(r"gw(\d+)", os.environ.get("PYTEST_XDIST_WORKER", ""))
-    if os.environ.get("PULID_TEST_OWN_CPUS") == "1" and worker and sys.platform == "linux":
-        count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        if own := sorted(os.sched_getaffinity(0))[int(worker[1]) :: count]:
-            os.sched_setaffinity(0, own)
 
 
 def _engine_problem() -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 from pocket.pack import SHIPPED, draw_references
 from pulid_sdcpp.pocket.pack import MANIFEST_NAME, PACK_FOLDER
 
-MAX_BYTES = 24_000_000
+MAX_BYTES = 32_000_000
 """In the wheel, which is a zip archive."""
 KINDS = {".gguf", ".safetensors", ".onnx", ".png", ".json"}
 
@@ -28,7 +28,7 @@ def shipped() -> list[Path]:
     return [path for path in PACK_FOLDER.rglob("*") if path.is_file()]
 
 
-def test_it_takes_less_than_24_mb_in_the_wheel() -> None:
+def test_it_takes_less_than_32_mb_in_the_wheel() -> None:
     total = sum(len(zlib.compress(path.read_bytes())) for path in shipped())
     assert total <= MAX_BYTES, f"{total / 1e6:.2f} MB"
 
