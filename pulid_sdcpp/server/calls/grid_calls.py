@@ -35,16 +35,16 @@ __all__ = [
     "submit_grid",
 ]
 
-_POCKET = "pocket"
+_POCKET = ("pocket", "pocket-sdxl")
 
 
 def default_prompts_of(model: str) -> tuple[str, ...]:
     """Eight prompts that differ in pose, expression, clothing, background and style.
 
     Args:
-        model: The preset; the pocket model knows few words.
+        model: The preset; the pocket models know few words.
     """
-    if model == _POCKET:
+    if model in _POCKET:
         return tuple(prompt.text for prompt in pocket_prompts())
     return DEFAULT_PROMPTS
 

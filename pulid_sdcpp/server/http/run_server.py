@@ -118,8 +118,8 @@ def _models(given: GivenSettings, how: HowToServe) -> ServedModels:
 
 
 def _first_complete(infos: Sequence[PresetInfo]) -> str:
-    """The preset of who names none: one whose files are there; the pocket model always is."""
-    found = [info.name for info in infos if info.complete and info.name != _POCKET]
+    """The preset of who names none: one that was downloaded; the pocket model is always there."""
+    found = [info.name for info in infos if info.complete and info.size_bytes]
     return found[0] if found else _POCKET
 
 
