@@ -37,7 +37,7 @@ def api(server: RunningServer) -> Any:
 def test_it_starts_as_with_a1111(api: Any) -> None:
     assert not api.has_controlnet
     assert not api.has_adetailer
-    assert api.util_get_model_names() == ["pocket"]
+    assert api.util_get_model_names() == ["pocket", "pocket-sdxl"]
     assert {"Euler", "DPM++ 2M"} <= set(api.util_get_sampler_names())
     assert "karras" in api.util_get_scheduler_names()
     api.util_set_model("pokcet")
