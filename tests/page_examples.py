@@ -34,6 +34,7 @@ LANGUAGES = {"bash", "console", "powershell", "python", *DATA}
 
 SIDE_PX = 128  # what the pocket model draws
 MAX_SIDE_PX = 2 * SIDE_PX
+PRESET_PX = 64  # of the presets: no example needs a face in what it makes with them
 # What the pocket model has in the place of the published files.
 TINY_DECODER = "models/taef1.safetensors"
 REPLACED = {"--t5xxl": (), "--vae": ("--tae", TINY_DECODER)}
@@ -177,7 +178,7 @@ def _config(files: PocketFiles) -> str:
     for name, preset in presets.items():
         lines += [
             f"[presets.{name}]",
-            f"settings = {{ steps = 2, width = {SIDE_PX}, height = {SIDE_PX} }}",
+            f"settings = {{ steps = 2, width = {PRESET_PX}, height = {PRESET_PX} }}",
             f"files.diffusion_model = '{preset.files['diffusion_model']}'",
             f"files.clip_l = '{files.clip_l}'",
             *(f"files.{role} = '{key}'" for key, role in roles.items()),
