@@ -18,10 +18,11 @@ pytestmark = pytest.mark.engine
 
 LONG = 1000  # steps, the most that are allowed
 PRELUDE = f"""
-import json, os, signal, sys, threading, time, warnings
+import faulthandler, json, os, signal, sys, threading, time, warnings
 from pulid_sdcpp import GenerationCancelled, StableDiffusion
 
 LONG = {LONG}
+faulthandler.dump_traceback_later(50, exit=True)  # says where it hangs
 weights = json.loads(sys.argv[1])
 
 def load():
