@@ -1,4 +1,4 @@
-"""What a person costs SDXL: time of an evaluation of the UNet, and memory.
+"""What a person costs SDXL: time of an evaluation of the UNet.
 
     python benchmarks/unet_identity.py --json benchmarks/results/unet-identity.json
 
@@ -28,9 +28,7 @@ CONTEXT = (77, 2048)
 """Tokens of a prompt and their width: CLIP-L's and CLIP-G's side by side."""
 POOLED_WIDTH = 2816
 TIMESTEP = 500.0
-SMALL_PX = 64
 TOKENS = {"sdxl-v1.1": 32, "sdxl-v1": 10}
-AT_MOST_MB = {"sdxl-v1.1": 13.5, "sdxl-v1": 5.4}
 AT_MOST_PERCENT = 1.0
 
 
@@ -57,31 +55,19 @@ def main() -> None:
 
 def measure(load: dict[str, Any], encoder: str, sizes_px: list[int], pairs: int) -> list[Figure]:
     """The figures of one version of PuLID."""
-    person, other = person_of(encoder, "alice"), person_of(encoder, "bob")
-    figures = []
+    person = person_of(encoder)
+    figures: list[Figure] = []
     with StableDiffusion(**load) as engine:
         for size_px in sizes_px:
             times = alternating(engine, person, unet_inputs(size_px), pairs)
             label = f"{encoder}, {size_px}x{size_px}"
             how = f"UNet Q4_0, {TOKENS[encoder]} tokens, 70 layers"
             figures += extra_time_figures(times, label, AT_MOST_PERCENT, how)
-        before = engine.diffusion_params_bytes
-        engine.evaluate(*unet_inputs(SMALL_PX), pulid_id_embedding=other)
-        kept = engine.diffusion_params_bytes - before
-    figures.append(
-        Figure(
-            f"memory a person keeps, {encoder}",
-            kept / 1e6,
-            "MB",
-            AT_MOST_MB[encoder],
-            "growth of the diffusion model's parameters by one more, F16",
-        )
-    )
     return figures
 
 
-def person_of(encoder: str, name: str) -> Identity:
-    tokens = normal(0, name, (TOKENS[encoder], ID_DIM))
+def person_of(encoder: str) -> Identity:
+    tokens = normal(0, encoder, (TOKENS[encoder], ID_DIM))
     nobody = normal(0, "nobody", tokens.shape)
     return Identity.from_array(tokens, nobody, encoder=encoder)
 
