@@ -60,13 +60,7 @@ def pocket_sdxl_files(folder: str | os.PathLike[str] | None = None) -> PocketSdx
         OutputFileError: The user's cache folder cannot be written to.
     """
     root = PACK_FOLDER if folder is None else Path(folder)
-    hashes = check_pack(root)
-    for name in _SOURCES:
-        if name not in hashes:
-            raise ModelFileError(
-                f"{root}: the pocket model has no {name}; reinstall pulid-sdcpp, or name the "
-                "folder of a complete pack"
-            )
+    hashes = check_pack(root, _SOURCES)
     expanded = _expanded(root, [hashes[name] for name in _SOURCES])
     from .sdxl_expansion import NAMES
 

@@ -55,6 +55,7 @@ class PresetInfo:
         licenses: Of all its files, each once.
         encoders: Whose identities it takes: "flux", "sdxl-v1", "sdxl-v1.1"; more than one, as long
             as its PuLID weights are not there.
+        packaged: Whether its files are in the package: a pocket model.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PresetInfo:
     licenses: tuple[PresetLicense, ...]
     family: str = "flux"
     encoders: tuple[str, ...] = ("flux",)
+    packaged: bool = False
 
     @property
     def complete(self) -> bool:
@@ -166,6 +168,7 @@ def _described(store: ModelStore, preset: Preset, roles: Sequence[str]) -> Prese
         licenses=_licenses(licenses),
         family=preset.family,
         encoders=_encoders(store, preset),
+        packaged=preset.packaged,
     )
 
 

@@ -119,7 +119,7 @@ def _models(given: GivenSettings, how: HowToServe) -> ServedModels:
 
 def _first_complete(infos: Sequence[PresetInfo]) -> str:
     """The preset of who names none: one that was downloaded; the pocket model is always there."""
-    found = [info.name for info in infos if info.complete and info.size_bytes]
+    found = [info.name for info in infos if info.complete and not info.packaged]
     return found[0] if found else _POCKET
 
 

@@ -21,9 +21,10 @@ from pulid_sdcpp.server.access.access import KEY_VARIABLE, access_of
 from pulid_sdcpp.server.endpoints.health_api import readiness
 from pulid_sdcpp.server.given_settings import GivenSettings
 from pulid_sdcpp.server.http import run_server as run_server_module
-from pulid_sdcpp.server.http.run_server import HowToServe, run_server
+from pulid_sdcpp.server.http.run_server import HowToServe, _first_complete, run_server
 from pulid_sdcpp.server.http.sockets import AddressInUseError, listening_sockets, url_of
 from pulid_sdcpp.server.settings import ServerSettings
+from pulid_sdcpp.store.presets import PresetInfo
 
 from ..running import start_server
 
@@ -202,6 +203,16 @@ def test_in_this_process_with_a_page(tmp_path: Path) -> None:
     assert "pulid_session=" in got["link"].headers["set-cookie"]
     # None was named, and the files of no other are here.
     assert said[1] == "model: pocket"
+
+
+def test_who_names_no_model_gets_one_of_his_own_before_those_of_the_package() -> None:
+    def preset(name: str, **about: Any) -> PresetInfo:
+        return PresetInfo(name, "what", "for whom", {}, 0, about.pop("missing", {}), (), **about)
+
+    packaged = [preset("pocket", packaged=True), preset("pocket-sdxl", packaged=True)]
+    own = preset("mine")  # whose files' sizes are not known
+    assert _first_complete([*packaged, own]) == "mine"
+    assert _first_complete([*packaged, preset("mine", missing={"a": 1})]) == "pocket"
 
 
 def test_a_model_by_its_files_is_called_as_its_file(tmp_path: Path) -> None:
